@@ -1,0 +1,156 @@
+"""A run's plan: which stages, in which order, and the key of what each one makes.
+
+`build(spec)` is pure. The API returns it with the 202 and the worker walks the same value. A key is a hash of all
+that decides a stage's output, so "is this key stored?" is the whole of resume, retry and re-render.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Literal
+
+from core.domain.schedule import capture_steps
+from core.domain.spec import Frozen, RunSpec
+
+
+class StageName(StrEnum):
+    """One word a stage, through every layer."""
+
+    FINE_TUNE = "fine_tune"
+    EMBED = "embed"
+    SCORE = "score"
+    PROJECT = "project"
+    RENDER = "render"
+
+
+class Queue(StrEnum):
+    """Where a stage's bell is rung."""
+
+    GPU = "gpu"
+    CPU = "cpu"
+
+
+QUEUES: Mapping[StageName, Queue] = {
+    StageName.FINE_TUNE: Queue.GPU,
+    StageName.EMBED: Queue.GPU,
+    StageName.SCORE: Queue.GPU,
+    StageName.PROJECT: Queue.GPU,
+    StageName.RENDER: Queue.CPU,
+}
+
+FORMATS: Mapping[str, int] = {
+    **dict.fromkeys(StageName, 1),
+    "checkpoint": 1,
+}
+"""Raise a number when what that stage writes, or how it computes it, changes: stored artifacts of the old format are
+then made anew."""
+
+
+class Part(Frozen):
+    """An artifact that a stage makes for another one.
+
+    `completes`: the other stage is done with it (a frame embedded during training); `releases`: the other stage can
+    start with it (a checkpoint to be embedded by any worker).
+    """
+
+    id: str
+    key: str
+    stage: str
+    effect: Literal["completes", "releases"]
+
+
+class PlannedStage(Frozen):
+    """One task: its id within the run, what it needs, the key of what it makes."""
+
+    id: str
+    name: StageName
+    key: str
+    needs: tuple[str, ...] = ()
+    index: int | None = None
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def queue(self) -> Queue:
+        """Where its bell is rung."""
+        return QUEUES[self.name]
+
+
+class Plan(Frozen):
+    """Stages in an order in which each comes after what it needs."""
+
+    steps: tuple[int, ...]
+    stages: tuple[PlannedStage, ...]
+
+    def stage(self, stage_id: str) -> PlannedStage:
+        """The stage of this id."""
+        return next(stage for stage in self.stages if stage.id == stage_id)
+
+    def named(self, name: StageName) -> tuple[PlannedStage, ...]:
+        """All stages of this name, in order."""
+        return tuple(stage for stage in self.stages if stage.name is name)
+
+
+def artifact_key(stage: str, reads: Mapping[str, Any], inputs: tuple[str, ...] = ()) -> str:
+    """SHA-256 over the stage's name and format, the spec fields that it reads, and its inputs' keys."""
+    identity = {"stage": stage, "format": FORMATS[stage], "reads": dict(reads), "inputs": inputs}
+    return hashlib.sha256(json.dumps(identity, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def build(spec: RunSpec) -> Plan:
+    """The plan of a run, from its spec alone."""
+    steps = capture_steps(spec.train.steps, spec.capture.frames, spacing=spec.capture.spacing)
+    fields = spec.model_dump(mode="json")
+    learned = {name: fields[name] for name in ("dataset", "model", "train", "capture", "pinned")}
+    embedded = learned | {"capture": {k: v for k, v in fields["capture"].items() if k != "mode"}}
+
+    frames = [f"{index:05d}" for index in range(len(steps))]
+    embed_keys = tuple(
+        artifact_key(StageName.EMBED, embedded | {"index": index}) for index in range(len(steps))
+    )
+    if spec.capture.mode == "inline":
+        parts = tuple(
+            Part(id=f"embed/{frame}", key=key, stage=f"embed/{frame}", effect="completes")
+            for frame, key in zip(frames, embed_keys, strict=True)
+        )
+    else:
+        parts = tuple(
+            Part(
+                id=f"checkpoint/{frame}",
+                key=artifact_key("checkpoint", embedded | {"index": index}),
+                stage=f"embed/{frame}",
+                effect="releases",
+            )
+            for index, frame in enumerate(frames)
+        )
+    fine_tune = PlannedStage(
+        id="fine_tune", name=StageName.FINE_TUNE, key=artifact_key(StageName.FINE_TUNE, learned), parts=parts
+    )
+    embeds = tuple(
+        PlannedStage(id=f"embed/{frame}", name=StageName.EMBED, key=key, index=index)
+        for index, (frame, key) in enumerate(zip(frames, embed_keys, strict=True))
+    )
+    embed_ids = tuple(stage.id for stage in embeds)
+    score = PlannedStage(
+        id="score",
+        name=StageName.SCORE,
+        key=artifact_key(StageName.SCORE, {"score": fields["score"]}, embed_keys),
+        needs=embed_ids,
+    )
+    project = PlannedStage(
+        id="project",
+        name=StageName.PROJECT,
+        key=artifact_key(StageName.PROJECT, {"project": fields["project"], "align": fields["align"]}, embed_keys),
+        needs=embed_ids,
+    )
+    render = PlannedStage(
+        id="render",
+        name=StageName.RENDER,
+        key=artifact_key(
+            StageName.RENDER,
+            {"render": fields["render"], "name": spec.name},
+            (fine_tune.key, *embed_keys, score.key, project.key),
+        ),
+        needs=("fine_tune", *embed_ids, "score", "project"),
+    )
+    return Plan(steps=steps, stages=(fine_tune, *embeds, score, project, render))

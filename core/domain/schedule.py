@@ -1,0 +1,32 @@
+"""At which optimiser steps the probe set is embedded."""
+
+import math
+from typing import Literal
+
+
+def capture_steps(steps: int, frames: int, *, spacing: Literal["even", "log"] = "even") -> tuple[int, ...]:
+    """Distinct, rising steps from 0 (before any training) to `steps`.
+
+    Args:
+        steps: optimiser steps of the run, at least 1.
+        frames: how many checkpoints, 2 to steps + 1.
+        spacing: "even", or "log": equal ratios of step + 1, so that early learning gets more frames.
+
+    Returns:
+        `frames` steps.
+
+    >>> capture_steps(300, 4)
+    (0, 100, 200, 300)
+    >>> capture_steps(300, 6, spacing="log")
+    (0, 2, 9, 30, 95, 300)
+    """
+    last = frames - 1
+    if spacing == "even":
+        return tuple((2 * steps * index + last) // (2 * last) for index in range(frames))
+    wanted = [math.expm1(index / last * math.log1p(steps)) for index in range(frames)]
+    chosen: list[int] = []
+    for index, step in enumerate(wanted):
+        earliest = chosen[-1] + 1 if chosen else 0
+        latest = steps - (last - index)
+        chosen.append(min(max(round(step), earliest), latest))
+    return tuple(chosen)

@@ -1,0 +1,152 @@
+"""What a user asks for: `RunSpec`, frozen and complete.
+
+Each part is at once a section of the body of POST /v1/runs and of the stored spec, so a field, its range and its
+default are written once. What depends on the dataset (`resolve`) is filled in before the spec is stored.
+"""
+
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from core.errors import InvalidSpecError
+
+
+class Frozen(BaseModel):
+    """Plain data: immutable, no unknown fields, no NaN."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class TrainSpec(Frozen):
+    """How the model learns."""
+
+    steps: Annotated[int, Field(ge=1, le=1_000_000, description="Optimiser steps.")] = 300
+    batch_size: Annotated[int, Field(ge=1, le=4096, description="Images a forward pass.")] = 64
+    gradient_accumulation: Annotated[int, Field(ge=1, le=256, description="Forward passes a step.")] = 1
+    learning_rate: Annotated[float, Field(gt=0, le=10, description="Peak rate of AdamW.")] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.05
+    warmup: Annotated[float, Field(ge=0, lt=1, description="Share of the steps; cosine decay follows.")] = 0.1
+    clip_norm: Annotated[float, Field(gt=0, description="Gradients are clipped to this norm.")] = 1.0
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16"], Field(description="auto: bf16 on CUDA, fp32 on a CPU.")
+    ] = "auto"
+    train_size: Annotated[
+        int | None, Field(ge=2, description="Images to train on, stratified by class; null: all.")
+    ] = None
+    log_every: Annotated[int, Field(ge=1, description="Steps between two rows of the log.")] = 1
+    keep_weights: Annotated[
+        Literal["none", "last", "all"], Field(description="Weights kept as safetensors.")
+    ] = "none"
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+
+
+class CaptureSpec(Frozen):
+    """When the probe set is embedded."""
+
+    frames: Annotated[int, Field(ge=2, le=600, description="Checkpoints, the untrained model included.")] = 60
+    spacing: Annotated[
+        Literal["even", "log"], Field(description="log: many early checkpoints, few late ones.")
+    ] = "even"
+    probe_size: Annotated[int, Field(ge=3, le=100_000, description="Images that are embedded.")] = 1000
+    mode: Annotated[
+        Literal["inline", "offload"],
+        Field(description="inline: during training; offload: each checkpoint stored, then embedded by any worker."),
+    ] = "inline"
+
+
+class ScoreSpec(Frozen):
+    """How outliers are scored."""
+
+    method: Literal["knn_distance"] = "knn_distance"
+    k: Annotated[int, Field(ge=1, le=1000, description="Nearest neighbours.")] = 10
+
+
+class ProjectSpec(Frozen):
+    """How D features become two."""
+
+    method: Literal["pca"] = "pca"
+
+
+class AlignSpec(Frozen):
+    """How the frames are kept still against each other."""
+
+    method: Annotated[
+        Literal["rigid", "procrustes", "none"],
+        Field(description="rigid: rotation or reflection only; procrustes: as published, with scaling."),
+    ] = "rigid"
+    reference: Literal["last", "previous"] = "last"
+
+
+class RenderSpec(Frozen):
+    """How the frames are drawn."""
+
+    width: Annotated[int, Field(ge=480, le=2160, description="Pixels.")] = 960
+    height: Annotated[int, Field(ge=480, le=2160, description="Pixels.")] = 960
+    fps: Annotated[int, Field(ge=1, le=50, description="Frames a second.")] = 12
+    formats: tuple[Literal["gif"], ...] = ("gif",)
+    leaderboard: Annotated[int, Field(ge=0, le=12, description="Worst outliers shown.")] = 8
+
+
+class PinnedSources(Frozen):
+    """What the dataset and the model were when the run was accepted, so that equal specs mean equal results."""
+
+    dataset_digest: str
+    model_revision: str | None = None
+
+
+class RunSpec(Frozen):
+    """A run, complete: no default is left open."""
+
+    name: Annotated[str, Field(min_length=1, max_length=120)]
+    dataset: Annotated[str, Field(min_length=1, max_length=200)]
+    model: Annotated[str, Field(min_length=1, max_length=200)] = "vit-tiny"
+    train: TrainSpec = TrainSpec()
+    capture: CaptureSpec = CaptureSpec()
+    score: ScoreSpec = ScoreSpec()
+    project: ProjectSpec = ProjectSpec()
+    align: AlignSpec = AlignSpec()
+    render: RenderSpec = RenderSpec()
+    pinned: PinnedSources
+
+
+class DatasetFacts(Frozen):
+    """What a spec must know of its dataset."""
+
+    digest: str
+    class_names: tuple[str, ...]
+    train_size: int
+    evaluation_size: int
+
+
+Section = TypeVar("Section", bound=Frozen)
+
+
+def fit_to_steps(capture: CaptureSpec, *, steps: int) -> CaptureSpec:
+    """Bound `frames` by the checkpoints there are; a number that the user wrote is never changed.
+
+    Raises:
+        InvalidSpecError: more frames were asked for than steps + 1.
+    """
+    return _bound(capture, "frames", steps + 1, "capture", f"{steps} steps have {steps + 1} checkpoints")
+
+
+def fit_to_dataset(capture: CaptureSpec, score: ScoreSpec, facts: DatasetFacts) -> tuple[CaptureSpec, ScoreSpec]:
+    """Bound the probe set by the evaluation split, and `k` by the probe set.
+
+    Raises:
+        InvalidSpecError: a larger number was asked for than there are images.
+    """
+    size = facts.evaluation_size
+    capture = _bound(capture, "probe_size", size, "capture", f"the evaluation split has {size} images")
+    others = capture.probe_size - 1
+    return capture, _bound(score, "k", others, "score", f"each probe image has {others} others")
+
+
+def _bound(section: Section, field: str, limit: int, path: str, reason: str) -> Section:
+    value = getattr(section, field)
+    if value <= limit:
+        return section
+    if field in section.model_fields_set:
+        raise InvalidSpecError(f"{field} is {value}, but {reason}: ask for at most {limit}.", field=f"{path}.{field}")
+    return section.model_copy(update={field: limit})
+

@@ -1,0 +1,70 @@
+"""What an operator sets, by EMBEDREEL_* variables. Read by entry points only."""
+
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MIB = 1 << 20
+
+
+class Settings(BaseSettings):
+    """Defaults need nothing installed or started; each may be overridden by EMBEDREEL_<NAME>."""
+
+    model_config = SettingsConfigDict(env_prefix="EMBEDREEL_", env_ignore_empty=True, extra="ignore", frozen=True)
+
+    home: Path = Path(".embedreel")
+    database_url: str | None = None
+    broker_url: str | None = None
+    artifacts_url: str | None = None
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    api_key: SecretStr | None = None
+    api_key_file: Path | None = None
+
+    allowed_models: tuple[str, ...] = ("google/vit-base-patch16-224-in21k",)
+    allowed_datasets: tuple[str, ...] = ("uoft-cs/cifar10",)
+
+    max_upload_bytes: int = 512 * MIB
+    max_image_pixels: int = 25_000_000
+    max_steps: int = 200_000
+
+    queues: tuple[str, ...] = ("gpu", "cpu")
+    worker_concurrency: int = Field(default=1, ge=1)
+    lease_seconds: float = 30.0
+    renew_seconds: float = 5.0
+    sweep_seconds: float = 10.0
+    heartbeat_seconds: float = 5.0
+    cancel_poll_seconds: float = 1.0
+    cancel_grace_seconds: float = 20.0
+    stall_seconds: float = 1800.0
+    max_attempts: int = Field(default=3, ge=1)
+    log_level: str = "INFO"
+
+    @cached_property
+    def root(self) -> Path:
+        """The data folder, absolute."""
+        return self.home.expanduser().resolve()
+
+    @property
+    def database(self) -> str:
+        """SQLAlchemy URL of the run metadata."""
+        url = self.database_url or f"sqlite:///{self.root / 'embedreel.db'}"
+        return url.replace("postgresql://", "postgresql+psycopg://", 1)
+
+    @property
+    def broker(self) -> str:
+        """Celery URL of the doorbell."""
+        return self.broker_url or f"sqla+sqlite:///{self.root / 'broker.db'}"
+
+    @property
+    def artifacts(self) -> Path:
+        """Folder of the artifact store."""
+        return Path(self.artifacts_url.removeprefix("file://")) if self.artifacts_url else self.root / "artifacts"
+
+    @property
+    def uploads(self) -> Path:
+        """Folder of uploaded datasets: beside the artifacts, which every worker can read."""
+        return self.artifacts / "datasets"

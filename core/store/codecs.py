@@ -1,0 +1,43 @@
+"""Dataclasses of arrays as folders of files: `<field>.npy` for each array, `meta.json` for the rest.
+
+Nothing is ever unpickled, and arrays are mapped, not read, so that a stage touches only the frames it works on.
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+Record = TypeVar("Record")
+
+
+def save(folder: Path, record: Any) -> None:  # noqa: ANN401 - any dataclass instance
+    """Write a dataclass of arrays and JSON values into a new or empty folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    meta = {}
+    for field in dataclasses.fields(record):
+        value = getattr(record, field.name)
+        if isinstance(value, np.ndarray):
+            np.save(folder / f"{field.name}.npy", value, allow_pickle=False)
+        else:
+            meta[field.name] = value
+    (folder / "meta.json").write_text(json.dumps(meta))
+
+
+def load(folder: Path, kind: type[Record]) -> Record:
+    """Read what `save` wrote; arrays are read-only memory maps.
+
+    Raises:
+        FileNotFoundError: the folder holds no such record.
+    """
+    meta = json.loads((folder / "meta.json").read_text())
+    values = {}
+    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+        if field.name in meta:
+            value = meta[field.name]
+            values[field.name] = tuple(value) if isinstance(value, list) else value
+        else:
+            values[field.name] = np.load(folder / f"{field.name}.npy", mmap_mode="r", allow_pickle=False)
+    return kind(**values)
