@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, Literal
 
 from core.domain.schedule import capture_steps
@@ -84,7 +85,11 @@ class Plan(Frozen):
 
     def stage(self, stage_id: str) -> PlannedStage:
         """The stage of this id."""
-        return next(stage for stage in self.stages if stage.id == stage_id)
+        return self._by_id[stage_id]
+
+    @cached_property
+    def _by_id(self) -> dict[str, PlannedStage]:
+        return {stage.id: stage for stage in self.stages}
 
     def named(self, name: StageName) -> tuple[PlannedStage, ...]:
         """All stages of this name, in order."""

@@ -1,0 +1,117 @@
+"""Immutable folders, found by key. What is there is complete: it was fsynced and renamed into place.
+
+    objects/ab/abcdef…/   an artifact: the stage's files
+    attempts/…/           what running stages are writing; nothing reads it
+"""
+
+import hashlib
+import os
+import shutil
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import NotReadyError, StorageUnavailableError
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A published artifact: for each file its size in bytes and SHA-256."""
+
+    key: str
+    files: dict[str, Any]
+
+    @property
+    def size_bytes(self) -> int:
+        """All files together."""
+        return sum(file["size"] for file in self.files.values())
+
+
+class ArtifactStore:
+    """Artifacts below one folder, which every worker and the API can read."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._objects = root / "objects"
+        self._attempts = root / "attempts"
+
+    def prepare(self) -> None:
+        """Make the folders.
+
+        Raises:
+            StorageUnavailableError: they cannot be written.
+        """
+        try:
+            for folder in (self._objects, self._attempts):
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageUnavailableError(f"{self.root} cannot be written: {error}.") from error
+
+    def path(self, key: str) -> Path:
+        """Folder of the artifact, whether it is there or not."""
+        return self._objects / key[:2] / key
+
+    def file(self, key: str, name: str) -> Path:
+        """One file of an artifact.
+
+        Raises:
+            NotReadyError: it is not there.
+        """
+        path = self.path(key) / name
+        if not path.is_file():
+            raise NotReadyError(f"{name} is not stored. Retry the run to make it again.")
+        return path
+
+    def attempt(self, *names: str) -> Path:
+        """A new empty folder for what one attempt writes."""
+        folder = self._attempts.joinpath(*(name.replace("/", "-") for name in names))
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        return folder
+
+    def publish(self, folder: Path, key: str) -> Stored:
+        """Make a finished folder the artifact of this key; one that an unfinished attempt left there gives way."""
+        files = {}
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                files[str(path.relative_to(folder))] = {"size": path.stat().st_size, "sha256": _synced_sha256(path)}
+            else:
+                _sync_folder(path)
+        _sync_folder(folder)
+        target = self.path(key)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self.delete(key)
+        folder.rename(target)
+        _sync_folder(target.parent)
+        return Stored(key, files)
+
+    def delete(self, key: str) -> None:
+        """Remove an artifact at once: readers see all of it or nothing."""
+        self._remove(self.path(key))
+
+    def discard(self, folder: Path) -> None:
+        """Remove what an attempt wrote."""
+        self._remove(folder)
+
+    def _remove(self, folder: Path) -> None:
+        trash = self._attempts / f"trash-{uuid.uuid4().hex}"
+        try:
+            folder.rename(trash)
+        except FileNotFoundError:
+            return
+        shutil.rmtree(trash, ignore_errors=True)
+
+
+def _synced_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,101 @@
+"""The database: one engine, two kinds of transaction, one clock.
+
+`writing()` takes SQLite's write lock at its start (BEGIN IMMEDIATE), so two writers queue up instead of failing
+half-way; on PostgreSQL, writers to one run meet at the run's row (`runs.lock`). `now()` is the database's clock:
+leases of several machines are compared by one clock only.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Float, create_engine, event, text
+from sqlalchemy.engine import URL, Connection, make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.functions import GenericFunction
+
+from core.errors import StorageUnavailableError
+
+LOCK_WAIT_SECONDS = 10
+
+
+class now(GenericFunction[float]):  # noqa: N801 - reads like SQL's own now()
+    """The database's clock, seconds since 1970."""
+
+    type = Float()
+    inherit_cache = True
+
+
+@compiles(now, "sqlite")
+def _now_sqlite(element: Any, compiler: Any, **options: Any) -> str:  # noqa: ANN401, ARG001
+    return "(julianday('now') - 2440587.5) * 86400.0"
+
+
+@compiles(now, "postgresql")
+def _now_postgresql(element: Any, compiler: Any, **options: Any) -> str:  # noqa: ANN401, ARG001
+    return "extract(epoch from clock_timestamp())::float"
+
+
+class Database:
+    """Transactions on one database. Raises StorageUnavailableError where it does not answer."""
+
+    def __init__(self, url: str) -> None:
+        self.url = make_url(url)
+        self.engine = create_engine(self.url, connect_args=_connect_args(self.url), pool_pre_ping=True)
+        if self.sqlite:
+            event.listen(self.engine, "connect", _prepare_sqlite)
+            event.listen(self.engine, "begin", _begin_sqlite)
+
+    @property
+    def sqlite(self) -> bool:
+        """A file on this machine, no server."""
+        return self.url.get_backend_name() == "sqlite"
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """A transaction that may write; committed at the end of the block, rolled back on an error."""
+        yield from self._session({})
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A transaction that only reads, and blocks nobody."""
+        yield from self._session({"embedreel_readonly": True})
+
+    def _session(self, options: dict[str, Any]) -> Iterator[Session]:
+        try:
+            with Session(self.engine, expire_on_commit=False) as session, session.begin():
+                session.connection(execution_options=options)
+                yield session
+        except (OperationalError, DBAPIError) as error:
+            if isinstance(error, OperationalError) or error.connection_invalidated:
+                raise StorageUnavailableError(f"The database does not answer: {error.orig}. Try again.") from error
+            raise
+
+    def check(self) -> None:
+        """Raises StorageUnavailableError where the database does not answer."""
+        with self.reading() as session:
+            session.execute(text("SELECT 1"))
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self.engine.dispose()
+
+
+def _connect_args(url: URL) -> dict[str, Any]:
+    if url.get_backend_name() == "sqlite":
+        return {"timeout": LOCK_WAIT_SECONDS, "check_same_thread": False}
+    return {"connect_timeout": 5, "options": f"-c statement_timeout={LOCK_WAIT_SECONDS * 1000}"}
+
+
+def _prepare_sqlite(connection: Any, record: Any) -> None:  # noqa: ANN401, ARG001
+    connection.isolation_level = None  # we say BEGIN ourselves
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    readonly = connection.get_execution_options().get("embedreel_readonly")
+    connection.exec_driver_sql("BEGIN" if readonly else "BEGIN IMMEDIATE")
+

@@ -1,0 +1,26 @@
+"""Alembic's entry: runs the migrations on the connection it is given, or on the URL of alembic.ini."""
+
+from alembic import context
+from sqlalchemy import create_engine
+
+from core.store.tables import Base
+
+
+def run(connection) -> None:  # noqa: ANN001
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        render_as_batch=connection.dialect.name == "sqlite",
+        compare_type=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+given = context.config.attributes.get("connection")
+if given is not None:
+    run(given)
+else:
+    engine = create_engine(context.config.get_main_option("sqlalchemy.url"))
+    with engine.begin() as opened:
+        run(opened)

@@ -1,0 +1,55 @@
+"""`python -m worker`: one worker on the broker, database and artifact store of the EMBEDREEL_* variables."""
+
+import logging
+import os
+import secrets
+import socket
+import sys
+from typing import Any
+
+from celery import signals
+
+from core.errors import EmbedreelError
+from core.settings import Settings
+from core.store import migrate
+from core.store.artifacts import ArtifactStore
+from core.store.session import Database
+from worker.app import make_celery
+from worker.supervisor import Supervisor, fork_server
+from worker.tasks import Keeper, register, ringer
+
+
+def main() -> int:
+    """Wire a worker, run it until SIGTERM or Ctrl-C, and give unfinished stages back."""
+    settings = Settings()
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    database = Database(settings.database)
+    store = ArtifactStore(settings.artifacts)
+    try:
+        migrate.upgrade(database)
+        store.prepare()
+    except EmbedreelError as error:
+        print(f"embedreel worker: {error.detail}", file=sys.stderr)
+        return 1
+    app = make_celery(settings)
+    worker_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+    supervisor = Supervisor(settings, database, store, worker_id, ringer(app))
+    keeper = Keeper(settings, database, supervisor)
+    register(app, supervisor)
+
+    @signals.worker_shutting_down.connect(weak=False)
+    def stop(**_: Any) -> None:  # noqa: ANN401
+        supervisor.stopping.set()
+
+    @signals.worker_ready.connect(weak=False)
+    def start(**_: Any) -> None:  # noqa: ANN401
+        fork_server()
+        keeper.start()
+
+    app.worker_main(["worker", "--loglevel", settings.log_level, "--without-gossip", "--without-mingle", "-n", worker_id])
+    keeper.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

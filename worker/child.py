@@ -1,0 +1,75 @@
+"""A child process as its supervisor sees it."""
+
+import multiprocessing
+import os
+import signal
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from worker import runner
+
+
+class Child:
+    """One stage's process, the leader of its own process group."""
+
+    def __init__(self, process: BaseProcess, connection: Connection) -> None:
+        self._process = process
+        self._connection = connection
+
+    @classmethod
+    def start(cls, job: runner.Job) -> "Child":
+        """Fork a child from the warm server and give it the job."""
+        context = multiprocessing.get_context("forkserver")
+        ours, theirs = context.Pipe(duplex=False)
+        process = context.Process(target=runner.main, args=(job, theirs), name=f"stage {job.stage_id}")
+        process.start()
+        theirs.close()
+        return cls(process, ours)
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id, which is its group's too."""
+        return self._process.pid
+
+    @property
+    def ended(self) -> bool:
+        """The process is gone."""
+        return not self._process.is_alive()
+
+    @property
+    def exit_reason(self) -> str:
+        """How it ended, in words."""
+        code = self._process.exitcode
+        if code is not None and code < 0:
+            return f"signal {signal.Signals(-code).name}" + (" (out of memory?)" if code == -signal.SIGKILL else "")
+        return f"exit status {code}"
+
+    def receive(self, *, timeout_seconds: float) -> tuple[str, dict[str, Any]] | None:
+        """The next message, or None: none came in time, or there will be none."""
+        try:
+            if self._connection.poll(timeout_seconds):
+                message: tuple[str, dict[str, Any]] = self._connection.recv()
+                return message
+        except (EOFError, OSError):
+            self._process.join(timeout_seconds)
+        return None
+
+    def stop(self, *, grace_seconds: float) -> None:
+        """End the whole group: SIGTERM, after the grace SIGKILL."""
+        if grace_seconds and not self.ended:
+            self._signal(signal.SIGTERM)
+            self._process.join(grace_seconds)
+        self._signal(signal.SIGKILL)
+        self._process.join()
+        self._connection.close()
+
+    def _signal(self, number: signal.Signals) -> None:
+        pid = self._process.pid
+        if pid is None:
+            return
+        try:
+            os.killpg(pid, number)
+        except ProcessLookupError:  # it has not come to lead its group yet, or all of it is gone
+            if not self.ended:
+                os.kill(pid, number)

@@ -1,0 +1,81 @@
+"""The child process: run one stage, report, end.
+
+It is started from a warm fork server, leads a process group of its own, and dies with its supervisor.
+"""
+
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+import traceback
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from core.domain.plan import Plan
+from core.domain.spec import RunSpec
+from core.errors import EmbedreelError, StageCrashedError
+from core.settings import Settings
+from core.store.artifacts import ArtifactStore
+from worker.context import StageContext
+
+
+@dataclass(frozen=True)
+class Job:
+    """One attempt at one stage, as plain data."""
+
+    spec: RunSpec
+    plan: Plan
+    stage_id: str
+    output: Path
+    settings: Settings
+
+
+def main(job: Job, connection: Connection) -> None:
+    """Run the job; its last message is `done` or `failed`."""
+    os.setsid()
+    threading.Thread(target=_die_with_supervisor, daemon=True).start()
+    logging.basicConfig(level=job.settings.log_level)
+    lock = threading.Lock()
+
+    def report(kind: str, **message: Any) -> None:  # noqa: ANN401 - plain data
+        with lock:
+            connection.send((kind, message))
+
+    try:
+        report("done", facts=_run(job, report))
+    except EmbedreelError as error:
+        report("failed", error=error)
+    except Exception as error:  # noqa: BLE001 - whatever it was, the run must say so
+        logging.getLogger(__name__).exception("stage %s crashed", job.stage_id)
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        detail = (
+            f"{type(error).__name__}: {error} (at {Path(last.filename).name}:{last.lineno}). "
+            "This is a defect; the worker's log has the details."
+        )
+        report("failed", error=StageCrashedError(detail))
+
+
+def _run(job: Job, report: Any) -> dict[str, Any]:  # noqa: ANN401
+    from worker.stages import STAGES  # noqa: PLC0415 - torch: only in the child
+
+    stage = job.plan.stage(job.stage_id)
+    context = StageContext(
+        spec=job.spec,
+        plan=job.plan,
+        stage=stage,
+        settings=job.settings,
+        store=ArtifactStore(job.settings.artifacts),
+        output=job.output,
+        report=report,
+    )
+    return STAGES[stage.name](context)
+
+
+def _die_with_supervisor() -> None:
+    supervisor = multiprocessing.parent_process()
+    if supervisor is not None:
+        supervisor.join()
+        os.killpg(os.getpgrp(), signal.SIGKILL)

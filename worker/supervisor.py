@@ -1,0 +1,218 @@
+"""Run claimed stages in child processes, and keep the database's word on what may go on.
+
+The supervisor never imports torch. It claims a stage, starts its child, renews the lease, passes progress on, stops
+the child when the run is cancelled or the lease is lost, publishes what the child made, and claims the run's next
+stage.
+"""
+
+import logging
+import multiprocessing
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from core.errors import EmbedreelError, StorageUnavailableError
+from core.settings import Settings
+from core.store import datasets, stages
+from core.store.artifacts import ArtifactStore, Stored
+from core.store.lifecycle import Bell
+from core.store.session import Database
+from core.store.stages import Claim, Standing
+from worker.child import Child
+from worker.runner import Job
+
+log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+PROGRESS_SECONDS = 0.5
+
+
+@dataclass
+class Supervisor:
+    """Works off stages for one worker; `run` is called from as many threads as the worker has places."""
+
+    settings: Settings
+    database: Database
+    store: ArtifactStore
+    worker_id: str
+    ring: Callable[[Iterable[Bell]], None]
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def run(self, run_id: str, stage_id: str) -> None:
+        """Answer a bell: run the stage if it is still to be had, then the run's next ones."""
+        next_stage: str | None = stage_id
+        while next_stage and not self.stopping.is_set():
+            claim = self._claim(run_id, next_stage)
+            if claim is None:
+                return
+            log.info("run %s stage %s attempt %d", run_id, claim.stage.id, claim.attempt)
+            _Attempt(self, claim).work()
+            with self.database.reading() as session:
+                next_stage = stages.next_queued(session, run_id, queues=self.settings.queues)
+
+    def _claim(self, run_id: str, stage_id: str) -> Claim | None:
+        lease = self.settings.lease_seconds
+        with self.database.writing() as session:
+            return stages.claim(session, run_id, stage_id, worker_id=self.worker_id, lease_seconds=lease)
+
+
+class _Attempt:
+    """One claimed stage, from its child's start to the published artifact."""
+
+    def __init__(self, supervisor: Supervisor, claim: Claim) -> None:
+        self.claim = claim
+        self.settings = supervisor.settings
+        self.database = supervisor.database
+        self.store = supervisor.store
+        self.ring = supervisor.ring
+        self.stopping = supervisor.stopping
+        self.folder = self.store.attempt(claim.run_id, f"{claim.stage.id}-{claim.token}") / "output"
+        self.folder.mkdir()
+        self.renewed_at = self.moved_at = self.checked_at = time.monotonic()
+        self.shown_at = 0.0
+
+    def work(self) -> None:
+        """Run the child to its end, whatever that is. Nothing of it outlives this call."""
+        job = Job(self.claim.spec, self.claim.plan, self.claim.stage.id, self.folder, self.settings)
+        child = Child.start(job)
+        try:
+            self._watch(child)
+        finally:
+            child.stop(grace_seconds=0)
+            self.store.discard(self.folder.parent)
+
+    def _watch(self, child: Child) -> None:
+        while True:
+            message = child.receive(timeout_seconds=0.2)
+            if message is not None and self._handle(*message):
+                return
+            if message is None and child.ended:
+                self._give_back(f"its process ended with {child.exit_reason}")
+                return
+            if self._must_stop(child):
+                return
+
+    def _handle(self, kind: str, message: dict[str, Any]) -> bool:
+        """Act on a message of the child; True if it was the last one."""
+        self.moved_at = time.monotonic()
+        match kind:
+            case "progress":
+                self._progress(**message)
+            case "part":
+                self._publish_part(**message)
+            case "pin":
+                self._write(lambda session: datasets.pin_revision(session, **message))
+            case "done":
+                self._finish(message["facts"])
+            case "failed":
+                self._fail(message["error"])
+        return kind in {"done", "failed"}
+
+    def _must_stop(self, child: Child) -> bool:
+        """Check, at their intervals, the run's wish, the lease, the deadline and the worker's own end."""
+        if self.stopping.is_set():
+            child.stop(grace_seconds=self.settings.cancel_grace_seconds)
+            self._give_back("its worker was asked to stop", blame=False)
+            return True
+        standing = self._standing()
+        if standing is Standing.HELD:
+            if time.monotonic() - self.moved_at > self.settings.stall_seconds:
+                child.stop(grace_seconds=0)
+                self._give_back(f"it showed no progress for {self.settings.stall_seconds:.0f} s")
+                return True
+            return False
+        child.stop(grace_seconds=self.settings.cancel_grace_seconds if standing is Standing.CANCEL else 0)
+        if standing is Standing.CANCEL:
+            self._write(lambda session: stages.give_up(session, self.claim))
+        return True
+
+    def _standing(self) -> Standing:
+        at = time.monotonic()
+        if at - self.checked_at < self.settings.cancel_poll_seconds:
+            return Standing.HELD
+        self.checked_at = at
+        try:
+            if at - self.renewed_at < self.settings.renew_seconds:
+                with self.database.reading() as session:
+                    return stages.standing(session, self.claim)
+            with self.database.writing() as session:
+                standing = stages.renew(session, self.claim, lease_seconds=self.settings.lease_seconds)
+        except StorageUnavailableError:
+            expired = at - self.renewed_at > self.settings.lease_seconds * 2 / 3
+            return Standing.LOST if expired else Standing.HELD
+        self.renewed_at = at
+        return standing
+
+    def _progress(self, *, done: int, total: int) -> None:
+        at = time.monotonic()
+        if at - self.shown_at < PROGRESS_SECONDS and done < total:
+            return
+        self.shown_at = at
+        try:
+            with self.database.writing() as session:
+                stages.progress(session, self.claim, done=done, total=total)
+        except StorageUnavailableError:
+            log.warning("progress of %s not shown: the database does not answer", self.claim.stage.id)
+
+    def _publish_part(self, *, part_id: str, folder: str, facts: dict[str, Any]) -> None:
+        part = next(part for part in self.claim.stage.parts if part.id == part_id)
+        stored = self._store(Path(folder), part.key)
+        if stored:
+            self.ring(
+                self._write(lambda session: stages.publish_part(session, self.claim, part, stored, facts))
+            )
+
+    def _finish(self, facts: dict[str, Any]) -> None:
+        stored = self._store(self.folder, self.claim.stage.key)
+        if stored:
+            bells, spent = self._write(lambda session: stages.finish(session, self.claim, stored, facts))
+            for key in spent:
+                self.store.delete(key)
+            self.ring(bells)
+
+    def _store(self, folder: Path, key: str) -> Stored | None:
+        """Put a folder in place, unless the claim was lost; an artifact that is recorded already stays as it is."""
+        held, recorded = self._write(
+            lambda session: (stages.publishable(session, self.claim), stages.recorded(session, key))
+        )
+        if not held:
+            return None
+        return recorded or self.store.publish(folder, key)
+
+    def _fail(self, error: EmbedreelError) -> None:
+        log.warning("run %s stage %s failed: %s", self.claim.run_id, self.claim.stage.id, error.detail)
+        self._write(lambda session: stages.fail(session, self.claim, error))
+
+    def _give_back(self, reason: str, *, blame: bool = True) -> None:
+        log.warning("run %s stage %s given back: %s", self.claim.run_id, self.claim.stage.id, reason)
+        attempts = self.settings.max_attempts
+        self.ring(
+            self._write(
+                lambda session: stages.give_back(
+                    session, self.claim, reason=reason, blame=blame, max_attempts=attempts
+                )
+            )
+        )
+
+    def _write(self, change: Callable[[Any], Answer]) -> Answer:
+        """A transaction, tried again while the database is away and the lease may still be ours."""
+        while True:
+            try:
+                with self.database.writing() as session:
+                    return change(session)
+            except StorageUnavailableError:
+                if time.monotonic() - self.renewed_at > self.settings.lease_seconds:
+                    raise
+                time.sleep(0.5)
+
+
+def fork_server(preload: str = "worker.preload") -> None:
+    """Start the process that children are forked from; it imports torch once."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([preload])
+    from multiprocessing import forkserver  # noqa: PLC0415 - absent on platforms without it
+
+    forkserver.ensure_running()

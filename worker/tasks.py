@@ -1,0 +1,85 @@
+"""One thin task a stage name, and what a worker does beside them: heartbeat and sweep."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from celery import Celery
+
+from core.domain.plan import StageName
+from core.errors import StorageUnavailableError
+from core.settings import Settings
+from core.store import stages, workers
+from core.store.lifecycle import Bell
+from core.store.session import Database
+from worker.supervisor import Supervisor
+
+log = logging.getLogger(__name__)
+
+
+def register(app: Celery, supervisor: Supervisor) -> None:
+    """Give the app a task for each stage: it answers the bell, and knows nothing else."""
+    for name in StageName:
+        app.task(supervisor.run, name=f"embedreel.{name}", bind=False)
+
+
+def ringer(app: Celery) -> Callable[[Iterable[Bell]], None]:
+    """A function that rings bells; one that cannot be rung is left to the sweep."""
+
+    def ring(bells: Iterable[Bell]) -> None:
+        for bell in bells:
+            try:
+                app.send_task(f"embedreel.{bell.name}", (bell.run_id, bell.stage_id), queue=bell.queue, retry=False)
+            except Exception as error:  # noqa: BLE001 - every transport has exceptions of its own
+                log.warning("bell of %s %s not rung: %s", bell.run_id, bell.stage_id, error)
+
+    return ring
+
+
+class Keeper:
+    """Background duties of a worker, in two threads: heartbeat, and sweep of lost work."""
+
+    def __init__(self, settings: Settings, database: Database, supervisor: Supervisor) -> None:
+        self._settings = settings
+        self._database = database
+        self._supervisor = supervisor
+        self._stopped = threading.Event()
+
+    def start(self) -> None:
+        """Begin."""
+        for duty, seconds in ((self.beat, self._settings.heartbeat_seconds), (self.sweep, self._settings.sweep_seconds)):
+            threading.Thread(target=self._every, args=(seconds, duty), daemon=True).start()
+
+    def stop(self) -> None:
+        """End, and say that this worker has left."""
+        self._stopped.set()
+        try:
+            with self._database.writing() as session:
+                workers.leave(session, self._supervisor.worker_id)
+        except StorageUnavailableError:
+            log.warning("the database does not answer; this worker's row stays until it is forgotten")
+
+    def beat(self) -> None:
+        """Say that this worker is alive."""
+        device = "cuda" if Path("/dev/nvidia0").exists() else "cpu"
+        with self._database.writing() as session:
+            workers.beat(session, self._supervisor.worker_id, queues=self._settings.queues, device=device)
+
+    def sweep(self) -> None:
+        """Take lost stages back and ring for those that nobody came for."""
+        with self._database.writing() as session:
+            bells = stages.sweep(session, max_attempts=self._settings.max_attempts)
+        self._supervisor.ring(bells)
+
+    def _every(self, seconds: float, duty: Callable[[], None]) -> None:
+        while not self._stopped.is_set():
+            started = time.monotonic()
+            try:
+                duty()
+            except StorageUnavailableError as error:
+                log.warning("%s: %s", duty.__name__, error.detail)
+            except Exception:
+                log.exception("%s failed; it is tried again", duty.__name__)
+            self._stopped.wait(max(0.0, seconds - (time.monotonic() - started)))
