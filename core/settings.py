@@ -42,6 +42,7 @@ class Settings(BaseSettings):
     stall_seconds: float = 1800.0
     max_attempts: int = Field(default=3, ge=1)
     log_level: str = "INFO"
+    stages_module: str = "worker.stages"  # tests of the engine put stages of their own in its place
 
     @cached_property
     def root(self) -> Path:

@@ -43,7 +43,7 @@ def main() -> int:
 
     @signals.worker_ready.connect(weak=False)
     def start(**_: Any) -> None:  # noqa: ANN401
-        fork_server()
+        fork_server(*dict.fromkeys(["worker.preload", settings.stages_module]))
         keeper.start()
 
     app.worker_main(["worker", "--loglevel", settings.log_level, "--without-gossip", "--without-mingle", "-n", worker_id])

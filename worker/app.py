@@ -1,25 +1,29 @@
 """The Celery app: a doorbell. It carries ids, keeps no results, and may lose or double any message."""
 
 from celery import Celery
-from kombu import Queue
+from kombu import Exchange, Queue
+from kombu.transport import sqlalchemy
 
 from core.settings import Settings
+
+SQLITE_POLL_SECONDS = 0.2
 
 
 def make_celery(settings: Settings) -> Celery:
     """A Celery app on the broker of the settings, without tasks."""
+    sqlalchemy.Transport.polling_interval = SQLITE_POLL_SECONDS  # its transport options all go to create_engine
     app = Celery("embedreel", broker=settings.broker)
     app.conf.update(
         task_serializer="json",
         accept_content=["json"],
-        task_queues=[Queue(name) for name in settings.queues],
+        task_queues=[Queue(name, Exchange(name), routing_key=name) for name in settings.queues],
         task_create_missing_queues=True,
         task_acks_late=True,
         task_ignore_result=True,
         task_reject_on_worker_lost=False,
         worker_pool="threads",
         worker_concurrency=settings.worker_concurrency,
-        worker_prefetch_multiplier=1,
+        worker_prefetch_multiplier=prefetch(settings.broker),
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_hijack_root_logger=False,
         worker_send_task_events=False,
@@ -28,6 +32,15 @@ def make_celery(settings: Settings) -> Celery:
         broker_transport_options=transport_options(settings.broker),
     )
     return app
+
+
+def prefetch(broker: str) -> int:
+    """Bells held at once for each place of the worker.
+
+    One on a real broker, so that idle workers get what a busy one cannot take. The SQLite transport sleeps between two
+    messages that it may not deliver yet, so that stale bells would delay fresh ones there.
+    """
+    return 64 if broker.startswith("sqla+sqlite") else 1
 
 
 def transport_options(broker: str) -> dict[str, object]:

@@ -9,7 +9,5 @@ import scipy.linalg  # noqa: F401
 import torch  # noqa: F401
 import transformers.models.vit.modeling_vit
 
-import worker.stages  # noqa: F401
-
 gc.collect()
 gc.freeze()  # children share these pages as long as nobody counts references in them

@@ -3,6 +3,7 @@
 It is started from a warm fork server, leads a process group of its own, and dies with its supervisor.
 """
 
+import importlib
 import logging
 import multiprocessing
 import os
@@ -59,8 +60,7 @@ def main(job: Job, connection: Connection) -> None:
 
 
 def _run(job: Job, report: Any) -> dict[str, Any]:  # noqa: ANN401
-    from worker.stages import STAGES  # noqa: PLC0415 - torch: only in the child
-
+    stages = importlib.import_module(job.settings.stages_module).STAGES  # torch: only in the child
     stage = job.plan.stage(job.stage_id)
     context = StageContext(
         spec=job.spec,
@@ -71,7 +71,8 @@ def _run(job: Job, report: Any) -> dict[str, Any]:  # noqa: ANN401
         output=job.output,
         report=report,
     )
-    return STAGES[stage.name](context)
+    facts: dict[str, Any] = stages[stage.name](context)
+    return facts
 
 
 def _die_with_supervisor() -> None:

@@ -171,7 +171,8 @@ class _Attempt:
             bells, spent = self._write(lambda session: stages.finish(session, self.claim, stored, facts))
             for key in spent:
                 self.store.delete(key)
-            self.ring(bells)
+            own = next((bell for bell in bells if bell.queue in self.settings.queues), None)
+            self.ring(bell for bell in bells if bell is not own)  # that one is claimed next, without a bell
 
     def _store(self, folder: Path, key: str) -> Stored | None:
         """Put a folder in place, unless the claim was lost; an artifact that is recorded already stays as it is."""
@@ -209,10 +210,10 @@ class _Attempt:
                 time.sleep(0.5)
 
 
-def fork_server(preload: str = "worker.preload") -> None:
-    """Start the process that children are forked from; it imports torch once."""
+def fork_server(*preload: str) -> None:
+    """Start the process that children are forked from; it imports the modules once."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([preload])
+    context.set_forkserver_preload(list(preload))
     from multiprocessing import forkserver  # noqa: PLC0415 - absent on platforms without it
 
     forkserver.ensure_running()

@@ -46,6 +46,7 @@ class Keeper:
         self._database = database
         self._supervisor = supervisor
         self._stopped = threading.Event()
+        self._new = True
 
     def start(self) -> None:
         """Begin."""
@@ -68,9 +69,10 @@ class Keeper:
             workers.beat(session, self._supervisor.worker_id, queues=self._settings.queues, device=device)
 
     def sweep(self) -> None:
-        """Take lost stages back and ring for those that nobody came for."""
+        """Take lost stages back and ring for those that nobody came for; the first time, for all that are queued."""
         with self._database.writing() as session:
-            bells = stages.sweep(session, max_attempts=self._settings.max_attempts)
+            bells = stages.sweep(session, max_attempts=self._settings.max_attempts, impatient=self._new)
+        self._new = False
         self._supervisor.ring(bells)
 
     def _every(self, seconds: float, duty: Callable[[], None]) -> None:

@@ -25,6 +25,7 @@ class now(GenericFunction[float]):  # noqa: N801 - reads like SQL's own now()
     """The database's clock, seconds since 1970."""
 
     type = Float()
+    identifier = "embedreel_now"  # SQLAlchemy has a now() of its own
     inherit_cache = True
 
 

@@ -250,14 +250,18 @@ def _requeue(
     return [lifecycle.queue(session, run, row)]
 
 
-def sweep(session: Session, *, max_attempts: int) -> list[Bell]:
-    """Take back stages whose lease has run out, and ring again for those that nobody came for."""
+def sweep(session: Session, *, max_attempts: int, impatient: bool = False) -> list[Bell]:
+    """Take back stages whose lease has run out, and ring again for those that nobody came for.
+
+    Args:
+        impatient: ring for every queued stage now, as a worker does that has just started.
+    """
     expired = select(StageRow.run_id, StageRow.id).where(
         StageRow.status == StageStatus.RUNNING, StageRow.lease_until < now()
     )
-    silent = select(StageRow.run_id, StageRow.id).where(
-        StageRow.status == StageStatus.QUEUED, StageRow.ring_at < now()
-    )
+    silent = select(StageRow.run_id, StageRow.id).where(StageRow.status == StageStatus.QUEUED)
+    if not impatient:
+        silent = silent.where(StageRow.ring_at < now())
     bells = []
     for run_id, stage_id in sorted(map(tuple, session.execute(expired))):
         run = lifecycle.lock(session, run_id)
