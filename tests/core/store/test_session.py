@@ -1,0 +1,67 @@
+import threading
+import time
+
+import pytest
+from sqlalchemy import inspect, select
+
+from core.errors import StorageUnavailableError
+from core.store import lifecycle, migrate
+from core.store.session import Database, now
+from core.store.tables import Base, WorkerRow
+
+
+def test_migrations_make_exactly_the_tables(database):
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_upgrading_twice_at_once_is_harmless(database):
+    threads = [threading.Thread(target=migrate.upgrade, args=(database,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert "runs" in inspect(database.engine).get_table_names()
+
+
+def test_the_database_clock_is_seconds_since_1970(database):
+    with database.reading() as session:
+        assert abs(session.execute(select(now())).scalar_one() - time.time()) < 60
+
+
+def test_an_error_rolls_back(database):
+    with pytest.raises(ZeroDivisionError), database.writing() as session:
+        at = lifecycle.clock(session)
+        session.add(WorkerRow(id="w", queues=["gpu"], device="cpu", started_at=at, heartbeat_at=at))
+        session.flush()
+        raise ZeroDivisionError
+    with database.reading() as session:
+        assert session.get(WorkerRow, "w") is None
+
+
+def test_concurrent_writers_queue_up(database):
+    with database.writing() as session:
+        session.add(WorkerRow(id="w", queues=[], device="0", started_at=0.0, heartbeat_at=0.0))
+
+    def count():
+        for _ in range(20):
+            with database.writing() as session:
+                row = session.get(WorkerRow, "w", with_for_update=True)
+                row.device = str(int(row.device) + 1)
+
+    threads = [threading.Thread(target=count) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with database.reading() as session:
+        assert session.get(WorkerRow, "w").device == "80"
+
+
+def test_a_database_that_is_away():
+    with pytest.raises(StorageUnavailableError, match="does not answer"):
+        Database("postgresql+psycopg://nobody@127.0.0.1:1/none").check()
