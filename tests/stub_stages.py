@@ -29,6 +29,8 @@ def fine_tune(ctx):
         raise TrainingDivergedError("The loss became NaN at step 3. Lower train.learning_rate.")
     if ctx.spec.name == "crash":
         raise ZeroDivisionError("nobody foresaw this")
+    if ctx.spec.name == "hang":
+        time.sleep(60)
     if ctx.spec.name == "exit":
         os._exit(7)
     frames = ctx.plan.named(StageName.EMBED)
