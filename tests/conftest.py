@@ -15,6 +15,7 @@ import sqlalchemy
 
 from core.store import migrate
 from core.store.session import Database
+from tests.service import Service
 
 POSTGRES = os.environ.get("EMBEDREEL_TEST_POSTGRES_URL", "postgresql+psycopg://postgres@127.0.0.1:5432/postgres")
 
@@ -92,3 +93,13 @@ def pair(request):
         "EMBEDREEL_DATABASE_URL": request.getfixturevalue("postgres_url"),
         "EMBEDREEL_BROKER_URL": request.getfixturevalue("redis_url"),
     }
+
+
+@pytest.fixture
+def service(pair, tmp_path):
+    """An API and a worker on each pair of servers."""
+    running = Service(tmp_path / "home", free_port(), pair)
+    running.start_api()
+    running.start_worker()
+    yield running
+    running.stop()

@@ -1,5 +1,6 @@
 """`python -m worker`: one worker on the broker, database and artifact store of the EMBEDREEL_* variables."""
 
+import argparse
 import logging
 import os
 import secrets
@@ -21,6 +22,9 @@ from worker.tasks import Keeper, register, ringer
 
 def main() -> int:
     """Wire a worker, run it until SIGTERM or Ctrl-C, and give unfinished stages back."""
+    parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
+    parser.add_argument("--migrate", action="store_true", help="only bring the database to this version's schema")
+    only_migrate = parser.parse_args().migrate
     settings = Settings()
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     database = Database(settings.database)
@@ -31,6 +35,8 @@ def main() -> int:
     except EmbedreelError as error:
         print(f"embedreel worker: {error.detail}", file=sys.stderr)
         return 1
+    if only_migrate:
+        return 0
     app = make_celery(settings)
     worker_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     supervisor = Supervisor(settings, database, store, worker_id, ringer(app))

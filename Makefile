@@ -1,0 +1,62 @@
+# The one place where a command is defined. `make` alone lists them.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+# Where pip finds torch besides PyPI; a machine without an NVIDIA GPU saves gigabytes with PyTorch's CPU index.
+TORCH_INDEX ?=
+PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test lint format bench migrate up down logs clean
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
+
+demo: $(VENV)/installed ## film a small ViT that learns handwritten digits (about a minute after the install)
+	@$(BIN)/python -m client.demo $(ARGS)
+
+serve: $(VENV)/installed ## API and worker on the embedded defaults, until Ctrl-C
+	@$(BIN)/embedreel serve $(ARGS)
+
+test: $(VENV)/installed-dev ## the test suite; ARGS=--services adds PostgreSQL and Redis
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/installed-dev ## ruff, mypy --strict, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/installed-dev ## let ruff put the code in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/installed-dev ## every figure that README and docs claim
+	$(BIN)/python -m bench $(ARGS)
+
+migrate: $(VENV)/installed ## bring the database of EMBEDREEL_DATABASE_URL to this version's schema
+	$(BIN)/python -m worker --migrate
+
+up: ## docker compose: API, worker, Redis, PostgreSQL
+	docker compose up --build --detach
+
+down: ## stop what `make up` started; volumes stay
+	docker compose down
+
+logs: ## follow the containers' logs
+	docker compose logs --follow
+
+clean: ## remove the virtual environment and caches; runs and films stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Embedreel needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another one: make demo PYTHON=python3.11")'
+	@echo "Installing into $(VENV): about 1 GB, once."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP_INSTALL) --editable '.[api,worker,client]'
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(PIP_INSTALL) --quiet --editable '.[api,worker,client,dev]'
+	@touch $@

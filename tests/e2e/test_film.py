@@ -1,0 +1,71 @@
+"""POST a run, poll, fetch the film: real processes, a real model, both pairs of servers."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.service import stage
+
+SMALL = {
+    "dataset": "digits",
+    "name": "small",
+    "train": {"steps": 20, "batch_size": 16},
+    "capture": {"frames": 5, "probe_size": 100},
+    "render": {"width": 480, "height": 480},
+}
+
+
+def frames(gif):
+    film = Image.open(io.BytesIO(gif))
+    for index in range(film.n_frames):
+        film.seek(index)
+        yield np.asarray(film.convert("RGB"))
+
+
+def test_post_poll_and_fetch_the_film(service):
+    run_id = service.submit(**SMALL)
+    run = service.wait(run_id)
+    assert run["status"] == "succeeded", run["error"]
+    assert [one["name"] for one in run["stages"]] == ["fine_tune", "embed", "score", "project", "render"]
+    assert stage(run, "embed")["progress"] == {"done": 5, "total": 5}
+    film = Image.open(io.BytesIO(service.get(f"/v1/runs/{run_id}/film.gif")))
+    assert (film.size, film.n_frames, film.info["loop"]) == ((480, 480), 5, 0)
+    checkpoints = service.json(f"/v1/runs/{run_id}/checkpoints")["checkpoints"]
+    assert [row["step"] for row in checkpoints] == [0, 5, 10, 15, 20]
+    log = service.get(f"/v1/runs/{run_id}/log.csv").decode().splitlines()
+    assert log[0] == "step,epoch,loss,learning_rate,gradient_norm,accuracy"
+    assert len(log) == 1 + 21
+    # The same run drawn otherwise: nothing is trained again, and only the render stage runs.
+    drawn = service.post(f"/v1/runs/{run_id}/renders", {"render": {"width": 640, "height": 480}})
+    again = service.wait(drawn["id"])
+    assert [one["reused"] for one in again["stages"]] == [True, True, True, True, False]
+    assert Image.open(io.BytesIO(service.get(f"/v1/runs/{drawn['id']}/film.gif"))).size == (640, 480)
+
+
+def test_inline_and_offload_give_the_same_film(service):
+    inline = service.submit(**SMALL)
+    offload = service.submit(**SMALL | {"capture": SMALL["capture"] | {"mode": "offload"}})
+    # Equal embeddings have equal keys, so whichever run comes first, the other one reuses its frames.
+    films = [service.get(f"/v1/runs/{service.wait(run)['id']}/film.gif") for run in (inline, offload)]
+    for one, other in zip(*map(frames, films), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("mode", ["inline", "offload"])
+def test_cancel_while_training(service, mode):
+    run_id = service.submit(dataset="digits", train={"steps": 5000}, capture={"frames": 50, "mode": mode})
+    service.wait(run_id, until=lambda run: stage(run, "fine_tune")["status"] == "running")
+    service.post(f"/v1/runs/{run_id}/cancel")
+    assert service.wait(run_id, seconds=25)["status"] == "cancelled"
+
+
+def test_a_loss_that_becomes_nan_fails_with_advice(service):
+    run_id = service.submit(
+        dataset="digits", train={"steps": 50, "learning_rate": 10, "warmup": 0, "clip_norm": 1e30}, capture={"frames": 5}
+    )
+    run = service.wait(run_id)
+    if run["status"] == "failed":
+        assert run["error"]["type"].endswith("training-diverged")
+        assert "learning_rate" in run["error"]["detail"]

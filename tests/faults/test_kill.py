@@ -1,0 +1,58 @@
+"""SIGKILL to the worker in each of the five stages: the run ends in the film that an undisturbed one makes."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.service import Service, stage
+
+SPEC = {
+    "dataset": "digits",
+    "name": "killed",
+    "train": {"steps": 60, "batch_size": 16},
+    "capture": {"frames": 12, "probe_size": 300, "mode": "offload"},
+    "render": {"width": 960, "height": 960},
+}
+STAGES = ["fine_tune", "embed", "score", "project", "render"]
+
+
+def decoded(gif):
+    film = Image.open(io.BytesIO(gif))
+    pictures = []
+    for index in range(film.n_frames):
+        film.seek(index)
+        pictures.append(np.asarray(film.convert("RGB")))
+    return np.stack(pictures)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The film of a run that nobody disturbed, on the embedded pair."""
+    from tests.conftest import free_port
+
+    service = Service(tmp_path_factory.mktemp("undisturbed"), free_port(), {})
+    service.start_api()
+    service.start_worker()
+    try:
+        run = service.wait(service.submit(**SPEC))
+        yield decoded(service.get(f"/v1/runs/{run['id']}/film.gif"))
+    finally:
+        service.stop()
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_worker_killed_in_a_stage(service, undisturbed, name):
+    run_id = service.submit(**SPEC)
+    caught = service.wait(run_id, until=lambda run: stage(run, name)["status"] == "running", pause=0.01)
+    service.kill_worker()
+    assert stage(caught, name)["status"] == "running"
+    service.start_worker()
+    run = service.wait(run_id)
+    assert run["status"] == "succeeded", run["error"]
+    events = service.json(f"/v1/runs/{run_id}/events?limit=1000")["events"]
+    requeued = [event["data"]["stage"].split("/")[0] for event in events if event["type"] == "stage.requeued"]
+    assert requeued == [name]
+    film = decoded(service.get(f"/v1/runs/{run_id}/film.gif"))
+    np.testing.assert_array_equal(film, undisturbed)
