@@ -58,7 +58,18 @@ def redis_url(tmp_path):
     assert program, "redis-server is not installed"
     port, folder = free_port(), tmp_path / "redis"
     folder.mkdir()
-    options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--appendonly", "yes", "--save", ""]
+    options = [
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--dir",
+        str(folder),
+        "--appendonly",
+        "yes",
+        "--save",
+        "",
+    ]
     server = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:

@@ -52,7 +52,9 @@ def main() -> int:
         fork_server(*dict.fromkeys(["worker.preload", settings.stages_module]))
         keeper.start()
 
-    app.worker_main(["worker", "--loglevel", settings.log_level, "--without-gossip", "--without-mingle", "-n", worker_id])
+    app.worker_main(
+        ["worker", "--loglevel", settings.log_level, "--without-gossip", "--without-mingle", "-n", worker_id]
+    )
     keeper.stop()
     return 0
 

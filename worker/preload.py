@@ -1,5 +1,6 @@
 """What the fork server imports once, so that a child starts in milliseconds. CUDA stays untouched: it cannot follow a
-fork."""
+fork.
+"""
 
 import gc
 
@@ -7,7 +8,6 @@ import accelerate  # noqa: F401
 import matplotlib.figure  # noqa: F401
 import scipy.linalg  # noqa: F401
 import torch  # noqa: F401
-import transformers.models.vit.modeling_vit
 
 gc.collect()
 gc.freeze()  # children share these pages as long as nobody counts references in them

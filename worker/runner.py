@@ -49,7 +49,7 @@ def main(job: Job, connection: Connection) -> None:
         report("done", facts=_run(job, report))
     except EmbedreelError as error:
         report("failed", error=error)
-    except Exception as error:  # noqa: BLE001 - whatever it was, the run must say so
+    except Exception as error:
         logging.getLogger(__name__).exception("stage %s crashed", job.stage_id)
         last = traceback.extract_tb(error.__traceback__)[-1]
         detail = (

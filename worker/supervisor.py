@@ -161,9 +161,7 @@ class _Attempt:
         part = next(part for part in self.claim.stage.parts if part.id == part_id)
         stored = self._store(Path(folder), part.key)
         if stored:
-            self.ring(
-                self._write(lambda session: stages.publish_part(session, self.claim, part, stored, facts))
-            )
+            self.ring(self._write(lambda session: stages.publish_part(session, self.claim, part, stored, facts)))
 
     def _finish(self, facts: dict[str, Any]) -> None:
         stored = self._store(self.folder, self.claim.stage.key)
@@ -192,9 +190,7 @@ class _Attempt:
         attempts = self.settings.max_attempts
         self.ring(
             self._write(
-                lambda session: stages.give_back(
-                    session, self.claim, reason=reason, blame=blame, max_attempts=attempts
-                )
+                lambda session: stages.give_back(session, self.claim, reason=reason, blame=blame, max_attempts=attempts)
             )
         )
 

@@ -50,7 +50,10 @@ class Keeper:
 
     def start(self) -> None:
         """Begin."""
-        for duty, seconds in ((self.beat, self._settings.heartbeat_seconds), (self.sweep, self._settings.sweep_seconds)):
+        for duty, seconds in (
+            (self.beat, self._settings.heartbeat_seconds),
+            (self.sweep, self._settings.sweep_seconds),
+        ):
             threading.Thread(target=self._every, args=(seconds, duty), daemon=True).start()
 
     def stop(self) -> None:

@@ -96,3 +96,22 @@ class Projection:
 
     points: FloatArray
     explained_variance: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class FrameFacts:
+    """What one frame says beside its points: `Embedded` without the embeddings.
+
+    Attributes:
+        step: optimiser steps done.
+        epoch: passes over the training images done.
+        loss: evaluation loss, mean cross-entropy over the probe set; NaN where it was not measured.
+        accuracy: share predicted right, 0..1; NaN where it was not measured.
+        predictions: (N,) int64, the class with the largest logit.
+    """
+
+    step: int
+    epoch: float
+    loss: float
+    accuracy: float
+    predictions: IntArray

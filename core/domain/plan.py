@@ -110,9 +110,7 @@ def build(spec: RunSpec) -> Plan:
     embedded = learned | {"capture": {k: v for k, v in fields["capture"].items() if k != "mode"}}
 
     frames = [f"{index:05d}" for index in range(len(steps))]
-    embed_keys = tuple(
-        artifact_key(StageName.EMBED, embedded | {"index": index}) for index in range(len(steps))
-    )
+    embed_keys = tuple(artifact_key(StageName.EMBED, embedded | {"index": index}) for index in range(len(steps)))
     if spec.capture.mode == "inline":
         parts = tuple(
             Part(id=f"embed/{frame}", key=key, stage=f"embed/{frame}", effect="completes")

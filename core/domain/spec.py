@@ -27,16 +27,14 @@ class TrainSpec(Frozen):
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.05
     warmup: Annotated[float, Field(ge=0, lt=1, description="Share of the steps; cosine decay follows.")] = 0.1
     clip_norm: Annotated[float, Field(gt=0, description="Gradients are clipped to this norm.")] = 1.0
-    precision: Annotated[
-        Literal["auto", "fp32", "bf16"], Field(description="auto: bf16 on CUDA, fp32 on a CPU.")
-    ] = "auto"
+    precision: Annotated[Literal["auto", "fp32", "bf16"], Field(description="auto: bf16 on CUDA, fp32 on a CPU.")] = (
+        "auto"
+    )
     train_size: Annotated[
         int | None, Field(ge=2, description="Images to train on, stratified by class; null: all.")
     ] = None
     log_every: Annotated[int, Field(ge=1, description="Steps between two rows of the log.")] = 1
-    keep_weights: Annotated[
-        Literal["none", "last", "all"], Field(description="Weights kept as safetensors.")
-    ] = "none"
+    keep_weights: Annotated[Literal["none", "last", "all"], Field(description="Weights kept as safetensors.")] = "none"
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
 
@@ -44,9 +42,9 @@ class CaptureSpec(Frozen):
     """When the probe set is embedded."""
 
     frames: Annotated[int, Field(ge=2, le=600, description="Checkpoints, the untrained model included.")] = 60
-    spacing: Annotated[
-        Literal["even", "log"], Field(description="log: many early checkpoints, few late ones.")
-    ] = "even"
+    spacing: Annotated[Literal["even", "log"], Field(description="log: many early checkpoints, few late ones.")] = (
+        "even"
+    )
     probe_size: Annotated[int, Field(ge=3, le=100_000, description="Images that are embedded.")] = 1000
     mode: Annotated[
         Literal["inline", "offload"],
@@ -149,4 +147,3 @@ def _bound(section: Section, field: str, limit: int, path: str, reason: str) -> 
     if field in section.model_fields_set:
         raise InvalidSpecError(f"{field} is {value}, but {reason}: ask for at most {limit}.", field=f"{path}.{field}")
     return section.model_copy(update={field: limit})
-

@@ -1,7 +1,7 @@
 """Immutable folders, found by key. What is there is complete: it was fsynced and renamed into place.
 
-    objects/ab/abcdef…/   an artifact: the stage's files
-    attempts/…/           what running stages are writing; nothing reads it
+objects/ab/abcdef…/   an artifact: the stage's files
+attempts/…/           what running stages are writing; nothing reads it
 """
 
 import hashlib
@@ -75,7 +75,10 @@ class ArtifactStore:
         files = {}
         for path in sorted(folder.rglob("*")):
             if path.is_file():
-                files[str(path.relative_to(folder))] = {"size": path.stat().st_size, "sha256": _synced_sha256(path)}
+                files[str(path.relative_to(folder))] = {
+                    "size": path.stat().st_size,
+                    "sha256": _synced_sha256(path),
+                }
             else:
                 _sync_folder(path)
         _sync_folder(folder)

@@ -1,17 +1,22 @@
 """Runs as the API sees them: accept, list, cancel, retry, delete, and what happened."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import delete, select
+from sqlalchemy import case, delete, func, select
 from sqlalchemy.orm import Session
 
-from core.domain.plan import Plan
+from core.domain.plan import Plan, StageName
 from core.domain.run import RunStatus, StageStatus
 from core.domain.spec import RunSpec
 from core.errors import ConflictError, NotFoundError
 from core.store import lifecycle
 from core.store.lifecycle import Bell
+from core.store.session import now
 from core.store.tables import ArtifactRow, EventRow, IdempotencyRow, RunRow, StageRow
+
+ANSWERS_KEPT_SECONDS = 24 * 3600.0
+RECENT_RUNS = 5
 
 
 def accept(
@@ -174,6 +179,98 @@ def remembered(session: Session, key: str) -> IdempotencyRow | None:
 def remember(session: Session, key: str, *, digest: str, run_id: str) -> None:
     """Keep the answer to an Idempotency-Key, in the transaction that makes the run."""
     session.add(IdempotencyRow(key=key, digest=digest, run_id=run_id, created_at=lifecycle.clock(session)))
+
+
+def forget_answers(session: Session) -> None:
+    """Let go of the Idempotency-Keys that are older than a day."""
+    session.execute(delete(IdempotencyRow).where(IdempotencyRow.created_at < now() - ANSWERS_KEPT_SECONDS))
+
+
+def unclaimed(session: Session, keys: Iterable[str]) -> list[str]:
+    """Those of these keys that no stage of any run makes or reads.
+
+    Asked after the commit of `remove`: a run that was accepted since may have begun to make the same artifact.
+    """
+    wanted = list(keys)
+    return [key for key in wanted if key not in _shared_keys(session, "", wanted)]
+
+
+def drawable(session: Session, run: RunRow) -> bool:
+    """Whether all that a new drawing needs of the training is stored."""
+    plan = lifecycle.plan_of(run)
+    learned = {stage.key for stage in plan.stages if stage.name in {StageName.FINE_TUNE, StageName.EMBED}}
+    return lifecycle.stored_keys(session, learned) == learned
+
+
+@dataclass(frozen=True, slots=True)
+class StageGroup:
+    """The tasks of a run that have one stage name and one status."""
+
+    name: str
+    queue: str
+    status: StageStatus
+    tasks: int
+    reused: int
+    attempt: int
+    done: int
+    total: int
+    started_at: float | None
+    finished_at: float | None
+
+
+def stage_groups(session: Session, run_ids: Iterable[str]) -> dict[str, list[StageGroup]]:
+    """The stages of each run, counted by name and status."""
+    groups: dict[str, list[StageGroup]] = {run_id: [] for run_id in run_ids}
+    query = (
+        select(
+            StageRow.run_id,
+            StageRow.name,
+            StageRow.queue,
+            StageRow.status,
+            func.count(),
+            func.sum(case((StageRow.reused, 1), else_=0)),
+            func.max(StageRow.attempt),
+            func.sum(StageRow.done),
+            func.sum(StageRow.total),
+            func.min(StageRow.started_at),
+            func.max(StageRow.finished_at),
+        )
+        .where(StageRow.run_id.in_(list(groups)))
+        .group_by(StageRow.run_id, StageRow.name, StageRow.queue, StageRow.status)
+    )
+    for run_id, name, queue, status, *counted in session.execute(query):
+        groups[run_id].append(StageGroup(name, queue, StageStatus(status), *counted))
+    return groups
+
+
+def captured_steps(session: Session, run_ids: Iterable[str]) -> dict[str, list[int]]:
+    """The steps of each run's checkpoints, without reading the rest of its plan."""
+    query = select(RunRow.id, RunRow.plan["steps"]).where(RunRow.id.in_(list(run_ids)))
+    return {run_id: steps for run_id, steps in session.execute(query)}  # noqa: C416 - rows are no pairs to mypy
+
+
+def seconds_per_frame(session: Session) -> dict[str, float]:
+    """How long the stages after training last took, divided by the frames of their run.
+
+    Read from the newest runs that succeeded; a stage that was not run in any of them, or only reused, is left out.
+    """
+    recent = select(RunRow.id).where(RunRow.status == RunStatus.SUCCEEDED).order_by(RunRow.id.desc()).limit(RECENT_RUNS)
+    run_ids = list(session.scalars(recent))
+    steps = captured_steps(session, run_ids)
+    query = (
+        select(StageRow.run_id, StageRow.name, StageRow.finished_at - StageRow.started_at)
+        .where(
+            StageRow.run_id.in_(run_ids),
+            StageRow.name.in_([StageName.SCORE, StageName.PROJECT, StageName.RENDER]),
+            StageRow.reused.is_(False),
+        )
+        .order_by(StageRow.run_id)
+    )
+    pace: dict[str, float] = {}
+    for run_id, name, seconds in session.execute(query):
+        if seconds is not None:
+            pace[name] = seconds / len(steps[run_id])  # the newest run comes last
+    return pace
 
 
 def missing(run_id: str, what: str) -> NotFoundError:

@@ -99,4 +99,3 @@ def _prepare_sqlite(connection: Any, record: Any) -> None:  # noqa: ANN401, ARG0
 def _begin_sqlite(connection: Connection) -> None:
     readonly = connection.get_execution_options().get("embedreel_readonly")
     connection.exec_driver_sql("BEGIN" if readonly else "BEGIN IMMEDIATE")
-

@@ -112,9 +112,7 @@ def next_queued(session: Session, run_id: str, *, queues: Iterable[str]) -> str 
 
 def renew(session: Session, held: Claim, *, lease_seconds: float) -> Standing:
     """Hold the stage for another lease, and learn whether to go on."""
-    extended = (
-        update(StageRow).where(*_mine(held)).values(lease_until=now() + lease_seconds).returning(StageRow.id)
-    )
+    extended = update(StageRow).where(*_mine(held)).values(lease_until=now() + lease_seconds).returning(StageRow.id)
     if session.execute(extended).first() is None:
         return Standing.LOST
     return standing(session, held)
@@ -160,9 +158,7 @@ def publish_part(session: Session, held: Claim, part: Part, stored: Stored, fact
     return []
 
 
-def finish(
-    session: Session, held: Claim, stored: Stored, facts: dict[str, Any]
-) -> tuple[list[Bell], list[str]]:
+def finish(session: Session, held: Claim, stored: Stored, facts: dict[str, Any]) -> tuple[list[Bell], list[str]]:
     """The stage is done: record its artifact and queue what waited for it.
 
     Returns:
@@ -241,7 +237,9 @@ def _requeue(
         lifecycle.settle_cancel(session, run)
         return []
     if blame and row.attempt >= max_attempts:
-        detail = f"Stage {row.id} was lost {row.attempt} times; the last time: {reason}. Retry the run, or make it smaller."
+        detail = (
+            f"Stage {row.id} was lost {row.attempt} times; the last time: {reason}. Retry the run, or make it smaller."
+        )
         _fail(session, run, row, StageLostError(detail))
         return []
     row.attempt -= 0 if blame else 1

@@ -72,7 +72,8 @@ class EventRow(Base):
 
 class ArtifactRow(Base):
     """A published artifact: its files with size and SHA-256, and the few facts that are asked for without opening
-    them."""
+    them.
+    """
 
     __tablename__ = "artifacts"
 

@@ -18,9 +18,7 @@ def beat(session: Session, worker_id: str, *, queues: Sequence[str], device: str
     beaten = update(WorkerRow).where(WorkerRow.id == worker_id).values(heartbeat_at=now(), device=device)
     if session.execute(beaten.returning(WorkerRow.id)).first() is None:
         at = lifecycle.clock(session)
-        session.add(
-            WorkerRow(id=worker_id, queues=list(queues), device=device, started_at=at, heartbeat_at=at)
-        )
+        session.add(WorkerRow(id=worker_id, queues=list(queues), device=device, started_at=at, heartbeat_at=at))
         session.execute(delete(WorkerRow).where(WorkerRow.heartbeat_at < at - FORGOTTEN_SECONDS))
 
 

@@ -63,7 +63,9 @@ def test_cancel_while_training(service, mode):
 
 def test_a_loss_that_becomes_nan_fails_with_advice(service):
     run_id = service.submit(
-        dataset="digits", train={"steps": 50, "learning_rate": 10, "warmup": 0, "clip_norm": 1e30}, capture={"frames": 5}
+        dataset="digits",
+        train={"steps": 50, "learning_rate": 10, "warmup": 0, "clip_norm": 1e30},
+        capture={"frames": 5},
     )
     run = service.wait(run_id)
     if run["status"] == "failed":

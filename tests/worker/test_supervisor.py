@@ -96,7 +96,11 @@ def test_one_bell_is_enough_for_the_whole_run(make, database, started, mode):
     with database.reading() as session:
         for row in lifecycle.stages_of(session, run_id).values():
             assert supervisor.store.file(row.key, "result.txt").read_text()
-        checkpoints = [event.data["step"] for event in runs.events(session, run_id, after=0, limit=99) if event.type == "checkpoint"]
+        checkpoints = [
+            event.data["step"]
+            for event in runs.events(session, run_id, after=0, limit=99)
+            if event.type == "checkpoint"
+        ]
     assert checkpoints == [0, 300, 600]
     assert all(gone(one.pid) for one in started)
     assert list((supervisor.store.root / "attempts" / run_id).iterdir()) == []
@@ -115,7 +119,9 @@ def test_a_doubled_bell_changes_nothing(make, database, started):
     assert len(started) == 4
 
 
-@pytest.mark.parametrize(("name", "kind"), [("diverge", "training-diverged"), ("crash", "stage-crashed"), ("exit", "stage-lost")])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("diverge", "training-diverged"), ("crash", "stage-crashed"), ("exit", "stage-lost")]
+)
 def test_how_a_stage_can_fail(make, database, name, kind):
     supervisor = make()
     run_id = submit(database, name=name)
@@ -139,7 +145,11 @@ def test_a_killed_child_is_replaced(make, database, started, monkeypatch):
     working.join(60)
     assert status(database, run_id) == "succeeded"
     with database.reading() as session:
-        requeued = [event.data["reason"] for event in runs.events(session, run_id, after=0, limit=999) if event.type == "stage.requeued"]
+        requeued = [
+            event.data["reason"]
+            for event in runs.events(session, run_id, after=0, limit=999)
+            if event.type == "stage.requeued"
+        ]
     assert requeued == ["its process ended with signal SIGKILL (out of memory?)"]
 
 

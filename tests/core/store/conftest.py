@@ -59,7 +59,13 @@ class Engine:
 
     def film(self, run_id):
         """Work the whole run off, as one healthy worker would."""
-        for stage_id in ("fine_tune", *[s for s in self.statuses(run_id) if s.startswith("embed")], "score", "project", "render"):
+        for stage_id in (
+            "fine_tune",
+            *[s for s in self.statuses(run_id) if s.startswith("embed")],
+            "score",
+            "project",
+            "render",
+        ):
             claim = self.claim(run_id, stage_id)
             if claim is None:
                 continue

@@ -21,7 +21,9 @@ def test_a_record_comes_back_as_it_was(tmp_path):
 
 
 def test_numbers_keep_their_kind(tmp_path):
-    embedded = Embedded(np.ones((2, 3), np.float32), np.array([0, 1]), step=3, epoch=0.5, loss=float("nan"), accuracy=1.0)
+    embedded = Embedded(
+        np.ones((2, 3), np.float32), np.array([0, 1]), step=3, epoch=0.5, loss=float("nan"), accuracy=1.0
+    )
     codecs.save(tmp_path, embedded)
     back = codecs.load(tmp_path, Embedded)
     assert (back.step, back.epoch, back.accuracy) == (3, 0.5, 1.0)
