@@ -6,7 +6,6 @@ import os
 import secrets
 import socket
 import sys
-from typing import Any
 
 from celery import signals
 
@@ -43,15 +42,15 @@ def main() -> int:
     keeper = Keeper(settings, database, supervisor)
     register(app, supervisor)
 
-    @signals.worker_shutting_down.connect(weak=False)
-    def stop(**_: Any) -> None:  # noqa: ANN401
-        supervisor.stopping.set()
-
-    @signals.worker_ready.connect(weak=False)
-    def start(**_: Any) -> None:  # noqa: ANN401
+    def start(**_: object) -> None:
         fork_server(*dict.fromkeys(["worker.preload", settings.stages_module]))
         keeper.start()
 
+    def stop(**_: object) -> None:
+        supervisor.stopping.set()
+
+    signals.worker_ready.connect(start, weak=False)
+    signals.worker_shutting_down.connect(stop, weak=False)
     app.worker_main(
         ["worker", "--loglevel", settings.log_level, "--without-gossip", "--without-mingle", "-n", worker_id]
     )

@@ -1,5 +1,6 @@
-"""What the fork server imports once, so that a child starts in milliseconds. CUDA stays untouched: it cannot follow a
-fork.
+"""What the fork server imports once, so that a child starts in milliseconds.
+
+CUDA stays untouched: it cannot follow a fork.
 """
 
 import gc

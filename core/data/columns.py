@@ -1,0 +1,139 @@
+"""Which column of a table holds the images and which the labels.
+
+The features that the `datasets` library writes into a schema decide; where there are none, the types do.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from core.errors import InvalidDatasetError
+
+IMAGE_NAMES = ("image", "img")
+LABEL_NAMES = ("label", "labels", "class", "target")
+
+LabelKind = Literal["class", "integer", "string"]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Where images and labels are.
+
+    Attributes:
+        image: column of encoded images.
+        label: column of labels.
+        label_kind: class: indices into `class_names`; integer, string: each different value is a class.
+        class_names: the names that come with the column, for the kind class.
+    """
+
+    image: str
+    label: str
+    label_kind: LabelKind
+    class_names: tuple[str, ...] = ()
+
+
+def find_columns(schema: pa.Schema, *, file: str) -> Columns:
+    """Find the image and the label column.
+
+    Args:
+        schema: of the table.
+        file: what to call the table in an error.
+
+    Raises:
+        InvalidDatasetError: there is no image or label column, or several and none has a telling name.
+    """
+    repeated = sorted({name for name in schema.names if schema.names.count(name) > 1})
+    if repeated:
+        raise InvalidDatasetError(f"{file} has several columns named {repeated[0]!r}: rename or remove all but one.")
+    features = _features(schema)
+    image = _image_column(schema, features, file)
+    classes = _class_labels(schema, features)
+    if classes:
+        label = _pick(list(classes), LABEL_NAMES, "label", file)
+        return Columns(image, label, "class", classes[label])
+    plain = {field.name: kind for field in schema if field.name != image and (kind := _plain_label(field))}
+    if not plain:
+        raise InvalidDatasetError(
+            f"{file} has no label column: add one of integers or strings (found: {_described(schema)})."
+        )
+    label = _pick(list(plain), LABEL_NAMES, "label", file)
+    return Columns(image, label, plain[label])
+
+
+def _features(schema: pa.Schema) -> Mapping[str, Any]:
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+    except (KeyError, ValueError, TypeError):
+        return {}
+    return {name: value for name, value in dict(features).items() if isinstance(value, dict)}
+
+
+def _image_column(schema: pa.Schema, features: Mapping[str, Any], file: str) -> str:
+    declared = [name for name in schema.names if features.get(name, {}).get("_type") == "Image"]
+    structs = [field.name for field in schema if _has_bytes(field.type)]
+    binaries = [field.name for field in schema if _is_binary(field.type)]
+    candidates = declared or structs or binaries
+    if not candidates:
+        raise InvalidDatasetError(
+            f"{file} has no image column: one of type struct<bytes, path> is needed, as the `datasets` "
+            f"library writes it (found: {_described(schema)})."
+        )
+    name = _pick(candidates, IMAGE_NAMES, "image", file)
+    if name not in structs and name not in binaries:
+        raise InvalidDatasetError(path_only(file, name))
+    return name
+
+
+def path_only(file: str, column: str) -> str:
+    """The message for images that are not in the file."""
+    return (
+        f"{file}: column {column!r} holds paths, not the images themselves. Save the dataset with "
+        "to_parquet() or push_to_hub() of the `datasets` library, which put the image bytes into the file."
+    )
+
+
+def _class_labels(schema: pa.Schema, features: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    names = {}
+    for field in schema:
+        feature = features.get(field.name, {})
+        listed = feature.get("names")
+        if feature.get("_type") == "ClassLabel" and isinstance(listed, list) and pa.types.is_integer(field.type):
+            names[field.name] = tuple(str(name) for name in listed)
+    return names
+
+
+def _plain_label(field: pa.Field) -> LabelKind | None:
+    if field.name.startswith("__index_level_"):  # pandas' row numbers
+        return None
+    kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+    if pa.types.is_integer(kind):
+        return "integer"
+    strings = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_boolean)
+    return "string" if any(matches(kind) for matches in strings) else None
+
+
+def _has_bytes(kind: pa.DataType) -> bool:
+    return pa.types.is_struct(kind) and any(part.name == "bytes" and _is_binary(part.type) for part in kind)
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _pick(candidates: Sequence[str], telling: Sequence[str], role: str, file: str) -> str:
+    if len(candidates) == 1:
+        return candidates[0]
+    for name in telling:
+        if name in candidates:
+            return name
+    listed = ", ".join(repr(name) for name in candidates)
+    raise InvalidDatasetError(
+        f"{file} has several columns that could be the {role} ({listed}): keep one, or name the right one {role!r}."
+    )
+
+
+def _described(schema: pa.Schema) -> str:
+    return ", ".join(f"{field.name}: {field.type}" for field in schema) or "no columns"

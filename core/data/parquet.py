@@ -1,0 +1,152 @@
+"""Parquet files in Hugging Face image format, read as a stream: memory stays flat whatever a file's size."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from core.data.columns import Columns, find_columns, path_only
+from core.errors import InvalidDatasetError
+
+BATCH_BYTES = 8 << 20
+BATCH_ROWS = 256
+READ_BYTES = 1 << 20
+
+_MAGIC = b"PAR1"
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class ParquetImages:
+    """One file: where it lies, what the user called it, and what is in it."""
+
+    path: Path
+    name: str
+    rows: int
+    columns: Columns
+    batch_rows: int
+
+    def labels(self) -> pa.ChunkedArray:
+        """The label column, (rows,).
+
+        Raises:
+            InvalidDatasetError: the file is damaged.
+        """
+        with pq.ParquetFile(self.path, buffer_size=READ_BYTES) as file:
+            table = self._guarded(lambda: file.read(columns=[self.columns.label], use_threads=False))
+            self._guarded(lambda: table.validate(full=True))
+        self._require_rows(table.num_rows)
+        return table.column(self.columns.label)
+
+    def images(self) -> Iterator[pa.Array]:
+        """The image column as binary arrays of at most `batch_rows`, null where a row has no image.
+
+        Raises:
+            InvalidDatasetError: the file is damaged, or holds paths instead of images.
+        """
+        seen = 0
+        with pq.ParquetFile(self.path, buffer_size=READ_BYTES) as file:
+            batches = file.iter_batches(self.batch_rows, columns=[self.columns.image], use_threads=False)
+            while (batch := self._guarded(lambda: next(batches, None))) is not None:
+                seen += batch.num_rows
+                if seen > self.rows:
+                    break
+                yield self._bytes(batch.column(self.columns.image))
+        self._require_rows(seen)
+
+    def _require_rows(self, seen: int) -> None:
+        if seen != self.rows:
+            raise InvalidDatasetError(f"{self.name} is damaged (not {self.rows:,} rows as it says): upload it again.")
+
+    def _bytes(self, images: pa.Array) -> pa.Array:
+        if not pa.types.is_struct(images.type):
+            return images.cast(pa.binary())
+        encoded = pc.struct_field(images, "bytes")
+        if any(part.name == "path" for part in images.type):
+            paths = pc.struct_field(images, "path")
+            if pc.any(pc.and_(pc.is_null(encoded), pc.is_valid(paths))).as_py():
+                raise InvalidDatasetError(path_only(self.name, self.columns.image))
+        return encoded.cast(pa.binary())
+
+    def _guarded(self, read: Callable[[], Value]) -> Value:
+        try:
+            return read()
+        except MemoryError:
+            raise
+        except (pa.ArrowException, OSError) as error:
+            raise InvalidDatasetError(f"{self.name} is damaged ({_first_line(error)}): upload it again.") from error
+
+
+def open_parquet(path: Path, *, name: str) -> ParquetImages:
+    """Read a file's footer.
+
+    Args:
+        path: where it lies.
+        name: what to call it in an error.
+
+    Raises:
+        InvalidDatasetError: it is no Parquet file, damaged or empty, or has no image or label column.
+    """
+    _refuse_foreign(path, name)
+    try:
+        with pq.ParquetFile(path) as file:
+            metadata: Any = file.metadata
+            schema = file.schema_arrow
+    except MemoryError:
+        raise
+    except (pa.ArrowException, OSError) as error:
+        raise InvalidDatasetError(f"{name} is damaged ({_first_line(error)}): upload it again.") from error
+    columns = find_columns(schema, file=name)
+    if metadata.num_rows == 0:
+        raise InvalidDatasetError(f"{name} has no rows: leave it out or upload one with images.")
+    size = sum(metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups))
+    batch_rows = max(1, min(BATCH_ROWS, BATCH_BYTES * metadata.num_rows // max(1, size)))
+    return ParquetImages(path, name, metadata.num_rows, columns, batch_rows)
+
+
+def refuse_different(files: list[ParquetImages]) -> None:
+    """Check that all files have the same columns.
+
+    Raises:
+        InvalidDatasetError: one differs from the first.
+    """
+    first = files[0]
+    for other in files[1:]:
+        for what in ("image", "label", "label_kind", "class_names"):
+            here, there = getattr(first.columns, what), getattr(other.columns, what)
+            if here != there:
+                raise InvalidDatasetError(
+                    f"{other.name} does not fit {first.name}: {_WHAT[what]} {there!r} there, "
+                    f"{here!r} here. Save all files from one dataset."
+                )
+
+
+_WHAT = {
+    "image": "the image column is",
+    "label": "the label column is",
+    "label_kind": "the labels are of the kind",
+    "class_names": "the class names are",
+}
+
+
+def _refuse_foreign(path: Path, name: str) -> None:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(len(_MAGIC))
+        file.seek(-min(size, len(_MAGIC)), 2)
+        tail = file.read(len(_MAGIC))
+    if size == 0:
+        raise InvalidDatasetError(f"{name} is empty: upload it again.")
+    if head != _MAGIC:
+        raise InvalidDatasetError(f"{name} is not a Parquet file: save the dataset with to_parquet() and upload that.")
+    if tail != _MAGIC:
+        raise InvalidDatasetError(f"{name} is cut short: its end is missing. Upload it again.")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,97 @@
+import json
+
+import pyarrow as pa
+import pytest
+
+from core.data.columns import Columns, find_columns
+from core.errors import InvalidDatasetError
+
+IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
+
+def schema(fields, features=None):
+    metadata = {b"huggingface": json.dumps({"info": {"features": features}}).encode()} if features else None
+    return pa.schema(list(fields.items()), metadata=metadata)
+
+
+def find(fields, features=None):
+    return find_columns(schema(fields, features), file="a.parquet")
+
+
+def test_find_columns__by_features():
+    found = find(
+        {"id": pa.int64(), "picture": IMAGE, "kind": pa.int64(), "text": pa.string()},
+        {"picture": {"_type": "Image"}, "kind": {"_type": "ClassLabel", "names": ["cat", "dog"]}},
+    )
+    assert found == Columns("picture", "kind", "class", ("cat", "dog"))
+
+
+@pytest.mark.parametrize("image_type", [IMAGE, pa.binary(), pa.large_binary(), pa.struct([("bytes", pa.binary())])])
+@pytest.mark.parametrize(
+    ("label_type", "kind"),
+    [
+        (pa.int8(), "integer"),
+        (pa.uint64(), "integer"),
+        (pa.string(), "string"),
+        (pa.large_string(), "string"),
+        (pa.bool_(), "string"),
+        (pa.dictionary(pa.int32(), pa.string()), "string"),
+    ],
+)
+def test_find_columns__by_type(image_type, label_type, kind):
+    assert find({"x": image_type, "y": label_type}) == Columns("x", "y", kind)
+
+
+def test_find_columns__telling_names_among_several():
+    fields = {"img": IMAGE, "thumbnail": IMAGE, "id": pa.int64(), "label": pa.string()}
+    assert find(fields) == Columns("img", "label", "string")
+
+
+def test_find_columns__pandas_row_numbers_are_no_label():
+    assert find({"image": IMAGE, "__index_level_0__": pa.int64(), "kind": pa.string()}).label == "kind"
+
+
+@pytest.mark.parametrize("metadata", [b"no json", b"[]", b'{"info": {"features": {"image": 3}}}', b'{"info": null}'])
+def test_find_columns__foreign_metadata_is_ignored(metadata):
+    foreign = schema({"image": IMAGE, "label": pa.int64()}).with_metadata({b"huggingface": metadata})
+    assert find_columns(foreign, file="a.parquet") == Columns("image", "label", "integer")
+
+
+@pytest.mark.parametrize(
+    ("fields", "features", "message"),
+    [
+        ({"label": pa.int64()}, None, r"a\.parquet has no image column.*found: label: int64"),
+        ({}, None, "no image column.*no columns"),
+        (
+            {"a": IMAGE, "b": IMAGE, "label": pa.int64()},
+            None,
+            r"several columns that could be the image \('a', 'b'\)",
+        ),
+        ({"image": IMAGE}, None, "no label column: add one"),
+        ({"image": IMAGE, "score": pa.float32(), "tags": pa.list_(pa.string())}, None, "no label column"),
+        (
+            {"image": IMAGE, "a": pa.int64(), "b": pa.string()},
+            None,
+            r"could be the label \('a', 'b'\).*'label'",
+        ),
+        (
+            {"image": IMAGE, "fine": pa.int64(), "coarse": pa.int64()},
+            {name: {"_type": "ClassLabel", "names": ["x", "y"]} for name in ("fine", "coarse")},
+            r"could be the label \('fine', 'coarse'\)",
+        ),
+        (
+            {"image": pa.string(), "label": pa.int64()},
+            {"image": {"_type": "Image"}},
+            "column 'image' holds paths, not the images themselves.*to_parquet",
+        ),
+    ],
+)
+def test_find_columns__errors(fields, features, message):
+    with pytest.raises(InvalidDatasetError, match=message):
+        find(fields, features)
+
+
+def test_find_columns__repeated_name():
+    twice = pa.schema([("image", IMAGE), ("label", pa.int64()), ("label", pa.int64())])
+    with pytest.raises(InvalidDatasetError, match="several columns named 'label'"):
+        find_columns(twice, file="a.parquet")

@@ -1,0 +1,250 @@
+"""One short function a stage: read the inputs, call core, write the outputs. Runs in the child process.
+
+What a stage's artifact holds (records as written by core.store.codecs):
+
+    fine_tune    log/ TrainingLog, probe/ ProbeSet, and the weights that were asked for
+    checkpoint   weights.safetensors, position.json {step, epoch}: offload mode only, until it is embedded
+    embed/i      frame/ Embedded
+    score        scores/ OutlierScores
+    project      projection/ Projection
+    render       film.gif, frames/00000.png …
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from accelerate import Accelerator
+
+from core.data.names import HUB_PREFIX
+from core.domain.arrays import (
+    Embedded,
+    FloatArray,
+    FrameFacts,
+    OutlierScores,
+    ProbeSet,
+    Projection,
+    TrainingLog,
+)
+from core.domain.plan import StageName
+from core.domain.sources import ImageSource
+from core.layout.project import project_frames
+from core.learn import backbones, datasets
+from core.learn.backbones import Backbone
+from core.learn.embed import embed, load_weights, save_weights
+from core.learn.fine_tune import Checkpoint
+from core.learn.fine_tune import fine_tune as train
+from core.learn.pixels import ImagesOnDevice
+from core.learn.training_log import LogRow
+from core.measure.outliers import score_frames
+from core.render.film import write_gif, write_png
+from core.render.frames import draw_frames
+from core.store import codecs
+from worker.context import StageContext
+
+Facts = dict[str, Any]
+
+
+def fine_tune(ctx: StageContext) -> Facts:
+    """Train the model; at each captured step embed the probe set, or store the checkpoint for others to embed."""
+    spec, seed = ctx.spec, ctx.spec.train.seed
+    source = _open_source(ctx)
+    backbone = _create_backbone(ctx, source)
+    size = backbone.image_size
+    images = datasets.load_training_images(source, train_size=spec.train.train_size, size=size, seed=seed)
+    probe = _load_probe(ctx, source, size=size)
+    accelerator = Accelerator(mixed_precision="no")
+    probe_on_device = ImagesOnDevice(probe, backbone, device=accelerator.device)
+
+    rows: list[LogRow] = []
+    accuracies: dict[int, float] = {}
+    capture = _capture_inline if spec.capture.mode == "inline" else _capture_checkpoint
+    checkpoints = train(
+        backbone,
+        images,
+        spec=spec.train,
+        capture_steps=ctx.plan.steps,
+        on_step=lambda step: ctx.progress(step, spec.train.steps),
+        accelerator=accelerator,
+    )
+    for checkpoint in checkpoints:
+        rows.extend(checkpoint.log)
+        accuracy = capture(ctx, checkpoint, probe_on_device)
+        if accuracy is not None:
+            accuracies[checkpoint.step] = accuracy
+        _keep_weights(ctx, checkpoint)
+    codecs.save(ctx.output / "log", _to_arrays(rows, accuracies))
+    codecs.save(ctx.output / "probe", probe)
+    return {}
+
+
+def embed_frame(ctx: StageContext) -> Facts:
+    """Embed the probe set by one stored checkpoint."""
+    source = _open_source(ctx)
+    backbone = _create_backbone(ctx, source)
+    folder = ctx.checkpoint(ctx.stage.index or 0)
+    device = Accelerator(mixed_precision="no").device
+    backbone.model.to(device)
+    load_weights(folder / "weights.safetensors", backbone)
+    probe = ImagesOnDevice(_load_probe(ctx, source, size=backbone.image_size), backbone, device=device)
+    position = json.loads((folder / "position.json").read_text())
+    return _write_frame(ctx, ctx.output, ctx.stage.index or 0, embed(backbone, probe, **_embedding(ctx), **position))
+
+
+def score(ctx: StageContext) -> Facts:
+    """Score every probe image at every checkpoint."""
+    folders = ctx.frames()
+    scores = score_frames(
+        _embeddings(folders), k=ctx.spec.score.k, on_frame=lambda done: ctx.progress(done, len(folders))
+    )
+    codecs.save(ctx.output / "scores", scores)
+    return {}
+
+
+def project(ctx: StageContext) -> Facts:
+    """Lay every checkpoint out in two dimensions and keep the frames still against each other."""
+    folders = ctx.frames()
+    projection = project_frames(
+        _embeddings(folders),
+        project=ctx.spec.project,
+        align=ctx.spec.align,
+        on_frame=lambda done: ctx.progress(done, len(folders)),
+    )
+    codecs.save(ctx.output / "projection", projection)
+    return {}
+
+
+def render(ctx: StageContext) -> Facts:
+    """Draw the frames and encode the film."""
+    spec = ctx.spec
+    palette, frames = draw_frames(
+        spec=spec.render,
+        name=spec.name,
+        projection=codecs.load(ctx.input(StageName.PROJECT) / "projection", Projection),
+        scores=codecs.load(ctx.input(StageName.SCORE) / "scores", OutlierScores),
+        log=codecs.load(ctx.input(StageName.FINE_TUNE) / "log", TrainingLog),
+        probe=codecs.load(ctx.input(StageName.FINE_TUNE) / "probe", ProbeSet),
+        embedded=[_frame_facts(folder) for folder in ctx.frames()],
+        caption=f"{spec.project.method.upper()}, {_ALIGNED[spec.align.method]}",
+    )
+    pictures = ctx.output / "frames"
+    pictures.mkdir()
+    n_frames = len(ctx.plan.steps)
+
+    def keep_each() -> Iterator[Any]:
+        for index, frame in enumerate(frames):
+            write_png(pictures / f"{index:05d}.png", frame, palette)
+            ctx.progress(index, n_frames)
+            yield frame
+
+    write_gif(ctx.output / "film.gif", keep_each(), palette, fps=spec.render.fps)
+    return {}
+
+
+STAGES: Mapping[StageName, Callable[[StageContext], Facts]] = {
+    StageName.FINE_TUNE: fine_tune,
+    StageName.EMBED: embed_frame,
+    StageName.SCORE: score,
+    StageName.PROJECT: project,
+    StageName.RENDER: render,
+}
+
+_ALIGNED = {"rigid": "rigidly aligned", "procrustes": "Procrustes-aligned", "none": "not aligned"}
+
+
+def _open_source(ctx: StageContext) -> ImageSource:
+    name, expected = ctx.spec.dataset, ctx.spec.pinned.dataset_digest
+    hub = name.startswith(HUB_PREFIX)
+    source = datasets.open_source(
+        name,
+        uploads=ctx.settings.uploads,
+        allowed_hub=ctx.settings.allowed_datasets,
+        expected_digest=expected.rpartition("@")[2] if hub else expected,
+    )
+    if hub:
+        ctx.pin(name, source.facts.digest)
+    return source
+
+
+def _create_backbone(ctx: StageContext, source: ImageSource) -> Backbone:
+    backbone = backbones.create(
+        ctx.spec.model,
+        class_names=source.facts.class_names,
+        native_image_size=source.image_size,
+        seed=ctx.spec.train.seed,
+        allowed_models=ctx.settings.allowed_models,
+        revision=ctx.spec.pinned.model_revision,
+    )
+    if backbone.revision:
+        ctx.pin(ctx.spec.model, backbone.revision)
+    return backbone
+
+
+def _load_probe(ctx: StageContext, source: ImageSource, *, size: int) -> ProbeSet:
+    return datasets.load_probe_set(
+        source, probe_size=ctx.spec.capture.probe_size, size=size, seed=ctx.spec.train.seed
+    )
+
+
+def _embedding(ctx: StageContext) -> dict[str, Any]:
+    """How every frame is embedded, inline and offloaded: the same batches and precision give the same numbers."""
+    return {"precision": ctx.spec.train.precision}
+
+
+def _to_arrays(rows: Sequence[LogRow], accuracies: Mapping[int, float]) -> TrainingLog:
+    return TrainingLog(
+        step=np.array([row.step for row in rows], np.int64),
+        epoch=np.array([row.epoch for row in rows], np.float32),
+        loss=np.array([row.loss for row in rows], np.float32),
+        learning_rate=np.array([row.learning_rate for row in rows], np.float32),
+        gradient_norm=np.array([row.gradient_norm for row in rows], np.float32),
+        accuracy=np.array([accuracies.get(row.step, math.nan) for row in rows], np.float32),
+    )
+
+
+def _capture_inline(ctx: StageContext, checkpoint: Checkpoint, probe: ImagesOnDevice) -> float | None:
+    frame = embed(checkpoint.backbone, probe, step=checkpoint.step, epoch=checkpoint.epoch, **_embedding(ctx))
+    part, folder = ctx.part(checkpoint.index)
+    ctx.publish(part, folder, _write_frame(ctx, folder, checkpoint.index, frame))
+    return frame.accuracy
+
+
+def _capture_checkpoint(ctx: StageContext, checkpoint: Checkpoint, probe: ImagesOnDevice) -> float | None:  # noqa: ARG001
+    part, folder = ctx.part(checkpoint.index)
+    save_weights(folder / "weights.safetensors", checkpoint.backbone)
+    position = {"step": checkpoint.step, "epoch": checkpoint.epoch}
+    (folder / "position.json").write_text(json.dumps(position))
+    ctx.publish(part, folder, {"frame": checkpoint.index, **position})
+    return None
+
+
+def _write_frame(ctx: StageContext, folder: Path, index: int, frame: Embedded) -> Facts:  # noqa: ARG001
+    codecs.save(folder / "frame", frame)
+    return {
+        "frame": index,
+        "step": frame.step,
+        "epoch": frame.epoch,
+        "loss": frame.loss,
+        "accuracy": frame.accuracy,
+    }
+
+
+def _keep_weights(ctx: StageContext, checkpoint: Checkpoint) -> None:
+    kept = ctx.spec.train.keep_weights
+    if kept == "all" or (kept == "last" and checkpoint.step == ctx.spec.train.steps):
+        folder = ctx.output / "weights"
+        folder.mkdir(exist_ok=True)
+        save_weights(folder / f"step-{checkpoint.step:06d}.safetensors", checkpoint.backbone)
+
+
+def _embeddings(folders: list[Path]) -> Iterator[FloatArray]:
+    for folder in folders:
+        yield codecs.load(folder / "frame", Embedded).embeddings
+
+
+def _frame_facts(folder: Path) -> FrameFacts:
+    frame = codecs.load(folder / "frame", Embedded)
+    return FrameFacts(frame.step, frame.epoch, frame.loss, frame.accuracy, frame.predictions)
