@@ -1,0 +1,113 @@
+"""What stays the same in every frame, drawn once by matplotlib and turned into palette indices."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+from numpy.typing import NDArray
+
+from core.render.canvas import Inks, fill, write
+from core.render.colors import LINE, PAGE, WHITE
+from core.render.curve import CurveArtists, CurvePanel
+from core.render.lettering import Style, fit, measure, printable
+from core.render.page import Box, Page
+from core.render.palette import Palette
+
+_DPI = 64
+"""A power of two, so that pixels / dpi * dpi is exact and no frame loses a column to rounding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chrome:
+    """The two backgrounds.
+
+    Attributes:
+        future: (H, W) uint8 index image, curves in light colours.
+        past: the same with curves in strong colours; its columns up to the marker are shown.
+    """
+
+    future: NDArray[np.uint8]
+    past: NDArray[np.uint8]
+
+
+def draw_chrome(page: Page, panel: CurvePanel, palette: Palette, inks: Inks, *, name: str) -> Chrome:
+    """Draw card, curves and axes with matplotlib, and the words of users with our own letters.
+
+    matplotlib would read a `$` in a name as mathematics and warn of letters that its font lacks.
+
+    Args:
+        page: where things are.
+        panel: the curve's axes.
+        palette: of the film.
+        inks: text colours.
+        name: the run's name, up to 120 letters.
+    """
+    figure = Figure(figsize=(page.width / _DPI, page.height / _DPI), dpi=_DPI, facecolor=_unit(PAGE))
+    canvas = FigureCanvasAgg(figure)
+    _add_card(figure, page)
+    artists = CurveArtists(figure, page, panel)
+
+    layers = []
+    for strong in (False, True):
+        artists.show(strong=strong)
+        canvas.draw()  # type: ignore[no-untyped-call]
+        pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+        layer = palette.nearest(pixels[..., :3])
+        _write_name(layer, page, inks, name)
+        _write_curve_heading(layer, page, panel, inks)
+        layers.append(layer)
+    return Chrome(future=layers[0], past=layers[1])
+
+
+def _add_card(figure: Figure, page: Page) -> None:
+    box, radius = page.plot, 10 * page.scale
+    figure.add_artist(
+        FancyBboxPatch(
+            ((box.left + 0.5) / page.width, 1.0 - (box.bottom - 0.5) / page.height),
+            (box.width - 1) / page.width,
+            (box.height - 1) / page.height,
+            boxstyle=f"round,pad=0,rounding_size={radius / page.width}",
+            mutation_aspect=page.width / page.height,
+            facecolor=_unit(WHITE),
+            edgecolor=_unit(LINE),
+            linewidth=72.0 / _DPI,
+        )
+    )
+
+
+def _write_name(layer: NDArray[np.uint8], page: Page, inks: Inks, name: str) -> None:
+    box = page.name
+    style, lines = fit(
+        printable(name),
+        box.width,
+        box.height,
+        largest=round(24 * page.scale),
+        smallest=max(10, round(11 * page.scale)),
+    )
+    top = box.top + (box.height - len(lines) * style.line_height) / 2
+    for number, line in enumerate(lines):
+        write(layer, line, (box.left, top + number * style.line_height + style.size), style, inks.ink)
+
+
+def _write_curve_heading(layer: NDArray[np.uint8], page: Page, panel: CurvePanel, inks: Inks) -> None:
+    """The names of the two curves, each behind a piece of its line."""
+    box, style = page.curve, Style(round(11 * page.scale))
+    baseline = box.top + style.size
+    dash, thick = round(16 * page.scale), max(2, round(2 * page.scale))
+    row = round(baseline - style.size * 0.36 - thick / 2)
+    x = float(box.left)
+    pad, gap = 6 * page.scale, 18 * page.scale
+    loss = panel.curves.loss_name.capitalize()
+    room = box.width - 2 * (dash + pad) - gap - measure(loss, style)
+    accuracy = "Accuracy on the probe images"
+    accuracy = accuracy if measure(accuracy, style) <= room else "Accuracy"
+    for text, ink in ((loss, inks.ink), (accuracy, inks.accent)):
+        fill(layer, Box(round(x), row, dash, thick), int(ink[-1]))
+        x = write(layer, text, (x + dash + pad, baseline), style, inks.muted) + gap
+
+
+def _unit(color: tuple[int, int, int]) -> tuple[float, float, float]:
+    red, green, blue = color
+    return red / 255.0, green / 255.0, blue / 255.0

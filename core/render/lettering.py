@@ -1,0 +1,126 @@
+"""Text as coverage masks, set in the DejaVu Sans that matplotlib brings along."""
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+ELLIPSIS = "…"
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How text is set.
+
+    Attributes:
+        size: height of the em square, pixels.
+        bold: heavier strokes.
+    """
+
+    size: int
+    bold: bool = False
+
+    @property
+    def line_height(self) -> int:
+        """Pixels from one baseline to the next."""
+        return round(self.size * 1.3)
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """Antialiased text.
+
+    Attributes:
+        coverage: (h, w) uint8, 255 = full.
+        left: pixels from the pen to the mask's left edge.
+        top: pixels from the baseline to the mask's upper edge, negative above it.
+        advance: how far the pen moves, pixels.
+    """
+
+    coverage: NDArray[np.uint8]
+    left: int
+    top: int
+    advance: float
+
+
+def printable(text: str) -> str:
+    r"""The text on one line: line breaks, tabs and other control characters become spaces.
+
+    >>> printable("a\nb")
+    'a b'
+    """
+    return "".join(letter if letter.isprintable() else " " for letter in text).strip()
+
+
+def measure(text: str, style: Style) -> float:
+    """Width of a line, pixels."""
+    return _font(style).getlength(text)
+
+
+def shorten(text: str, style: Style, width: float) -> str:
+    """The text, or as much of its beginning as fits into `width` pixels with an ellipsis behind it."""
+    if measure(text, style) <= width:
+        return text
+    fitting = bisect_right(range(len(text)), width, key=lambda end: measure(_cut(text, end), style)) - 1
+    return _cut(text, max(0, fitting))
+
+
+def _cut(text: str, end: int) -> str:
+    return text[:end].rstrip() + ELLIPSIS
+
+
+def wrap(text: str, style: Style, width: float, *, lines: int) -> list[str]:
+    """Break at spaces into at most `lines` lines of `width` pixels; what does not fit ends in an ellipsis."""
+    wrapped: list[str] = []
+    words = text.split()
+    while words and len(wrapped) < lines - 1:
+        count = 1
+        while count < len(words) and measure(" ".join(words[: count + 1]), style) <= width:
+            count += 1
+        line = " ".join(words[:count])
+        if measure(line, style) > width:
+            break
+        wrapped.append(line)
+        words = words[count:]
+    if words:
+        wrapped.append(shorten(" ".join(words), style, width))
+    return wrapped
+
+
+def fit(text: str, width: float, height: float, *, largest: int, smallest: int) -> tuple[Style, list[str]]:
+    """The largest bold setting in which the whole text fits into the box, or the smallest, shortened."""
+    for size in range(largest, smallest - 1, -1):
+        style = Style(size, bold=True)
+        lines = wrap(text, style, width, lines=max(1, int(height // style.line_height)))
+        if "".join(lines).replace(" ", "") == text.replace(" ", ""):
+            break
+    return style, lines
+
+
+@lru_cache(maxsize=4096)
+def set_line(text: str, style: Style, *, halo: int = 0) -> Mask:
+    """Draw a line of text, once: most of a film's words come again in the next frame.
+
+    Args:
+        text: one line.
+        style: size and weight.
+        halo: pixels by which the strokes are grown on all sides.
+    """
+    font = _font(style)
+    left, top, right, bottom = (round(edge) for edge in font.getbbox(text, anchor="ls", stroke_width=halo))
+    image = Image.new("L", (max(1, right - left), max(1, bottom - top)))
+    ImageDraw.Draw(image).text((-left, -top), text, fill=255, font=font, anchor="ls", stroke_width=halo)
+    coverage = np.asarray(image)
+    return Mask(coverage=coverage, left=left, top=top, advance=font.getlength(text))
+
+
+@cache
+def _font(style: Style) -> ImageFont.FreeTypeFont:
+    name = "DejaVuSans-Bold.ttf" if style.bold else "DejaVuSans.ttf"
+    path = Path(mpl.get_data_path()) / "fonts" / "ttf" / name
+    return ImageFont.truetype(str(path), style.size, layout_engine=ImageFont.Layout.BASIC)

@@ -1,0 +1,152 @@
+"""Where things are on a frame of any shape from 480 to 2160 pixels a side."""
+
+from dataclasses import dataclass
+
+_DESIGN_SIDE = 960
+_WIDE = 1.2
+_TALL = 0.75
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle of pixels."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    @property
+    def right(self) -> int:
+        """First pixel column behind it."""
+        return self.left + self.width
+
+    @property
+    def bottom(self) -> int:
+        """First pixel row below it."""
+        return self.top + self.height
+
+    def inset(self, pad: int) -> "Box":
+        """What is left without `pad` pixels on each side."""
+        return Box(self.left + pad, self.top + pad, self.width - 2 * pad, self.height - 2 * pad)
+
+    def below(self, pixels: int) -> "Box":
+        """What is left without its first `pixels` rows."""
+        return Box(self.left, self.top + pixels, self.width, self.height - pixels)
+
+    def first(self, pixels: int) -> "Box":
+        """Its first `pixels` rows."""
+        return Box(self.left, self.top, self.width, pixels)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The boxes of a frame; none overlap.
+
+    Attributes:
+        width: of the frame.
+        height: of the frame.
+        scale: size of text and marks, 1.0 at 960 pixels; never so small that text cannot be read.
+        name: the run's name.
+        stats: step, epoch and accuracy.
+        plot: the card with the points.
+        legend: class names.
+        leaderboard: the worst outliers; without rows where none are wanted.
+        curve: loss and accuracy.
+    """
+
+    width: int
+    height: int
+    scale: float
+    name: Box
+    stats: Box
+    plot: Box
+    legend: Box
+    leaderboard: Box
+    curve: Box
+
+
+def arrange(width: int, height: int, *, n_classes: int, leaderboard: int) -> Page:
+    """Divide a frame: side by side where it is wide, one below the other where it is tall.
+
+    Args:
+        width: pixels, 480 to 2160.
+        height: pixels, 480 to 2160.
+        n_classes: names in the legend.
+        leaderboard: rows of the leaderboard, 0 to 12.
+    """
+    scale = min(max(min(width, height) / _DESIGN_SIDE, 0.78), 1.7)
+    margin, gap = round(26 * scale), round(18 * scale)
+    inner = Box(margin, round(margin * 0.85), width - 2 * margin, height - round(margin * 1.7))
+    name, stats, rest = _head(inner, scale, gap)
+    aspect = rest.width / rest.height
+    divide = _wide if aspect > _WIDE else _tall if aspect < _TALL else _square
+    plot, legend, board, curve = divide(rest, scale, gap, n_classes, leaderboard)
+    return Page(width, height, scale, name, stats, plot, legend, board, curve)
+
+
+Panels = tuple[Box, Box, Box, Box]
+
+
+def _head(inner: Box, scale: float, gap: int) -> tuple[Box, Box, Box]:
+    if inner.width >= 700 * scale:
+        height, stats_width = round(58 * scale), round(330 * scale)
+        name = Box(inner.left, inner.top, inner.width - stats_width - gap, height)
+        stats = Box(inner.right - stats_width, inner.top, stats_width, height)
+        return name, stats, inner.below(height + gap)
+    name = inner.first(round(38 * scale))
+    stats = inner.below(name.height + gap // 3).first(round(22 * scale))
+    return name, stats, inner.below(stats.bottom - inner.top + gap * 2 // 3)
+
+
+def _wide(rest: Box, scale: float, gap: int, n_classes: int, leaderboard: int) -> Panels:
+    plot_width = min(round(rest.height * 1.2), round(rest.width * 0.6))
+    plot = Box(rest.left, rest.top, plot_width, rest.height)
+    gap = round(gap * 1.5)
+    left = plot.right + gap
+    side = Box(left, rest.top, rest.right - left, rest.height)
+    if side.width > 2 * side.height:
+        half = (side.width - gap) // 2
+        curve = Box(side.right - half, side.top, half, side.height)
+        side = Box(side.left, side.top, half, side.height)
+    else:
+        height = round(min(max(rest.height * 0.3, 110 * scale), 300 * scale))
+        curve = Box(side.left, side.bottom - height, side.width, height)
+        side = side.first(side.height - height - gap)
+    return plot, *_stack(side, scale, gap, n_classes, leaderboard), curve
+
+
+def _square(rest: Box, scale: float, gap: int, n_classes: int, leaderboard: int) -> Panels:
+    height = round(min(max(rest.height * 0.2, 110 * scale), 240 * scale))
+    curve = Box(rest.left, rest.bottom - height, rest.width, height)
+    share = 0.29 if leaderboard else 0.2
+    side_width = round(max(rest.width * share, (205 if leaderboard else 140) * scale))
+    above = rest.first(rest.height - height - gap)
+    plot = Box(above.left, above.top, above.width - side_width - gap, above.height)
+    side = Box(plot.right + gap, above.top, side_width, above.height)
+    return plot, *_stack(side, scale, gap, n_classes, leaderboard), curve
+
+
+def _tall(rest: Box, scale: float, gap: int, n_classes: int, leaderboard: int) -> Panels:
+    share = 0.5 if leaderboard else 0.66
+    plot = rest.first(min(round(rest.width * 1.2), round(rest.height * share)))
+    below = rest.below(plot.height + gap)
+    columns = max(1, int(below.width / (112 * scale)))
+    rows = -(-n_classes // columns)
+    most = round(below.height * (0.28 if leaderboard else 0.5))
+    legend = below.first(min(round((rows * 19 + 24) * scale), most))
+    below = below.below(legend.height + gap)
+    share = 0.34 if leaderboard else 1.0
+    curve = below.first(round(min(max(below.height * share, 110 * scale), 260 * scale)))
+    board = below.below(curve.height + gap)
+    return plot, legend, board if leaderboard else board.first(0), curve
+
+
+def _stack(side: Box, scale: float, gap: int, n_classes: int, leaderboard: int) -> tuple[Box, Box]:
+    """Legend above, leaderboard below it."""
+    if not leaderboard:
+        return side, Box(side.left, side.bottom, side.width, 0)
+    columns = max(2, int(side.width / (120 * scale)))
+    wanted = round((-(-n_classes // columns) * 19 + 24) * scale)
+    legend = side.first(min(wanted, round(side.height * 0.33)))
+    return legend, side.below(legend.height + gap)

@@ -1,0 +1,124 @@
+"""The points of a frame: discs in class colours, rings around the outliers, diamonds at the border."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.domain.arrays import FloatArray, IntArray
+from core.render.canvas import Inks, in_eighths, write
+from core.render.lettering import Style, printable, shorten
+from core.render.page import Box, Page
+from core.render.palette import Palette
+from core.render.stamps import diamond, disc, press, ring
+from core.render.viewport import Viewport
+
+_SHUFFLE = 20_190_614
+
+
+class Scatter:
+    """Draws one layout after another into the plot's card.
+
+    Points are drawn in one shuffled order for the whole film, so that no class lies on top of all others and none
+    comes to the front between two frames; the frame's outliers are drawn last, in their rings.
+
+    Attributes:
+        ring_reach: pixels from a ring's middle to its outer edge.
+    """
+
+    def __init__(
+        self,
+        page: Page,
+        *,
+        viewport: Viewport,
+        labels: IntArray,
+        palette: Palette,
+        inks: Inks,
+        caption: str,
+    ) -> None:
+        self._page, self._viewport, self._labels = page, viewport, labels
+        self._inks, self._caption = inks, printable(caption)
+        self._discs = palette.discs
+        self._box = _inner_box(page)
+        self._order = np.random.default_rng(_SHUFFLE).permutation(len(labels))
+        radius = point_radius(len(labels), self._box)
+        rim = min(1.2, max(0.0, 0.4 * radius - 0.4))
+        self._disc = disc(radius, rim=rim)
+        self._diamond = diamond(max(radius * 1.5, 3.5), stroke=max(1.3, radius * 0.4), rim=rim)
+        self._ring = ring(radius + 4.0 * page.scale, stroke=1.8 * page.scale, rim=1.0 * page.scale)
+        self.ring_reach = radius + 6.0 * page.scale
+
+    @staticmethod
+    def aspect(page: Page) -> float:
+        """Width / height of what points are drawn in."""
+        box = _inner_box(page)
+        return box.width / box.height
+
+    def pixels(self, points: FloatArray) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Where (N, 2) points of the layout are on the frame, and which were moved to the border."""
+        box = self._box
+        return self._viewport.place(points, left=box.left, top=box.top, width=box.width, height=box.height)
+
+    def draw(self, frame: NDArray[np.uint8], points: FloatArray, outliers: IntArray, *, explained: float) -> None:
+        """Write one frame's points, rings and caption.
+
+        Args:
+            frame: (H, W) uint8 index image, changed in place.
+            points: (N, 2) layout.
+            outliers: rows of the points that get a ring and their number, worst first.
+            explained: share of the variance that the layout shows, 0..1, or NaN.
+        """
+        places, outside = self.pixels(points)
+        ordered = self._order[~outside[self._order]]
+        beyond = np.flatnonzero(outside)
+        for rows, stamp in ((ordered, self._disc), (beyond, self._diamond)):
+            press(frame, stamp, places[rows], self._discs[self._labels[rows]])
+        for rows, stamp in (
+            (outliers[~outside[outliers]], self._disc),
+            (outliers[outside[outliers]], self._diamond),
+        ):
+            press(frame, stamp, places[rows][::-1], self._discs[self._labels[rows]][::-1])
+        press(frame, self._ring, places[outliers][::-1], in_eighths(self._inks.ink_on_white))
+        self._number(frame, places[outliers])
+        self._write_caption(frame, explained, len(beyond))
+
+    def _number(self, frame: NDArray[np.uint8], places: NDArray[np.float64]) -> None:
+        """The outliers' places on the leaderboard, beside their rings."""
+        style = Style(max(9, round(10.5 * self._page.scale)), bold=True)
+        for number, (x, y) in reversed(list(enumerate(places.tolist(), start=1))):
+            at_edge = x + self.ring_reach + style.size > self._box.right
+            shift = -self.ring_reach - 1 if at_edge else self.ring_reach + 1
+            write(
+                frame,
+                str(number),
+                (x + shift, max(y - self.ring_reach * 0.3, self._box.top + style.size)),
+                style,
+                self._inks.ink_on_white,
+                align="right" if at_edge else "left",
+                halo=max(2, round(2 * self._page.scale)),
+            )
+
+    def _write_caption(self, frame: NDArray[np.uint8], explained: float, n_beyond: int) -> None:
+        card, style = self._page.plot, Style(max(9, round(10.5 * self._page.scale)))
+        pad = round(12 * self._page.scale)
+        said = [self._caption] if self._caption else []
+        if np.isfinite(explained):
+            said.append(f"{explained:.0%} of the variance".replace("%", " %"))
+        if n_beyond:
+            said.append(f"◇ {n_beyond:,} beyond the border")
+        text = shorten(" · ".join(said), style, card.width - 2 * pad)
+        write(frame, text, (card.left + pad, card.bottom - pad), style, self._inks.muted_on_white)
+
+
+def point_radius(count: int, box: Box) -> float:
+    """Radius in pixels: 4.6 for 1,000 and 2.3 for 10,000 points in a plot of 600 pixels.
+
+    Area falls with the number of points, but slower than its inverse: a dense cloud may overlap, a dot must be seen.
+    """
+    side = min(box.width, box.height) / 600.0
+    return float(np.clip(4.6 * (1000.0 / count) ** 0.3, 1.2, 7.5) * side**0.75)
+
+
+def _inner_box(page: Page) -> Box:
+    """The card without room for marks at its border and for the caption."""
+    pad = round(16 * page.scale)
+    inner = page.plot.inset(pad)
+    return Box(inner.left, inner.top, inner.width, inner.height - round(12 * page.scale))
