@@ -1,0 +1,46 @@
+"""`make bench`: the figures that README and docs claim. `python -m bench NAME …` runs some of them only.
+
+    demo      the digits film as `make demo` makes it: wall time, and the share that is not training or forward passes
+    capture   training with capture against the same training without, plus the same forward passes alone
+    cifar10   a film of CIFAR-10 (--cifar10 FOLDER with train.parquet and test.parquet; else images of the same size)
+    api       the API process: time to the first answer, memory, and that torch is not loaded
+"""
+
+import argparse
+import datetime
+import importlib
+import os
+import platform
+from pathlib import Path
+
+NAMES = ("api", "capture", "demo", "cifar10")
+
+
+def machine() -> str:
+    """What the figures were taken on."""
+    model = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        platform.machine(),
+    )
+    return f"{os.cpu_count()} cores of {model}, Python {platform.python_version()}, {platform.system()}"
+
+
+def main() -> None:
+    """Run the benches named on the command line, each printing its table."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; none: all")
+    parser.add_argument("--cifar10", type=Path, help="folder with train.parquet and test.parquet")
+    parser.add_argument("--repeats", type=int, default=3, help="runs of each comparison; medians are printed")
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(NAMES):
+        parser.error(f"there is no bench {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+    print(f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}, {machine()}")
+    for name in options.names or NAMES:
+        print(f"\n## {name}\n", flush=True)
+        importlib.import_module(f"bench.{name}").main(options)
+
+
+if __name__ == "__main__":
+    main()

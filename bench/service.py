@@ -1,0 +1,75 @@
+"""The real service for a bench: API and worker processes on an empty folder, and what their memory was."""
+
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from client import serve
+from client.api import Client, Json
+
+
+@contextmanager
+def service() -> Iterator[tuple[Client, serve.Service]]:
+    """A service that has started, on a home of its own that goes away."""
+    with tempfile.TemporaryDirectory(prefix="embedreel-bench-") as folder:
+        port = serve.free_port(serve.HOST)
+        url = serve.url_of(serve.HOST, port)
+        home = Path(folder)
+        environment = {"EMBEDREEL_HOME": folder, "EMBEDREEL_HOST": serve.HOST, "EMBEDREEL_PORT": str(port)}
+        running = serve.Service(serve.commands(), url=url, environment=environment, log=home / "service.log")
+        with running, Client(url) as client:
+            running.wait_until_ready()
+            yield client, running
+
+
+def finish(client: Client, run_id: str) -> Json:
+    """Wait until the run has ended, and require that it succeeded."""
+    while (run := client.run(run_id))["status"] not in {"succeeded", "failed", "cancelled"}:
+        time.sleep(0.2)
+    assert run["status"] == "succeeded", run["error"]
+    return run
+
+
+def resident_bytes(pid: int) -> int:
+    """Resident memory of a process."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS"))
+
+
+class PeakOfChildren:
+    """The largest resident memory that any descendant of a process had, looked at 20 times a second."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self.peak = 0
+
+    def __enter__(self) -> "PeakOfChildren":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(0.05):
+            for pid in descendants(self._pid):
+                with suppress(OSError, StopIteration):
+                    self.peak = max(self.peak, resident_bytes(pid))
+
+
+def descendants(pid: int) -> list[int]:
+    """All processes below this one."""
+    with suppress(OSError):
+        children = [
+            int(child)
+            for task in Path(f"/proc/{pid}/task").iterdir()
+            for child in (task / "children").read_text().split()
+        ]
+        return children + [grandchild for child in children for grandchild in descendants(child)]
+    return []

@@ -1,0 +1,89 @@
+"""The digits demo's training in this process: with capture as the worker does it, without, and the forward passes alone."""
+
+import tempfile
+import time
+from contextlib import contextmanager
+from collections.abc import Iterator
+from pathlib import Path
+
+from accelerate import Accelerator
+
+from core.data.builtin import BUILTIN
+from core.domain.plan import StageName, build
+from core.domain.spec import CaptureSpec, PinnedSources, RunSpec, TrainSpec
+from core.learn import backbones, datasets
+from core.learn.embed import embed
+from core.learn.fine_tune import fine_tune
+from core.learn.pixels import ImagesOnDevice
+from core.settings import Settings
+from core.store.artifacts import ArtifactStore
+from worker import stages
+from worker.context import StageContext
+
+SPEC = RunSpec(
+    name="digits, ViT from scratch",
+    dataset="digits",
+    train=TrainSpec(steps=300),
+    capture=CaptureSpec(frames=60, probe_size=1000),
+    pinned=PinnedSources(dataset_digest=BUILTIN["digits"].digest),
+)
+
+
+def with_capture() -> float:
+    """Seconds of the stage `fine_tune` as the worker's child runs it, files written and hashed included."""
+    with _context() as ctx:
+        started = time.perf_counter()
+        stages.fine_tune(ctx)
+        return time.perf_counter() - started
+
+
+def training_alone() -> float:
+    """Seconds of the same training, looked at only at its end."""
+    backbone, images, _ = _prepare()
+    started = time.perf_counter()
+    for _ in fine_tune(backbone, images, spec=SPEC.train, capture_steps=(0, SPEC.train.steps)):
+        pass
+    return time.perf_counter() - started
+
+
+def forward_passes_alone() -> float:
+    """Seconds of embedding the probe set as often as the film has frames."""
+    backbone, _, probe = _prepare()
+    on_device = ImagesOnDevice(probe, backbone, device=Accelerator(mixed_precision="no").device)
+    started = time.perf_counter()
+    for index in range(SPEC.capture.frames):
+        embed(backbone, on_device, step=index, epoch=0.0)
+    return time.perf_counter() - started
+
+
+def _prepare():  # noqa: ANN202
+    source = datasets.open_source("digits", uploads=Path(), allowed_hub=())
+    backbone = backbones.create(
+        SPEC.model,
+        class_names=source.facts.class_names,
+        native_image_size=source.image_size,
+        seed=SPEC.train.seed,
+        allowed_models=(),
+    )
+    size = backbone.image_size
+    images = datasets.load_training_images(source, train_size=None, size=size, seed=0)
+    return backbone, images, datasets.load_probe_set(source, probe_size=SPEC.capture.probe_size, size=size, seed=0)
+
+
+@contextmanager
+def _context() -> Iterator[StageContext]:
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(home=Path(folder))
+        store = ArtifactStore(settings.artifacts)
+        store.prepare()
+        plan = build(SPEC)
+        parts = {part.id: part for part in plan.named(StageName.FINE_TUNE)[0].parts}
+
+        def publish(kind: str, **message: object) -> None:
+            if kind == "part":
+                store.publish(Path(str(message["folder"])), parts[str(message["part_id"])].key)
+
+        output = store.attempt("bench", "fine_tune") / "output"
+        output.mkdir()
+        stage = plan.named(StageName.FINE_TUNE)[0]
+        yield StageContext(SPEC, plan, stage, settings, store, output, publish)
