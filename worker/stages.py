@@ -3,7 +3,7 @@
 What a stage's artifact holds (records as written by core.store.codecs):
 
     fine_tune    log/ TrainingLog, probe/ ProbeSet, and the weights that were asked for
-    checkpoint   weights.safetensors, position.json {step, epoch}: offload mode only, until it is embedded
+    checkpoint   weights.safetensors, origin.json: offload mode only, until it is embedded
     embed/i      frame/ Embedded
     score        scores/ OutlierScores
     project      projection/ Projection
@@ -11,7 +11,6 @@ What a stage's artifact holds (records as written by core.store.codecs):
 """
 
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -60,8 +59,6 @@ def fine_tune(ctx: StageContext) -> Facts:
     probe_on_device = ImagesOnDevice(probe, backbone, device=accelerator.device)
 
     rows: list[LogRow] = []
-    accuracies: dict[int, float] = {}
-    capture = _capture_inline if spec.capture.mode == "inline" else _capture_checkpoint
     checkpoints = train(
         backbone,
         images,
@@ -72,26 +69,29 @@ def fine_tune(ctx: StageContext) -> Facts:
     )
     for checkpoint in checkpoints:
         rows.extend(checkpoint.log)
-        accuracy = capture(ctx, checkpoint, probe_on_device)
-        if accuracy is not None:
-            accuracies[checkpoint.step] = accuracy
+        if spec.capture.mode == "inline":
+            _capture_frame(ctx, checkpoint, probe_on_device)
+        else:
+            _capture_checkpoint(ctx, checkpoint, source)
         _keep_weights(ctx, checkpoint)
-    codecs.save(ctx.output / "log", _to_arrays(rows, accuracies))
+    codecs.save(ctx.output / "log", _to_arrays(rows))
     codecs.save(ctx.output / "probe", probe)
     return {}
 
 
 def embed_frame(ctx: StageContext) -> Facts:
-    """Embed the probe set by one stored checkpoint."""
-    source = _open_source(ctx)
-    backbone = _create_backbone(ctx, source)
-    folder = ctx.checkpoint(ctx.stage.index or 0)
+    """Embed the probe set by one stored checkpoint, on the very dataset and model that it was trained with."""
+    index = ctx.stage.index or 0
+    folder = ctx.checkpoint(index)
+    origin = json.loads((folder / "origin.json").read_text())
+    source = _open_source(ctx, digest=origin["dataset_digest"])
+    backbone = _create_backbone(ctx, source, revision=origin["model_revision"])
     device = Accelerator(mixed_precision="no").device
     backbone.model.to(device)
     load_weights(folder / "weights.safetensors", backbone)
     probe = ImagesOnDevice(_load_probe(ctx, source, size=backbone.image_size), backbone, device=device)
-    position = json.loads((folder / "position.json").read_text())
-    return _write_frame(ctx, ctx.output, ctx.stage.index or 0, embed(backbone, probe, **_embedding(ctx), **position))
+    frame = embed(backbone, probe, step=origin["step"], epoch=origin["epoch"], precision=ctx.spec.train.precision)
+    return _write_frame(ctx.output, index, frame)
 
 
 def score(ctx: StageContext) -> Facts:
@@ -155,8 +155,8 @@ STAGES: Mapping[StageName, Callable[[StageContext], Facts]] = {
 _ALIGNED = {"rigid": "rigidly aligned", "procrustes": "Procrustes-aligned", "none": "not aligned"}
 
 
-def _open_source(ctx: StageContext) -> ImageSource:
-    name, expected = ctx.spec.dataset, ctx.spec.pinned.dataset_digest
+def _open_source(ctx: StageContext, *, digest: str | None = None) -> ImageSource:
+    name, expected = ctx.spec.dataset, digest or ctx.spec.pinned.dataset_digest
     hub = name.startswith(HUB_PREFIX)
     source = datasets.open_source(
         name,
@@ -169,14 +169,14 @@ def _open_source(ctx: StageContext) -> ImageSource:
     return source
 
 
-def _create_backbone(ctx: StageContext, source: ImageSource) -> Backbone:
+def _create_backbone(ctx: StageContext, source: ImageSource, *, revision: str | None = None) -> Backbone:
     backbone = backbones.create(
         ctx.spec.model,
         class_names=source.facts.class_names,
         native_image_size=source.image_size,
         seed=ctx.spec.train.seed,
         allowed_models=ctx.settings.allowed_models,
-        revision=ctx.spec.pinned.model_revision,
+        revision=revision or ctx.spec.pinned.model_revision,
     )
     if backbone.revision:
         ctx.pin(ctx.spec.model, backbone.revision)
@@ -184,52 +184,43 @@ def _create_backbone(ctx: StageContext, source: ImageSource) -> Backbone:
 
 
 def _load_probe(ctx: StageContext, source: ImageSource, *, size: int) -> ProbeSet:
-    return datasets.load_probe_set(
-        source, probe_size=ctx.spec.capture.probe_size, size=size, seed=ctx.spec.train.seed
-    )
+    spec = ctx.spec
+    return datasets.load_probe_set(source, probe_size=spec.capture.probe_size, size=size, seed=spec.train.seed)
 
 
-def _embedding(ctx: StageContext) -> dict[str, Any]:
-    """How every frame is embedded, inline and offloaded: the same batches and precision give the same numbers."""
-    return {"precision": ctx.spec.train.precision}
-
-
-def _to_arrays(rows: Sequence[LogRow], accuracies: Mapping[int, float]) -> TrainingLog:
+def _to_arrays(rows: Sequence[LogRow]) -> TrainingLog:
     return TrainingLog(
         step=np.array([row.step for row in rows], np.int64),
         epoch=np.array([row.epoch for row in rows], np.float32),
         loss=np.array([row.loss for row in rows], np.float32),
         learning_rate=np.array([row.learning_rate for row in rows], np.float32),
         gradient_norm=np.array([row.gradient_norm for row in rows], np.float32),
-        accuracy=np.array([accuracies.get(row.step, math.nan) for row in rows], np.float32),
     )
 
 
-def _capture_inline(ctx: StageContext, checkpoint: Checkpoint, probe: ImagesOnDevice) -> float | None:
-    frame = embed(checkpoint.backbone, probe, step=checkpoint.step, epoch=checkpoint.epoch, **_embedding(ctx))
+def _capture_frame(ctx: StageContext, checkpoint: Checkpoint, probe: ImagesOnDevice) -> None:
+    step, epoch, precision = checkpoint.step, checkpoint.epoch, ctx.spec.train.precision
+    frame = embed(checkpoint.backbone, probe, step=step, epoch=epoch, precision=precision)
     part, folder = ctx.part(checkpoint.index)
-    ctx.publish(part, folder, _write_frame(ctx, folder, checkpoint.index, frame))
-    return frame.accuracy
+    ctx.publish(part, folder, _write_frame(folder, checkpoint.index, frame))
 
 
-def _capture_checkpoint(ctx: StageContext, checkpoint: Checkpoint, probe: ImagesOnDevice) -> float | None:  # noqa: ARG001
+def _capture_checkpoint(ctx: StageContext, checkpoint: Checkpoint, source: ImageSource) -> None:
     part, folder = ctx.part(checkpoint.index)
     save_weights(folder / "weights.safetensors", checkpoint.backbone)
-    position = {"step": checkpoint.step, "epoch": checkpoint.epoch}
-    (folder / "position.json").write_text(json.dumps(position))
-    ctx.publish(part, folder, {"frame": checkpoint.index, **position})
-    return None
-
-
-def _write_frame(ctx: StageContext, folder: Path, index: int, frame: Embedded) -> Facts:  # noqa: ARG001
-    codecs.save(folder / "frame", frame)
-    return {
-        "frame": index,
-        "step": frame.step,
-        "epoch": frame.epoch,
-        "loss": frame.loss,
-        "accuracy": frame.accuracy,
+    origin = {
+        "step": checkpoint.step,
+        "epoch": checkpoint.epoch,
+        "dataset_digest": source.facts.digest,
+        "model_revision": checkpoint.backbone.revision,
     }
+    (folder / "origin.json").write_text(json.dumps(origin))
+    ctx.publish(part, folder, {"step": checkpoint.step, "epoch": checkpoint.epoch})
+
+
+def _write_frame(folder: Path, index: int, frame: Embedded) -> Facts:
+    codecs.save(folder / "frame", frame)
+    return {"frame": index, "step": frame.step, "epoch": frame.epoch, "loss": frame.loss, "accuracy": frame.accuracy}
 
 
 def _keep_weights(ctx: StageContext, checkpoint: Checkpoint) -> None:

@@ -1,0 +1,136 @@
+"""Which models there are, without loading any of them.
+
+The presets need no download: small vision transformers, randomly initialised, whose input follows the images.
+Anything else is an image-classification checkpoint on the Hugging Face hub that the operator allows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from core.errors import UnknownModelError
+
+_CHANNELS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """How an image becomes tokens.
+
+    Attributes:
+        image_size: side of the square input, pixels.
+        patch_size: side of a patch, pixels; divides image_size.
+    """
+
+    image_size: int
+    patch_size: int
+
+    @property
+    def patches(self) -> int:
+        """Tokens an image becomes, the class token left out."""
+        return (self.image_size // self.patch_size) ** 2
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """A vision transformer: `depth` blocks of `width` features, a class token, a linear head."""
+
+    width: int
+    depth: int
+    heads: int
+    hidden_width: int
+
+    def parameters(self, geometry: Geometry, *, n_classes: int) -> int:
+        """Trainable numbers, the classification head included."""
+        width, hidden = self.width, self.hidden_width
+        patches = _CHANNELS * geometry.patch_size**2 * width + width
+        tokens = (geometry.patches + 1) * width + width
+        attention = 4 * (width * width + width)
+        perceptron = width * hidden + hidden + hidden * width + width
+        norms = 2 * 2 * width
+        head = 2 * width + width * n_classes + n_classes
+        return patches + tokens + self.depth * (attention + perceptron + norms) + head
+
+
+PRESETS: dict[str, Architecture] = {
+    "vit-tiny": Architecture(width=128, depth=4, heads=2, hidden_width=256),
+    "vit-small": Architecture(width=256, depth=6, heads=4, hidden_width=512),
+}
+
+# Larger images are scaled down to 64 px: the presets are for small images, the hub checkpoints for
+# photographs.
+_GEOMETRIES = (Geometry(8, 2), Geometry(16, 2), Geometry(32, 4), Geometry(64, 8))
+
+_DESCRIBED_AT = Geometry(32, 4)
+_DESCRIBED_CLASSES = 10
+_KNOWN_CHECKPOINTS: dict[str, tuple[Architecture, Geometry]] = {
+    "google/vit-base-patch16-224-in21k": (Architecture(768, 12, 12, 3072), Geometry(224, 16)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What can be said of a model before it is loaded; None where only the checkpoint itself knows.
+
+    Attributes:
+        id: what a run's `model` says.
+        kind: "preset" (random weights, no download) or "hub" (a checkpoint on the Hugging Face hub).
+        parameters: trainable numbers with a head of 10 classes; for a preset, at an input of 32 pixels.
+        layers: transformer blocks.
+        width: features D of an embedding.
+        image_size: side of the input, pixels; None for a preset, whose input follows the images.
+        head: what turns features into class scores.
+    """
+
+    id: str
+    kind: Literal["preset", "hub"]
+    parameters: int | None
+    layers: int | None
+    width: int | None
+    image_size: int | None
+    head: str = "linear"
+
+
+def preset_geometry(native_image_size: int) -> Geometry:
+    """The input of a preset: the smallest of 8, 16, 32 and 64 pixels that holds the images; 16 or 64 patches.
+
+    >>> preset_geometry(28)
+    Geometry(image_size=32, patch_size=4)
+    """
+    fitting = (geometry for geometry in _GEOMETRIES if native_image_size <= geometry.image_size)
+    return next(fitting, _GEOMETRIES[-1])
+
+
+def known_models(allowed_models: Sequence[str]) -> list[ModelCard]:
+    """Every model that a run may name: the presets, then the hub checkpoints that the operator allows."""
+    presets = [_card(name, "preset", shape, _DESCRIBED_AT) for name, shape in PRESETS.items()]
+    return presets + [_hub_card(name) for name in allowed_models]
+
+
+def require_known(model: str, allowed_models: Sequence[str]) -> None:
+    """Refuse a model that no run may name.
+
+    Raises:
+        UnknownModelError: `model` is neither a preset nor on the operator's allow-list.
+    """
+    names = [card.id for card in known_models(allowed_models)]
+    if model not in names:
+        raise UnknownModelError(f"There is no model {model!r}. Choose one of: {', '.join(names)}.", field="model")
+
+
+def _hub_card(name: str) -> ModelCard:
+    if name not in _KNOWN_CHECKPOINTS:
+        return ModelCard(name, "hub", parameters=None, layers=None, width=None, image_size=None)
+    architecture, geometry = _KNOWN_CHECKPOINTS[name]
+    return _card(name, "hub", architecture, geometry)
+
+
+def _card(name: str, kind: Literal["preset", "hub"], architecture: Architecture, geometry: Geometry) -> ModelCard:
+    return ModelCard(
+        name,
+        kind,
+        parameters=architecture.parameters(geometry, n_classes=_DESCRIBED_CLASSES),
+        layers=architecture.depth,
+        width=architecture.width,
+        image_size=geometry.image_size if kind == "hub" else None,
+    )

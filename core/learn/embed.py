@@ -1,0 +1,101 @@
+"""The probe set as one checkpoint sees it, and checkpoints on their way to another worker.
+
+Training with bf16 embeds with bf16, but features leave as float32. Weights are always stored as float32
+safetensors, so a stored checkpoint gives the embeddings that the live model gave.
+"""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_model, save_model
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from core.domain.arrays import Embedded
+from core.errors import DegenerateEmbeddingsError
+from core.learn.backbones import Backbone
+from core.learn.pixels import ImagesOnDevice, Precision, autocast
+
+
+def embed(
+    backbone: Backbone,
+    probe: ImagesOnDevice,
+    *,
+    step: int,
+    epoch: float,
+    batch_size: int = 250,
+    precision: Precision = "auto",
+) -> Embedded:
+    """Features, predictions, loss and accuracy of the probe set: one forward pass in evaluation mode.
+
+    The model's training mode and torch's random state are left as they were.
+
+    Args:
+        backbone: the model at this checkpoint, on the probe set's device.
+        probe: N images, put on the device once.
+        step: optimiser steps done.
+        epoch: passes over the training images done.
+        batch_size: images a forward pass; changes memory and speed only.
+        precision: of the forward pass; embeddings are float32.
+
+    Returns:
+        One frame: embeddings (N, D), what the classification head is given.
+
+    Raises:
+        DegenerateEmbeddingsError: a feature is NaN or infinite.
+    """
+    was_training = backbone.model.training
+    backbone.model.eval()
+    try:
+        features, logits = _forward(backbone, probe, batch_size=batch_size, precision=precision)
+    finally:
+        backbone.model.train(was_training)
+    predictions = logits.argmax(dim=1)
+    loss = cross_entropy(logits, probe.labels)
+    accuracy = (predictions == probe.labels).float().mean()
+    embeddings = features.cpu()
+    _require_finite(embeddings, step)
+    return Embedded(
+        embeddings=embeddings.numpy(),
+        predictions=predictions.cpu().numpy(),
+        step=step,
+        epoch=epoch,
+        loss=loss.item(),
+        accuracy=accuracy.item(),
+    )
+
+
+def save_weights(path: Path, backbone: Backbone) -> None:
+    """Write the weights as safetensors; what `load_weights` needs to embed somewhere else."""
+    save_model(backbone.model, str(path))
+
+
+def load_weights(path: Path, backbone: Backbone) -> None:
+    """Put stored weights into a model of the same kind, on the device where it is.
+
+    Raises:
+        RuntimeError: the weights are of another model.
+    """
+    load_model(backbone.model, path, strict=True, device=str(backbone.device))
+
+
+def _forward(
+    backbone: Backbone, probe: ImagesOnDevice, *, batch_size: int, precision: Precision
+) -> tuple[Tensor, Tensor]:
+    """Features (N, D) and logits (N, C), float32, on the device."""
+    features, logits = [], []
+    with torch.inference_mode(), autocast(probe.device, precision):
+        for start in range(0, len(probe), batch_size):
+            seen, judged = backbone.features_and_logits(probe.pixel_values(slice(start, start + batch_size)))
+            features.append(seen.float())
+            logits.append(judged.float())
+        return torch.cat(features), torch.cat(logits)
+
+
+def _require_finite(embeddings: Tensor, step: int) -> None:
+    if not torch.isfinite(embeddings).all():
+        raise DegenerateEmbeddingsError(
+            f"The embeddings at step {step} are not finite. Lower train.learning_rate, raise "
+            "train.warmup, or train in fp32; then start a new run.",
+            field="train.learning_rate",
+        )

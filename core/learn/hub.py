@@ -1,0 +1,191 @@
+"""Image classifiers from the Hugging Face hub: what is fetched, and what is refused.
+
+Only named files of one commit are fetched, and they are loaded from their folder in the cache. So no pickled
+weights are ever touched, nothing is converted on the way, no code of the repository runs, and a folder of the
+same name in the working directory is never mistaken for the repository.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
+from torch import nn
+from transformers import AutoImageProcessor, AutoModelForImageClassification
+
+from core.errors import SourceUnavailableError
+
+Channels: TypeAlias = tuple[float, float, float]
+
+# What loading a foreign checkpoint raises when a file of it is damaged, missing or means something else.
+_UNUSABLE = (
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    OSError,
+    RuntimeError,
+    ImportError,
+    SafetensorError,
+    StrictDataclassError,
+)
+_FILES = (
+    "config.json",
+    "preprocessor_config.json",
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "model-?????-of-?????.safetensors",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """What the checkpoint expects of its input.
+
+    Attributes:
+        image_size: side of the square input, pixels.
+        mean: of each channel, on the scale 0..1.
+        std: of each channel, on the scale 0..1.
+    """
+
+    image_size: int
+    mean: Channels
+    std: Channels
+
+
+def fetch(model_id: str, *, revision: str | None, cache_dir: Path | None) -> Path:
+    """The folder of one commit in the local cache, downloaded if it is not there yet; its name is the commit.
+
+    Args:
+        model_id: owner/name on the hub.
+        revision: commit, branch or tag; None means the newest commit of the main branch.
+        cache_dir: None means the cache of huggingface_hub.
+
+    Raises:
+        SourceUnavailableError: the hub does not answer, has no such repository or revision, or the repository
+            keeps no safetensors.
+    """
+    try:
+        folder = Path(snapshot_download(model_id, revision=revision, cache_dir=cache_dir, allow_patterns=list(_FILES)))
+    except Exception as error:  # its own kinds, those of its HTTP client and the system's: all mean the same
+        raise SourceUnavailableError(
+            f"{_named(model_id, revision)} could not be fetched ({type(error).__name__}). "
+            "Check that the worker reaches huggingface.co, that this revision exists, and, for a gated "
+            "repository, HF_TOKEN; then retry the run.",
+            field="model",
+        ) from error
+    if not any(folder.glob("model*.safetensors")):
+        raise SourceUnavailableError(
+            f"{_named(model_id, folder.name)} keeps no safetensors, and nothing else is ever loaded. "
+            "Choose a revision that has model.safetensors, or another model.",
+            field="model",
+        )
+    return folder
+
+
+def load_classifier(folder: Path, model_id: str, *, class_names: Sequence[str]) -> nn.Module:
+    """The checkpoint in float32, with its own head if that fits these classes, else with a random one.
+
+    Raises:
+        SourceUnavailableError: it is no image-classification model, or lacks weights other than the head's.
+    """
+    names = dict(enumerate(class_names))
+    try:
+        model, report = AutoModelForImageClassification.from_pretrained(
+            folder,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            dtype=torch.float32,
+            id2label=names,
+            label2id={name: label for label, name in names.items()},
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    except _UNUSABLE as error:
+        raise SourceUnavailableError(
+            f"{model_id} could not be loaded as an image-classification model: {_first_line(error)}. "
+            "Choose a checkpoint that AutoModelForImageClassification knows.",
+            field="model",
+        ) from error
+    _require_all_but_the_head(model, report, model_id)
+    loaded: nn.Module = model
+    return loaded
+
+
+def load_preprocessing(folder: Path, model_id: str, *, image_size: object) -> Preprocessing:
+    """What preprocessor_config.json says, and the input size that the model's own config insists on.
+
+    Args:
+        folder: as `fetch` returns it.
+        model_id: for the message.
+        image_size: the config's `image_size`, where it has one; it wins, since position embeddings depend on
+            it.
+
+    Raises:
+        SourceUnavailableError: there is no usable preprocessor_config.json.
+    """
+    try:
+        processor = AutoImageProcessor.from_pretrained(
+            folder, backend="pil", trust_remote_code=False, local_files_only=True
+        )
+        size = image_size if isinstance(image_size, int) else _side(processor)
+        if not getattr(processor, "do_normalize", True):
+            return Preprocessing(size, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+        return Preprocessing(size, _channels(processor.image_mean), _channels(processor.image_std))
+    except _UNUSABLE as error:
+        raise SourceUnavailableError(
+            f"The preprocessing of {model_id} cannot be read: {_first_line(error)}. "
+            "Choose a checkpoint with a preprocessor_config.json.",
+            field="model",
+        ) from error
+
+
+def classification_head(model: nn.Module, model_id: str, *, n_classes: int) -> nn.Linear:
+    """The last linear layer with one output a class.
+
+    Raises:
+        SourceUnavailableError: the model ends in something else.
+    """
+    linear = [part for part in model.modules() if isinstance(part, nn.Linear) and part.out_features == n_classes]
+    if not linear:
+        raise SourceUnavailableError(
+            f"{model_id} does not end in a linear classification layer. Choose another model.", field="model"
+        )
+    return linear[-1]
+
+
+def _require_all_but_the_head(model: nn.Module, report: dict[str, Any], model_id: str) -> None:
+    """A checkpoint without its inner weights would silently train from random ones."""
+    missing = set(report["missing_keys"]) | {name for name, *_shapes in report["mismatched_keys"]}
+    head = classification_head(model, model_id, n_classes=model.num_labels)  # type: ignore[arg-type]
+    allowed = {name for name, part in model.named_modules() if part is head}
+    lost = sorted(name for name in missing if name.rpartition(".")[0] not in allowed)
+    if lost:
+        raise SourceUnavailableError(
+            f"{model_id} lacks {len(lost)} weights of its architecture, the first is {lost[0]}. Choose another model.",
+            field="model",
+        )
+
+
+def _side(processor: object) -> int:
+    crops = getattr(processor, "do_center_crop", False) and getattr(processor, "crop_size", None)
+    size = dict(crops or processor.size)  # type: ignore[attr-defined]
+    return int(size.get("height") or size["shortest_edge"])
+
+
+def _channels(values: Sequence[float]) -> Channels:
+    red, green, blue = values
+    return float(red), float(green), float(blue)
+
+
+def _named(model_id: str, revision: str | None) -> str:
+    return f"{model_id} at revision {revision}" if revision else model_id
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0].rstrip(".")

@@ -1,0 +1,304 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import huggingface_hub.constants
+import pytest
+import torch
+from safetensors.torch import save_file
+from transformers import (
+    AutoModelForImageClassification,
+    BertConfig,
+    ResNetConfig,
+    ResNetForImageClassification,
+    ViTConfig,
+    ViTForImageClassification,
+    ViTImageProcessorPil,
+    ViTModel,
+)
+
+from core.domain.models import PRESETS, known_models, preset_geometry
+from core.errors import SourceUnavailableError, UnknownModelError
+from core.learn.backbones import Backbone, create
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+OTHER_COMMIT = "f" * 40
+MODEL_ID = "somebody/tiny-vit"
+CLASSES = ("cat", "dog", "fox")
+
+
+def tiny_config(n_labels: int = 5, **changes: object) -> ViTConfig:
+    options = {
+        "image_size": 16,
+        "patch_size": 8,
+        "hidden_size": 24,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "num_labels": n_labels,
+    }
+    return ViTConfig(**(options | changes))
+
+
+@pytest.fixture
+def snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of one commit in an offline hub cache under tmp_path, still empty."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    repository = tmp_path / "models--somebody--tiny-vit"
+    folder = repository / "snapshots" / COMMIT
+    folder.mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(COMMIT)
+    return folder
+
+
+def save_processor(folder: Path, **changes: object) -> None:
+    options = {"size": {"height": 20, "width": 20}, "image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, 0.6]}
+    ViTImageProcessorPil(**(options | changes)).save_pretrained(folder)
+
+
+@pytest.fixture
+def checkpoint(snapshot: Path) -> Path:
+    torch.manual_seed(3)
+    ViTForImageClassification(tiny_config()).save_pretrained(snapshot)
+    save_processor(snapshot)
+    return snapshot
+
+
+def load(cache_dir: Path, **changes: object) -> Backbone:
+    options: dict[str, object] = {
+        "class_names": CLASSES,
+        "native_image_size": 32,
+        "seed": 0,
+        "allowed_models": (MODEL_ID,),
+        "cache_dir": cache_dir,
+    }
+    return create(MODEL_ID, **(options | changes))
+
+
+def preset(name: str = "vit-tiny", *, native: int = 8, seed: int = 0) -> Backbone:
+    return create(name, class_names=CLASSES, native_image_size=native, seed=seed, allowed_models=())
+
+
+@pytest.mark.parametrize(
+    ("native", "size", "patches"), [(1, 8, 16), (8, 8, 16), (9, 16, 64), (28, 32, 64), (33, 64, 64), (500, 64, 64)]
+)
+def test_preset_geometry__is_the_smallest_input_that_holds_the_images(native: int, size: int, patches: int) -> None:
+    geometry = preset_geometry(native)
+    assert (geometry.image_size, geometry.patches) == (size, patches)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("native", [8, 16, 32, 64])
+def test_preset__is_as_large_as_the_table_says(name: str, native: int) -> None:
+    backbone = preset(name, native=native)
+    assert backbone.parameters == PRESETS[name].parameters(preset_geometry(native), n_classes=3)
+    assert backbone.width == PRESETS[name].width
+    assert backbone.image_size == native
+    assert backbone.revision is None
+
+
+def test_known_models__describes_presets_and_allowed_checkpoints() -> None:
+    cards = {card.id: card for card in known_models(("google/vit-base-patch16-224-in21k", MODEL_ID))}
+    with torch.device("meta"):
+        base = ViTForImageClassification(ViTConfig(num_labels=10))
+    assert cards["google/vit-base-patch16-224-in21k"].parameters == sum(p.numel() for p in base.parameters())
+    assert cards["vit-tiny"].kind == "preset"
+    assert cards[MODEL_ID].kind == "hub"
+    assert cards[MODEL_ID].parameters is None
+
+
+def test_known_models__needs_no_torch() -> None:
+    code = "import sys, core.domain.models; sys.exit('torch' in sys.modules)"
+    root = Path(__file__).parents[3]
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+
+
+def test_preset__follows_its_seed_and_leaves_torch_random_state_alone() -> None:
+    before = torch.get_rng_state()
+    first, again, other = preset(seed=1), preset(seed=1), preset(seed=2)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(first.head.weight, again.head.weight)
+    assert not torch.equal(first.head.weight, other.head.weight)
+
+
+def test_features__are_the_class_token_after_the_final_norm() -> None:
+    backbone = preset()
+    oracle = ViTModel(backbone.model.config, add_pooling_layer=False).eval()
+    oracle.load_state_dict(backbone.model.vit.state_dict())
+    pixels = torch.randn(4, 3, 8, 8)
+    with torch.inference_mode():
+        features, logits = backbone.features_and_logits(pixels)
+        assert torch.equal(features, oracle(pixels).last_hidden_state[:, 0])
+        assert torch.equal(logits, backbone.head(features))
+        assert torch.equal(logits, backbone.model(pixels).logits)
+    assert features.shape == (4, backbone.width)
+    assert logits.shape == (4, 3)
+
+
+def test_create__unknown_model_names_what_there_is() -> None:
+    with pytest.raises(UnknownModelError, match="vit-tiny, vit-small, somebody/tiny-vit") as caught:
+        create("bert", class_names=CLASSES, native_image_size=8, seed=0, allowed_models=(MODEL_ID,))
+    assert caught.value.field == "model"
+
+
+def test_create__hub_model_that_is_not_allowed() -> None:
+    with pytest.raises(UnknownModelError):
+        create(MODEL_ID, class_names=CLASSES, native_image_size=8, seed=0, allowed_models=())
+
+
+def test_checkpoint__brings_weights_commit_and_preprocessing(checkpoint: Path, tmp_path: Path) -> None:
+    backbone = load(tmp_path)
+    saved = AutoModelForImageClassification.from_pretrained(checkpoint)
+    assert backbone.revision == COMMIT
+    assert backbone.model_id == MODEL_ID
+    assert backbone.image_size == 16  # the position embeddings decide, not the processor's 20
+    assert (backbone.mean, backbone.std) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    assert backbone.width == 24
+    assert backbone.head.out_features == 3
+    assert backbone.model.config.id2label == {0: "cat", 1: "dog", 2: "fox"}
+    for name, weights in saved.vit.state_dict().items():
+        assert torch.equal(backbone.model.vit.state_dict()[name], weights), name
+
+
+def test_checkpoint__has_a_seeded_new_head(checkpoint: Path, tmp_path: Path) -> None:
+    first, again, other = (load(tmp_path, seed=seed).head.weight for seed in (5, 5, 6))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_checkpoint__keeps_a_head_that_fits(checkpoint: Path, tmp_path: Path) -> None:
+    backbone = load(tmp_path, class_names=tuple("abcde"))
+    saved = AutoModelForImageClassification.from_pretrained(checkpoint)
+    assert torch.equal(backbone.head.weight, saved.classifier.weight)
+
+
+def test_checkpoint__the_recorded_commit_loads_again(checkpoint: Path, tmp_path: Path) -> None:
+    assert load(tmp_path, revision=COMMIT).revision == COMMIT
+
+
+@pytest.mark.parametrize("revision", [OTHER_COMMIT, "v2"])
+def test_checkpoint__another_revision_is_refused(checkpoint: Path, tmp_path: Path, revision: str) -> None:
+    with pytest.raises(SourceUnavailableError, match=f"{MODEL_ID} at revision {revision} could not be fetched"):
+        load(tmp_path, revision=revision)
+
+
+def test_checkpoint__hub_out_of_reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(SourceUnavailableError, match="then retry the run"):
+        load(tmp_path)
+
+
+def test_checkpoint__a_local_folder_of_that_name_is_no_repository(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    ViTForImageClassification(tiny_config()).save_pretrained(tmp_path / MODEL_ID)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SourceUnavailableError):
+        load(tmp_path / "cache")
+
+
+def test_checkpoint__without_safetensors(checkpoint: Path, tmp_path: Path) -> None:
+    (checkpoint / "model.safetensors").rename(checkpoint / "pytorch_model.bin")
+    with pytest.raises(SourceUnavailableError, match="keeps no safetensors"):
+        load(tmp_path)
+
+
+def test_checkpoint__not_an_image_classifier(checkpoint: Path, tmp_path: Path) -> None:
+    BertConfig(hidden_size=8, num_attention_heads=1).save_pretrained(checkpoint)
+    with pytest.raises(SourceUnavailableError, match="image-classification model"):
+        load(tmp_path)
+
+
+def test_checkpoint__that_needs_its_own_code_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+    config = json.loads((checkpoint / "config.json").read_text())
+    config |= {"model_type": "mine", "auto_map": {"AutoConfig": "mine.Config"}}
+    (checkpoint / "config.json").write_text(json.dumps(config))
+    with pytest.raises(SourceUnavailableError, match="image-classification model"):
+        load(tmp_path)
+
+
+def test_checkpoint__with_a_broken_config(checkpoint: Path, tmp_path: Path) -> None:
+    config = json.loads((checkpoint / "config.json").read_text())
+    (checkpoint / "config.json").write_text(json.dumps(config | {"hidden_size": "wide"}))
+    with pytest.raises(SourceUnavailableError):
+        load(tmp_path)
+
+
+def test_checkpoint__whose_inner_weights_do_not_fit(checkpoint: Path, tmp_path: Path) -> None:
+    tiny_config(num_hidden_layers=3).save_pretrained(checkpoint)
+    with pytest.raises(SourceUnavailableError, match="lacks 16 weights"):
+        load(tmp_path)
+
+
+def test_checkpoint__cut_short(checkpoint: Path, tmp_path: Path) -> None:
+    weights = checkpoint / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(SourceUnavailableError):
+        load(tmp_path)
+
+
+def test_checkpoint__that_was_saved_without_a_head_by_an_older_version(snapshot: Path, tmp_path: Path) -> None:
+    """As google/vit-base-patch16-224-in21k is stored: a base model with a pooler, under the names of 2021."""
+    torch.manual_seed(4)
+    saved = ViTModel(tiny_config())
+    tiny_config().save_pretrained(snapshot)
+    save_file(
+        {_name_of_2021(name): weights for name, weights in saved.state_dict().items()}, snapshot / "model.safetensors"
+    )
+    save_processor(snapshot)
+    backbone = load(tmp_path).model.vit.state_dict()
+    assert backbone
+    for name, weights in backbone.items():
+        assert torch.equal(weights, saved.state_dict()[name]), name
+
+
+def _name_of_2021(name: str) -> str:
+    for new, old in (
+        ("layers.", "encoder.layer."),
+        ("attention.q_proj", "attention.attention.query"),
+        ("attention.k_proj", "attention.attention.key"),
+        ("attention.v_proj", "attention.attention.value"),
+        ("attention.o_proj", "attention.output.dense"),
+        ("mlp.fc1", "intermediate.dense"),
+        ("mlp.fc2", "output.dense"),
+    ):
+        name = name.replace(new, old)
+    return name
+
+
+def test_checkpoint__without_preprocessing(checkpoint: Path, tmp_path: Path) -> None:
+    (checkpoint / "preprocessor_config.json").unlink()
+    with pytest.raises(SourceUnavailableError, match="preprocess"):
+        load(tmp_path)
+
+
+def test_checkpoint__that_does_not_normalise(checkpoint: Path, tmp_path: Path) -> None:
+    save_processor(checkpoint, do_normalize=False)
+    backbone = load(tmp_path)
+    assert (backbone.mean, backbone.std) == ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+
+
+def test_checkpoint__of_a_convolutional_network(snapshot: Path, tmp_path: Path) -> None:
+    """Features are the global average pool; the input size is what the processor crops to."""
+    config = ResNetConfig(embedding_size=8, hidden_sizes=[4, 12], depths=[1, 1], layer_type="basic", num_labels=7)
+    ResNetForImageClassification(config).save_pretrained(snapshot)
+    save_processor(snapshot, size={"shortest_edge": 40}, do_center_crop=True, crop_size={"height": 32, "width": 32})
+    backbone = load(tmp_path)
+    backbone.model.eval()
+    pixels = torch.randn(2, 3, 32, 32)
+    with torch.inference_mode():
+        features, logits = backbone.features_and_logits(pixels)
+        pooled = backbone.model.resnet(pixels).last_hidden_state.mean(dim=(2, 3))
+    assert backbone.image_size == 32
+    torch.testing.assert_close(features, pooled)
+    assert (features.shape, logits.shape) == ((2, 12), (2, 3))
+
+
+def test_checkpoint__without_crop_takes_the_size_it_scales_to(snapshot: Path, tmp_path: Path) -> None:
+    config = ResNetConfig(embedding_size=8, hidden_sizes=[4, 12], depths=[1, 1], layer_type="basic", num_labels=7)
+    ResNetForImageClassification(config).save_pretrained(snapshot)
+    save_processor(snapshot, size={"shortest_edge": 40})
+    assert load(tmp_path).image_size == 40

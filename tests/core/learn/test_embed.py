@@ -1,0 +1,148 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from core.domain.arrays import ProbeSet
+from core.domain.sources import LabelledImages
+from core.domain.spec import TrainSpec
+from core.errors import DegenerateEmbeddingsError
+from core.learn.backbones import Backbone, create
+from core.learn.embed import embed, load_weights, save_weights
+from core.learn.fine_tune import fine_tune
+from core.learn.pixels import ImagesOnDevice
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Models this small only lose by sharing their work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def backbone(*, seed: int = 0) -> Backbone:
+    return create("vit-tiny", class_names=("a", "b", "c"), native_image_size=8, seed=seed, allowed_models=())
+
+
+def probe_set(n_images: int = 37) -> ProbeSet:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (n_images, 8, 8, 3), dtype=np.uint8)
+    return ProbeSet(images, rng.integers(0, 3, n_images), np.arange(n_images), ("a", "b", "c"))
+
+
+def on_cpu(model: Backbone, probe: ProbeSet | None = None) -> ImagesOnDevice:
+    return ImagesOnDevice(probe or probe_set(), model, device=CPU)
+
+
+def test_pixel_values__hand_case() -> None:
+    images = np.zeros((2, 1, 1, 3), dtype=np.uint8)
+    images[1, 0, 0] = (255, 51, 0)
+    model = backbone()
+    object.__setattr__(model, "mean", (0.5, 0.1, 0.0))
+    object.__setattr__(model, "std", (0.5, 0.2, 2.0))
+    held = ImagesOnDevice(LabelledImages(images, np.zeros(2, dtype=np.int64)), model, device=CPU)
+    assert held.images.dtype == torch.uint8
+    pixels = held.pixel_values(slice(1, 2))
+    assert pixels.shape == (1, 3, 1, 1)
+    torch.testing.assert_close(pixels.flatten(), torch.tensor([1.0, 0.5, 0.0]))
+    torch.testing.assert_close(held.pixel_values(torch.tensor([1])), pixels)
+
+
+def test_images_on_device__takes_arrays_that_may_not_be_written_to() -> None:
+    probe = probe_set()
+    probe.images.setflags(write=False)
+    probe.labels.setflags(write=False)
+    assert len(on_cpu(backbone(), probe)) == 37
+
+
+def test_embed__is_what_the_head_is_given() -> None:
+    model, probe = backbone(), probe_set()
+    frame = embed(model, on_cpu(model, probe), step=7, epoch=1.5)
+    pixels = torch.tensor(probe.images).permute(0, 3, 1, 2) / 255 * 2 - 1
+    with torch.inference_mode():
+        features, logits = model.features_and_logits(pixels)
+        loss = torch.nn.functional.cross_entropy(logits, torch.tensor(probe.labels))
+    np.testing.assert_allclose(frame.embeddings, features, atol=1e-5)
+    np.testing.assert_array_equal(frame.predictions, logits.argmax(1))
+    assert frame.embeddings.shape == (37, model.width)
+    assert (frame.embeddings.dtype, frame.predictions.dtype) == (np.float32, np.int64)
+    assert frame.loss == pytest.approx(loss.item(), abs=1e-5)
+    assert frame.accuracy == pytest.approx(np.mean(frame.predictions == probe.labels))
+    assert (frame.step, frame.epoch) == (7, 1.5)
+
+
+@pytest.mark.parametrize("batch_size", [1, 10, 36, 37, 500])
+def test_embed__does_not_depend_on_batch_size(batch_size: int) -> None:
+    model = backbone()
+    whole = embed(model, on_cpu(model), step=0, epoch=0.0)
+    parts = embed(model, on_cpu(model), step=0, epoch=0.0, batch_size=batch_size)
+    np.testing.assert_allclose(parts.embeddings, whole.embeddings, atol=1e-5)
+    assert parts.loss == pytest.approx(whole.loss, abs=1e-5)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_embed__evaluates_and_restores_the_mode(training: bool) -> None:
+    model = backbone()
+    model.model.vit.embeddings.dropout.p = 0.5
+    model.model.train(training)
+    before = torch.get_rng_state()
+    first, second = (embed(model, on_cpu(model), step=0, epoch=0.0).embeddings for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    assert model.model.training is training
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_embed__bf16_leaves_as_float32_and_near() -> None:
+    model = backbone()
+    exact = embed(model, on_cpu(model), step=0, epoch=0.0, precision="fp32").embeddings
+    short = embed(model, on_cpu(model), step=0, epoch=0.0, precision="bf16").embeddings
+    assert short.dtype == np.float32
+    assert not np.array_equal(short, exact)
+    np.testing.assert_allclose(short, exact, atol=0.1)
+
+
+def test_embed__not_finite() -> None:
+    model = backbone()
+    with torch.no_grad():
+        model.model.vit.layernorm.weight[0] = torch.nan
+    with pytest.raises(DegenerateEmbeddingsError, match=r"step 12 are not finite\. Lower train\.learning_rate"):
+        embed(model, on_cpu(model), step=12, epoch=0.0)
+
+
+def test_offload__gives_the_embeddings_of_inline(tmp_path: Path) -> None:
+    probe, trained = probe_set(), backbone()
+    data = LabelledImages(probe.images, probe.labels)
+    spec = TrainSpec(steps=4, batch_size=8, learning_rate=1e-2)
+    inline = []
+    for checkpoint in fine_tune(trained, data, spec=spec, capture_steps=(0, 2, 4)):
+        save_weights(tmp_path / f"{checkpoint.index}.safetensors", checkpoint.backbone)
+        inline.append(embed(trained, on_cpu(trained, probe), step=checkpoint.step, epoch=checkpoint.epoch))
+    elsewhere = backbone(seed=99)
+    for index, frame in enumerate(inline):
+        load_weights(tmp_path / f"{index}.safetensors", elsewhere)
+        offloaded = embed(elsewhere, on_cpu(elsewhere, probe), step=frame.step, epoch=frame.epoch)
+        np.testing.assert_allclose(offloaded.embeddings, frame.embeddings, atol=1e-5)
+        np.testing.assert_array_equal(offloaded.predictions, frame.predictions)
+    assert np.abs(inline[0].embeddings - inline[2].embeddings).max() > 0.01
+
+
+def test_save_weights__are_plain_safetensors(tmp_path: Path) -> None:
+    model = backbone()
+    save_weights(tmp_path / "weights.safetensors", model)
+    stored = load_file(tmp_path / "weights.safetensors")
+    assert stored.keys() == model.model.state_dict().keys()
+    assert {weights.dtype for weights in stored.values()} == {torch.float32}
+
+
+def test_load_weights__of_another_model(tmp_path: Path) -> None:
+    save_weights(tmp_path / "weights.safetensors", backbone())
+    small = create("vit-small", class_names=("a", "b"), native_image_size=8, seed=0, allowed_models=())
+    with pytest.raises(RuntimeError):
+        load_weights(tmp_path / "weights.safetensors", small)
