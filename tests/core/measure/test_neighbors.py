@@ -27,9 +27,7 @@ def test_nearest_neighbors__by_hand() -> None:
     graph = nearest_neighbors(embeddings, k=2)
     half = 1 - np.sqrt(0.5)
     assert graph.indices.tolist() == [[2, 1], [2, 0], [0, 1], [1, 2]]
-    np.testing.assert_allclose(
-        graph.distances, [[half, 1], [half, 1], [half, half], [1, 2 - half]], rtol=1e-6
-    )
+    np.testing.assert_allclose(graph.distances, [[half, 1], [half, 1], [half, half], [1, 2 - half]], rtol=1e-6)
     assert graph.indices.dtype == np.int64
     assert graph.distances.dtype == np.float32
 

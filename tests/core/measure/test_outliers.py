@@ -11,9 +11,7 @@ from core.measure.outliers import cleanlab_score, knn_distance, score_frames
 def clusters(n_points: int, n_dims: int, *, spread: float, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(5, n_dims))
-    return (centres[rng.integers(0, 5, n_points)] + spread * rng.normal(size=(n_points, n_dims))).astype(
-        np.float32
-    )
+    return (centres[rng.integers(0, 5, n_points)] + spread * rng.normal(size=(n_points, n_dims))).astype(np.float32)
 
 
 def cleanlab_itself(embeddings: np.ndarray, k: int) -> np.ndarray:
@@ -79,9 +77,7 @@ def test_knn_distance__a_planted_outlier_comes_first(seed: int, k: int) -> None:
 def test_knn_distance__scale_and_rotation_change_nothing(scale: float, seed: int) -> None:
     embeddings = clusters(50, 12, spread=0.5, seed=seed).astype(np.float64)
     rotation = np.linalg.qr(np.random.default_rng(seed).normal(size=(12, 12)))[0]
-    np.testing.assert_allclose(
-        knn_distance(scale * embeddings @ rotation, 5), knn_distance(embeddings, 5), rtol=1e-5
-    )
+    np.testing.assert_allclose(knn_distance(scale * embeddings @ rotation, 5), knn_distance(embeddings, 5), rtol=1e-5)
 
 
 def test_score_frames() -> None:

@@ -1,0 +1,98 @@
+"""The body of POST /v1/runs from what was typed: a file, then flags, then `--set`, each over the last."""
+
+import json
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+
+class Flag(NamedTuple):
+    """A flag for a field of the body."""
+
+    field: str
+    kind: type
+    help: str
+
+
+FLAGS: Mapping[str, Flag] = {
+    "--dataset": Flag("dataset", str, "digits, hub:<id>, or the id of an uploaded dataset"),
+    "--model": Flag("model", str, "vit-tiny, vit-small, or a hub id (see `embedreel models`)"),
+    "--name": Flag("name", str, "shown in the film"),
+    "--steps": Flag("train.steps", int, "optimiser steps"),
+    "--batch-size": Flag("train.batch_size", int, "images a forward pass"),
+    "--learning-rate": Flag("train.learning_rate", float, "peak rate"),
+    "--train-size": Flag("train.train_size", int, "images to train on (default: all)"),
+    "--seed": Flag("train.seed", int, "same seed, same film"),
+    "--frames": Flag("capture.frames", int, "checkpoints, the untrained model included"),
+    "--probe-size": Flag("capture.probe_size", int, "images that are embedded"),
+    "--mode": Flag("capture.mode", str, "inline or offload"),
+}
+
+
+def add_flags(parser: ArgumentParser) -> None:
+    """Give a command the flags that describe a run."""
+    group = parser.add_argument_group("the run (the service's defaults fill what is left out)")
+    for flag, (field, kind, text) in FLAGS.items():
+        metavar = {int: "N", float: "X"}.get(kind, "TEXT")
+        group.add_argument(flag, dest=field, type=kind, metavar=metavar, help=text)
+    group.add_argument(
+        "--set",
+        dest="settings",
+        action="append",
+        default=[],
+        type=setting,
+        metavar="FIELD=VALUE",
+        help="any other field; may be repeated: --set align.method=procrustes --set render.fps=24",
+    )
+    group.add_argument("--file", type=Path, metavar="SPEC.json", help="start from this body")
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """Read `section.field=value`; the value is JSON where it can be, else text.
+
+    Raises:
+        ArgumentTypeError: there is no field before, or no "=".
+
+    >>> setting("render.fps=24"), setting("align.method=rigid")
+    (('render.fps', 24), ('align.method', 'rigid'))
+    """
+    field, equals, value = text.partition("=")
+    if not (equals and all(field.split("."))):
+        raise ArgumentTypeError(f"{text!r} is not of the form section.field=value")
+    try:
+        return field, json.loads(value)
+    except json.JSONDecodeError:
+        return field, value
+
+
+def from_arguments(arguments: Namespace) -> dict[str, Any]:
+    """The body, without anything that was not asked for.
+
+    Raises:
+        ValueError: the file is no JSON object, or a field is set inside one that is no section.
+        OSError: the file cannot be read.
+    """
+    body: dict[str, Any] = {}
+    if arguments.file:
+        body = json.loads(arguments.file.read_text())
+        if not isinstance(body, dict):
+            raise ValueError(f"{arguments.file} must hold one JSON object")
+    flags = [(flag.field, getattr(arguments, flag.field)) for flag in FLAGS.values()]
+    for field, value in [
+        *((field, value) for field, value in flags if value is not None),
+        *arguments.settings,
+    ]:
+        _put(body, field, value)
+    if "dataset" not in body:
+        raise ValueError("say what to film, for example --dataset digits")
+    return body
+
+
+def _put(body: dict[str, Any], field: str, value: Any) -> None:  # noqa: ANN401 - any JSON value
+    *sections, last = field.split(".")
+    for section in sections:
+        body = body.setdefault(section, {})
+        if not isinstance(body, dict):
+            raise ValueError(f"{field}: {section} is no section")  # noqa: TRY004 - the user's mistake
+    body[last] = value

@@ -1,0 +1,138 @@
+"""What a run's JSON says about its progress, and how fast it goes."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
+
+ENDED = {"succeeded", "failed", "cancelled"}
+UNITS = {"fine_tune": "steps"}  # every other stage counts frames
+RATE_SECONDS = 15.0  # rates are over this long
+
+Clock: TypeAlias = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage of a run.
+
+    Attributes:
+        status: waiting, queued, running, succeeded, failed or cancelled.
+        done: of `total`, in `unit`; total is 0 while it is not known.
+        reused: another run had made it already.
+        elapsed_seconds: since it began, until it ended; None before.
+    """
+
+    name: str
+    status: str
+    done: int
+    total: int
+    reused: bool
+    elapsed_seconds: float | None
+
+    @property
+    def unit(self) -> str:
+        """What `done` counts."""
+        return UNITS.get(self.name, "frames")
+
+    @property
+    def outcome(self) -> str:
+        """The status, in the user's words."""
+        return "reused" if self.reused and self.status == "succeeded" else self.status
+
+
+def stages(run: dict[str, Any]) -> list[Stage]:
+    """The run's stages, in the order of its plan."""
+    return [
+        Stage(
+            name=stage["name"],
+            status=stage["status"],
+            done=stage["progress"]["done"],
+            total=stage["progress"]["total"],
+            reused=stage.get("reused", False),
+            elapsed_seconds=_elapsed(stage),
+        )
+        for stage in run["stages"]
+    ]
+
+
+def _elapsed(stage: dict[str, Any]) -> float | None:
+    if not stage["started_at"]:
+        return None
+    end = datetime.fromisoformat(stage["finished_at"]) if stage["finished_at"] else datetime.now(UTC)
+    return max(0.0, (end - datetime.fromisoformat(stage["started_at"])).total_seconds())
+
+
+class Rates:
+    """Units a second of each stage, over the last few seconds."""
+
+    def __init__(self, now: Clock = time.monotonic) -> None:
+        self._now = now
+        self._samples: dict[str, deque[tuple[float, int]]] = {}
+
+    def add(self, stage: Stage) -> None:
+        """Note how far a running stage is now."""
+        if stage.status != "running":
+            return
+        samples = self._samples.setdefault(stage.name, deque())
+        if samples and samples[-1][1] > stage.done:  # begun again on another worker
+            samples.clear()
+        if not samples or samples[-1][1] != stage.done:
+            samples.append((self._now(), stage.done))
+        while len(samples) > 2 and samples[0][0] < self._now() - RATE_SECONDS:  # noqa: PLR2004
+            samples.popleft()
+
+    def of(self, stage: Stage) -> float | None:
+        """Units a second; of an ended stage over all its time; None while nothing is known."""
+        if stage.status in ENDED:
+            return stage.done / stage.elapsed_seconds if stage.elapsed_seconds else None
+        samples = self._samples.get(stage.name)
+        if not samples:
+            return None
+        (began, first), last, ended = samples[0], samples[-1][1], self._now()
+        return (last - first) / (ended - began) if last > first and ended > began else None
+
+    def left_seconds(self, stage: Stage) -> float | None:
+        """Seconds until a running stage is done; None while nothing is known."""
+        rate = self.of(stage)
+        return (stage.total - stage.done) / rate if rate and stage.status == "running" else None
+
+
+def clock(seconds: float | None) -> str:
+    """Hours, minutes and seconds.
+
+    >>> clock(75.4), clock(3700), clock(None)
+    ('1:15', '1:01:40', '-:--')
+    """
+    if seconds is None:
+        return "-:--"
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def speed(rate: float, unit: str) -> str:
+    """Units a second.
+
+    >>> speed(12.34, "steps"), speed(0.123, "frames")
+    ('12.3 steps/s', '0.12 frames/s')
+    """
+    return f"{rate:.{1 if rate >= 1 else 2}f} {unit}/s"
+
+
+def measures(checkpoint: dict[str, Any] | None) -> str:
+    """Loss and accuracy of a checkpoint in words; empty without one.
+
+    >>> measures({"step": 80, "loss": 0.8123, "accuracy": 0.712})
+    'step 80, loss 0.812, accuracy 71.2 %'
+    """
+    if not checkpoint:
+        return ""
+    words = [f"step {checkpoint['step']:.0f}"]
+    if checkpoint.get("loss") is not None:
+        words.append(f"loss {checkpoint['loss']:.3f}")
+    if checkpoint.get("accuracy") is not None:
+        words.append(f"accuracy {100 * checkpoint['accuracy']:.1f} %")
+    return ", ".join(words)

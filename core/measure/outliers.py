@@ -1,0 +1,86 @@
+"""Outlier scores: how far each probe image lies from its nearest neighbours, checkpoint by checkpoint."""
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from core.domain.arrays import FloatArray, OutlierScores
+from core.measure import neighbors
+
+SMALLEST_SCALE = 1e-6  # cleanlab divides by no less (its EPSILON)
+
+
+def knn_distance(embeddings: FloatArray, k: int) -> FloatArray:
+    """Mean cosine distance to the k nearest neighbours, d_i = (1/k) sum_j (1 - cos(x_i, x_j)).
+
+    Comparable across frames, as a fixed unit is what it is measured in.
+
+    Args:
+        embeddings: (N, D), finite.
+        k: 1 to N - 1.
+
+    Returns:
+        (N,) float32, 0..2. Higher = more outlying.
+
+    Raises:
+        InvalidSpecError: k is below 1 or above N - 1.
+        DegenerateEmbeddingsError: an embedding is NaN or infinite.
+
+    References:
+        Kuan, Mueller: Back to the Basics: Revisiting Out-of-Distribution Detection Baselines.
+            arXiv:2207.03061.
+    """
+    return mean_distance(neighbors.nearest_neighbors(embeddings, k=k))
+
+
+def mean_distance(graph: neighbors.Neighbors) -> FloatArray:
+    """(N,) float32, mean distance of each point to its neighbours. Higher = more outlying."""
+    mean: FloatArray = graph.distances.mean(axis=1, dtype=np.float64).astype(np.float32)
+    return mean
+
+
+def cleanlab_score(distance: FloatArray) -> FloatArray:
+    """The score of cleanlab 2.9, exp(-d_i / median(d)), as its `OutOfDistribution().fit_score` gives it.
+
+    The median is that of this frame, so half of all points score below 0.368 in every frame: good to rank one
+    frame, useless to compare two. A point closer to its neighbours than rounding error scores 1. For
+    embeddings of three or fewer dimensions cleanlab measures Euclidean distances; here they are cosine
+    distances always.
+
+    Args:
+        distance: (N,), of `knn_distance`.
+
+    Returns:
+        (N,) float32, 0..1. Lower = more outlying.
+    """
+    scale = max(float(np.median(distance)), SMALLEST_SCALE)
+    score = np.exp(-distance.astype(np.float64) / scale)
+    score[distance < neighbors.SAME_DIRECTION] = 1
+    return score.astype(np.float32)
+
+
+def score_frames(
+    frames: Iterable[FloatArray], *, k: int, on_frame: Callable[[int], None] | None = None
+) -> OutlierScores:
+    """Score every probe image at every checkpoint; both scores come from one k-NN graph a frame.
+
+    Args:
+        frames: T arrays (N, D), taken one at a time.
+        k: 1 to N - 1.
+        on_frame: called after each frame with the number of frames done.
+
+    Returns:
+        Distances and cleanlab's scores, (T, N) each.
+
+    Raises:
+        InvalidSpecError: k is below 1 or above N - 1.
+        DegenerateEmbeddingsError: an embedding is NaN or infinite.
+    """
+    distances, scores = [], []
+    for done, embeddings in enumerate(frames, start=1):
+        distance = knn_distance(embeddings, k)
+        distances.append(distance)
+        scores.append(cleanlab_score(distance))
+        if on_frame:
+            on_frame(done)
+    return OutlierScores(distance=np.stack(distances), cleanlab=np.stack(scores))

@@ -1,0 +1,170 @@
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from client import serve
+from client.serve import ServeError, Service, free_port
+
+FAKE = Path(__file__).with_name("fake_service.py")
+ROOT = Path(__file__).parents[2]
+
+SLEEP = "import time; print('up', flush=True); time.sleep(60)"
+POLITE = """
+import signal, sys, time
+def end(*_):
+    print("ended in order", flush=True)
+    sys.exit(0)
+signal.signal(signal.SIGTERM, end)
+print("up", flush=True)
+time.sleep(60)
+"""
+STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-c", code]
+
+
+def wait_for(text: str, log: Path) -> None:
+    for _ in range(500):
+        if log.exists() and text in log.read_text():
+            return
+        time.sleep(0.02)
+    pytest.fail(f"no {text!r} in {log.read_text()!r}")
+
+
+def is_alive(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def ids(service: Service) -> list[int]:
+    return [process.pid for process in service.processes.values()]
+
+
+def test_commands__of_this_interpreter() -> None:
+    assert serve.commands() == {"api": [sys.executable, "-m", "api"], "worker": [sys.executable, "-m", "worker"]}
+
+
+def test_free_port__zero_is_any() -> None:
+    assert 1024 <= free_port("127.0.0.1") <= 65535
+
+
+def test_free_port__taken() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ServeError, match=rf"127.0.0.1:{port} .*in use.*--port or EMBEDREEL_PORT"):
+            free_port("127.0.0.1", port)
+
+
+@pytest.mark.parametrize(("host", "port"), [("127.0.0.1", 99999), ("192.0.2.1", 0)])
+def test_free_port__impossible(host: str, port: int) -> None:
+    with pytest.raises(ServeError, match="Cannot listen"):
+        free_port(host, port)
+
+
+def test_service__ready_then_stopped_in_order(tmp_path: Path) -> None:
+    port, log = free_port("127.0.0.1"), tmp_path / "log"
+    commands = {"api": [sys.executable, str(FAKE), str(port)], "worker": python(POLITE)}
+    with Service(commands, url=f"http://127.0.0.1:{port}", log=log) as service:
+        service.wait_until_ready(seconds=20)
+        wait_for("up", log)
+        running = ids(service)
+    assert not any(is_alive(process_id) for process_id in running)
+    assert "api    | fake api listens\n" in log.read_text()
+    assert "worker | ended in order\n" in log.read_text()
+
+
+def test_service__passes_logs_through(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    code = f"print('hello'); open({str(mark)!r}, 'w').write('x'); import time; time.sleep(60)"
+    with Service({"worker": python(code)}, url="http://127.0.0.1:1"):
+        wait_for("x", mark)
+    assert capfd.readouterr().err == "worker | hello\n"
+
+
+def test_service__kills_what_does_not_end(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    service = Service({"worker": python(STUBBORN)}, url="http://127.0.0.1:1", log=log)
+    with service:
+        wait_for("up", log)
+        service.stop(seconds=0.2)
+        assert [process.returncode for process in service.processes.values()] == [-signal.SIGKILL]
+
+
+def test_service__tells_which_process_ended(tmp_path: Path) -> None:
+    commands = {"api": python(SLEEP), "worker": python("import sys; print('no'); sys.exit(7)")}
+    with (
+        Service(commands, url="http://127.0.0.1:1", log=tmp_path / "log") as service,
+        pytest.raises(ServeError, match=r"worker process ended \(exit status 7\).*log"),
+    ):
+        service.wait_until_ready(seconds=20)
+
+
+def test_service__tells_which_signal() -> None:
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    with (
+        Service({"worker": python(code)}, url="http://127.0.0.1:1") as service,
+        pytest.raises(ServeError, match="SIGKILL"),
+    ):
+        service.wait_until_ready(seconds=20)
+
+
+def test_service__never_ready() -> None:
+    with (
+        Service({"worker": python(SLEEP)}, url="http://127.0.0.1:1") as service,
+        pytest.raises(ServeError, match="was not ready within"),
+    ):
+        service.wait_until_ready(seconds=0.3)
+
+
+def test_service__a_command_that_is_not_there_leaves_nothing() -> None:
+    service = Service({"api": python(SLEEP), "worker": ["/no/such/program"]}, url="http://127.0.0.1:1")
+    with pytest.raises(FileNotFoundError), service:
+        pass
+    assert not any(is_alive(process_id) for process_id in ids(service))
+
+
+SERVE = """
+import sys
+from client import serve
+port = serve.free_port("127.0.0.1")
+commands = {"api": [sys.executable, sys.argv[1], str(port)], "worker": [sys.executable, "-c", sys.argv[2]]}
+try:
+    serve.serve("127.0.0.1", port, processes=commands)
+except serve.ServeError as error:
+    print(error)
+    sys.exit(1)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serve__a_signal_stops_both(number: int, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with log.open("w") as output:
+        command = [sys.executable, "-c", SERVE, str(FAKE), POLITE]
+        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output)
+    wait_for("Embedreel is at http://127.0.0.1:", log)
+    wait_for("worker | up", log)
+    process.send_signal(number)
+    assert process.wait(20) == 0
+    assert "worker | ended in order" in log.read_text()
+    assert "Stopping" in log.read_text()
+
+
+def test_serve__one_that_dies_stops_the_other() -> None:
+    command = [sys.executable, "-c", SERVE, str(FAKE), "import time; time.sleep(0.5); raise SystemExit(9)"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+    assert ended.returncode == 1
+    assert "The worker process ended (exit status 9)." in ended.stdout
