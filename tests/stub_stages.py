@@ -6,6 +6,7 @@ EMBEDREEL_STUB_SECONDS is how long each step takes, EMBEDREEL_STUB_AUDIT a file 
 import hashlib
 import os
 import time
+from pathlib import Path
 
 from core.domain.plan import StageName
 from core.errors import TrainingDivergedError
@@ -19,7 +20,7 @@ def _write(folder, *parts):
 
 def _audit(ctx):
     if path := os.environ.get("EMBEDREEL_STUB_AUDIT"):
-        with open(path, "a") as file:
+        with Path(path).open("a") as file:
             file.write(f"{ctx.stage.id} {ctx.spec.name}\n")
 
 
@@ -34,7 +35,7 @@ def fine_tune(ctx):
     if ctx.spec.name == "exit":
         os._exit(7)
     frames = ctx.plan.named(StageName.EMBED)
-    for index, frame in enumerate(frames):
+    for index in range(len(frames)):
         time.sleep(STEP_SECONDS)
         part, folder = ctx.part(index)
         _write(folder, part.key)

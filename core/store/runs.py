@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import case, delete, func, select
+from sqlalchemy import case, delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from core.domain.plan import Plan, StageName
@@ -34,19 +34,19 @@ def accept(
     )
     session.add(run)
     session.flush()
-    session.add_all(
-        StageRow(
-            run_id=run_id,
-            id=stage.id,
-            name=stage.name,
-            position=position,
-            queue=stage.queue,
-            key=stage.key,
-            status=StageStatus.WAITING,
-        )
+    stages = [
+        {
+            "run_id": run_id,
+            "id": stage.id,
+            "name": stage.name,
+            "position": position,
+            "queue": stage.queue,
+            "key": stage.key,
+            "status": StageStatus.WAITING,
+        }
         for position, stage in enumerate(plan.stages)
-    )
-    session.flush()
+    ]
+    session.execute(insert(StageRow), stages)
     lifecycle.emit(session, run, "run.queued")
     return run, lifecycle.advance(session, run)
 

@@ -71,9 +71,7 @@ class EventRow(Base):
 
 
 class ArtifactRow(Base):
-    """A published artifact: its files with size and SHA-256, and the few facts that are asked for without opening
-    them.
-    """
+    """A published artifact: its files with size and SHA-256, and the facts asked for without opening it."""
 
     __tablename__ = "artifacts"
 

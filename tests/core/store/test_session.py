@@ -34,11 +34,15 @@ def test_the_database_clock_is_seconds_since_1970(database):
 
 
 def test_an_error_rolls_back(database):
-    with pytest.raises(ZeroDivisionError), database.writing() as session:
-        at = lifecycle.clock(session)
-        session.add(WorkerRow(id="w", queues=["gpu"], device="cpu", started_at=at, heartbeat_at=at))
-        session.flush()
-        raise ZeroDivisionError
+    def half_done():
+        with database.writing() as session:
+            at = lifecycle.clock(session)
+            session.add(WorkerRow(id="w", queues=["gpu"], device="cpu", started_at=at, heartbeat_at=at))
+            session.flush()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        half_done()
     with database.reading() as session:
         assert session.get(WorkerRow, "w") is None
 

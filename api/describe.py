@@ -1,0 +1,203 @@
+"""From rows to what the user reads: a run with its stages, its time left, and its links."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy.orm import Session
+
+from api.errors import as_problem
+from api.schemas import Links, PlannedOut, PlanOut, Progress, RunOut, StageOut
+from core.domain.plan import Queue, StageName
+from core.domain.run import RunStatus, StageStatus
+from core.domain.spec import RunSpec
+from core.store import lifecycle, runs, workers
+from core.store.runs import StageGroup
+from core.store.tables import RunRow
+
+FIRST_GUESS: Mapping[str, float] = {StageName.SCORE: 0.05, StageName.PROJECT: 0.05, StageName.RENDER: 0.15}
+"""Seconds a frame, until this service has drawn a film and knows better."""
+
+NO_WORKER = (
+    "No worker is running for the {queues} queue. Start one with `make serve`, or `python -m worker` on any machine "
+    "that reaches the same database, broker and artifacts; the run then goes on by itself."
+)
+
+_PRECEDENCE = (StageStatus.FAILED, StageStatus.RUNNING, StageStatus.CANCELLED, StageStatus.QUEUED)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stage, its tasks taken together; times are seconds since 1970."""
+
+    name: str
+    queue: str
+    status: StageStatus
+    tasks: int
+    done: int
+    total: int
+    attempt: int
+    reused: bool
+    started_at: float | None
+    finished_at: float | None
+
+
+def describe(session: Session, rows: Sequence[RunRow]) -> list[RunOut]:
+    """Runs as the API shows them."""
+    ids = [row.id for row in rows]
+    groups, steps = runs.stage_groups(session, ids), runs.captured_steps(session, ids)
+    going = any(not RunStatus(row.status).terminal for row in rows)
+    served = {queue for worker in workers.alive(session) for queue in worker.queues} if going else set()
+    pace = {**FIRST_GUESS, **runs.seconds_per_frame(session)} if going else {}
+    at = lifecycle.clock(session) if going else 0.0
+    described = []
+    for row in rows:
+        stages = collect(groups[row.id])
+        inline = row.spec["capture"]["mode"] == "inline"
+        running = row.status == RunStatus.RUNNING
+        left = seconds_left(stages, at=at, pace=pace, inline=inline) if running else None
+        described.append(_run(row, stages, steps[row.id], left, _notice(row, stages, served)))
+    return described
+
+
+def collect(groups: Sequence[StageGroup]) -> list[Stage]:
+    """One stage a name, in the order of a run."""
+    by_name: dict[str, list[StageGroup]] = {name: [] for name in StageName}
+    for group in groups:
+        by_name[group.name].append(group)
+    return [_together(found) for found in by_name.values() if found]
+
+
+def _together(groups: list[StageGroup]) -> Stage:
+    tasks = sum(group.tasks for group in groups)
+    finished = sum(group.tasks for group in groups if group.status is StageStatus.SUCCEEDED)
+    starts = [group.started_at for group in groups if group.started_at is not None]
+    ends = [group.finished_at for group in groups if group.finished_at is not None]
+    several = groups[0].name == StageName.EMBED
+    status = _status(groups, finished=finished)
+    return Stage(
+        name=groups[0].name,
+        queue=groups[0].queue,
+        status=status,
+        tasks=tasks,
+        done=finished if several else groups[0].done,
+        total=tasks if several else groups[0].total,
+        attempt=max(group.attempt for group in groups),
+        reused=sum(group.reused for group in groups) == tasks,
+        started_at=min(starts, default=None),
+        finished_at=max(ends, default=None) if status in _ENDED else None,
+    )
+
+
+_ENDED = frozenset({StageStatus.SUCCEEDED, StageStatus.FAILED, StageStatus.CANCELLED})
+
+
+def _status(groups: list[StageGroup], *, finished: int) -> StageStatus:
+    statuses = {group.status for group in groups}
+    if len(statuses) == 1:
+        return statuses.pop()
+    for status in _PRECEDENCE:
+        if status in statuses:
+            return StageStatus.RUNNING if status is StageStatus.QUEUED and finished else status
+    return StageStatus.RUNNING  # some succeeded, the others wait: frames that training makes as it goes
+
+
+def seconds_left(stages: Sequence[Stage], *, at: float, pace: Mapping[str, float], inline: bool) -> float | None:
+    """Time until the film is there, seconds; None while there is nothing to go by.
+
+    A running stage goes on at the rate it has had since it started: elapsed * (total - done) / done. Where other
+    workers embed while training goes on, the longer of the two counts. A stage to come takes as long a frame as it
+    last took on this service, or FIRST_GUESS.
+
+    Args:
+        stages: of a run that is running.
+        at: the database's time.
+        pace: seconds a frame of the stages after training.
+        inline: the frames are embedded by the training itself.
+    """
+    by_name = {stage.name: stage for stage in stages}
+    frames = by_name[StageName.EMBED].total
+    learning = [by_name[name] for name in ([StageName.FINE_TUNE] if inline else [StageName.FINE_TUNE, StageName.EMBED])]
+    unfinished = [stage for stage in learning if stage.status is not StageStatus.SUCCEEDED]
+    rated = [left for stage in unfinished if (left := _at_its_rate(stage, at)) is not None]
+    if unfinished and not rated:
+        return None
+    seconds = max(rated, default=0.0)
+    for name, guess in pace.items():
+        stage = by_name[name]
+        if stage.status is not StageStatus.SUCCEEDED:
+            own = _at_its_rate(stage, at)
+            seconds += guess * frames if own is None else own
+    return round(seconds, 1)
+
+
+def _at_its_rate(stage: Stage, at: float) -> float | None:
+    if stage.status is not StageStatus.RUNNING or not stage.done or stage.started_at is None:
+        return None
+    return max(0.0, at - stage.started_at) * (stage.total - stage.done) / stage.done
+
+
+def _notice(run: RunRow, stages: Sequence[Stage], served: set[str]) -> str | None:
+    if run.status not in {RunStatus.QUEUED, RunStatus.RUNNING}:
+        return None
+    needed = {stage.queue for stage in stages if stage.status in {StageStatus.QUEUED, StageStatus.RUNNING}}
+    unserved = [queue for queue in Queue if queue in needed - served]
+    return NO_WORKER.format(queues=" and ".join(unserved)) if unserved else None
+
+
+def _run(
+    run: RunRow, stages: Sequence[Stage], steps: list[int], eta_seconds: float | None, notice: str | None
+) -> RunOut:
+    return RunOut(
+        id=run.id,
+        name=run.name,
+        status=RunStatus(run.status),
+        version=run.version,
+        spec=RunSpec.model_validate(run.spec),
+        plan=PlanOut(
+            steps=steps,
+            stages=[PlannedOut(name=stage.name, tasks=stage.tasks, queue=stage.queue) for stage in stages],
+        ),
+        stages=[_stage(stage) for stage in stages],
+        eta_seconds=eta_seconds,
+        error=as_problem(run.error) if run.error else None,
+        notice=notice,
+        drawn_from=run.drawn_from,
+        links=links(run.id, film=run.status == RunStatus.SUCCEEDED),
+        created_at=_time(run.created_at),
+        started_at=moment(run.started_at),
+        finished_at=moment(run.finished_at),
+    )
+
+
+def _stage(stage: Stage) -> StageOut:
+    return StageOut(
+        name=stage.name,
+        status=stage.status,
+        progress=Progress(done=stage.done, total=stage.total),
+        attempt=stage.attempt,
+        reused=stage.reused,
+        started_at=moment(stage.started_at),
+        finished_at=moment(stage.finished_at),
+    )
+
+
+def links(run_id: str, *, film: bool) -> Links:
+    """Addresses of what belongs to a run."""
+    base = f"/v1/runs/{run_id}"
+    below = ("events", "stream", "cancel", "retry", "renders", "checkpoints", "projection", "outliers")
+    return Links(
+        self=base,
+        film=f"{base}/film.gif" if film else None,
+        log=f"{base}/log.csv",
+        **{name: f"{base}/{name}" for name in below},
+    )
+
+
+def moment(seconds: float | None) -> datetime | None:
+    """Seconds since 1970 as a time in UTC."""
+    return None if seconds is None else _time(seconds)
+
+
+def _time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

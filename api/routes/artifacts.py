@@ -1,0 +1,96 @@
+"""What a run has made: film, frames, checkpoints, log, projection, outliers."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from api import files
+from api.wiring import PartsOf
+from core.domain.plan import StageName
+
+router = APIRouter(prefix="/v1/runs/{run_id}", tags=["results"])
+
+MAX_FRAMES = 600
+FrameIndex = Annotated[int | None, Query(ge=0, le=MAX_FRAMES, description="From 0; left out: see below.")]
+
+
+def _file(media_type: str) -> dict[int | str, dict[str, Any]]:
+    content = {media_type: {"schema": {"type": "string", "contentMediaType": media_type}}}
+    return {
+        200: {"description": "The whole file.", "content": content},
+        206: {"description": "The part that Range asks for.", "content": content},
+        304: {"description": "The client has it already (If-None-Match)."},
+    }
+
+
+@router.get(
+    "/film.gif",
+    operation_id="getFilm",
+    summary="The film",
+    response_class=Response,
+    responses=_file("image/gif"),
+)
+@router.head("/film.gif", include_in_schema=False)
+def film(parts: PartsOf, request: Request, run_id: str) -> Response:
+    """The film as an animated GIF."""
+    return files.answer(request, parts.results.file(run_id, StageName.RENDER, "film.gif"), "image/gif")
+
+
+@router.get(
+    "/frames/{index}.png",
+    operation_id="getFrame",
+    summary="One frame",
+    response_class=Response,
+    responses=_file("image/png"),
+)
+@router.head("/frames/{index}.png", include_in_schema=False)
+def frame(parts: PartsOf, request: Request, run_id: str, index: Annotated[int, Path(ge=0, le=MAX_FRAMES)]) -> Response:
+    """One frame of the film as a PNG."""
+    stored = parts.results.file(run_id, StageName.RENDER, f"frames/{index:05d}.png")
+    return files.answer(request, stored, "image/png")
+
+
+@router.get("/checkpoints", operation_id="listCheckpoints", summary="The checkpoints")
+def checkpoints(parts: PartsOf, run_id: str) -> dict[str, list[dict[str, float | None]]]:
+    """A row a checkpoint that is embedded so far: index, step, epoch, loss and accuracy on the probe set."""
+    return {"checkpoints": parts.results.checkpoints(run_id)}
+
+
+@router.get(
+    "/log.csv",
+    operation_id="getLog",
+    summary="The training log",
+    response_class=StreamingResponse,
+    responses={200: {"description": "A line a logged step.", "content": {"text/csv": {}}}},
+)
+def log(parts: PartsOf, run_id: str) -> StreamingResponse:
+    """Step, epoch, loss, learning rate, gradient norm and accuracy, as CSV."""
+    return StreamingResponse(parts.results.log(run_id), media_type="text/csv; charset=utf-8")
+
+
+@router.get(
+    "/projection",
+    operation_id="getProjection",
+    summary="The layout",
+    response_class=StreamingResponse,
+    responses={200: {"description": "Labels and points.", "content": {"application/json": {}}}},
+)
+def projection(parts: PartsOf, run_id: str, frame: FrameIndex = None) -> StreamingResponse:
+    """`points` is (frames, images, 2), aligned over time; `frame` asks for one alone. `rows` are rows of the split."""
+    return StreamingResponse(parts.results.projection(run_id, frame=frame), media_type="application/json")
+
+
+@router.get("/outliers", operation_id="listOutliers", summary="The outliers of a frame")
+def outliers(
+    parts: PartsOf,
+    run_id: str,
+    frame: FrameIndex = None,
+    limit: Annotated[int, Query(ge=1, le=100_000)] = 100,
+) -> dict[str, Any]:
+    """Probe images, the most outlying first; without `frame`, those of the last one.
+
+    `distance` is the mean cosine distance to the nearest neighbours: higher is more outlying, and comparable across
+    frames. `cleanlab` is cleanlab's own score, 0 to 1: lower is more outlying, and not comparable across frames.
+    """
+    return parts.results.outliers(run_id, frame=frame, limit=limit)

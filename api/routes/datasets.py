@@ -1,0 +1,71 @@
+"""Datasets: upload, list, show, delete."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response, status
+
+from api.sources import DatasetOut
+from api.wiring import PartsOf
+
+router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
+
+MULTIPART: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {
+                        "file": {
+                            "type": "array",
+                            "items": {"type": "string", "contentMediaType": "application/octet-stream"},
+                            "description": "Parquet files in the image format of Hugging Face datasets. Names that say "
+                            "train, validation or test make the splits; else a fifth of each class evaluates.",
+                        },
+                        "name": {"type": "string", "description": "What to call it; else the first file's name."},
+                    },
+                },
+                "encoding": {"file": {"contentType": "application/octet-stream"}},
+            }
+        },
+    }
+}
+
+
+@router.post(
+    "",
+    operation_id="uploadDataset",
+    summary="Upload a dataset",
+    status_code=status.HTTP_201_CREATED,
+    openapi_extra=MULTIPART,
+)
+async def upload(parts: PartsOf, request: Request, response: Response) -> DatasetOut:
+    """Store Parquet files with an image and a label column; every image is checked before the answer."""
+    dataset = await parts.intake.take(request)
+    response.headers["Location"] = f"/v1/datasets/{dataset.id}"
+    return dataset
+
+
+@router.get("", operation_id="listDatasets", summary="List datasets")
+def every(parts: PartsOf) -> dict[str, list[DatasetOut]]:
+    """All datasets that a run may name: built in, allowed from the hub, uploaded."""
+    return {"datasets": parts.intake.every()}
+
+
+@router.get("/{dataset_id:path}", operation_id="getDataset", summary="Show a dataset")
+def show(parts: PartsOf, dataset_id: str) -> DatasetOut:
+    """A dataset; of an uploaded one, what was found in its files."""
+    return parts.intake.one(dataset_id)
+
+
+@router.delete(
+    "/{dataset_id:path}",
+    operation_id="deleteDataset",
+    summary="Delete an uploaded dataset",
+    status_code=status.HTTP_204_NO_CONTENT,
+)
+def remove(parts: PartsOf, dataset_id: str) -> None:
+    """Delete an uploaded dataset. Films that were made from it stay."""
+    parts.intake.remove(dataset_id)

@@ -1,0 +1,217 @@
+"""Bodies of requests and answers. Sections of a run are the spec's own, so a field is written once."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field
+
+from core.domain.run import RunStatus, StageStatus
+from core.domain.spec import (
+    AlignSpec,
+    CaptureSpec,
+    DatasetFacts,
+    Frozen,
+    PinnedSources,
+    ProjectSpec,
+    RenderSpec,
+    RunSpec,
+    ScoreSpec,
+    TrainSpec,
+    fit_to_dataset,
+    fit_to_steps,
+)
+from core.errors import InvalidSpecError
+
+NAME_LENGTH = 120
+
+Name = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=NAME_LENGTH,
+        pattern=r"^[^\x00-\x1f\x7f]+$",
+        description="Shown in the film's title. Without it: the dataset and the model.",
+    ),
+]
+
+EXAMPLE = {
+    "name": "digits",
+    "dataset": "digits",
+    "model": "vit-tiny",
+    "train": {"steps": 300, "batch_size": 64, "learning_rate": 1e-3, "seed": 0},
+    "capture": {"frames": 60, "spacing": "even", "probe_size": 1000, "mode": "inline"},
+    "score": {"method": "knn_distance", "k": 10},
+    "project": {"method": "pca"},
+    "align": {"method": "rigid", "reference": "last"},
+    "render": {"width": 960, "height": 960, "fps": 12, "formats": ["gif"], "leaderboard": 8},
+}
+
+
+class RunCreate(Frozen):
+    """A run to be made. Only `dataset` is required."""
+
+    name: Name | None = None
+    dataset: Annotated[
+        str,
+        Field(min_length=1, max_length=200, description="`digits`, `hub:<id>`, or the id of an uploaded dataset."),
+    ]
+    model: Annotated[str, Field(min_length=1, max_length=200, description="One of GET /v1/models.")] = "vit-tiny"
+    train: TrainSpec = TrainSpec()
+    capture: CaptureSpec = CaptureSpec()
+    score: ScoreSpec = ScoreSpec()
+    project: ProjectSpec = ProjectSpec()
+    align: AlignSpec = AlignSpec()
+    render: RenderSpec = RenderSpec()
+
+    def to_spec(self, facts: DatasetFacts | None, pinned: PinnedSources, *, title: str) -> RunSpec:
+        """The complete spec: a default that does not fit is bounded, a number that the user wrote is not.
+
+        Args:
+            facts: None where nothing is known of the dataset before a worker loads it.
+            pinned: what the dataset and the model are now.
+            title: what the dataset is called, for a run without a name.
+
+        Raises:
+            InvalidSpecError: a number that the user wrote does not fit; `field` names it.
+        """
+        capture, score = fit_to_steps(self.capture, steps=self.train.steps), self.score
+        if facts:
+            _check_train_size(self.train, facts)
+            capture, score = fit_to_dataset(capture, score, facts)
+        name = self.name or f"{title}, {self.model}"[:NAME_LENGTH]
+        sections = {"train": self.train, "project": self.project, "align": self.align, "render": self.render}
+        return RunSpec(
+            name=name,
+            dataset=self.dataset,
+            model=self.model,
+            capture=capture,
+            score=score,
+            pinned=pinned,
+            **sections,  # type: ignore[arg-type]
+        )
+
+
+def _check_train_size(train: TrainSpec, facts: DatasetFacts) -> None:
+    if train.train_size is not None and train.train_size > facts.train_size:
+        raise InvalidSpecError(
+            f"train_size is {train.train_size}, but the training split has {facts.train_size} images: ask for at "
+            "most that many, or leave it out for all.",
+            field="train.train_size",
+        )
+
+
+class RenderCreate(Frozen):
+    """How to draw a run otherwise. What is left out stays as it was."""
+
+    name: Name | None = None
+    score: ScoreSpec | None = None
+    project: ProjectSpec | None = None
+    align: AlignSpec | None = None
+    render: RenderSpec | None = None
+
+    def to_spec(self, drawn: RunSpec) -> RunSpec:
+        """The spec of `drawn` with the fields that are written here.
+
+        Raises:
+            InvalidSpecError: `score.k` is larger than the probe set allows.
+        """
+        written = self.model_dump(exclude_unset=True, exclude_none=True)
+        fields = drawn.model_dump()
+        for section, changes in written.items():
+            fields[section] = {**fields[section], **changes} if isinstance(changes, dict) else changes
+        spec = RunSpec.model_validate(fields)
+        others = spec.capture.probe_size - 1
+        if spec.score.k > others:
+            detail = f"k is {spec.score.k}, but each probe image has {others} others: ask for at most {others}."
+            raise InvalidSpecError(detail, field="score.k")
+        return spec
+
+
+class Progress(BaseModel):
+    """How far a stage is, in units of its own: steps, or frames."""
+
+    done: int
+    total: int
+
+
+class StageOut(BaseModel):
+    """A stage, its tasks taken together."""
+
+    name: str
+    status: StageStatus
+    progress: Progress
+    attempt: Annotated[int, Field(description="Most attempts that one of its tasks has taken.")]
+    reused: Annotated[bool, Field(description="It was stored already, by another run.")]
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class PlannedOut(BaseModel):
+    """A stage of the plan: its tasks, and the queue that they wait in."""
+
+    name: str
+    tasks: int
+    queue: str
+
+
+class PlanOut(BaseModel):
+    """What the run will do."""
+
+    steps: Annotated[list[int], Field(description="Optimiser steps of the checkpoints.")]
+    stages: list[PlannedOut]
+
+
+class ProblemOut(BaseModel):
+    """What went wrong (RFC 9457)."""
+
+    type: Annotated[str, Field(description="Stable; an address that explains it.")]
+    title: str
+    detail: str
+    status: int | None = None
+    field: Annotated[str | None, Field(description="Path of the field at fault.")] = None
+    errors: Annotated[list[dict[str, Any]] | None, Field(description="All faults, where there are several.")] = None
+
+
+class Links(BaseModel):
+    """Addresses of what belongs to a run."""
+
+    self: str
+    events: str
+    stream: str
+    cancel: str
+    retry: str
+    renders: str
+    checkpoints: str
+    film: Annotated[str | None, Field(description="null until the film is there.")]
+    projection: str
+    outliers: str
+    log: str
+
+
+class RunOut(BaseModel):
+    """A run."""
+
+    id: str
+    name: str
+    status: RunStatus
+    version: Annotated[int, Field(description="Rises with every change.")]
+    spec: RunSpec
+    plan: PlanOut
+    stages: list[StageOut]
+    eta_seconds: Annotated[
+        float | None, Field(description="Time left; null before there is something to go by, and after the end.")
+    ]
+    error: dict[str, Any] | None
+    notice: Annotated[str | None, Field(description="What keeps the run waiting, and what to do about it.")]
+    drawn_from: Annotated[str | None, Field(description="The run that this one draws otherwise.")]
+    links: Links
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class RunPage(BaseModel):
+    """Some runs, newest first."""
+
+    runs: list[RunOut]
+    next_cursor: Annotated[str | None, Field(description="Where the next page begins; null at the end.")]

@@ -1,0 +1,240 @@
+"""A service on a home of its own, and a worker that needs no training: it publishes small artifacts."""
+
+import json
+import shutil
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from api.main import create_app
+from core.domain.arrays import OutlierScores, ProbeSet, Projection, TrainingLog
+from core.domain.plan import StageName
+from core.settings import Settings
+from core.store import codecs, migrate, stages, workers
+from core.store.session import Database
+
+IMAGES = 5
+FILM = bytes(range(256)) * 40
+SMALL = {"dataset": "digits", "train": {"steps": 10}, "capture": {"frames": 3, "probe_size": IMAGES}, "score": {"k": 2}}
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory):
+    path = tmp_path_factory.mktemp("database") / "embedreel.db"
+    database = Database(f"sqlite:///{path}")
+    migrate.upgrade(database)
+    database.close()
+    return path
+
+
+@pytest.fixture
+def settings(tmp_path, migrated):
+    home = tmp_path / "home"
+    home.mkdir()
+    shutil.copy(migrated, home / "embedreel.db")
+    return Settings(home=home, broker_url="memory://", sweep_seconds=3600)
+
+
+@pytest.fixture
+def serve(settings):
+    """Start an application on the settings, with some of them changed."""
+    opened = []
+
+    def start(**changes):
+        app = create_app(settings.model_copy(update=changes))
+        client = TestClient(app, raise_server_exceptions=False)
+        opened.append(client.__enter__())
+        return client
+
+    yield start
+    for client in opened:
+        client.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def idle(tmp_path_factory):
+    """An application that no test changes, for requests that are refused."""
+    settings = Settings(home=tmp_path_factory.mktemp("idle"), broker_url="memory://", sweep_seconds=3600)
+    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+        yield client
+        assert client.get("/v1/runs").json()["runs"] == []
+
+
+@pytest.fixture
+def client(serve):
+    return serve()
+
+
+@pytest.fixture
+def parts(client):
+    return client.app.state.parts
+
+
+@pytest.fixture
+def small():
+    return json.loads(json.dumps(SMALL))
+
+
+@pytest.fixture
+def submit(client, small):
+    """POST a small run, with some fields changed; returns its body."""
+
+    def post(**changes):
+        response = client.post("/v1/runs", json=small | changes)
+        assert response.status_code == 202, response.text
+        return response.json()
+
+    return post
+
+
+@pytest.fixture
+def film():
+    return FILM
+
+
+@dataclass
+class FakeWorker:
+    """Claims and finishes stages in this process."""
+
+    parts: object
+    worker_id: str = "fake"
+
+    def beat(self, *queues):
+        with self.parts.database.writing() as session:
+            workers.beat(session, self.worker_id, queues=queues or ("gpu", "cpu"), device="cpu")
+
+    def claim(self, run_id, stage_id="fine_tune"):
+        with self.parts.database.writing() as session:
+            return stages.claim(session, run_id, stage_id, worker_id=self.worker_id, lease_seconds=30)
+
+    def fail(self, held, error):
+        with self.parts.database.writing() as session:
+            stages.fail(session, held, error)
+
+    def progress(self, held, done, total):
+        with self.parts.database.writing() as session:
+            stages.progress(session, held, done=done, total=total)
+
+    def work(self, run_id, *, until=None):
+        """Run what is queued; `until` names the stage to stop before."""
+        while True:
+            with self.parts.database.reading() as session:
+                stage_id = stages.next_queued(session, run_id, queues=("gpu", "cpu"))
+            if stage_id is None or stage_id == until:
+                return
+            self.finish(self.claim(run_id, stage_id))
+
+    def finish(self, held):
+        for index, part in enumerate(held.stage.parts):
+            self.embed(held, part, index)
+        folder = self.parts.store.attempt(held.run_id, held.stage.id)
+        WRITERS[held.stage.name](folder, len(held.plan.steps))
+        stored = self.parts.store.publish(folder, held.stage.key)
+        with self.parts.database.writing() as session:
+            stages.finish(session, held, stored, {})
+
+    def embed(self, held, part, index):
+        folder = self.parts.store.attempt(held.run_id, part.id)
+        (folder / "embeddings.txt").write_text("embedded")
+        stored = self.parts.store.publish(folder, part.key)
+        facts = {
+            "frame": index,
+            "step": held.plan.steps[index],
+            "epoch": index / 2,
+            "loss": 2.5 - index,
+            "accuracy": 0.5,
+        }
+        with self.parts.database.writing() as session:
+            stages.publish_part(session, held, part, stored, facts)
+
+
+def _write_fine_tune(folder, frames):
+    steps = np.arange(3)
+    nothing = np.full(3, np.nan, np.float32)
+    log = TrainingLog(
+        step=steps,
+        epoch=steps.astype(np.float32) / 2,
+        loss=np.float32([2.5, 1.25, 0.5]),
+        learning_rate=np.float32([0.001, 0.0005, 0]),
+        gradient_norm=nothing,
+        accuracy=np.float32([0.1, np.nan, 0.75]),
+    )
+    codecs.save(folder / "log", log)
+    labels = np.arange(IMAGES) % 2
+    probe = ProbeSet(np.zeros((IMAGES, 8, 8, 3), np.uint8), labels, np.arange(IMAGES) * 10, ("cat", "dog"))
+    codecs.save(folder / "probe", probe)
+
+
+def _write_scores(folder, frames):
+    distance = np.arange(frames * IMAGES, dtype=np.float32).reshape(frames, IMAGES) % 7
+    codecs.save(folder / "scores", OutlierScores(distance, 1 - distance / 8))
+
+
+def _write_projection(folder, frames):
+    points = np.arange(frames * IMAGES * 2, dtype=np.float32).reshape(frames, IMAGES, 2) / 8
+    codecs.save(folder / "projection", Projection(points, np.full(frames, 0.5, np.float32)))
+
+
+def _write_film(folder, frames):
+    (folder / "film.gif").write_bytes(FILM)
+    (folder / "frames").mkdir()
+    for index in range(frames):
+        (folder / "frames" / f"{index:05d}.png").write_bytes(b"frame %d" % index)
+
+
+WRITERS = {
+    StageName.FINE_TUNE: _write_fine_tune,
+    StageName.SCORE: _write_scores,
+    StageName.PROJECT: _write_projection,
+    StageName.RENDER: _write_film,
+}
+
+
+@pytest.fixture
+def worker(parts):
+    return FakeWorker(parts)
+
+
+@pytest.fixture
+def finished(submit, worker):
+    """A run that has succeeded."""
+    run = submit()
+    worker.work(run["id"])
+    return run["id"]
+
+
+@pytest.fixture(scope="session")
+def gallery(tmp_path_factory):
+    """An application with one succeeded run, that no test changes."""
+    settings = Settings(home=tmp_path_factory.mktemp("gallery"), broker_url="memory://", sweep_seconds=3600)
+    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+        run_id = client.post("/v1/runs", json=SMALL).json()["id"]
+        FakeWorker(client.app.state.parts).work(run_id)
+        client.exhibit = run_id
+        yield client
+
+
+@pytest.fixture
+def exhibit(gallery):
+    """Id of the run in the gallery."""
+    return gallery.exhibit
+
+
+@pytest.fixture(scope="session")
+def problem():
+    """Check that a response is a problem, and return it."""
+
+    def check(response, status, kind, field=None):
+        assert response.status_code == status, response.text
+        assert response.headers["content-type"] == "application/problem+json"
+        body = response.json()
+        assert body["type"] == f"/problems/{kind}", body
+        assert body["status"] == status
+        assert body["title"]
+        assert body["detail"]
+        assert body.get("field") == field, body
+        return body
+
+    return check

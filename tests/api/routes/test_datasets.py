@@ -1,0 +1,227 @@
+import io
+import json
+import subprocess
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from core.data import intake
+from core.errors import InvalidDatasetError, StorageUnavailableError
+
+REPORT = {
+    "format": 1,
+    "digest": "sha256-of-it",
+    "class_names": ["cat", "dog"],
+    "train_size": 40,
+    "evaluation_size": 10,
+    "image_size": 8,
+    "images_per_class": {"train": [20, 20], "evaluation": [5, 5]},
+    "splits": {"rule": "file names", "train": [], "evaluation": [], "unused": []},
+    "duplicates": {"train": 0, "evaluation": 0, "across": 0},
+    "columns": {"image": "image", "label": "label"},
+}
+
+
+@pytest.fixture
+def inspected(monkeypatch):
+    """The intake, replaced: remembers what it was given, and answers with a report."""
+    given = {}
+
+    def inspect(source, destination, *, names, max_pixels):
+        given["files"] = {path.name: path.read_bytes() for path in source.iterdir()}
+        given["names"] = names
+        destination.mkdir()
+        (destination / "train.arrow").write_bytes(b"images")
+        return REPORT
+
+    monkeypatch.setattr(intake, "inspect_in_subprocess", inspect)
+    return given
+
+
+def upload(client, *files, **fields):
+    return client.post("/v1/datasets", files=[("file", file) for file in files], data=fields)
+
+
+def test_upload(client, inspected, parts):
+    response = upload(client, ("a train.parquet", b"one"), ("../../test.parquet", b"two"), name=" my pets ")
+    dataset = response.json()
+    assert response.status_code == 201, response.text
+    assert response.headers["location"] == f"/v1/datasets/{dataset['id']}"
+    assert dataset["name"] == "my pets"
+    assert dataset["kind"] == "upload"
+    assert (dataset["classes"], dataset["train_size"], dataset["evaluation_size"]) == (["cat", "dog"], 40, 10)
+    assert dataset["report"] == REPORT
+    assert inspected["files"] == {"00000.parquet": b"one", "00001.parquet": b"two"}
+    assert inspected["names"] == {"00000.parquet": "a train.parquet", "00001.parquet": "test.parquet"}
+    assert client.get(response.headers["location"]).json() == dataset
+    assert (parts.settings.uploads / dataset["id"] / "train.arrow").is_file()
+    assert list((parts.settings.artifacts / "incoming").iterdir()) == []
+
+
+def test_upload__without_a_name(client, inspected):
+    assert upload(client, ("pets.parquet", b"one")).json()["name"] == "pets.parquet"
+
+
+def test_upload__then_a_run(client, inspected, problem):
+    dataset = upload(client, ("pets.parquet", b"one"), name="pets").json()["id"]
+    run = client.post("/v1/runs", json={"dataset": dataset}).json()
+    assert run["name"] == "pets, vit-tiny"
+    assert run["spec"]["capture"]["probe_size"] == 10
+    assert run["spec"]["score"]["k"] == 9
+    assert run["spec"]["pinned"]["dataset_digest"] == "sha256-of-it"
+    too_many = {"dataset": dataset, "train": {"train_size": 41}}
+    problem(client.post("/v1/runs", json=too_many), 422, "invalid-spec", "train.train_size")
+    body = problem(client.post("/v1/runs", json={"dataset": "x"}), 422, "unknown-dataset", "dataset")
+    assert dataset in body["detail"]
+
+
+def test_upload__real_parquet(client):
+    colours = np.random.default_rng(0).integers(0, 255, (40, 8, 8, 3), np.uint8)
+    images = []
+    for colour in colours:
+        file = io.BytesIO()
+        Image.fromarray(colour).save(file, "PNG")
+        images.append({"bytes": file.getvalue(), "path": None})
+    table = pa.table({"image": images, "label": pa.array([index % 2 for index in range(40)])})
+    file = io.BytesIO()
+    pq.write_table(table, file)
+    response = upload(client, ("pets.parquet", file.getvalue()))
+    assert response.status_code == 201, response.text
+    assert response.json()["train_size"] == 32
+    run = client.post("/v1/runs", json={"dataset": response.json()["id"]})
+    assert run.status_code == 202, run.text
+
+
+def test_upload__truncated_parquet(client, parts, problem):
+    problem(upload(client, ("pets.parquet", b"PAR1 and then nothing")), 422, "invalid-dataset")
+    assert list((parts.settings.artifacts / "incoming").iterdir()) == []
+    assert list(parts.settings.uploads.iterdir()) == []
+
+
+@pytest.mark.parametrize("size", [1001, 3_000_000])
+def test_upload__too_large(serve, problem, size):
+    client = serve(max_upload_bytes=1000)
+    problem(upload(client, ("a.parquet", bytes(size))), 413, "upload-too-large")
+    assert list((client.app.state.parts.settings.artifacts / "incoming").iterdir()) == []
+
+
+def test_upload__as_large_as_it_may_be(serve, inspected):
+    assert upload(serve(max_upload_bytes=1000), ("a.parquet", bytes(1000))).status_code == 201
+
+
+PART = b'--x\r\nContent-Disposition: form-data; name="%s"; filename="a.parquet"\r\n\r\nabc\r\n'
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "kind", "field"),
+    [
+        (b"", 400, "malformed-body", None),
+        (b"no multipart", 400, "malformed-body", None),
+        (PART % b"file", 400, "malformed-body", None),
+        (PART % b"other" + b"--x--\r\n", 422, "invalid-spec", "other"),
+        (PART % b"" + b"--x--\r\n", 422, "invalid-spec", None),
+        (b'--x\r\nContent-Disposition: form-data; name="name"\r\n\r\nabc\r\n--x--\r\n', 422, "invalid-dataset", "file"),
+        (PART % b"name" + b"--x--\r\n", 422, "invalid-dataset", "file"),
+        (
+            b'--x\r\nContent-Disposition: form-data; name="name"\r\n\r\n' + b"x" * 500 + b"\r\n--x--\r\n",
+            422,
+            "invalid-spec",
+            "name",
+        ),
+        ((PART % b"file") * 257 + b"--x--\r\n", 422, "invalid-dataset", "file"),
+        (b"--x\r\n" + b"a: b\r\n" * 5000 + b"\r\n\r\n--x--\r\n", 400, "malformed-body", None),
+    ],
+    ids=[
+        "empty",
+        "text",
+        "cut",
+        "other field",
+        "no field",
+        "no file",
+        "name as a file",
+        "long name",
+        "many",
+        "headers",
+    ],
+)
+def test_upload__strange_body(idle, problem, body, status, kind, field):  # noqa: PLR0917 - fixtures and cases
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    problem(idle.post("/v1/datasets", content=body, headers=headers), status, kind, field)
+
+
+@pytest.mark.parametrize(
+    "media_type", ["application/json", "multipart/form-data", "multipart/form-data; boundary=", "", "multipart/mixed"]
+)
+def test_upload__wrong_content_type(idle, problem, media_type):
+    problem(
+        idle.post("/v1/datasets", content=b"{}", headers={"content-type": media_type}), 415, "unsupported-media-type"
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "kind"),
+    [
+        (InvalidDatasetError("Row 3 is no image."), 422, "invalid-dataset"),
+        (StorageUnavailableError("The disk is full."), 503, "storage-unavailable"),
+        (RuntimeError("a secret path"), 500, "unexpected"),
+        (subprocess.SubprocessError("a secret path"), 500, "unexpected"),
+    ],
+)
+def test_upload__intake_fails(client, parts, problem, monkeypatch, error, status, kind):  # noqa: PLR0917 - fixtures and cases
+    def inspect(*args, **options):
+        raise error
+
+    monkeypatch.setattr(intake, "inspect_in_subprocess", inspect)
+    response = upload(client, ("a.parquet", b"abc"))
+    problem(response, status, kind)
+    assert "secret" not in response.text
+    assert list((parts.settings.artifacts / "incoming").iterdir()) == []
+
+
+def test_upload__database_away_leaves_no_files(client, parts, problem, inspected, monkeypatch):
+    def away(*args, **options):
+        raise StorageUnavailableError("away")
+
+    monkeypatch.setattr("core.store.datasets.add", away)
+    problem(upload(client, ("a.parquet", b"abc")), 503, "storage-unavailable")
+    assert list(parts.settings.uploads.iterdir()) == []
+
+
+def test_upload__names_with_control_characters(client, inspected):
+    response = upload(client, ("a\tb.parquet", b"abc"), name="tab\tnul\x00 ok")
+    assert response.json()["name"] == "tabnul ok"
+    assert json.dumps(inspected["names"]).isprintable()
+
+
+def test_list(client, inspected):
+    known = client.get("/v1/datasets").json()["datasets"]
+    assert [(dataset["id"], dataset["kind"]) for dataset in known] == [
+        ("digits", "builtin"),
+        ("hub:uoft-cs/cifar10", "hub"),
+    ]
+    assert known[0]["train_size"] == 797
+    assert known[1]["classes"] is None
+    uploaded = upload(client, ("a.parquet", b"abc")).json()["id"]
+    assert client.get("/v1/datasets").json()["datasets"][-1]["id"] == uploaded
+
+
+def test_show(idle, problem):
+    assert idle.get("/v1/datasets/digits").json()["evaluation_size"] == 1000
+    assert idle.get("/v1/datasets/hub:uoft-cs/cifar10").json()["kind"] == "hub"
+    for dataset in ("x", "ds_00000000000000000000000000", "ds_%00", "..%2f..%2fetc", "hub:a/b"):
+        problem(idle.get(f"/v1/datasets/{dataset}"), 404, "not-found")
+
+
+def test_delete(client, inspected, parts, problem):
+    dataset = upload(client, ("a.parquet", b"abc")).json()["id"]
+    run = client.post("/v1/runs", json={"dataset": dataset}).json()
+    problem(client.delete(f"/v1/datasets/{dataset}"), 409, "conflict")
+    client.post(run["links"]["cancel"])
+    assert client.delete(f"/v1/datasets/{dataset}").status_code == 204
+    assert not (parts.settings.uploads / dataset).exists()
+    problem(client.get(f"/v1/datasets/{dataset}"), 404, "not-found")
+    problem(client.delete(f"/v1/datasets/{dataset}"), 404, "not-found")
+    problem(client.delete("/v1/datasets/digits"), 409, "conflict")

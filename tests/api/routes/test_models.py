@@ -1,0 +1,12 @@
+from core.store import datasets
+
+
+def test_models(client, parts):
+    with parts.database.writing() as session:
+        datasets.pin_revision(session, "google/vit-base-patch16-224-in21k", "abc")
+    known = {model["id"]: model for model in client.get("/v1/models").json()["models"]}
+    assert list(known) == ["vit-tiny", "vit-small", "google/vit-base-patch16-224-in21k"]
+    assert known["vit-tiny"]["kind"] == "preset"
+    assert known["vit-tiny"]["parameters"] > 0
+    assert known["google/vit-base-patch16-224-in21k"]["revision"] == "abc"
+    assert set(known["vit-small"]) >= {"parameters", "layers", "head"}
