@@ -9,6 +9,7 @@ import uvicorn
 
 from api.main import create_app
 from api.security import api_key, is_loopback
+from core.errors import StorageUnavailableError
 from core.settings import Settings
 
 SHUTDOWN_SECONDS = 5
@@ -25,6 +26,11 @@ def main() -> int:
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
     app = create_app(settings)
+    try:
+        app.state.parts.database.check_server()
+    except StorageUnavailableError as error:
+        print(f"embedreel api: {error.detail}", file=sys.stderr)
+        return 1
     config = uvicorn.Config(
         app,
         host=settings.host,
@@ -32,6 +38,7 @@ def main() -> int:
         log_level=settings.log_level.lower(),
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         server_header=False,
+        access_log=False,
     )
     server = Server(config, app.state.parts.stopping)
     server.run()

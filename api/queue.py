@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from celery import Celery
 
+from core.broker import sending
 from core.store.lifecycle import Bell
 
 log = logging.getLogger(__name__)
@@ -28,24 +29,9 @@ def make_celery(broker: str) -> Celery:
         task_ignore_result=True,
         task_create_missing_queues=True,
         broker_connection_timeout=2,
-        broker_transport_options=_transport_options(broker),
+        broker_transport_options=sending(broker),
     )
     return app
-
-
-def _transport_options(broker: str) -> dict[str, object]:
-    """Give up soon, and never retry. SQLite takes no option but its own."""
-    if broker.startswith("sqla+sqlite"):
-        return {"connect_args": {"timeout": 10}}
-    if broker.startswith("redis"):
-        return {
-            "visibility_timeout": 900,
-            "socket_connect_timeout": 2,
-            "socket_timeout": 2,
-            "max_retries": 0,
-            "connect_retries_timeout": 2,
-        }
-    return {}
 
 
 class Ringer:

@@ -5,7 +5,7 @@ import io
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +24,7 @@ from core.store.tables import RunRow
 
 Record = TypeVar("Record")
 SIGNIFICANT_DIGITS = 6
+LOGGED = tuple(field.name for field in fields(TrainingLog))
 PIECE_CHARACTERS = 1 << 16
 
 
@@ -67,8 +68,10 @@ class Results:
     def log(self, run_id: str) -> Iterator[str]:
         """The training log as CSV, a header and a line a logged step; empty where nothing was measured."""
         log = self._record(run_id, StageName.FINE_TUNE, "log", TrainingLog)
-        columns = ("step", "epoch", "loss", "learning_rate", "gradient_norm", "accuracy")
-        return _csv(columns, [getattr(log, name) for name in columns])
+        measured = {row["step"]: row["accuracy"] for row in self.checkpoints(run_id)}
+        accuracy = [measured.get(step) for step in log.step.tolist()]
+        columns = [getattr(log, name) for name in LOGGED]
+        return _csv((*LOGGED, "accuracy"), [*columns, np.array(accuracy, np.float64)])
 
     def outliers(self, run_id: str, *, frame: int | None, limit: int) -> dict[str, Any]:
         """Probe images of a frame, the most outlying first.

@@ -1,13 +1,13 @@
 """`make bench`: the figures that README and docs claim. `python -m bench NAME …` runs some of them only.
 
-    demo      the digits film as `make demo` makes it: wall time, and the share that is not training or forward passes
-    capture   training with capture against the same training without, plus the same forward passes alone
-    cifar10   a film of CIFAR-10 (--cifar10 FOLDER with train.parquet and test.parquet; else images of the same size)
-    api       the API process: time to the first answer, memory, and that torch is not loaded
+demo      the digits film as `make demo` makes it: wall time, and the share that is not training or forward passes
+capture   training with capture against the same training without, plus the same forward passes alone
+cifar10   a film of CIFAR-10 (--cifar10 FOLDER with train.parquet and test.parquet; else images of the same size)
+api       the API process: time to the first answer, memory, and that torch is not loaded
 """
 
 import argparse
-import datetime
+import datetime as dt
 import importlib
 import os
 import platform
@@ -36,7 +36,7 @@ def main() -> None:
     options = parser.parse_args()
     if unknown := set(options.names) - set(NAMES):
         parser.error(f"there is no bench {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
-    print(f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}, {machine()}")
+    print(f"{dt.datetime.now(tz=dt.UTC):%Y-%m-%d}, {machine()}")
     for name in options.names or NAMES:
         print(f"\n## {name}\n", flush=True)
         importlib.import_module(f"bench.{name}").main(options)

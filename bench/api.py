@@ -20,7 +20,9 @@ def main(options: argparse.Namespace) -> None:
     seconds, megabytes = zip(*(start() for _ in range(options.repeats)), strict=True)
     loaded = subprocess.run(
         [sys.executable, "-c", "import api.main, sys; print('torch' in sys.modules)"],
-        check=True, capture_output=True, text=True,
+        check=True,
+        capture_output=True,
+        text=True,
     ).stdout.strip()
     print("| API process | measured | asked |\n|---|---|---|")
     print(f"| start to first answer of /readyz | {statistics.median(seconds):.2f} s | under 2 s |")

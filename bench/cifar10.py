@@ -24,7 +24,8 @@ def main(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         given = options.cifar10
         source = given or imitation(Path(folder))
-        print(f"Images: {'CIFAR-10' if given else 'noise in the size and number of CIFAR-10 (--cifar10 takes the real ones)'}\n")
+        print("Images: CIFAR-10" if given else "Images: noise, as large and as many as CIFAR-10 (--cifar10 takes it)")
+        print()
         with service() as (client, running), PeakOfChildren(running.processes["worker"].pid) as memory:
             started = time.perf_counter()
             dataset = client.upload_dataset([source / "train.parquet", source / "test.parquet"])

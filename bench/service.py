@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Self
 
 from client import serve
 from client.api import Client, Json
@@ -29,7 +30,8 @@ def finish(client: Client, run_id: str) -> Json:
     """Wait until the run has ended, and require that it succeeded."""
     while (run := client.run(run_id))["status"] not in {"succeeded", "failed", "cancelled"}:
         time.sleep(0.2)
-    assert run["status"] == "succeeded", run["error"]
+    if run["status"] != "succeeded":
+        raise SystemExit(f"run {run_id}: {run['status']}, {run['error']}")
     return run
 
 
@@ -48,7 +50,7 @@ class PeakOfChildren:
         self._thread = threading.Thread(target=self._watch)
         self.peak = 0
 
-    def __enter__(self) -> "PeakOfChildren":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

@@ -1,9 +1,9 @@
-"""The digits demo's training in this process: with capture as the worker does it, without, and the forward passes alone."""
+"""The digits demo's training in this process: with capture as the worker does it, without, and the passes alone."""
 
 import tempfile
 import time
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from accelerate import Accelerator

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import make_url
 
 MIB = 1 << 20
 
@@ -16,6 +17,7 @@ class Settings(BaseSettings):
 
     home: Path = Path(".embedreel")
     database_url: str | None = None
+    database_password_file: Path | None = None
     broker_url: str | None = None
     artifacts_url: str | None = None
 
@@ -51,9 +53,18 @@ class Settings(BaseSettings):
 
     @property
     def database(self) -> str:
-        """SQLAlchemy URL of the run metadata."""
-        url = self.database_url or f"sqlite:///{self.root / 'embedreel.db'}"
-        return url.replace("postgresql://", "postgresql+psycopg://", 1)
+        """SQLAlchemy URL of the run metadata.
+
+        Raises:
+            ValueError: the file that should hold the password is empty or cannot be read.
+        """
+        if self.database_url is None:
+            return f"sqlite:///{self.root / 'embedreel.db'}"
+        url = self.database_url.replace("postgresql://", "postgresql+psycopg://", 1)
+        if self.database_password_file is None:
+            return url
+        password = _password(self.database_password_file)
+        return make_url(url).set(password=password).render_as_string(hide_password=False)
 
     @property
     def broker(self) -> str:
@@ -69,3 +80,13 @@ class Settings(BaseSettings):
     def uploads(self) -> Path:
         """Folder of uploaded datasets: beside the artifacts, which every worker can read."""
         return self.artifacts / "datasets"
+
+
+def _password(path: Path) -> str:
+    try:
+        password = path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"EMBEDREEL_DATABASE_PASSWORD_FILE cannot be read: {error}") from error
+    if not password:
+        raise ValueError(f"EMBEDREEL_DATABASE_PASSWORD_FILE: {path} is empty.")
+    return password

@@ -14,7 +14,7 @@ from core.settings import Settings
 from core.store import migrate
 from core.store.artifacts import ArtifactStore
 from core.store.session import Database
-from worker.app import make_celery
+from worker.app import make_celery, make_sender
 from worker.supervisor import Supervisor, fork_server
 from worker.tasks import Keeper, register, ringer
 
@@ -38,7 +38,7 @@ def main() -> int:
         return 0
     app = make_celery(settings)
     worker_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
-    supervisor = Supervisor(settings, database, store, worker_id, ringer(app))
+    supervisor = Supervisor(settings, database, store, worker_id, ringer(make_sender(settings)))
     keeper = Keeper(settings, database, supervisor)
     register(app, supervisor)
 

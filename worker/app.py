@@ -4,6 +4,7 @@ from celery import Celery
 from kombu import Exchange, Queue
 from kombu.transport import sqlalchemy
 
+from core import broker
 from core.settings import Settings
 
 SQLITE_POLL_SECONDS = 0.2
@@ -29,24 +30,27 @@ def make_celery(settings: Settings) -> Celery:
         worker_send_task_events=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
-        broker_transport_options=transport_options(settings.broker),
+        broker_transport_options=broker.consuming(settings.broker),
     )
     return app
 
 
-def prefetch(broker: str) -> int:
+def make_sender(settings: Settings) -> Celery:
+    """A Celery app that only rings bells, and soon gives up where the broker is away."""
+    app = Celery("embedreel", broker=settings.broker, set_as_current=False)
+    app.conf.update(
+        task_serializer="json",
+        task_ignore_result=True,
+        broker_connection_timeout=2,
+        broker_transport_options=broker.sending(settings.broker),
+    )
+    return app
+
+
+def prefetch(url: str) -> int:
     """Bells held at once for each place of the worker.
 
     One on a real broker, so that idle workers get what a busy one cannot take. The SQLite transport sleeps between two
     messages that it may not deliver yet, so that stale bells would delay fresh ones there.
     """
-    return 64 if broker.startswith("sqla+sqlite") else 1
-
-
-def transport_options(broker: str) -> dict[str, object]:
-    """What each broker needs: SQLite patience with locks, Redis a late and slow return of unacknowledged bells."""
-    if broker.startswith("sqla+sqlite"):
-        return {"connect_args": {"timeout": 30}}
-    if broker.startswith("redis"):
-        return {"visibility_timeout": 900, "unacked_restore_limit": 1000, "socket_connect_timeout": 2}
-    return {}
+    return 64 if url.startswith("sqla+sqlite") else 1

@@ -11,6 +11,7 @@ What a stage's artifact holds (records as written by core.store.codecs):
 """
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -220,7 +221,8 @@ def _capture_checkpoint(ctx: StageContext, checkpoint: Checkpoint, source: Image
 
 def _write_frame(folder: Path, index: int, frame: Embedded) -> Facts:
     codecs.save(folder / "frame", frame)
-    return {"frame": index, "step": frame.step, "epoch": frame.epoch, "loss": frame.loss, "accuracy": frame.accuracy}
+    loss = frame.loss if math.isfinite(frame.loss) else None  # JSON has no infinity
+    return {"frame": index, "step": frame.step, "epoch": frame.epoch, "loss": loss, "accuracy": frame.accuracy}
 
 
 def _keep_weights(ctx: StageContext, checkpoint: Checkpoint) -> None:

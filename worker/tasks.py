@@ -26,14 +26,14 @@ def register(app: Celery, supervisor: Supervisor) -> None:
 
 
 def ringer(app: Celery) -> Callable[[Iterable[Bell]], None]:
-    """A function that rings bells; one that cannot be rung is left to the sweep."""
+    """A function that rings bells; those that cannot be rung are left to the sweep."""
 
     def ring(bells: Iterable[Bell]) -> None:
-        for bell in bells:
-            try:
+        try:
+            for bell in bells:
                 app.send_task(f"embedreel.{bell.name}", (bell.run_id, bell.stage_id), queue=bell.queue, retry=False)
-            except Exception as error:  # noqa: BLE001 - every transport has exceptions of its own
-                log.warning("bell of %s %s not rung: %s", bell.run_id, bell.stage_id, error)
+        except Exception as error:  # noqa: BLE001 - every transport has exceptions of its own
+            log.warning("the broker does not answer, the sweep will ring again: %s", error)
 
     return ring
 

@@ -39,7 +39,6 @@ class TrainingLog:
             update.
         learning_rate: float32, rate used by the step.
         gradient_norm: float32, before clipping.
-        accuracy: float32, share of probe images predicted right, at captured steps.
     """
 
     step: IntArray
@@ -47,7 +46,6 @@ class TrainingLog:
     loss: FloatArray
     learning_rate: FloatArray
     gradient_norm: FloatArray
-    accuracy: FloatArray
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,11 @@ class Database:
         with self.reading() as session:
             session.execute(text("SELECT 1"))
 
+    def check_server(self) -> None:
+        """The same before the first migration; a SQLite file need not be there yet."""
+        if not self.sqlite:
+            self.check()
+
     def close(self) -> None:
         """Give all connections back."""
         self.engine.dispose()

@@ -73,7 +73,7 @@ def claim(session: Session, run_id: str, stage_id: str, *, worker_id: str, lease
         lifecycle.move(session, run, RunStatus.RUNNING)
     plan = lifecycle.plan_of(run)
     stage = plan.stage(stage_id)
-    if row.attempt > 1:
+    if row.token > 1:  # it was started before: lost, given back, or retried by the user
         _forget_parts(session, run, stage)
     lifecycle.emit(session, run, "stage.started", stage=stage_id, attempt=row.attempt, worker=worker_id)
     return Claim(run_id, stage, row.token, row.attempt, RunSpec.model_validate(run.spec), plan)

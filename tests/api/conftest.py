@@ -159,7 +159,6 @@ def _write_fine_tune(folder, frames):
         loss=np.float32([2.5, 1.25, 0.5]),
         learning_rate=np.float32([0.001, 0.0005, 0]),
         gradient_norm=nothing,
-        accuracy=np.float32([0.1, np.nan, 0.75]),
     )
     codecs.save(folder / "log", log)
     labels = np.arange(IMAGES) % 2

@@ -12,7 +12,7 @@ def _log(n_steps: int) -> TrainingLog:
     step = np.arange(n_steps + 1)
     loss = (2.3 * np.exp(-3.0 * step / n_steps)).astype(np.float32)
     nothing = np.full(n_steps + 1, np.nan, dtype=np.float32)
-    return TrainingLog(step, (step / 10).astype(np.float32), loss, nothing, nothing, nothing)
+    return TrainingLog(step, (step / 10).astype(np.float32), loss, nothing, nothing)
 
 
 @pytest.fixture(scope="session")

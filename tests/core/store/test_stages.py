@@ -90,6 +90,25 @@ def test_a_repeated_training_forgets_the_frames_of_the_lost_one(engine):
         assert stages.recorded(session, lost.stage.parts[0].key) is None
 
 
+def test_a_retried_training_forgets_the_frames_of_the_failed_one(engine):
+    run_id, _ = engine.submit()
+    failed = engine.claim(run_id, "fine_tune")
+    engine.part(failed, 0)
+    engine.call(stages.fail, failed, TrainingDivergedError("not a number"))
+    engine.call(runs.retry, run_id)
+    assert engine.claim(run_id, "fine_tune").attempt == 1
+    assert engine.statuses(run_id)["embed/00000"] == "waiting"
+
+
+def test_a_given_back_training_forgets_its_frames(engine):
+    run_id, _ = engine.submit()
+    claim = engine.claim(run_id, "fine_tune")
+    engine.part(claim, 0)
+    engine.call(stages.give_back, claim, reason="asked to stop", blame=False, max_attempts=3)
+    engine.claim(run_id, "fine_tune")
+    assert engine.statuses(run_id)["embed/00000"] == "waiting"
+
+
 def test_frames_that_another_run_shares_are_kept(engine):
     first, _ = engine.submit()
     engine.film(first)

@@ -1,0 +1,36 @@
+"""What each kind of broker must be told; plain data, so that API and worker say the same.
+
+Every transport option of SQLite's transport goes to SQLAlchemy's create_engine, so it takes none but that one's.
+"""
+
+from typing import Any
+
+SECONDS_BEFORE_A_BELL_RINGS_AGAIN = 900
+
+
+def consuming(url: str) -> dict[str, Any]:
+    """Transport options of a worker that waits for bells: patient."""
+    if url.startswith("sqla+sqlite"):
+        return {"connect_args": {"timeout": 30}}
+    if url.startswith("redis"):
+        return {
+            "visibility_timeout": SECONDS_BEFORE_A_BELL_RINGS_AGAIN,
+            "unacked_restore_limit": 1000,
+            "socket_connect_timeout": 2,
+        }
+    return {}
+
+
+def sending(url: str) -> dict[str, Any]:
+    """Transport options of who rings a bell: give up soon and never retry, the sweep rings again."""
+    if url.startswith("sqla+sqlite"):
+        return {"connect_args": {"timeout": 10}}
+    if url.startswith("redis"):
+        return {
+            "visibility_timeout": SECONDS_BEFORE_A_BELL_RINGS_AGAIN,
+            "socket_connect_timeout": 2,
+            "socket_timeout": 2,
+            "max_retries": 0,
+            "connect_retries_timeout": 2,
+        }
+    return {}

@@ -1,0 +1,40 @@
+import pytest
+from sqlalchemy import make_url
+
+from core.settings import Settings
+
+URL = "postgresql://embedreel@postgres:5432/embedreel"
+
+
+def test_database_by_default_is_a_file_in_the_data_folder(tmp_path):
+    assert Settings(home=tmp_path).database == f"sqlite:///{tmp_path / 'embedreel.db'}"
+
+
+def test_database_url_names_the_driver():
+    assert Settings(database_url=URL).database == "postgresql+psycopg://embedreel@postgres:5432/embedreel"
+
+
+@pytest.mark.parametrize("password", ["s3cret", "p@ss:w/rd %40#?é"])
+def test_database_password_comes_from_its_file(tmp_path, password):
+    file = tmp_path / "password"
+    file.write_text(f"{password}\n")
+    url = make_url(Settings(database_url=URL, database_password_file=file).database)
+    assert (url.username, url.password, url.host, url.database) == ("embedreel", password, "postgres", "embedreel")
+
+
+def test_database_password_file_says_nothing_of_sqlite(tmp_path):
+    settings = Settings(home=tmp_path, database_password_file=tmp_path / "password")
+    assert settings.database.startswith("sqlite:///")
+
+
+def test_database_password_file__missing(tmp_path):
+    settings = Settings(database_url=URL, database_password_file=tmp_path / "password")
+    with pytest.raises(ValueError, match="EMBEDREEL_DATABASE_PASSWORD_FILE cannot be read"):
+        _ = settings.database
+
+
+def test_database_password_file__empty(tmp_path):
+    file = tmp_path / "password"
+    file.write_text("\n")
+    with pytest.raises(ValueError, match="is empty"):
+        _ = Settings(database_url=URL, database_password_file=file).database

@@ -1,0 +1,206 @@
+"""What the compose files and the Dockerfile promise, read from them; the two scripts inside them are run."""
+
+import re
+import socket
+import stat
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from core.settings import Settings
+from core.store import migrate, workers
+from core.store.session import Database
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+SERVICES = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+GPU = yaml.safe_load((ROOT / "docker-compose.gpu.yml").read_text())["services"]
+OURS = {"secrets", "api", "worker"}
+SECRETS = ("postgres_password", "api_key")
+
+
+def stage(name):
+    """The lines of one stage of the Dockerfile."""
+    found = re.search(rf"^FROM \S+ AS {name}\n(.*?)(?=^FROM |\Z)", DOCKERFILE, re.MULTILINE | re.DOTALL)
+    return found[1]
+
+
+def mounts(service):
+    """Volume to the path it is mounted on."""
+    return {mount.split(":")[0]: mount.split(":")[1] for mount in SERVICES[service].get("volumes", [])}
+
+
+def run(script, **environment):
+    return subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, check=False, timeout=60)
+
+
+def test_services():
+    assert set(SERVICES) == {"secrets", "api", "worker", "redis", "postgres"}
+
+
+def test_redis_keeps_what_it_is_told_and_drops_nothing():
+    command = SERVICES["redis"]["command"]
+    options = dict(zip(command[1::2], command[2::2], strict=True))
+    assert options["--appendonly"] == "yes"
+    assert options["--appendfsync"] == "everysec"
+    assert options["--maxmemory-policy"] == "noeviction"
+    assert mounts("redis") == {"redis": "/data"}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_service_is_locked_up(name):
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert "cap_add" not in service
+    assert "privileged" not in service
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["init"] is True
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_no_service_runs_as_root(name):
+    if name in OURS:
+        target = SERVICES[name]["build"]["target"]
+        assert re.findall(r"^USER (.*)", stage(target), re.MULTILINE) == ["10001:10001"]
+        assert "user" not in SERVICES[name]
+    else:
+        assert SERVICES[name]["user"] == name
+
+
+@pytest.mark.parametrize("name", set(SERVICES) - {"secrets"})
+def test_every_lasting_service_restarts_and_tells_its_health(name):
+    service = SERVICES[name]
+    assert service["restart"] == "unless-stopped"
+    in_image = name in OURS and "\nHEALTHCHECK " in stage(service["build"]["target"])
+    assert in_image != bool(service.get("healthcheck", {}).get("test"))
+
+
+def test_order_of_start():
+    healthy, done = {"condition": "service_healthy"}, {"condition": "service_completed_successfully"}
+    for name in ("api", "worker"):
+        assert SERVICES[name]["depends_on"] == {"secrets": done, "postgres": healthy, "redis": healthy}
+    assert SERVICES["postgres"]["depends_on"] == {"secrets": done}
+    assert SERVICES["secrets"]["restart"] == "no"
+
+
+def test_only_the_api_is_published_and_only_on_loopback():
+    published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+    assert published == {"api": ["127.0.0.1:${EMBEDREEL_PORT:-8000}:8000"]}
+    assert not any("network_mode" in service and service["network_mode"] != "none" for service in SERVICES.values())
+
+
+def test_database_and_broker_are_reached_from_the_inner_network_only():
+    networks = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["networks"]
+    assert networks["back"] == {"internal": True}
+    assert SERVICES["redis"]["networks"] == SERVICES["postgres"]["networks"] == ["back"]
+
+
+def test_api_and_worker_share_the_artifacts():
+    settings = Settings(home=Path("/data"))
+    assert re.search(r"EMBEDREEL_HOME=/data\b", stage("runtime"))
+    assert mounts("api")["artifacts"] == mounts("worker")["artifacts"] == str(settings.artifacts)
+
+
+def test_worker_has_time_to_give_its_stage_back():
+    grace = int(SERVICES["worker"]["stop_grace_period"].removesuffix("s"))
+    assert grace >= Settings().cancel_grace_seconds + 10
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_images_are_pinned(name):
+    image, _, tag = SERVICES[name]["image"].partition(":")
+    if name in OURS:
+        assert (image, tag) == (f"embedreel-{SERVICES[name]['build']['target']}", PROJECT["version"])
+    else:
+        assert re.fullmatch(r"\d+\.\d+(\.\d+)?-bookworm", tag)
+
+
+def test_base_image_is_pinned():
+    bases = set(re.findall(r"^FROM (\S+:\S+)", DOCKERFILE, re.MULTILINE))
+    assert len(bases) == 1
+    assert re.fullmatch(r"python:3\.11\.\d+-slim-bookworm", bases.pop())
+
+
+def test_variables_are_settings():
+    used = {name for service in OURS for name in SERVICES[service].get("environment", {})} - {"HF_TOKEN"}
+    assert {name.removeprefix("EMBEDREEL_").lower() for name in used} <= set(Settings.model_fields)
+
+
+def test_no_secret_is_written_down():
+    for service in SERVICES.values():
+        for name, value in service.get("environment", {}).items():
+            if re.search("PASSWORD|KEY|TOKEN|SECRET", name):
+                assert value is None or (name.endswith("_FILE") and value in {f"/secrets/{one}" for one in SECRETS})
+            elif isinstance(value, str) and "://" in value:
+                assert not re.search(r"://[^/@]*:[^/@]*@", value)
+    assert not re.search("PASSWORD|KEY|TOKEN", "\n".join(re.findall(r"^(?:ARG|ENV) .*", DOCKERFILE, re.MULTILINE)))
+
+
+def test_secrets_are_read_only_but_where_they_are_made():
+    for name, service in SERVICES.items():
+        mounted = [mount for mount in service.get("volumes", []) if mount.startswith("secrets:")]
+        assert mounted == {"secrets": ["secrets:/secrets"], "redis": []}.get(name, ["secrets:/secrets:ro"])
+    assert SERVICES["postgres"]["group_add"] == ["10001"]
+
+
+def test_secrets_are_made_once_at_random(tmp_path):
+    script = SERVICES["secrets"]["command"][-1]
+    made = []
+    for machine in ("one", "other"):
+        folder = tmp_path / machine
+        folder.mkdir()
+        for _ in range(2):
+            (folder / "api_key.draft").write_text("cut off")
+            assert run(script.replace("/secrets", str(folder))).returncode == 0
+            made.append(tuple((folder / name).read_text() for name in SECRETS))
+        assert [stat.S_IMODE((folder / name).stat().st_mode) for name in SECRETS] == [0o440, 0o440]
+    first, again, other, _ = made
+    assert first == again
+    assert len({*first, *other}) == 4
+    assert all(len(secret.strip()) >= 43 for secret in first)
+
+
+def test_worker_is_healthy_while_its_own_heart_beats(tmp_path):
+    check = SERVICES["worker"]["healthcheck"]["test"]
+    environment = {"EMBEDREEL_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    database = Database(Settings(home=tmp_path).database)
+    migrate.upgrade(database)
+    answers = []
+    for worker_id in ("another-host-1-abcdef", f"{socket.gethostname()}-1-abcdef"):
+        with database.writing() as session:
+            workers.beat(session, worker_id, queues=["gpu"], device="cpu")
+        answers.append(run(check[-1], **environment).returncode)
+    database.close()
+    assert check[:3] == ["CMD", "python", "-c"]
+    assert answers == [1, 0]
+
+
+def test_gpu_override_reserves_a_gpu_and_takes_the_cuda_build_of_torch():
+    assert set(GPU) == {"worker"}
+    (device,) = GPU["worker"]["deploy"]["resources"]["reservations"]["devices"]
+    assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
+    assert GPU["worker"]["build"]["args"] == {"TORCH_INDEX": ""}
+    assert GPU["worker"]["image"] == f"embedreel-worker:{PROJECT['version']}-cuda"
+    assert re.search(r"^ARG TORCH_INDEX=\S+/cpu$", stage("worker-packages"), re.MULTILINE)
+
+
+def test_images_hold_what_they_need_and_no_more():
+    assert "COPY --from=api-source /app /app" in stage("api")
+    assert "COPY --from=worker-source /app /app" in stage("worker")
+    assert re.findall(r"^COPY (\w+) ", stage("api-source") + stage("worker-source"), re.MULTILINE) == ["api", "worker"]
+    needed = {"/project/api.txt": "api-packages", "/project/worker.txt": "worker-packages"}
+    assert all(f"COPY --from=project {file} ." in stage(name) for file, name in needed.items())
+
+
+def test_constraints_agree_with_the_project():
+    pins = dict(re.findall(r"^([^#=\s]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
+    direct = [*PROJECT["dependencies"], *(one for extra in PROJECT["optional-dependencies"].values() for one in extra)]
+    named = [re.fullmatch(r"([\w.-]+)(?:\[.*\])?==(.+)", requirement).groups() for requirement in direct]
+    assert {name: pins.get(name.lower().replace("_", "-")) for name, _ in named} == dict(named)
+    assert not [pin for pin in pins.values() if "+" in pin]
