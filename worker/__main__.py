@@ -15,7 +15,8 @@ from core.store import migrate
 from core.store.artifacts import ArtifactStore
 from core.store.session import Database
 from worker.app import make_celery, make_sender
-from worker.supervisor import Supervisor, fork_server
+from worker.child import warm_up
+from worker.supervisor import Supervisor
 from worker.tasks import Keeper, register, ringer
 
 
@@ -43,7 +44,6 @@ def main() -> int:
     register(app, supervisor)
 
     def start(**_: object) -> None:
-        fork_server(*dict.fromkeys(["worker.preload", settings.stages_module]))
         keeper.start()
 
     def stop(**_: object) -> None:
@@ -51,6 +51,7 @@ def main() -> int:
 
     signals.worker_ready.connect(start, weak=False)
     signals.worker_shutting_down.connect(stop, weak=False)
+    warm_up(*dict.fromkeys(["worker.preload", settings.stages_module]))
     app.worker_main(
         ["worker", "--loglevel", settings.log_level, "--without-gossip", "--without-mingle", "-n", worker_id]
     )

@@ -6,7 +6,6 @@ stage.
 """
 
 import logging
-import multiprocessing
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -22,6 +21,7 @@ from core.store.lifecycle import Bell
 from core.store.session import Database
 from core.store.stages import Claim, Standing
 from worker.child import Child
+from worker.lease import Lease
 from worker.runner import Job
 
 log = logging.getLogger(__name__)
@@ -71,18 +71,20 @@ class _Attempt:
         self.stopping = supervisor.stopping
         self.folder = self.store.attempt(claim.run_id, f"{claim.stage.id}-{claim.token}") / "output"
         self.folder.mkdir()
-        self.renewed_at = self.moved_at = self.checked_at = time.monotonic()
+        self.moved_at = time.monotonic()
+        self.lease = Lease(self.settings, self.database, claim)
         self.shown_at = 0.0
 
     def work(self) -> None:
         """Run the child to its end, whatever that is. Nothing of it outlives this call."""
         job = Job(self.claim.spec, self.claim.plan, self.claim.stage.id, self.folder, self.settings)
-        child = Child.start(job)
-        try:
-            self._watch(child)
-        finally:
-            child.stop(grace_seconds=0)
-            self.store.discard(self.folder.parent)
+        with self.lease:
+            child = Child.start(job)
+            try:
+                self._watch(child)
+            finally:
+                child.stop(grace_seconds=0)
+                self.store.discard(self.folder.parent)
 
     def _watch(self, child: Child) -> None:
         while True:
@@ -112,39 +114,22 @@ class _Attempt:
         return kind in {"done", "failed"}
 
     def _must_stop(self, child: Child) -> bool:
-        """Check, at their intervals, the run's wish, the lease, the deadline and the worker's own end."""
-        if self.stopping.is_set():
+        """Whether the worker's own end, the run's wish, a lost lease or a stall ends the stage; then it is ended."""
+        standing = self.lease.standing
+        if self.stopping.is_set() and standing is Standing.HELD:
             child.stop(grace_seconds=self.settings.cancel_grace_seconds)
             self._give_back("its worker was asked to stop", blame=False)
-            return True
-        standing = self._standing()
-        if standing is Standing.HELD:
-            if time.monotonic() - self.moved_at > self.settings.stall_seconds:
-                child.stop(grace_seconds=0)
-                self._give_back(f"it showed no progress for {self.settings.stall_seconds:.0f} s")
-                return True
-            return False
-        child.stop(grace_seconds=self.settings.cancel_grace_seconds if standing is Standing.CANCEL else 0)
-        if standing is Standing.CANCEL:
+        elif standing is Standing.CANCEL:
+            child.stop(grace_seconds=self.settings.cancel_grace_seconds)
             self._write(lambda session: stages.give_up(session, self.claim))
+        elif standing is Standing.LOST:
+            child.stop(grace_seconds=0)
+        elif time.monotonic() - self.moved_at > self.settings.stall_seconds:
+            child.stop(grace_seconds=0)
+            self._give_back(f"it showed no progress for {self.settings.stall_seconds:.0f} s")
+        else:
+            return False
         return True
-
-    def _standing(self) -> Standing:
-        at = time.monotonic()
-        if at - self.checked_at < self.settings.cancel_poll_seconds:
-            return Standing.HELD
-        self.checked_at = at
-        try:
-            if at - self.renewed_at < self.settings.renew_seconds:
-                with self.database.reading() as session:
-                    return stages.standing(session, self.claim)
-            with self.database.writing() as session:
-                standing = stages.renew(session, self.claim, lease_seconds=self.settings.lease_seconds)
-        except StorageUnavailableError:
-            expired = at - self.renewed_at > self.settings.lease_seconds * 2 / 3
-            return Standing.LOST if expired else Standing.HELD
-        self.renewed_at = at
-        return standing
 
     def _progress(self, *, done: int, total: int) -> None:
         at = time.monotonic()
@@ -201,15 +186,6 @@ class _Attempt:
                 with self.database.writing() as session:
                     return change(session)
             except StorageUnavailableError:
-                if time.monotonic() - self.renewed_at > self.settings.lease_seconds:
+                if self.lease.expired:
                     raise
                 time.sleep(0.5)
-
-
-def fork_server(*preload: str) -> None:
-    """Start the process that children are forked from; it imports the modules once."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(preload))
-    from multiprocessing import forkserver  # noqa: PLC0415 - absent on platforms without it
-
-    forkserver.ensure_running()

@@ -1,0 +1,69 @@
+"""Hold a claim while its stage runs: renew the lease, and learn whether to go on, from a thread of its own.
+
+A thread, because nothing that the supervisor does for the stage (hashing gigabytes, waiting for a lock) may let the
+lease run out.
+"""
+
+import logging
+import threading
+import time
+from typing import Self
+
+from core.errors import StorageUnavailableError
+from core.settings import Settings
+from core.store import stages
+from core.store.session import Database
+from core.store.stages import Claim, Standing
+
+log = logging.getLogger(__name__)
+
+
+class Lease:
+    """The lease of one claim; while the block runs it is renewed.
+
+    Attributes:
+        standing: how the claim stood when last asked.
+    """
+
+    def __init__(self, settings: Settings, database: Database, claim: Claim) -> None:
+        self.standing = Standing.HELD
+        self._settings = settings
+        self._database = database
+        self._claim = claim
+        self._renewed_at = time.monotonic()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name=f"lease of {claim.stage.id}", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    @property
+    def expired(self) -> bool:
+        """The lease has run out, so far as this process knows: somebody else may have the stage."""
+        return time.monotonic() - self._renewed_at > self._settings.lease_seconds
+
+    def _keep(self) -> None:
+        while not self._ended.wait(self._settings.cancel_poll_seconds):
+            try:
+                self.standing = self._ask()
+            except StorageUnavailableError as error:
+                log.warning("the lease of %s is not renewed: %s", self._claim.stage.id, error.detail)
+                if time.monotonic() - self._renewed_at > self._settings.lease_seconds * 2 / 3:
+                    self.standing = Standing.LOST
+            if self.standing is Standing.LOST:
+                return
+
+    def _ask(self) -> Standing:
+        asked_at = time.monotonic()
+        if asked_at - self._renewed_at < self._settings.renew_seconds:
+            with self._database.reading() as session:
+                return stages.standing(session, self._claim)
+        with self._database.writing() as session:
+            standing = stages.renew(session, self._claim, lease_seconds=self._settings.lease_seconds)
+        self._renewed_at = asked_at
+        return standing
