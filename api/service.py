@@ -165,6 +165,7 @@ class Service:
             unused = runs.unclaimed(session, keys)
         for key in unused:
             self.store.delete(key)
+        self.store.forget_attempts(run_id)
 
 
 def _check_steps(body: RunCreate, settings: Settings) -> None:

@@ -83,7 +83,7 @@ def _context() -> Iterator[StageContext]:
             if kind == "part":
                 store.publish(Path(str(message["folder"])), parts[str(message["part_id"])].key)
 
-        output = store.attempt("bench", "fine_tune") / "output"
+        output = store.attempt("bench", "fine_tune", token=1) / "output"
         output.mkdir()
         stage = plan.named(StageName.FINE_TUNE)[0]
         yield StageContext(SPEC, plan, stage, settings, store, output, publish)

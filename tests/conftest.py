@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import time
+from contextlib import ExitStack, contextmanager
 
 import pytest
 import sqlalchemy
@@ -38,48 +39,52 @@ def free_port():
         return probe.getsockname()[1]
 
 
-@pytest.fixture
-def postgres_url():
-    """A database of its own on the PostgreSQL server of EMBEDREEL_TEST_POSTGRES_URL."""
+@contextmanager
+def new_postgres():
+    """URL of a database of its own on the PostgreSQL server of EMBEDREEL_TEST_POSTGRES_URL."""
     name = f"embedreel_test_{secrets.token_hex(6)}"
     server = sqlalchemy.create_engine(POSTGRES, isolation_level="AUTOCOMMIT")
     with server.connect() as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    yield sqlalchemy.make_url(POSTGRES).set(database=name).render_as_string(hide_password=False)
-    with server.connect() as connection:
-        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
-    server.dispose()
+    try:
+        yield sqlalchemy.make_url(POSTGRES).set(database=name).render_as_string(hide_password=False)
+    finally:
+        with server.connect() as connection:
+            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+        server.dispose()
+
+
+@contextmanager
+def new_redis(folder):
+    """URL of a Redis server of its own, with an append-only file."""
+    program = shutil.which("redis-server")
+    assert program, "redis-server is not installed"
+    port = free_port()
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--appendonly", "yes", "--save", ""]
+    server = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.05)
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+@pytest.fixture
+def postgres_url():
+    with new_postgres() as url:
+        yield url
 
 
 @pytest.fixture
 def redis_url(tmp_path):
-    """A Redis server of its own, with an append-only file."""
-    program = shutil.which("redis-server")
-    assert program, "redis-server is not installed"
-    port, folder = free_port(), tmp_path / "redis"
-    folder.mkdir()
-    options = [
-        "--port",
-        str(port),
-        "--bind",
-        "127.0.0.1",
-        "--dir",
-        str(folder),
-        "--appendonly",
-        "yes",
-        "--save",
-        "",
-    ]
-    server = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        time.sleep(0.05)
-    yield f"redis://127.0.0.1:{port}/0"
-    server.terminate()
-    server.wait(10)
+    with new_redis(tmp_path) as url:
+        yield url
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.services)])
@@ -95,22 +100,26 @@ def database(request, tmp_path):
     opened.close()
 
 
-@pytest.fixture(params=["embedded", pytest.param("servers", marks=pytest.mark.services)])
-def pair(request):
+@pytest.fixture(scope="module", params=["embedded", pytest.param("servers", marks=pytest.mark.services)])
+def pair(request, tmp_path_factory):
     """EMBEDREEL_* variables of each pair of database and broker."""
-    if request.param == "embedded":
-        return {}
-    return {
-        "EMBEDREEL_DATABASE_URL": request.getfixturevalue("postgres_url"),
-        "EMBEDREEL_BROKER_URL": request.getfixturevalue("redis_url"),
-    }
+    with ExitStack() as servers:
+        if request.param == "embedded":
+            yield {}
+        else:
+            yield {
+                "EMBEDREEL_DATABASE_URL": servers.enter_context(new_postgres()),
+                "EMBEDREEL_BROKER_URL": servers.enter_context(new_redis(tmp_path_factory.mktemp("redis"))),
+            }
 
 
-@pytest.fixture
-def service(pair, tmp_path):
-    """An API and a worker on each pair of servers."""
-    running = Service(tmp_path / "home", free_port(), pair)
-    running.start_api()
-    running.start_worker()
-    yield running
-    running.stop()
+@pytest.fixture(scope="module")
+def service(pair, tmp_path_factory):
+    """An API and a worker, on each pair of servers, for all tests of a file."""
+    running = Service(tmp_path_factory.mktemp("service"), free_port(), pair)
+    try:
+        running.start_api()
+        running.start_worker()
+        yield running
+    finally:
+        running.stop()

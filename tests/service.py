@@ -82,6 +82,9 @@ class Service:
         )
         return json.loads(self._open(request))
 
+    def delete(self, path):
+        self._open(urllib.request.Request(self.url + path, method="DELETE"))
+
     def submit(self, **body):
         return self.post("/v1/runs", body)["id"]
 

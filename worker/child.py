@@ -9,7 +9,6 @@ from typing import Any
 
 from worker import runner
 
-
 TUNING = {
     # Threads of one operation wait for each other spinning, by default for milliseconds: next to any other busy process
     # a step then takes 10 to 30 times as long. So short a spin costs an idle machine nothing.

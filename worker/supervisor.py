@@ -69,7 +69,7 @@ class _Attempt:
         self.store = supervisor.store
         self.ring = supervisor.ring
         self.stopping = supervisor.stopping
-        self.folder = self.store.attempt(claim.run_id, f"{claim.stage.id}-{claim.token}") / "output"
+        self.folder = self.store.attempt(claim.run_id, claim.stage.id, token=claim.token) / "output"
         self.folder.mkdir()
         self.moved_at = time.monotonic()
         self.lease = Lease(self.settings, self.database, claim)
@@ -84,7 +84,7 @@ class _Attempt:
                 self._watch(child)
             finally:
                 child.stop(grace_seconds=0)
-                self.store.discard(self.folder.parent)
+                self.store.end_attempt(self.folder.parent)
 
     def _watch(self, child: Child) -> None:
         while True:

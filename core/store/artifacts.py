@@ -8,6 +8,7 @@ import hashlib
 import os
 import shutil
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,10 +64,11 @@ class ArtifactStore:
             raise NotReadyError(f"{name} is not stored. Retry the run to make it again.")
         return path
 
-    def attempt(self, *names: str) -> Path:
-        """A new empty folder for what one attempt writes."""
-        folder = self._attempts.joinpath(*(name.replace("/", "-") for name in names))
-        shutil.rmtree(folder, ignore_errors=True)
+    def attempt(self, run_id: str, stage_id: str, *, token: int) -> Path:
+        """A new empty folder for what one attempt writes; earlier attempts at this stage lose theirs."""
+        stage = self._attempts / run_id / stage_id.replace("/", "-")
+        self.discard(stage)
+        folder = stage / str(token)
         folder.mkdir(parents=True)
         return folder
 
@@ -91,19 +93,25 @@ class ArtifactStore:
 
     def delete(self, key: str) -> None:
         """Remove an artifact at once: readers see all of it or nothing."""
-        self._remove(self.path(key))
+        self.discard(self.path(key))
+
+    def end_attempt(self, folder: Path) -> None:
+        """Remove what an attempt left, and the folders above it that are empty now."""
+        self.discard(folder)
+        with suppress(OSError):
+            folder.parent.rmdir()
+            folder.parent.parent.rmdir()
+
+    def forget_attempts(self, run_id: str) -> None:
+        """Remove what any attempt of a run left."""
+        self.discard(self._attempts / run_id)
 
     def discard(self, folder: Path) -> None:
-        """Remove what an attempt wrote."""
-        self._remove(folder)
-
-    def _remove(self, folder: Path) -> None:
+        """Remove a folder at once, if it is there; it must be on the store's disk."""
         trash = self._attempts / f"trash-{uuid.uuid4().hex}"
-        try:
+        with suppress(FileNotFoundError):
             folder.rename(trash)
-        except FileNotFoundError:
-            return
-        shutil.rmtree(trash, ignore_errors=True)
+            shutil.rmtree(trash, ignore_errors=True)
 
 
 def _synced_sha256(path: Path) -> str:

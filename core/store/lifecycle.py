@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from core.domain.plan import Part, Plan, PlannedStage
@@ -18,6 +18,7 @@ from core.store.session import now
 from core.store.tables import ArtifactRow, EventRow, RunRow, StageRow
 
 RING_AGAIN_SECONDS = 15.0
+ARTIFACTS_LOCK = 0x454D4241
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,16 @@ def move(session: Session, run: RunRow, status: RunStatus, *, error: EmbedreelEr
     emit(session, run, f"run.{status}", **({"error": run.error} if error else {}))
 
 
+def hold_artifacts(session: Session, *, to_delete: bool = False) -> None:
+    """Until the commit, let nobody delete artifacts that this transaction counts on, or, to delete, count on them.
+
+    SQLite has one writer at a time anyway.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        lock_kind = "pg_advisory_xact_lock" if to_delete else "pg_advisory_xact_lock_shared"
+        session.execute(text(f"SELECT {lock_kind}({ARTIFACTS_LOCK})"))
+
+
 def stored_keys(session: Session, keys: Iterable[str]) -> set[str]:
     """Which of these artifacts are published."""
     wanted = list(keys)
@@ -111,6 +122,7 @@ def succeed(session: Session, run: RunRow, stage: StageRow, *, reused: bool = Fa
 
 def advance(session: Session, run: RunRow) -> list[Bell]:
     """Finish what is already stored, queue what has all it needs, end the run when nothing is left to do."""
+    hold_artifacts(session)
     rows, plan = stages_of(session, run.id), plan_of(run)
     suppliers = {part.stage: part for stage in plan.stages for part in stage.parts}
     stored = stored_keys(

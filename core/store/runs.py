@@ -121,6 +121,7 @@ def remove(session: Session, run_id: str) -> list[str]:
     run = lifecycle.lock(session, run_id)
     if not RunStatus(run.status).terminal:
         raise ConflictError(f"The run is {run.status}. Cancel it, wait until it has stopped, then delete it.")
+    lifecycle.hold_artifacts(session, to_delete=True)
     plan = lifecycle.plan_of(run)
     kept = _shared_keys(session, run_id, [stage.key for stage in plan.stages])
     orphans = [stage.key for stage in plan.stages if stage.key not in kept]

@@ -129,14 +129,14 @@ class FakeWorker:
     def finish(self, held):
         for index, part in enumerate(held.stage.parts):
             self.embed(held, part, index)
-        folder = self.parts.store.attempt(held.run_id, held.stage.id)
+        folder = self.parts.store.attempt(held.run_id, held.stage.id, token=held.token)
         WRITERS[held.stage.name](folder, len(held.plan.steps))
         stored = self.parts.store.publish(folder, held.stage.key)
         with self.parts.database.writing() as session:
             stages.finish(session, held, stored, {})
 
     def embed(self, held, part, index):
-        folder = self.parts.store.attempt(held.run_id, part.id)
+        folder = self.parts.store.attempt(held.run_id, part.id, token=held.token)
         (folder / "embeddings.txt").write_text("embedded")
         stored = self.parts.store.publish(folder, part.key)
         facts = {

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.service import Service, stage
+from tests.service import stage
 
 SPEC = {
     "dataset": "digits",
     "name": "killed",
-    "train": {"steps": 60, "batch_size": 16},
-    "capture": {"frames": 12, "probe_size": 300, "mode": "offload"},
+    "train": {"steps": 40, "batch_size": 16},
+    "capture": {"frames": 5, "probe_size": 200, "mode": "offload"},
     "render": {"width": 960, "height": 960},
 }
 STAGES = ["fine_tune", "embed", "score", "project", "render"]
@@ -28,18 +28,13 @@ def decoded(gif):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    """The film of a run that nobody disturbed, on the embedded pair."""
-    from tests.conftest import free_port
-
-    service = Service(tmp_path_factory.mktemp("undisturbed"), free_port(), {})
-    service.start_api()
-    service.start_worker()
-    try:
-        run = service.wait(service.submit(**SPEC))
-        yield decoded(service.get(f"/v1/runs/{run['id']}/film.gif"))
-    finally:
-        service.stop()
+def undisturbed(service):
+    """The film of a run that nobody disturbed; deleted, so that the next run makes everything anew."""
+    run = service.wait(service.submit(**SPEC))
+    assert run["status"] == "succeeded", run["error"]
+    film = decoded(service.get(f"/v1/runs/{run['id']}/film.gif"))
+    service.delete(f"/v1/runs/{run['id']}")
+    return film
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -56,3 +51,6 @@ def test_a_worker_killed_in_a_stage(service, undisturbed, name):
     assert requeued == [name]
     film = decoded(service.get(f"/v1/runs/{run_id}/film.gif"))
     np.testing.assert_array_equal(film, undisturbed)
+    service.delete(f"/v1/runs/{run_id}")
+    assert list(service.home.glob("artifacts/objects/*/*")) == []
+    assert list(service.home.glob("artifacts/attempts/*")) == []

@@ -103,7 +103,7 @@ def test_one_bell_is_enough_for_the_whole_run(make, database, started, mode):
         ]
     assert checkpoints == [0, 300, 600]
     assert all(gone(one.pid) for one in started)
-    assert list((supervisor.store.root / "attempts" / run_id).iterdir()) == []
+    assert list((supervisor.store.root / "attempts").iterdir()) == []
     assert len(list((supervisor.store.root / "objects").glob("*/*"))) == 4 + 3
 
 

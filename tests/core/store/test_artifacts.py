@@ -16,7 +16,7 @@ def store(tmp_path):
 
 
 def test_publish_moves_a_folder_and_hashes_its_files(store):
-    folder = store.attempt("run", "embed/00001")
+    folder = store.attempt("run", "embed/00001", token=1)
     (folder / "sub").mkdir()
     (folder / "sub" / "a.txt").write_bytes(b"hello")
     stored = store.publish(folder, KEY)
@@ -28,7 +28,7 @@ def test_publish_moves_a_folder_and_hashes_its_files(store):
 
 def test_publish_replaces_what_an_unfinished_attempt_left(store):
     for text in ("first", "second"):
-        folder = store.attempt("run", "score")
+        folder = store.attempt("run", "score", token=1)
         (folder / text).write_text(text)
         store.publish(folder, KEY)
     assert [path.name for path in store.path(KEY).iterdir()] == ["second"]
@@ -40,19 +40,38 @@ def test_file_that_is_not_there(store):
 
 
 def test_delete_leaves_nothing(store):
-    folder = store.attempt("run", "score")
+    folder = store.attempt("run", "score", token=1)
     (folder / "a").write_text("a")
     store.publish(folder, KEY)
     store.delete(KEY)
     store.delete(KEY)
     assert not store.path(KEY).exists()
-    assert list((store.root / "attempts" / "run").iterdir()) == []
     assert not list((store.root / "attempts").glob("trash-*"))
 
 
-def test_an_attempt_starts_empty(store):
-    (store.attempt("run", "score-1") / "left").write_text("over")
-    assert list(store.attempt("run", "score-1").iterdir()) == []
+def test_an_attempt_starts_empty_and_removes_earlier_ones(store):
+    earlier = store.attempt("run", "score", token=1)
+    (earlier / "left").write_text("over")
+    assert list(store.attempt("run", "score", token=2).iterdir()) == []
+    assert not earlier.exists()
+
+
+def test_forget_attempts_removes_all_of_a_run(store):
+    store.attempt("run", "score", token=1)
+    store.attempt("run", "embed/00001", token=1)
+    other = store.attempt("other", "score", token=1)
+    store.forget_attempts("run")
+    store.forget_attempts("run")
+    assert [path.name for path in (store.root / "attempts").iterdir()] == ["other"]
+    assert other.is_dir()
+
+
+def test_end_attempt_leaves_only_what_others_write(store):
+    ended, other = store.attempt("run", "score", token=1), store.attempt("run", "embed/00001", token=1)
+    store.end_attempt(ended)
+    assert [path.name for path in (store.root / "attempts" / "run").iterdir()] == ["embed-00001"]
+    store.end_attempt(other)
+    assert list((store.root / "attempts").iterdir()) == []
 
 
 def test_a_root_that_cannot_be_written(tmp_path):
