@@ -198,6 +198,11 @@ def test_images_hold_what_they_need_and_no_more():
     assert all(f"COPY --from=project {file} ." in stage(name) for file, name in needed.items())
 
 
+def test_the_api_can_reach_redis_with_what_its_image_installs():
+    # kombu's Redis transport imports packages that only this extra brings; worker and tests have them by chance
+    assert [one for one in PROJECT["dependencies"] if one.startswith("celery[redis]==")]
+
+
 def test_constraints_agree_with_the_project():
     pins = dict(re.findall(r"^([^#=\s]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
     direct = [*PROJECT["dependencies"], *(one for extra in PROJECT["optional-dependencies"].values() for one in extra)]

@@ -40,6 +40,12 @@ class Supervisor:
     worker_id: str
     ring: Callable[[Iterable[Bell]], None]
     stopping: threading.Event = field(default_factory=threading.Event)
+    _working: set[int] = field(default_factory=set, init=False)
+
+    @property
+    def idle(self) -> bool:
+        """No stage is under way."""
+        return not self._working
 
     def run(self, run_id: str, stage_id: str) -> None:
         """Answer a bell: run the stage if it is still to be had, then the run's next ones."""
@@ -49,7 +55,11 @@ class Supervisor:
             if claim is None:
                 return
             log.info("run %s stage %s attempt %d", run_id, claim.stage.id, claim.attempt)
-            _Attempt(self, claim).work()
+            self._working.add(threading.get_ident())
+            try:
+                _Attempt(self, claim).work()
+            finally:
+                self._working.discard(threading.get_ident())
             with self.database.reading() as session:
                 next_stage = stages.next_queued(session, run_id, queues=self.settings.queues)
 

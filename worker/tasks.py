@@ -46,7 +46,6 @@ class Keeper:
         self._database = database
         self._supervisor = supervisor
         self._stopped = threading.Event()
-        self._new = True
 
     def start(self) -> None:
         """Begin."""
@@ -72,10 +71,9 @@ class Keeper:
             workers.beat(session, self._supervisor.worker_id, queues=self._settings.queues, device=device)
 
     def sweep(self) -> None:
-        """Take lost stages back and ring for those that nobody came for; the first time, for all that are queued."""
+        """Take lost stages back and ring for those that nobody came for."""
         with self._database.writing() as session:
-            bells = stages.sweep(session, max_attempts=self._settings.max_attempts, impatient=self._new)
-        self._new = False
+            bells = stages.sweep(session, max_attempts=self._settings.max_attempts, idle=self._supervisor.idle)
         self._supervisor.ring(bells)
 
     def _every(self, seconds: float, duty: Callable[[], None]) -> None:

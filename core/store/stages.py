@@ -23,6 +23,7 @@ from core.store.session import now
 from core.store.tables import ArtifactRow, RunRow, StageRow
 
 LONGEST_RING_SECONDS = 600.0
+BELLS_OF_THE_IDLE = 100
 
 
 class Standing(Enum):
@@ -248,18 +249,20 @@ def _requeue(
     return [lifecycle.queue(session, run, row)]
 
 
-def sweep(session: Session, *, max_attempts: int, impatient: bool = False) -> list[Bell]:
+def sweep(session: Session, *, max_attempts: int, idle: bool = False) -> list[Bell]:
     """Take back stages whose lease has run out, and ring again for those that nobody came for.
 
     Args:
-        impatient: ring for every queued stage now, as a worker does that has just started.
+        idle: asked by a worker that has nothing to do: then whatever is queued lost its bell, and the oldest stages are
+            rung for now, however often others have rung in vain.
     """
     expired = select(StageRow.run_id, StageRow.id).where(
         StageRow.status == StageStatus.RUNNING, StageRow.lease_until < now()
     )
     silent = select(StageRow.run_id, StageRow.id).where(StageRow.status == StageStatus.QUEUED)
-    if not impatient:
-        silent = silent.where(StageRow.ring_at < now())
+    silent = (
+        silent.order_by(StageRow.run_id).limit(BELLS_OF_THE_IDLE) if idle else silent.where(StageRow.ring_at < now())
+    )
     bells = []
     for run_id, stage_id in sorted(map(tuple, session.execute(expired))):
         run = lifecycle.lock(session, run_id)

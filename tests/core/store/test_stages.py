@@ -122,11 +122,12 @@ def test_frames_that_another_run_shares_are_kept(engine):
     assert engine.run(first).status == "succeeded"
 
 
-def test_silent_stages_are_rung_again_ever_more_rarely(engine):
+def test_an_idle_worker_rings_for_what_is_queued_however_often_others_did(engine):
     engine.submit()
     assert sweep(engine) == []
-    assert sweep(engine, impatient=True) == ["fine_tune"]
-    assert sweep(engine) == []
+    for _ in range(3):
+        assert sweep(engine, idle=True) == ["fine_tune"]
+        assert sweep(engine) == []
 
 
 def test_cancel_of_a_running_stage_is_seen_and_settled(engine):
