@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from api.ids import run_of
+from api.schemas import CheckpointOut
 from core.domain.arrays import OutlierScores, ProbeSet, Projection, TrainingLog
 from core.domain.plan import StageName
 from core.domain.run import RunStatus
@@ -59,8 +60,8 @@ class Results:
             raise runs.missing(run_id, name)
         return StoredFile(self.store.file(row.key, name), row.files[name]["sha256"])
 
-    def checkpoints(self, run_id: str) -> list[dict[str, float | None]]:
-        """A row a checkpoint that is embedded: index, step, epoch, loss, accuracy; None where it was not measured."""
+    def checkpoints(self, run_id: str) -> list[CheckpointOut]:
+        """The checkpoints that are embedded, in order."""
         with self.database.reading() as session:
             run = run_of(session, run_id)
             return [_row(frame) for frame in runs.frames(session, run)]
@@ -68,7 +69,7 @@ class Results:
     def log(self, run_id: str) -> Iterator[str]:
         """The training log as CSV, a header and a line a logged step; empty where nothing was measured."""
         log = self._record(run_id, StageName.FINE_TUNE, "log", TrainingLog)
-        measured = {row["step"]: row["accuracy"] for row in self.checkpoints(run_id)}
+        measured = {row.step: row.accuracy for row in self.checkpoints(run_id)}
         accuracy = [measured.get(step) for step in log.step.tolist()]
         columns = [getattr(log, name) for name in LOGGED]
         return _csv((*LOGGED, "accuracy"), [*columns, np.array(accuracy, np.float64)])
@@ -151,9 +152,9 @@ def _frame(run_id: str, frame: int | None, frames: int) -> int:
     return frame
 
 
-def _row(frame: Frame) -> dict[str, float | None]:
-    measured = {name: frame.facts.get(name) for name in ("step", "epoch", "loss", "accuracy")}
-    return {"index": frame.index} | {name: _finite(value) for name, value in measured.items()}
+def _row(frame: Frame) -> CheckpointOut:
+    measured = {name: _finite(frame.facts.get(name)) for name in ("step", "epoch", "loss", "accuracy")}
+    return CheckpointOut(index=frame.index, **measured)
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401 - a number of Python's or NumPy's

@@ -215,3 +215,19 @@ class RunPage(BaseModel):
 
     runs: list[RunOut]
     next_cursor: Annotated[str | None, Field(description="Where the next page begins; null at the end.")]
+
+
+class CheckpointOut(BaseModel):
+    """A checkpoint that is embedded; null where nothing was measured."""
+
+    index: int
+    step: int
+    epoch: float
+    loss: Annotated[float | None, Field(description="Mean cross-entropy over the probe set.")]
+    accuracy: Annotated[float | None, Field(description="Share of the probe images predicted right.")]
+
+
+class CheckpointList(BaseModel):
+    """The checkpoints of a run that are embedded so far, in order."""
+
+    checkpoints: list[CheckpointOut]

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from api import files
+from api.schemas import CheckpointList
 from api.wiring import PartsOf
 from core.domain.plan import StageName
 
@@ -52,9 +53,9 @@ def frame(parts: PartsOf, request: Request, run_id: str, index: Annotated[int, P
 
 
 @router.get("/checkpoints", operation_id="listCheckpoints", summary="The checkpoints")
-def checkpoints(parts: PartsOf, run_id: str) -> dict[str, list[dict[str, float | None]]]:
+def checkpoints(parts: PartsOf, run_id: str) -> CheckpointList:
     """A row a checkpoint that is embedded so far: index, step, epoch, loss and accuracy on the probe set."""
-    return {"checkpoints": parts.results.checkpoints(run_id)}
+    return CheckpointList(checkpoints=parts.results.checkpoints(run_id))
 
 
 @router.get(
