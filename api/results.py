@@ -112,7 +112,7 @@ class Results:
         layout = self._record(run_id, StageName.PROJECT, "projection", Projection)
         probe = self._record(run_id, StageName.FINE_TUNE, "probe", ProbeSet)
         wanted = range(len(layout.points)) if frame is None else [_frame(run_id, frame, len(layout.points))]
-        facts = {row["index"]: row for row in self.checkpoints(run_id)}
+        facts = {row.index: row.model_dump() for row in self.checkpoints(run_id)}
         head = {
             "frames": [facts.get(index, {"index": index}) for index in wanted],
             "labels": probe.labels.tolist(),

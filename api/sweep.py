@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from core.errors import StorageUnavailableError
-from core.store import runs, stages
+from core.store import runs, sweep
 from core.store.lifecycle import Bell
 from core.store.session import Database
 
@@ -41,10 +41,9 @@ class Sweeper:
 
     def sweep(self) -> None:
         """One sweep."""
+        self._ring(sweep.sweep(self._database, max_attempts=self._max_attempts))
         with self._database.writing() as session:
-            bells = stages.sweep(session, max_attempts=self._max_attempts)
             runs.forget_answers(session)
-        self._ring(bells)
 
     def _work(self) -> None:
         while not self._stopped.wait(self._seconds):

@@ -3,7 +3,7 @@
 from functools import cached_property
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import make_url
 
@@ -46,6 +46,13 @@ class Settings(BaseSettings):
     log_level: str = "INFO"
     stages_module: str = "worker.stages"  # tests of the engine put stages of their own in its place
 
+    @field_validator("artifacts_url")
+    @classmethod
+    def _a_folder(cls, url: str | None) -> str | None:
+        if url and "://" in url and not url.startswith("file://"):
+            raise ValueError("only a folder can be used so far: a path, or file:///path")
+        return url
+
     @cached_property
     def root(self) -> Path:
         """The data folder, absolute."""
@@ -74,7 +81,9 @@ class Settings(BaseSettings):
     @property
     def artifacts(self) -> Path:
         """Folder of the artifact store."""
-        return Path(self.artifacts_url.removeprefix("file://")) if self.artifacts_url else self.root / "artifacts"
+        if self.artifacts_url is None:
+            return self.root / "artifacts"
+        return Path(self.artifacts_url.removeprefix("file://")).expanduser().resolve()
 
     @property
     def uploads(self) -> Path:

@@ -1,6 +1,6 @@
 """What a stage function sees of the world: its spec, its inputs, a folder to write to, and a way to report."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ class StageContext:
 
     Attributes:
         output: an empty folder; what is in it when the stage function returns is published as its artifact.
+        pins: the revision that each hub id of the run is bound to by now.
         report: sends a message to the supervisor.
     """
 
@@ -28,6 +29,7 @@ class StageContext:
     settings: Settings
     store: ArtifactStore
     output: Path
+    pins: Mapping[str, str]
     report: Report
 
     def input(self, name: StageName) -> Path:

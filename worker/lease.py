@@ -19,14 +19,10 @@ log = logging.getLogger(__name__)
 
 
 class Lease:
-    """The lease of one claim; while the block runs it is renewed.
-
-    Attributes:
-        standing: how the claim stood when last asked.
-    """
+    """The lease of one claim; while the block runs it is renewed."""
 
     def __init__(self, settings: Settings, database: Database, claim: Claim) -> None:
-        self.standing = Standing.HELD
+        self._answer = Standing.HELD
         self._settings = settings
         self._database = database
         self._claim = claim
@@ -43,20 +39,24 @@ class Lease:
         self._thread.join()
 
     @property
+    def standing(self) -> Standing:
+        """How the claim stood when last asked; lost, too, if nobody has answered for two thirds of the lease."""
+        unheard = time.monotonic() - self._renewed_at > self._settings.lease_seconds * 2 / 3
+        return Standing.LOST if unheard else self._answer
+
+    @property
     def expired(self) -> bool:
         """The lease has run out, so far as this process knows: somebody else may have the stage."""
         return time.monotonic() - self._renewed_at > self._settings.lease_seconds
 
     def _keep(self) -> None:
-        while not self._ended.wait(self._settings.cancel_poll_seconds):
+        while self._answer is not Standing.LOST and not self._ended.wait(self._settings.cancel_poll_seconds):
             try:
-                self.standing = self._ask()
+                self._answer = self._ask()
             except StorageUnavailableError as error:
                 log.warning("the lease of %s is not renewed: %s", self._claim.stage.id, error.detail)
-                if time.monotonic() - self._renewed_at > self._settings.lease_seconds * 2 / 3:
-                    self.standing = Standing.LOST
-            if self.standing is Standing.LOST:
-                return
+            except Exception:
+                log.exception("the lease of %s is not renewed", self._claim.stage.id)
 
     def _ask(self) -> Standing:
         asked_at = time.monotonic()

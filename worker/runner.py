@@ -3,6 +3,7 @@
 It is started from a warm fork server, leads a process group of its own, and dies with its supervisor.
 """
 
+import errno
 import importlib
 import logging
 import multiprocessing
@@ -17,7 +18,7 @@ from typing import Any
 
 from core.domain.plan import Plan
 from core.domain.spec import RunSpec
-from core.errors import EmbedreelError, StageCrashedError
+from core.errors import EmbedreelError, StageCrashedError, StorageUnavailableError
 from core.settings import Settings
 from core.store.artifacts import ArtifactStore
 from worker.context import StageContext
@@ -32,6 +33,7 @@ class Job:
     stage_id: str
     output: Path
     settings: Settings
+    pins: dict[str, str]
 
 
 def main(job: Job, connection: Connection) -> None:
@@ -47,16 +49,24 @@ def main(job: Job, connection: Connection) -> None:
 
     try:
         report("done", facts=_run(job, report))
-    except EmbedreelError as error:
-        report("failed", error=error)
     except Exception as error:
-        logging.getLogger(__name__).exception("stage %s crashed", job.stage_id)
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        detail = (
-            f"{type(error).__name__}: {error} (at {Path(last.filename).name}:{last.lineno}). "
-            "This is a defect; the worker's log has the details."
-        )
-        report("failed", error=StageCrashedError(detail))
+        logging.getLogger(__name__).exception("stage %s failed", job.stage_id)
+        report("failed", error=_explained(error, job))
+
+
+def _explained(error: Exception, job: Job) -> EmbedreelError:
+    """What the run says of whatever ended its stage."""
+    if isinstance(error, EmbedreelError):
+        return error
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        detail = f"The disk of {job.settings.artifacts} is full. Make room, for example by deleting runs, then retry."
+        return StorageUnavailableError(detail)
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    detail = (
+        f"{type(error).__name__}: {error} (at {Path(last.filename).name}:{last.lineno}). "
+        "This is a defect; the worker's log has the details."
+    )
+    return StageCrashedError(detail)
 
 
 def _run(job: Job, report: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -69,6 +79,7 @@ def _run(job: Job, report: Any) -> dict[str, Any]:  # noqa: ANN401
         settings=job.settings,
         store=ArtifactStore(job.settings.artifacts),
         output=job.output,
+        pins=job.pins,
         report=report,
     )
     facts: dict[str, Any] = stages[stage.name](context)

@@ -31,6 +31,7 @@ from core.domain.arrays import (
 )
 from core.domain.plan import StageName
 from core.domain.sources import ImageSource
+from core.domain.spec import refuse_many_classes
 from core.layout.project import project_frames
 from core.learn import backbones, datasets
 from core.learn.backbones import Backbone
@@ -157,7 +158,8 @@ _ALIGNED = {"rigid": "rigidly aligned", "procrustes": "Procrustes-aligned", "non
 
 
 def _open_source(ctx: StageContext, *, digest: str | None = None) -> ImageSource:
-    name, expected = ctx.spec.dataset, digest or ctx.spec.pinned.dataset_digest
+    name = ctx.spec.dataset
+    expected = digest or ctx.pins.get(name) or ctx.spec.pinned.dataset_digest
     hub = name.startswith(HUB_PREFIX)
     source = datasets.open_source(
         name,
@@ -167,6 +169,7 @@ def _open_source(ctx: StageContext, *, digest: str | None = None) -> ImageSource
     )
     if hub:
         ctx.pin(name, source.facts.digest)
+    refuse_many_classes(source.facts)
     return source
 
 
@@ -177,7 +180,7 @@ def _create_backbone(ctx: StageContext, source: ImageSource, *, revision: str | 
         native_image_size=source.image_size,
         seed=ctx.spec.train.seed,
         allowed_models=ctx.settings.allowed_models,
-        revision=revision or ctx.spec.pinned.model_revision,
+        revision=revision or ctx.pins.get(ctx.spec.model) or ctx.spec.pinned.model_revision,
     )
     if backbone.revision:
         ctx.pin(ctx.spec.model, backbone.revision)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -58,10 +59,19 @@ class Supervisor:
             self._working.add(threading.get_ident())
             try:
                 _Attempt(self, claim).work()
+            except OSError as error:
+                self._lost(claim, f"its worker could not write: {error}")
             finally:
                 self._working.discard(threading.get_ident())
             with self.database.reading() as session:
                 next_stage = stages.next_queued(session, run_id, queues=self.settings.queues)
+
+    def _lost(self, claim: Claim, reason: str) -> None:
+        log.error("run %s stage %s given back: %s", claim.run_id, claim.stage.id, reason)
+        attempts = self.settings.max_attempts
+        with self.database.writing() as session:
+            bells = stages.give_back(session, claim, reason=reason, blame=True, max_attempts=attempts)
+        self.ring(bells)
 
     def _claim(self, run_id: str, stage_id: str) -> Claim | None:
         lease = self.settings.lease_seconds
@@ -87,7 +97,7 @@ class _Attempt:
 
     def work(self) -> None:
         """Run the child to its end, whatever that is. Nothing of it outlives this call."""
-        job = Job(self.claim.spec, self.claim.plan, self.claim.stage.id, self.folder, self.settings)
+        job = Job(self.claim.spec, self.claim.plan, self.claim.stage.id, self.folder, self.settings, self._pins())
         with self.lease:
             child = Child.start(job)
             try:
@@ -96,12 +106,20 @@ class _Attempt:
                 child.stop(grace_seconds=0)
                 self.store.end_attempt(self.folder.parent)
 
+    def _pins(self) -> dict[str, str]:
+        """The revisions that this run's hub ids are bound to by now."""
+        sources = (self.claim.spec.dataset, self.claim.spec.model)
+        with self.database.reading() as session:
+            pins = {source: datasets.pinned_revision(session, source) for source in sources}
+        return {source: revision for source, revision in pins.items() if revision}
+
     def _watch(self, child: Child) -> None:
         while True:
+            ended = child.ended  # asked before the last look into the pipe, so that no last word is missed
             message = child.receive(timeout_seconds=0.2)
             if message is not None and self._handle(*message):
                 return
-            if message is None and child.ended:
+            if message is None and ended:
                 self._give_back(f"its process ended with {child.exit_reason}")
                 return
             if self._must_stop(child):
@@ -154,27 +172,23 @@ class _Attempt:
 
     def _publish_part(self, *, part_id: str, folder: str, facts: dict[str, Any]) -> None:
         part = next(part for part in self.claim.stage.parts if part.id == part_id)
-        stored = self._store(Path(folder), part.key)
-        if stored:
-            self.ring(self._write(lambda session: stages.publish_part(session, self.claim, part, stored, facts)))
+        stored, place = self._seal(Path(folder), part.key)
+        self.ring(
+            self._write(lambda session: stages.publish_part(session, self.claim, part, stored, facts, place=place))
+        )
+        self.store.discard(Path(folder))  # still there if nobody wanted it
 
     def _finish(self, facts: dict[str, Any]) -> None:
-        stored = self._store(self.folder, self.claim.stage.key)
-        if stored:
-            bells, spent = self._write(lambda session: stages.finish(session, self.claim, stored, facts))
-            for key in spent:
-                self.store.delete(key)
-            own = next((bell for bell in bells if bell.queue in self.settings.queues), None)
-            self.ring(bell for bell in bells if bell is not own)  # that one is claimed next, without a bell
+        stored, place = self._seal(self.folder, self.claim.stage.key)
+        bells, spent = self._write(lambda session: stages.finish(session, self.claim, stored, facts, place=place))
+        for key in spent:
+            self.store.delete(key)
+        own = next((bell for bell in bells if bell.queue in self.settings.queues), None)
+        self.ring(bell for bell in bells if bell is not own)  # that one is claimed next, without a bell
 
-    def _store(self, folder: Path, key: str) -> Stored | None:
-        """Put a folder in place, unless the claim was lost; an artifact that is recorded already stays as it is."""
-        held, recorded = self._write(
-            lambda session: (stages.publishable(session, self.claim), stages.recorded(session, key))
-        )
-        if not held:
-            return None
-        return recorded or self.store.publish(folder, key)
+    def _seal(self, folder: Path, key: str) -> tuple[Stored, Callable[[], None]]:
+        """Hash what the child wrote; the files are put in place later, inside the transaction that records them."""
+        return self.store.seal(folder, key), partial(self.store.place, folder, key)
 
     def _fail(self, error: EmbedreelError) -> None:
         log.warning("run %s stage %s failed: %s", self.claim.run_id, self.claim.stage.id, error.detail)

@@ -1,9 +1,11 @@
 """One thin task a stage name, and what a worker does beside them: heartbeat and sweep."""
 
 import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from pathlib import Path
 
 from celery import Celery
@@ -11,12 +13,14 @@ from celery import Celery
 from core.domain.plan import StageName
 from core.errors import StorageUnavailableError
 from core.settings import Settings
-from core.store import stages, workers
+from core.store import sweep, workers
 from core.store.lifecycle import Bell
 from core.store.session import Database
 from worker.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
+
+SQLITE_BROKER = "sqla+sqlite:///"
 
 
 def register(app: Celery, supervisor: Supervisor) -> None:
@@ -36,6 +40,17 @@ def ringer(app: Celery) -> Callable[[Iterable[Bell]], None]:
             log.warning("the broker does not answer, the sweep will ring again: %s", error)
 
     return ring
+
+
+def forget_delivered(broker: str) -> None:
+    """Delete the bells that kombu's SQLite transport has delivered: it only marks them, and the file would grow."""
+    if not broker.startswith(SQLITE_BROKER):
+        return
+    try:
+        with closing(sqlite3.connect(broker.removeprefix(SQLITE_BROKER), timeout=5)) as file, file:
+            file.execute("DELETE FROM kombu_message WHERE visible = 0")
+    except sqlite3.OperationalError as error:  # no bell was ever rung, or the file is busy
+        log.debug("delivered bells are kept: %s", error)
 
 
 class Keeper:
@@ -72,9 +87,10 @@ class Keeper:
 
     def sweep(self) -> None:
         """Take lost stages back and ring for those that nobody came for."""
-        with self._database.writing() as session:
-            bells = stages.sweep(session, max_attempts=self._settings.max_attempts, idle=self._supervisor.idle)
-        self._supervisor.ring(bells)
+        idle_queues = self._settings.queues if self._supervisor.idle else ()
+        attempts = self._settings.max_attempts
+        self._supervisor.ring(sweep.sweep(self._database, max_attempts=attempts, idle_queues=idle_queues))
+        forget_delivered(self._settings.broker)
 
     def _every(self, seconds: float, duty: Callable[[], None]) -> None:
         while not self._stopped.is_set():

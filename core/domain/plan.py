@@ -138,13 +138,13 @@ def build(spec: RunSpec) -> Plan:
         id="score",
         name=StageName.SCORE,
         key=artifact_key(StageName.SCORE, {"score": fields["score"]}, embed_keys),
-        needs=embed_ids,
+        needs=("fine_tune", *embed_ids),
     )
     project = PlannedStage(
         id="project",
         name=StageName.PROJECT,
         key=artifact_key(StageName.PROJECT, {"project": fields["project"], "align": fields["align"]}, embed_keys),
-        needs=embed_ids,
+        needs=("fine_tune", *embed_ids),
     )
     render = PlannedStage(
         id="render",

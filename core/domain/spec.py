@@ -116,6 +116,8 @@ class DatasetFacts(Frozen):
     evaluation_size: int
 
 
+MAX_CLASSES = 200
+
 Section = TypeVar("Section", bound=Frozen)
 
 
@@ -128,12 +130,24 @@ def fit_to_steps(capture: CaptureSpec, *, steps: int) -> CaptureSpec:
     return _bound(capture, "frames", steps + 1, "capture", f"{steps} steps have {steps + 1} checkpoints")
 
 
+def refuse_many_classes(facts: DatasetFacts) -> None:
+    """Refuse a dataset with more classes than a film can tell apart.
+
+    Raises:
+        InvalidSpecError: it has more than MAX_CLASSES.
+    """
+    if (n_classes := len(facts.class_names)) > MAX_CLASSES:
+        detail = f"The dataset has {n_classes} classes, a film shows at most {MAX_CLASSES}: upload fewer of them."
+        raise InvalidSpecError(detail, field="dataset")
+
+
 def fit_to_dataset(capture: CaptureSpec, score: ScoreSpec, facts: DatasetFacts) -> tuple[CaptureSpec, ScoreSpec]:
     """Bound the probe set by the evaluation split, and `k` by the probe set.
 
     Raises:
-        InvalidSpecError: a larger number was asked for than there are images.
+        InvalidSpecError: a larger number was asked for than there are images, or there are too many classes.
     """
+    refuse_many_classes(facts)
     size = facts.evaluation_size
     capture = _bound(capture, "probe_size", size, "capture", f"the evaluation split has {size} images")
     others = capture.probe_size - 1

@@ -69,11 +69,13 @@ class ArtifactStore:
         stage = self._attempts / run_id / stage_id.replace("/", "-")
         self.discard(stage)
         folder = stage / str(token)
-        folder.mkdir(parents=True)
-        return folder
+        while True:
+            with suppress(FileNotFoundError):  # another stage of the run ended and took the empty folder with it
+                folder.mkdir(parents=True)
+                return folder
 
-    def publish(self, folder: Path, key: str) -> Stored:
-        """Make a finished folder the artifact of this key; one that an unfinished attempt left there gives way."""
+    def seal(self, folder: Path, key: str) -> Stored:
+        """Bring a finished folder to the disk and hash its files; takes as long as they are large."""
         files = {}
         for path in sorted(folder.rglob("*")):
             if path.is_file():
@@ -84,12 +86,26 @@ class ArtifactStore:
             else:
                 _sync_folder(path)
         _sync_folder(folder)
+        return Stored(key, files)
+
+    def place(self, folder: Path, key: str) -> None:
+        """Make a sealed folder the artifact of this key, at once; what an unfinished attempt left there gives way.
+
+        The caller sees to it that nobody else places this key meanwhile. Repeating it changes nothing.
+        """
         target = self.path(key)
+        if not folder.exists() and target.exists():
+            return
         target.parent.mkdir(parents=True, exist_ok=True)
         self.delete(key)
         folder.rename(target)
         _sync_folder(target.parent)
-        return Stored(key, files)
+
+    def publish(self, folder: Path, key: str) -> Stored:
+        """Seal and place."""
+        stored = self.seal(folder, key)
+        self.place(folder, key)
+        return stored
 
     def delete(self, key: str) -> None:
         """Remove an artifact at once: readers see all of it or nothing."""

@@ -57,5 +57,6 @@ def pinned_revision(session: Session, source: str) -> str | None:
 
 def pin_revision(session: Session, source: str, revision: str) -> None:
     """Require this revision from now on; the first one stays."""
+    lifecycle.hold_key(session, source)
     if session.get(RevisionRow, source) is None:
         session.add(RevisionRow(source=source, revision=revision, created_at=lifecycle.clock(session)))

@@ -89,6 +89,12 @@ def hold_artifacts(session: Session, *, to_delete: bool = False) -> None:
         session.execute(text(f"SELECT {lock_kind}({ARTIFACTS_LOCK})"))
 
 
+def hold_key(session: Session, key: str) -> None:
+    """Until the commit, let nobody else publish an artifact of this key."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": key})
+
+
 def stored_keys(session: Session, keys: Iterable[str]) -> set[str]:
     """Which of these artifacts are published."""
     wanted = list(keys)

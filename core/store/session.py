@@ -5,8 +5,9 @@ half-way; on PostgreSQL, writers to one run meet at the run's row (`runs.lock`).
 leases of several machines are compared by one clock only.
 """
 
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from sqlalchemy import Float, create_engine, event, text
@@ -45,6 +46,8 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = make_url(url)
         self.engine = create_engine(self.url, connect_args=_connect_args(self.url), pool_pre_ping=True)
+        # SQLite's writers sleep and look again, and who writes often starves the others: in one process they queue up.
+        self._turn = threading.Lock()
         if self.sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
@@ -57,7 +60,8 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Session]:
         """A transaction that may write; committed at the end of the block, rolled back on an error."""
-        yield from self._session({})
+        with self._turn if self.sqlite else nullcontext():
+            yield from self._session({})
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -92,7 +96,14 @@ class Database:
 def _connect_args(url: URL) -> dict[str, Any]:
     if url.get_backend_name() == "sqlite":
         return {"timeout": LOCK_WAIT_SECONDS, "check_same_thread": False}
-    return {"connect_timeout": 5, "options": f"-c statement_timeout={LOCK_WAIT_SECONDS * 1000}"}
+    milliseconds = LOCK_WAIT_SECONDS * 1000
+    return {
+        "connect_timeout": 5,
+        # A writer that froze, or whose machine is gone, must not hold a run's row for ever.
+        "options": f"-c statement_timeout={milliseconds} -c idle_in_transaction_session_timeout={milliseconds}",
+        "tcp_user_timeout": milliseconds,
+        "keepalives_idle": LOCK_WAIT_SECONDS,
+    }
 
 
 def _prepare_sqlite(connection: Any, record: Any) -> None:  # noqa: ANN401, ARG001

@@ -4,10 +4,10 @@ Every write of a claim is fenced: it happens only while the stage still runs und
 was frozen, and whose stage somebody else has taken since, changes nothing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
@@ -23,7 +23,18 @@ from core.store.session import now
 from core.store.tables import ArtifactRow, RunRow, StageRow
 
 LONGEST_RING_SECONDS = 600.0
+MOST_DOUBLINGS = 10
 BELLS_OF_THE_IDLE = 100
+
+
+Place = Callable[[], None]
+
+
+class StageId(NamedTuple):
+    """A stage of a run."""
+
+    run_id: str
+    stage_id: str
 
 
 class Standing(Enum):
@@ -48,7 +59,10 @@ class Claim:
 
 def claim(session: Session, run_id: str, stage_id: str, *, worker_id: str, lease_seconds: float) -> Claim | None:
     """Take a queued stage, or None: somebody has it, or it is not to be run any more."""
-    if session.get(RunRow, run_id) is None:
+    awaiting = select(StageRow.id).where(
+        StageRow.run_id == run_id, StageRow.id == stage_id, StageRow.status == StageStatus.QUEUED
+    )
+    if session.scalars(awaiting).first() is None:
         return None
     run = lifecycle.lock(session, run_id)
     taken = (
@@ -84,6 +98,7 @@ def _forget_parts(session: Session, run: RunRow, stage: PlannedStage) -> None:
     """Begin a repeated stage from nothing, so that no film mixes the frames of two trainings."""
     if not stage.parts:
         return
+    lifecycle.hold_artifacts(session, to_delete=True)
     supplied = [part.stage for part in stage.parts]
     shared = select(StageRow.key).where(StageRow.run_id != run.id)
     keys = {part.key for part in stage.parts} | {
@@ -144,13 +159,21 @@ def recorded(session: Session, key: str) -> Stored | None:
     return Stored(row.key, row.files) if row else None
 
 
-def publish_part(session: Session, held: Claim, part: Part, stored: Stored, facts: dict[str, Any]) -> list[Bell]:
-    """An artifact that a running stage made for another: that one is done with it, or can start."""
+def publish_part(
+    session: Session, held: Claim, part: Part, stored: Stored, facts: dict[str, Any], *, place: Place
+) -> list[Bell]:
+    """An artifact that a running stage made for another: that one is done with it, or can start.
+
+    Args:
+        place: puts the files where `stored` says; called under the fence, unless somebody has published them already.
+    """
     run = lifecycle.lock(session, held.run_id)
     if not publishable(session, held):
         return []
-    _record(session, stored, stage=part.id.split("/")[0], facts=facts)
     row = lifecycle.stages_of(session, held.run_id)[part.stage]
+    if row.status == StageStatus.SUCCEEDED:  # another run has made what the part is for
+        return []
+    _publish(session, stored, stage=part.id.split("/")[0], facts=facts, place=place)
     if part.effect == "completes" and row.status == StageStatus.WAITING:
         lifecycle.succeed(session, run, row)
         lifecycle.emit(session, run, "checkpoint", **facts)
@@ -159,8 +182,13 @@ def publish_part(session: Session, held: Claim, part: Part, stored: Stored, fact
     return []
 
 
-def finish(session: Session, held: Claim, stored: Stored, facts: dict[str, Any]) -> tuple[list[Bell], list[str]]:
-    """The stage is done: record its artifact and queue what waited for it.
+def finish(
+    session: Session, held: Claim, stored: Stored, facts: dict[str, Any], *, place: Place
+) -> tuple[list[Bell], list[str]]:
+    """The stage is done: publish its artifact and queue what waited for it.
+
+    Args:
+        place: as for `publish_part`.
 
     Returns:
         Bells, and keys of artifacts that have served their purpose, to be deleted from the store after the commit.
@@ -168,7 +196,7 @@ def finish(session: Session, held: Claim, stored: Stored, facts: dict[str, Any])
     run = lifecycle.lock(session, held.run_id)
     if not publishable(session, held):
         return [], []
-    _record(session, stored, stage=held.stage.name, facts=facts)
+    _publish(session, stored, stage=held.stage.name, facts=facts, place=place)
     lifecycle.succeed(session, run, lifecycle.stages_of(session, held.run_id)[held.stage.id])
     if held.stage.name is StageName.EMBED:
         lifecycle.emit(session, run, "checkpoint", **facts)
@@ -187,6 +215,7 @@ def _spent_checkpoints(session: Session, held: Claim) -> list[str]:
     awaited = select(StageRow.id).where(StageRow.key == held.stage.key, StageRow.status != StageStatus.SUCCEEDED)
     if not keys or session.scalars(awaited).first() is not None:
         return []
+    lifecycle.hold_artifacts(session, to_delete=True)
     session.execute(delete(ArtifactRow).where(ArtifactRow.key.in_(keys)))
     return keys
 
@@ -249,40 +278,47 @@ def _requeue(
     return [lifecycle.queue(session, run, row)]
 
 
-def sweep(session: Session, *, max_attempts: int, idle: bool = False) -> list[Bell]:
-    """Take back stages whose lease has run out, and ring again for those that nobody came for.
-
-    Args:
-        idle: asked by a worker that has nothing to do: then whatever is queued lost its bell, and the oldest stages are
-            rung for now, however often others have rung in vain.
-    """
-    expired = select(StageRow.run_id, StageRow.id).where(
+def expired(session: Session) -> list[StageId]:
+    """Running stages whose lease has run out."""
+    query = select(StageRow.run_id, StageRow.id).where(
         StageRow.status == StageStatus.RUNNING, StageRow.lease_until < now()
     )
-    silent = select(StageRow.run_id, StageRow.id).where(StageRow.status == StageStatus.QUEUED)
-    silent = (
-        silent.order_by(StageRow.run_id).limit(BELLS_OF_THE_IDLE) if idle else silent.where(StageRow.ring_at < now())
-    )
-    bells = []
-    for run_id, stage_id in sorted(map(tuple, session.execute(expired))):
-        run = lifecycle.lock(session, run_id)
-        row = lifecycle.stages_of(session, run_id)[stage_id]
-        if row.status == StageStatus.RUNNING and (row.lease_until or 0) < lifecycle.clock(session):
-            reason = f"worker {row.worker_id} was not heard of any more"
-            bells += _requeue(session, run, row, reason=reason, blame=True, max_attempts=max_attempts)
-    for run_id, stage_id in sorted(map(tuple, session.execute(silent))):
-        bells += _ring_again(session, run_id, stage_id)
-    return bells
+    return [StageId(*row) for row in session.execute(query.order_by(StageRow.run_id))]
 
 
-def _ring_again(session: Session, run_id: str, stage_id: str) -> list[Bell]:
-    row = session.get(StageRow, (run_id, stage_id), with_for_update=True, populate_existing=True)
+def take_back(session: Session, lost: StageId, *, max_attempts: int) -> list[Bell]:
+    """Queue a stage again whose lease has run out, unless it has been settled meanwhile."""
+    run = lifecycle.lock(session, lost.run_id)
+    row = lifecycle.stages_of(session, lost.run_id)[lost.stage_id]
+    if row.status != StageStatus.RUNNING or (row.lease_until or 0) >= lifecycle.clock(session):
+        return []
+    reason = f"worker {row.worker_id} was not heard of any more"
+    return _requeue(session, run, row, reason=reason, blame=True, max_attempts=max_attempts)
+
+
+def silent(session: Session, *, idle_queues: Iterable[str] = ()) -> list[StageId]:
+    """Queued stages that somebody should ring for.
+
+    Args:
+        idle_queues: queues of a worker that has nothing to do: what is queued there lost its bell, however often others
+            have rung in vain; the oldest are named.
+    """
+    query = select(StageRow.run_id, StageRow.id).where(StageRow.status == StageStatus.QUEUED)
+    due = query.where(StageRow.ring_at < now())
+    waiting = query.where(StageRow.queue.in_(list(idle_queues))).order_by(StageRow.run_id).limit(BELLS_OF_THE_IDLE)
+    found = [*session.execute(due), *session.execute(waiting)]
+    return [StageId(*row) for row in dict.fromkeys(map(tuple, found))]
+
+
+def ring_again(session: Session, unheard: StageId) -> list[Bell]:
+    """A bell for a queued stage; the next one comes after twice the pause."""
+    row = session.get(StageRow, (unheard.run_id, unheard.stage_id), with_for_update=True, populate_existing=True)
     if row is None or row.status != StageStatus.QUEUED:
         return []
-    row.rings += 1
+    row.rings = min(row.rings + 1, MOST_DOUBLINGS)
     pause = min(RING_AGAIN_SECONDS * 2**row.rings, LONGEST_RING_SECONDS)
     row.ring_at = lifecycle.clock(session) + pause
-    return [Bell(run_id, stage_id, row.name, row.queue)]
+    return [Bell(unheard.run_id, unheard.stage_id, row.name, row.queue)]
 
 
 def _mine(held: Claim) -> tuple[Any, ...]:
@@ -294,8 +330,12 @@ def _mine(held: Claim) -> tuple[Any, ...]:
     )
 
 
-def _record(session: Session, stored: Stored, *, stage: str, facts: dict[str, Any]) -> None:
-    session.merge(
+def _publish(session: Session, stored: Stored, *, stage: str, facts: dict[str, Any], place: Place) -> None:
+    lifecycle.hold_key(session, stored.key)
+    if recorded(session, stored.key) is not None:
+        return
+    place()
+    session.add(
         ArtifactRow(
             key=stored.key,
             stage=stage,

@@ -133,7 +133,7 @@ class FakeWorker:
         WRITERS[held.stage.name](folder, len(held.plan.steps))
         stored = self.parts.store.publish(folder, held.stage.key)
         with self.parts.database.writing() as session:
-            stages.finish(session, held, stored, {})
+            stages.finish(session, held, stored, {}, place=int)
 
     def embed(self, held, part, index):
         folder = self.parts.store.attempt(held.run_id, part.id, token=held.token)
@@ -147,7 +147,7 @@ class FakeWorker:
             "accuracy": 0.5,
         }
         with self.parts.database.writing() as session:
-            stages.publish_part(session, held, part, stored, facts)
+            stages.publish_part(session, held, part, stored, facts, place=int)
 
 
 def _write_fine_tune(folder, frames):

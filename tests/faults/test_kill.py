@@ -37,18 +37,27 @@ def undisturbed(service):
     return film
 
 
+def kill_in(service, name):
+    """Submit a run and kill its worker in the stage; a stage that was faster than the signal gets another chance."""
+    for _ in range(5):
+        run_id = service.submit(**SPEC)
+        service.wait(run_id, until=lambda run: stage(run, name)["status"] == "running", pause=0.01)
+        service.kill_worker()
+        service.start_worker()
+        run = service.wait(run_id)
+        assert run["status"] == "succeeded", run["error"]
+        events = service.json(f"/v1/runs/{run_id}/events?limit=1000")["events"]
+        requeued = [event["data"]["stage"].split("/")[0] for event in events if event["type"] == "stage.requeued"]
+        assert len(requeued) <= 1
+        if requeued == [name]:
+            return run_id
+        service.delete(f"/v1/runs/{run_id}")
+    raise AssertionError(f"no worker was caught in {name}")
+
+
 @pytest.mark.parametrize("name", STAGES)
 def test_a_worker_killed_in_a_stage(service, undisturbed, name):
-    run_id = service.submit(**SPEC)
-    caught = service.wait(run_id, until=lambda run: stage(run, name)["status"] == "running", pause=0.01)
-    service.kill_worker()
-    assert stage(caught, name)["status"] == "running"
-    service.start_worker()
-    run = service.wait(run_id)
-    assert run["status"] == "succeeded", run["error"]
-    events = service.json(f"/v1/runs/{run_id}/events?limit=1000")["events"]
-    requeued = [event["data"]["stage"].split("/")[0] for event in events if event["type"] == "stage.requeued"]
-    assert requeued == [name]
+    run_id = kill_in(service, name)
     film = decoded(service.get(f"/v1/runs/{run_id}/film.gif"))
     np.testing.assert_array_equal(film, undisturbed)
     service.delete(f"/v1/runs/{run_id}")

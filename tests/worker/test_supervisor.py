@@ -25,7 +25,7 @@ def make(tmp_path, database):
         settings = Settings(
             home=tmp_path / "home",
             stages_module="tests.stub_stages",
-            lease_seconds=5.0,
+            lease_seconds=20.0,
             renew_seconds=0.2,
             cancel_poll_seconds=0.1,
             **options,

@@ -36,11 +36,13 @@ class Engine:
     def part(self, claim, index):
         part = claim.stage.parts[index]
         stored = Stored(part.key, {"file": {"size": 1, "sha256": "0"}})
-        return [bell.stage_id for bell in self.call(stages.publish_part, claim, part, stored, {"frame": index})]
+        return [
+            bell.stage_id for bell in self.call(stages.publish_part, claim, part, stored, {"frame": index}, place=int)
+        ]
 
     def finish(self, claim):
         stored = Stored(claim.stage.key, {"file": {"size": 1, "sha256": "0"}})
-        bells, spent = self.call(stages.finish, claim, stored, {})
+        bells, spent = self.call(stages.finish, claim, stored, {}, place=int)
         return [bell.stage_id for bell in bells], spent
 
     def run(self, run_id):

@@ -4,6 +4,7 @@ import pytest
 
 from core.errors import ConflictError, NotFoundError, TrainingDivergedError
 from core.store import runs, stages
+from core.store import sweep as sweeping
 from core.store.stages import Standing
 
 
@@ -15,7 +16,7 @@ def expire(engine, run_id, stage_id):
 
 
 def sweep(engine, **options):
-    return [bell.stage_id for bell in engine.call(stages.sweep, **({"max_attempts": 3} | options))]
+    return [bell.stage_id for bell in sweeping.sweep(engine.database, **({"max_attempts": 3} | options))]
 
 
 def test_only_one_worker_gets_a_stage(engine):
@@ -126,7 +127,7 @@ def test_an_idle_worker_rings_for_what_is_queued_however_often_others_did(engine
     engine.submit()
     assert sweep(engine) == []
     for _ in range(3):
-        assert sweep(engine, idle=True) == ["fine_tune"]
+        assert sweep(engine, idle_queues=["gpu"]) == ["fine_tune"]
         assert sweep(engine) == []
 
 

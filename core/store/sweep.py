@@ -1,0 +1,51 @@
+"""The sweep: take lost stages back and ring for those that nobody came for. Workers and the API run it.
+
+Each stage has a transaction of its own, so that one that cannot be had now stops none of the others.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from sqlalchemy.orm import Session
+
+from core.errors import EmbedreelError
+from core.store import stages
+from core.store.lifecycle import Bell
+from core.store.session import Database
+
+log = logging.getLogger(__name__)
+
+
+def sweep(database: Database, *, max_attempts: int, idle_queues: Iterable[str] = ()) -> list[Bell]:
+    """One sweep.
+
+    Args:
+        max_attempts: so many times a stage may be lost.
+        idle_queues: as for `stages.silent`.
+
+    Returns:
+        Bells to be rung.
+
+    Raises:
+        StorageUnavailableError: the database does not answer.
+    """
+    with database.reading() as session:
+        expired = stages.expired(session)
+    bells = []
+    for lost in expired:
+        bells += _alone(database, partial(stages.take_back, lost=lost, max_attempts=max_attempts))
+    with database.reading() as session:
+        silent = stages.silent(session, idle_queues=idle_queues)
+    for unheard in silent:
+        bells += _alone(database, partial(stages.ring_again, unheard=unheard))
+    return bells
+
+
+def _alone(database: Database, change: Callable[[Session], list[Bell]]) -> list[Bell]:
+    try:
+        with database.writing() as session:
+            return change(session)
+    except EmbedreelError as error:
+        log.warning("a stage is left to the next sweep: %s", error.detail)
+        return []
