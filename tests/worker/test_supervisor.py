@@ -219,3 +219,19 @@ def test_an_artifact_that_another_run_published_stays_as_it_is(make, database):
     assert supervisor.store.file(key, "result.txt").stat().st_ino == before
     with database.reading() as session:
         assert stages.recorded(session, key) == written
+
+
+def test_two_workers_may_make_the_same_thing_at_once(make, database):
+    supervisors = [make(), make()]
+    equal = [submit(database, frames=20), submit(database, frames=20)]
+    working = [
+        threading.Thread(target=one.run, args=(run, "fine_tune")) for one, run in zip(supervisors, equal, strict=True)
+    ]
+    for thread in working:
+        thread.start()
+    for thread in working:
+        thread.join()
+    assert [status(database, run_id) for run_id in equal] == ["succeeded", "succeeded"]
+    with database.reading() as session:
+        events = [event for run_id in equal for event in runs.events(session, run_id, after=0, limit=999)]
+    assert not [event for event in events if event.type == "stage.requeued"]

@@ -5,7 +5,9 @@ import pytest
 from core.errors import ConflictError, NotFoundError, TrainingDivergedError
 from core.store import runs, stages
 from core.store import sweep as sweeping
+from core.store.artifacts import Stored
 from core.store.stages import Standing
+from core.store.tables import StageRow
 
 
 def expire(engine, run_id, stage_id):
@@ -207,3 +209,52 @@ def test_progress_of_a_lost_claim_is_not_shown(engine):
         from core.store import lifecycle
 
         assert lifecycle.stages_of(session, run_id)["fine_tune"].done == 0
+
+
+def test_a_stage_that_nobody_ever_comes_for_does_not_stop_the_sweep(engine):
+    run_id, _ = engine.submit()
+    with engine.database.writing() as session:
+        session.get_one(StageRow, (run_id, "fine_tune")).rings = 5000
+    assert sweep(engine, idle_queues=["gpu"]) == ["fine_tune"]
+    assert sweep(engine, idle_queues=["cpu"]) == []
+
+
+def test_nothing_is_measured_before_the_training_has_ended(engine):
+    run_id, _ = engine.submit(mode="offload")
+    training = engine.claim(run_id, "fine_tune")
+    for index in range(3):
+        engine.part(training, index)
+        engine.finish(engine.claim(run_id, f"embed/{index:05d}"))
+    assert engine.statuses(run_id)["score"] == "waiting"
+    assert engine.finish(training)[0] == ["score", "project"]
+
+
+def test_a_checkpoint_that_nobody_needs_is_not_kept(engine):
+    first, _ = engine.submit()
+    engine.film(first)
+    second, _ = engine.submit(mode="offload")
+    training = engine.claim(second, "fine_tune")
+    assert engine.part(training, 0) == []
+    with engine.database.reading() as session:
+        assert stages.recorded(session, training.stage.parts[0].key) is None
+
+
+def test_what_is_published_once_is_not_placed_again(engine):
+    first, _ = engine.submit()
+    second, _ = engine.submit()
+    claims = [engine.claim(run_id, "fine_tune") for run_id in (first, second)]
+    placed = []
+    for number, claim in enumerate(claims):
+        stored = Stored(claim.stage.key, {"file": {"size": 1, "sha256": str(number)}})
+        engine.call(stages.finish, claim, stored, {}, place=lambda number=number: placed.append(number))
+    assert placed == [0]
+    with engine.database.reading() as session:
+        assert stages.recorded(session, claims[0].stage.key).files["file"]["sha256"] == "0"
+
+
+def test_a_stale_bell_changes_nothing(engine):
+    run_id, _ = engine.submit()
+    engine.claim(run_id, "fine_tune")
+    version = engine.run(run_id).version
+    assert engine.claim(run_id, "fine_tune", worker="w2") is None
+    assert engine.run(run_id).version == version

@@ -1,0 +1,67 @@
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.domain.plan import StageName, build
+from core.domain.schedule import capture_steps
+from core.domain.spec import PinnedSources, RunSpec
+
+
+def spec(**sections):
+    plain = RunSpec(name="run", dataset="digits", pinned=PinnedSources(dataset_digest="d"))
+    return RunSpec.model_validate(plain.model_dump() | sections)
+
+
+def keys(plan):
+    return {stage.id: stage.key for stage in plan.stages}
+
+
+def test_every_stage_comes_after_what_it_needs():
+    seen = set()
+    for stage in build(spec()).stages:
+        assert seen.issuperset(stage.needs)
+        seen.add(stage.id)
+
+
+def test_the_plan_is_pure():
+    assert build(spec()) == build(spec())
+
+
+@pytest.mark.parametrize(
+    ("sections", "changed"),
+    [
+        ({"render": {"fps": 20}}, {"render"}),
+        ({"name": "other"}, {"render"}),
+        ({"align": {"method": "none"}}, {"project", "render"}),
+        ({"score": {"k": 5}}, {"score", "render"}),
+        ({"capture": {"mode": "offload"}}, {"fine_tune", "render"}),
+    ],
+)
+def test_a_field_changes_the_keys_of_the_stages_that_read_it_and_of_what_follows(sections, changed):
+    before, after = keys(build(spec())), keys(build(spec(**sections)))
+    assert {stage for stage in before if before[stage] != after[stage]} == changed
+
+
+@pytest.mark.parametrize("sections", [{"train": {"seed": 1}}, {"dataset": "other"}, {"model": "vit-small"}])
+def test_what_is_learned_changes_every_key(sections):
+    before, after = keys(build(spec())), keys(build(spec(**sections)))
+    assert not set(before.values()) & set(after.values())
+
+
+def test_each_frame_is_supplied_by_the_training():
+    for mode, effect in (("inline", "completes"), ("offload", "releases")):
+        plan = build(spec(capture={"mode": mode, "frames": 4}))
+        parts = plan.stage("fine_tune").parts
+        assert [part.stage for part in parts] == [stage.id for stage in plan.named(StageName.EMBED)]
+        assert {part.effect for part in parts} == {effect}
+
+
+@given(st.data())
+def test_capture_steps_rise_from_zero_to_the_end(data):
+    steps = data.draw(st.integers(1, 3000))
+    frames = data.draw(st.integers(2, min(steps + 1, 600)))
+    chosen = capture_steps(steps, frames, spacing=data.draw(st.sampled_from(["even", "log"])))
+    assert (chosen[0], chosen[-1], len(chosen)) == (0, steps, frames)
+    assert all(before < after for before, after in pairwise(chosen))

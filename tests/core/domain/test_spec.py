@@ -1,0 +1,44 @@
+import pytest
+from pydantic import ValidationError
+
+from core.domain.spec import CaptureSpec, DatasetFacts, RunSpec, ScoreSpec, TrainSpec, fit_to_dataset, fit_to_steps
+from core.errors import InvalidSpecError
+
+
+def facts(*, evaluation_size=100, n_classes=2):
+    names = tuple(map(str, range(n_classes)))
+    return DatasetFacts(digest="d", class_names=names, train_size=50, evaluation_size=evaluation_size)
+
+
+def test_defaults_that_do_not_fit_are_bounded():
+    assert fit_to_steps(CaptureSpec(), steps=10).frames == 11
+    capture, score = fit_to_dataset(CaptureSpec(), ScoreSpec(), facts(evaluation_size=5))
+    assert (capture.probe_size, score.k) == (5, 4)
+
+
+def test_what_the_user_wrote_is_refused_instead():
+    with pytest.raises(InvalidSpecError, match="at most 11") as caught:
+        fit_to_steps(CaptureSpec(frames=12), steps=10)
+    assert caught.value.field == "capture.frames"
+    with pytest.raises(InvalidSpecError) as caught:
+        fit_to_dataset(CaptureSpec(probe_size=101), ScoreSpec(), facts())
+    assert caught.value.field == "capture.probe_size"
+    with pytest.raises(InvalidSpecError) as caught:
+        fit_to_dataset(CaptureSpec(probe_size=5), ScoreSpec(k=5), facts())
+    assert caught.value.field == "score.k"
+
+
+def test_more_classes_than_a_film_shows():
+    with pytest.raises(InvalidSpecError, match="201 classes"):
+        fit_to_dataset(CaptureSpec(), ScoreSpec(), facts(n_classes=201))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 0, -1])
+def test_a_learning_rate_that_is_no_rate(value):
+    with pytest.raises(ValidationError):
+        TrainSpec(learning_rate=value)
+
+
+def test_unknown_fields_are_refused():
+    with pytest.raises(ValidationError, match="extra"):
+        RunSpec.model_validate({"dataset": "digits", "surprise": 1})
