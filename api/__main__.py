@@ -24,7 +24,7 @@ def main() -> int:
         print(f"embedreel api: {error}", file=sys.stderr)
         return 1
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
+    logging.getLogger("alembic.runtime").setLevel(logging.WARNING)
     app = create_app(settings)
     try:
         app.state.parts.database.check_server()

@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"embedreel: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nStopped. The same command starts again; what is finished is kept.", file=sys.stderr)
+        print("\nStopped, and the run is cancelled. The same command films it anew.", file=sys.stderr)
         return 130
 
 
@@ -95,7 +95,9 @@ def _closing_words(path: Path, run_id: str, live_url: str | None) -> str:
     if live_url:
         return f"\nThe film:  {path}\nIts URL:   {live_url}{film}  (until Ctrl-C)"
     port = os.environ.get("EMBEDREEL_PORT") or serve.PORT
-    return f"\nThe film:  {path}\nIts URL, once `make serve` runs:  http://{serve.HOST}:{port}{film}"
+    home = os.environ.get("EMBEDREEL_HOME")
+    command = f"EMBEDREEL_HOME={home} make serve" if home else "make serve"
+    return f"\nThe film:  {path}\nIts URL, once `{command}` runs:  http://{serve.HOST}:{port}{film}"
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ HOST = "127.0.0.1"
 PORT = 8000
 READY_SECONDS = 90.0
 STOP_SECONDS = 30.0
+WORKER_RESTARTS = 5
 LOOK_SECONDS = 0.1
 UNSPECIFIED = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where "everywhere" is reached from here
 
@@ -93,8 +94,8 @@ class Service:
         if self._log:
             self._log.write_text("")
         try:
-            for name, command in self._commands.items():
-                self._start(name, command)
+            for name in self._commands:
+                self.start(name)
         except BaseException:
             self.stop()
             raise
@@ -123,6 +124,11 @@ class Service:
                 if stop.wait(LOOK_SECONDS):
                     return
         raise ServeError(f"{self.url}/readyz was not ready within {seconds:.0f} seconds.{self._see_log()}")
+
+    @property
+    def ended(self) -> list[str]:
+        """Names of the processes that run no more."""
+        return [name for name, process in self.processes.items() if process.poll() is not None]
 
     def check(self) -> None:
         """Look whether all processes run.
@@ -154,9 +160,10 @@ class Service:
             for pump in self._pumps:
                 pump.join(timeout=1)
 
-    def _start(self, name: str, command: Sequence[str]) -> None:
+    def start(self, name: str) -> None:
+        """Start a process; one of that name that has ended gives its place up."""
         process = subprocess.Popen(  # noqa: S603 - our own commands
-            command,
+            self._commands[name],
             env=self._environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -204,8 +211,10 @@ class Interrupt:
 def serve(host: str, port: int, *, processes: Commands | None = None) -> None:
     """Run API and worker until Ctrl-C or SIGTERM; a second one does not wait for them.
 
+    A worker that ends by itself (killed for its memory, say) is started again, up to WORKER_RESTARTS times.
+
     Raises:
-        ServeError: the port is taken, or a process ended by itself; the other is stopped then.
+        ServeError: the port is taken, the API ended by itself, or the worker once too often; the other is stopped then.
     """
     port = free_port(host, port)
     environment = {"EMBEDREEL_HOST": host, "EMBEDREEL_PORT": str(port)}
@@ -214,6 +223,16 @@ def serve(host: str, port: int, *, processes: Commands | None = None) -> None:
         run.wait_until_ready(stop=interrupt.asked)
         if not interrupt.asked.is_set():
             print(f"\nEmbedreel is at {url} (how to use it: {url}/docs). Ctrl-C stops it.\n", flush=True)
+        restarts = 0
         while not interrupt.asked.wait(LOOK_SECONDS):
-            run.check()
+            try:
+                run.check()
+            except ServeError as error:
+                if run.ended != ["worker"] or restarts == WORKER_RESTARTS:
+                    raise ServeError(
+                        f"{error} No run is lost: they go on when the service is started again."
+                    ) from error
+                restarts += 1
+                print(f"\n{error} It is started again; no run is lost.\n", flush=True)
+                run.start("worker")
         print("\nStopping: running stages are given back and go on at the next start.", flush=True)

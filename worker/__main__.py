@@ -6,8 +6,10 @@ import os
 import secrets
 import socket
 import sys
+import warnings
 
 from celery import signals
+from celery.platforms import SecurityWarning
 
 from core.errors import EmbedreelError
 from core.settings import Settings
@@ -27,6 +29,8 @@ def main() -> int:
     only_migrate = parser.parse_args().migrate
     settings = Settings()
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("alembic.runtime").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", category=SecurityWarning)  # it is about pickle as root; we take JSON only
     database = Database(settings.database)
     store = ArtifactStore(settings.artifacts)
     try:
@@ -53,7 +57,7 @@ def main() -> int:
     signals.worker_shutting_down.connect(stop, weak=False)
     warm_up(*dict.fromkeys(["worker.preload", settings.stages_module]))
     app.worker_main(
-        ["worker", "--loglevel", settings.log_level, "--without-gossip", "--without-mingle", "-n", worker_id]
+        ["--quiet", "worker", "--loglevel", settings.log_level, "--without-gossip", "--without-mingle", "-n", worker_id]
     )
     keeper.stop()
     return 0

@@ -163,8 +163,9 @@ def test_serve__a_signal_stops_both(number: int, tmp_path: Path) -> None:
     assert "Stopping" in log.read_text()
 
 
-def test_serve__one_that_dies_stops_the_other() -> None:
+def test_serve__a_worker_that_keeps_dying_is_started_again_and_in_the_end_stops_the_api() -> None:
     command = [sys.executable, "-c", SERVE, str(FAKE), "import time; time.sleep(0.5); raise SystemExit(9)"]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
     assert ended.returncode == 1
-    assert "The worker process ended (exit status 9)." in ended.stdout
+    assert ended.stdout.count("It is started again; no run is lost.") == serve.WORKER_RESTARTS
+    assert "The worker process ended (exit status 9). No run is lost" in ended.stdout
