@@ -99,6 +99,12 @@ _FRAMEWORK: Mapping[int, type[EmbedreelError]] = {
     413: errors.UploadTooLargeError,
 }
 
+_SAID: Mapping[str, str] = {
+    "extra_forbidden": "There is no such field; /docs lists those there are",
+    "missing": "This is required",
+}
+"""What pydantic says in its own terms, in the user's."""
+
 _HEADERS: Mapping[type[EmbedreelError], Mapping[str, str]] = {
     UnauthorizedError: {"WWW-Authenticate": "Bearer"},
     errors.NotReadyError: {"Retry-After": str(RETRY_AFTER_SECONDS)},
@@ -183,7 +189,10 @@ async def _on_invalid_request(request: Request, error: Exception) -> JSONRespons
         return respond(MalformedBodyError(f"The body is not JSON: {reason}."))
     if any(fault["loc"] == ("body",) and fault["type"] != "missing" for fault in faults) and not _says_json(request):
         return respond(MediaTypeError("Send the body as JSON, with the header Content-Type: application/json."))
-    listed = [{"field": _path(fault["loc"]), "detail": fault["msg"], "code": fault["type"]} for fault in faults]
+    listed = [
+        {"field": _path(fault["loc"]), "detail": _SAID.get(fault["type"], fault["msg"]), "code": fault["type"]}
+        for fault in faults
+    ]
     field = str(listed[0]["field"])
     detail = f"{field or 'The body'}: {listed[0]['detail']}."
     return respond(errors.InvalidSpecError(detail, field=field or None), listed=listed)

@@ -71,7 +71,7 @@ def test_submit__unknown_dataset_lists_what_there_is(idle, problem):
 
 def test_submit__missing_dataset(idle, problem):
     body = problem(idle.post("/v1/runs", json={"name": "x"}), 422, "invalid-spec", "dataset")
-    assert body["errors"] == [{"field": "dataset", "detail": "Field required", "code": "missing"}]
+    assert body["errors"] == [{"field": "dataset", "detail": "This is required", "code": "missing"}]
 
 
 def test_submit__all_faults_are_listed(idle, problem):
