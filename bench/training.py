@@ -86,4 +86,6 @@ def _context() -> Iterator[StageContext]:
         output = store.attempt("bench", "fine_tune", token=1) / "output"
         output.mkdir()
         stage = plan.named(StageName.FINE_TUNE)[0]
-        yield StageContext(SPEC, plan, stage, settings, store, output, publish)
+        yield StageContext(
+            spec=SPEC, plan=plan, stage=stage, settings=settings, store=store, output=output, pins={}, report=publish
+        )
