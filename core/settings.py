@@ -35,6 +35,7 @@ class Settings(BaseSettings):
 
     queues: tuple[str, ...] = ("gpu", "cpu")
     worker_concurrency: int = Field(default=1, ge=1)
+    training_processes: int = Field(default=0, ge=0)  # 0: one for each GPU that the worker sees
     lease_seconds: float = 30.0
     renew_seconds: float = 5.0
     sweep_seconds: float = 10.0

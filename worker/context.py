@@ -1,7 +1,7 @@
 """What a stage function sees of the world: its spec, its inputs, a folder to write to, and a way to report."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,10 @@ from core.settings import Settings
 from core.store.artifacts import ArtifactStore
 
 Report = Callable[..., None]
+
+
+def _unheard(kind: str, **message: object) -> None:
+    """Report to nobody."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,10 @@ class StageContext:
     output: Path
     pins: Mapping[str, str]
     report: Report
+
+    def without_report(self) -> "StageContext":
+        """The same for another process that takes part in this stage: what it would report is dropped."""
+        return replace(self, report=_unheard)
 
     def input(self, name: StageName) -> Path:
         """Folder of the finished artifact of a stage that is one task."""

@@ -13,6 +13,7 @@ What a stage's artifact holds (records as written by core.store.codecs):
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from core.domain.arrays import (
     TrainingLog,
 )
 from core.domain.plan import StageName
-from core.domain.sources import ImageSource
+from core.domain.sources import ImageSource, LabelledImages
 from core.domain.spec import refuse_many_classes
 from core.layout.project import project_frames
 from core.learn import backbones, datasets
@@ -44,6 +45,7 @@ from core.measure.outliers import score_frames
 from core.render.film import write_gif, write_png
 from core.render.frames import draw_frames
 from core.store import codecs
+from worker import ranks
 from worker.context import StageContext
 
 Facts = dict[str, Any]
@@ -51,31 +53,19 @@ Facts = dict[str, Any]
 
 def fine_tune(ctx: StageContext) -> Facts:
     """Train the model; at each captured step embed the probe set, or store the checkpoint for others to embed."""
-    spec, seed = ctx.spec, ctx.spec.train.seed
-    source = _open_source(ctx)
-    backbone = _create_backbone(ctx, source)
-    size = backbone.image_size
-    images = datasets.load_training_images(source, train_size=spec.train.train_size, size=size, seed=seed)
-    probe = _load_probe(ctx, source, size=size)
-    accelerator = Accelerator(mixed_precision="no")
-    probe_on_device = ImagesOnDevice(probe, backbone, device=accelerator.device)
-
-    rows: list[LogRow] = []
-    checkpoints = train(
-        backbone,
-        images,
-        spec=spec.train,
-        capture_steps=ctx.plan.steps,
-        on_step=lambda step: ctx.progress(step, spec.train.steps),
-        accelerator=accelerator,
-    )
-    for checkpoint in checkpoints:
-        rows.extend(checkpoint.log)
-        if spec.capture.mode == "inline":
-            _capture_frame(ctx, checkpoint, probe_on_device)
-        else:
-            _capture_checkpoint(ctx, checkpoint, source)
-        _keep_weights(ctx, checkpoint)
+    with ranks.together(ctx, _train_along):
+        training = _Training.begin(ctx)
+        source, backbone = training.source, training.backbone
+        probe = _load_probe(ctx, source, size=backbone.image_size)
+        probe_on_device = ImagesOnDevice(probe, backbone, device=training.accelerator.device)
+        rows: list[LogRow] = []
+        for checkpoint in training.checkpoints(ctx):
+            rows.extend(checkpoint.log)
+            if ctx.spec.capture.mode == "inline":
+                _capture_frame(ctx, checkpoint, probe_on_device)
+            else:
+                _capture_checkpoint(ctx, checkpoint, source)
+            _keep_weights(ctx, checkpoint)
     codecs.save(ctx.output / "log", _to_arrays(rows))
     codecs.save(ctx.output / "probe", probe)
     return {}
@@ -153,6 +143,46 @@ STAGES: Mapping[StageName, Callable[[StageContext], Facts]] = {
     StageName.PROJECT: project,
     StageName.RENDER: render,
 }
+
+
+@dataclass(frozen=True)
+class _Training:
+    """What every process of a training has."""
+
+    source: ImageSource
+    backbone: Backbone
+    images: LabelledImages
+    accelerator: Accelerator
+
+    @classmethod
+    def begin(cls, ctx: StageContext) -> "_Training":
+        """Load data and model; waits for the other processes, if there are any."""
+        train = ctx.spec.train
+        source = _open_source(ctx)
+        backbone = _create_backbone(ctx, source)
+        images = datasets.load_training_images(
+            source, train_size=train.train_size, size=backbone.image_size, seed=train.seed
+        )
+        return cls(source, backbone, images, Accelerator(mixed_precision="no"))
+
+    def checkpoints(self, ctx: StageContext) -> Iterator[Checkpoint]:
+        """Train, and stop at each step that is to be captured."""
+        steps = ctx.spec.train.steps
+        return train(
+            self.backbone,
+            self.images,
+            spec=ctx.spec.train,
+            capture_steps=ctx.plan.steps,
+            on_step=lambda step: ctx.progress(step, steps),
+            accelerator=self.accelerator,
+        )
+
+
+def _train_along(ctx: StageContext) -> None:
+    """The part of a process that only trains."""
+    for _ in _Training.begin(ctx).checkpoints(ctx):
+        pass
+
 
 _ALIGNED = {"rigid": "rigidly aligned", "procrustes": "Procrustes-aligned", "none": "not aligned"}
 

@@ -1,0 +1,57 @@
+"""One training on two processes, through the supervisor and its child."""
+
+import numpy as np
+
+from core.domain.arrays import Embedded
+from core.domain.ids import new_id
+from core.domain.plan import StageName, build
+from core.domain.spec import CaptureSpec, PinnedSources, RunSpec, TrainSpec
+from core.settings import Settings
+from core.store import codecs, migrate, runs
+from core.store.artifacts import ArtifactStore
+from core.store.session import Database
+from worker.supervisor import Supervisor
+
+SPEC = RunSpec(
+    name="two",
+    dataset="digits",
+    train=TrainSpec(steps=4, batch_size=16, train_size=64),
+    capture=CaptureSpec(frames=3, probe_size=40),
+    pinned=PinnedSources(dataset_digest="digits-v1"),
+)
+
+
+def film(home, spec, *, processes):
+    settings = Settings(home=home, training_processes=processes)
+    store, database = ArtifactStore(settings.artifacts), Database(settings.database)
+    migrate.upgrade(database)
+    store.prepare()
+    with database.writing() as session:
+        run, _ = runs.accept(session, new_id("run"), spec, build(spec))
+    Supervisor(settings, database, store, "w1", list).run(run.id, "fine_tune")
+    with database.reading() as session:
+        run = runs.get(session, run.id)
+    database.close()
+    return run, store
+
+
+def embeddings(home, *, processes):
+    run, store = film(home, SPEC, processes=processes)
+    assert run.status == "succeeded", run.error
+    frames = [codecs.load(store.path(stage.key) / "frame", Embedded) for stage in build(SPEC).named(StageName.EMBED)]
+    return np.stack([frame.embeddings for frame in frames])
+
+
+def test_two_processes_film_what_one_would(tmp_path):
+    alone = embeddings(tmp_path / "one", processes=1)
+    together = embeddings(tmp_path / "two", processes=2)
+    np.testing.assert_allclose(together, alone, atol=2e-3)
+    assert np.abs(alone[-1] - alone[0]).max() > 0.05
+
+
+def test_a_training_of_two_processes_that_diverges_says_so(tmp_path):
+    doomed = TrainSpec(
+        steps=60, batch_size=16, train_size=64, learning_rate=10, weight_decay=1, warmup=0, clip_norm=1e30
+    )
+    run, _ = film(tmp_path, SPEC.model_copy(update={"train": doomed}), processes=2)
+    assert (run.status, run.error["type"]) == ("failed", "training-diverged")
