@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from celery import Celery
 
-from core.broker import sending
+from core.broker import sender
 from core.store.lifecycle import Bell
 
 log = logging.getLogger(__name__)
@@ -24,13 +24,7 @@ STOP_SECONDS = 2.0
 def make_celery(broker: str) -> Celery:
     """A Celery app that only sends."""
     app = Celery("embedreel", broker=broker, set_as_current=False)
-    app.conf.update(
-        task_serializer="json",
-        task_ignore_result=True,
-        task_create_missing_queues=True,
-        broker_connection_timeout=2,
-        broker_transport_options=sending(broker),
-    )
+    app.conf.update(sender(broker))
     return app
 
 

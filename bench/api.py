@@ -13,8 +13,6 @@ import urllib.request
 from bench.service import resident_bytes
 from client import serve
 
-LIMITS = "under 2 s, under 150 MB"
-
 
 def main(options: argparse.Namespace) -> None:
     seconds, megabytes = zip(*(start() for _ in range(options.repeats)), strict=True)

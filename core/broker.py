@@ -21,8 +21,18 @@ def consuming(url: str) -> dict[str, Any]:
     return {}
 
 
-def sending(url: str) -> dict[str, Any]:
-    """Transport options of who rings a bell: give up soon and never retry, the sweep rings again."""
+def sender(url: str) -> dict[str, Any]:
+    """Configuration of a Celery app that only rings bells: it gives up soon, the sweep rings again."""
+    return {
+        "task_serializer": "json",
+        "task_ignore_result": True,
+        "task_create_missing_queues": True,
+        "broker_connection_timeout": 2,
+        "broker_transport_options": _sending(url),
+    }
+
+
+def _sending(url: str) -> dict[str, Any]:
     if url.startswith("sqla+sqlite"):
         return {"connect_args": {"timeout": 10}}
     if url.startswith("redis"):

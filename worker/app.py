@@ -38,12 +38,7 @@ def make_celery(settings: Settings) -> Celery:
 def make_sender(settings: Settings) -> Celery:
     """A Celery app that only rings bells, and soon gives up where the broker is away."""
     app = Celery("embedreel", broker=settings.broker, set_as_current=False)
-    app.conf.update(
-        task_serializer="json",
-        task_ignore_result=True,
-        broker_connection_timeout=2,
-        broker_transport_options=broker.sending(settings.broker),
-    )
+    app.conf.update(broker.sender(settings.broker))
     return app
 
 
