@@ -16,7 +16,7 @@ COPY pyproject.toml .
 RUN python -c "import pathlib, tomllib; \
 project = tomllib.loads(pathlib.Path('pyproject.toml').read_text())['project']; \
 extras = project['optional-dependencies']; \
-[pathlib.Path(f'{name}.txt').write_text('\n'.join(project['dependencies'] + extras[name])) for name in ('api', 'worker')]; \
+[pathlib.Path(f'{name}.txt').write_text('\n'.join(project['dependencies'] + extras[name] + extras['s3'])) for name in ('api', 'worker')]; \
 metadata = pathlib.Path('installed', f'embedreel-{project[\"version\"]}.dist-info', 'METADATA'); \
 metadata.parent.mkdir(parents=True); \
 metadata.write_text(f'Metadata-Version: 2.1\nName: embedreel\nVersion: {project[\"version\"]}\n')"

@@ -8,7 +8,7 @@ TORCH_INDEX ?=
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint format bench migrate up down logs clean
+.PHONY: help demo serve test faults lint format openapi bench migrate up down logs clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -20,7 +20,10 @@ serve: $(VENV)/installed ## API and worker on the embedded defaults, until Ctrl-
 	@$(BIN)/embedreel serve $(ARGS)
 
 test: $(VENV)/installed-dev ## the test suite; ARGS=--services adds PostgreSQL and Redis
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+
+faults: $(VENV)/installed-dev ## inject every fault, count what is lost, write the table of docs/reliability.md (ARGS=--ci: minutes)
+	$(BIN)/python -m tests.faults $(ARGS)
 
 lint: $(VENV)/installed-dev ## ruff, mypy --strict, import contracts
 	$(BIN)/ruff check .
@@ -31,6 +34,9 @@ lint: $(VENV)/installed-dev ## ruff, mypy --strict, import contracts
 format: $(VENV)/installed-dev ## let ruff put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+openapi: $(VENV)/installed ## write docs/openapi.json anew, after a change of the API
+	$(BIN)/python -m api.openapi
 
 bench: $(VENV)/installed-dev ## every figure that README and docs claim
 	$(BIN)/python -m bench $(ARGS)
@@ -52,11 +58,11 @@ clean: ## remove the virtual environment and caches; runs and films stay
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Embedreel needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another one: make demo PYTHON=python3.11")'
-	@echo "Installing into $(VENV): about 1 GB, once."
+	@echo "Installing into $(VENV): about 2 GB, once."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP_INSTALL) --editable '.[api,worker,client]'
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	$(PIP_INSTALL) --quiet --editable '.[api,worker,client,dev]'
+	$(PIP_INSTALL) --quiet --editable '.[api,worker,client,s3,dev]'
 	@touch $@

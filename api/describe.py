@@ -8,12 +8,13 @@ from sqlalchemy.orm import Session
 
 from api.errors import as_problem
 from api.schemas import Links, PlannedOut, PlanOut, Progress, RunOut, StageOut
-from core.domain.plan import Queue, StageName
+from core.domain.plan import StageName
 from core.domain.run import RunStatus, StageStatus
 from core.domain.spec import RunSpec
-from core.store import lifecycle, runs, workers
+from core.store import lifecycle, runs, waiting
 from core.store.runs import StageGroup
 from core.store.tables import RunRow
+from core.store.waiting import Glance
 
 FIRST_GUESS: Mapping[str, float] = {StageName.SCORE: 0.05, StageName.PROJECT: 0.05, StageName.RENDER: 0.15}
 """Seconds a frame, until this service has drawn a film and knows better."""
@@ -46,18 +47,35 @@ def describe(session: Session, rows: Sequence[RunRow]) -> list[RunOut]:
     """Runs as the API shows them."""
     ids = [row.id for row in rows]
     groups, steps = runs.stage_groups(session, ids), runs.captured_steps(session, ids)
-    going = any(not RunStatus(row.status).terminal for row in rows)
-    served = {queue for worker in workers.alive(session) for queue in worker.queues} if going else set()
-    pace = {**FIRST_GUESS, **runs.seconds_per_frame(session)} if going else {}
-    at = lifecycle.clock(session) if going else 0.0
+    waits = _Waits.of(session, rows)
+    running = any(row.status == RunStatus.RUNNING for row in rows)
+    pace = {**FIRST_GUESS, **runs.seconds_per_frame(session)} if running else {}
+    at = lifecycle.clock(session) if running else 0.0
     described = []
     for row in rows:
         stages = collect(groups[row.id])
         inline = row.spec["capture"]["mode"] == "inline"
-        running = row.status == RunStatus.RUNNING
-        left = seconds_left(stages, at=at, pace=pace, inline=inline) if running else None
-        described.append(_run(row, stages, steps[row.id], left, _notice(row, stages, served)))
+        left = seconds_left(stages, at=at, pace=pace, inline=inline) if row.status == RunStatus.RUNNING else None
+        described.append(_run(row, stages, steps[row.id], left, waits))
     return described
+
+
+@dataclass(frozen=True, slots=True)
+class _Waits:
+    """What keeps each run waiting, by its id."""
+
+    positions: Mapping[str, int]
+    unserved: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def of(cls, session: Session, rows: Sequence[RunRow]) -> "_Waits":
+        queued = [row.id for row in rows if row.status == RunStatus.QUEUED]
+        going = [row.id for row in rows if not RunStatus(row.status).terminal]
+        return cls(waiting.positions(session, queued), waiting.unserved(session, going))
+
+    def notice(self, run_id: str) -> str | None:
+        queues = self.unserved.get(run_id)
+        return NO_WORKER.format(queues=" and ".join(queues)) if queues else None
 
 
 def collect(groups: Sequence[StageGroup]) -> list[Stage]:
@@ -137,17 +155,23 @@ def _at_its_rate(stage: Stage, at: float) -> float | None:
     return max(0.0, at - stage.started_at) * (stage.total - stage.done) / stage.done
 
 
-def _notice(run: RunRow, stages: Sequence[Stage], served: set[str]) -> str | None:
-    if run.status not in {RunStatus.QUEUED, RunStatus.RUNNING}:
-        return None
-    needed = {stage.queue for stage in stages if stage.status in {StageStatus.QUEUED, StageStatus.RUNNING}}
-    unserved = [queue for queue in Queue if queue in needed - served]
-    return NO_WORKER.format(queues=" and ".join(unserved)) if unserved else None
+def etag(*, version: int, position: int | None, unserved: bool) -> str:
+    """Names what a poller has seen of a run. Weak, since the time left is measured anew for each answer."""
+    place = "" if position is None else f"-{position}"
+    return f'W/"{version}{place}{"-waiting" if unserved else ""}"'
 
 
-def _run(
-    run: RunRow, stages: Sequence[Stage], steps: list[int], eta_seconds: float | None, notice: str | None
-) -> RunOut:
+def etag_of(run: RunOut) -> str:
+    """The same of a run that is described."""
+    return etag(version=run.version, position=run.queue_position, unserved=run.notice is not None)
+
+
+def etag_at(seen: Glance) -> str:
+    """The same of a run that was only glanced at."""
+    return etag(version=seen.version, position=seen.position, unserved=bool(seen.unserved))
+
+
+def _run(run: RunRow, stages: Sequence[Stage], steps: list[int], eta_seconds: float | None, waits: _Waits) -> RunOut:
     return RunOut(
         id=run.id,
         name=run.name,
@@ -159,9 +183,10 @@ def _run(
             stages=[PlannedOut(name=stage.name, tasks=stage.tasks, queue=stage.queue) for stage in stages],
         ),
         stages=[_stage(stage) for stage in stages],
+        queue_position=waits.positions.get(run.id),
         eta_seconds=eta_seconds,
         error=as_problem(run.error) if run.error else None,
-        notice=notice,
+        notice=waits.notice(run.id),
         drawn_from=run.drawn_from,
         links=links(run.id, film=run.status == RunStatus.SUCCEEDED),
         created_at=_time(run.created_at),

@@ -15,13 +15,15 @@ from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from core import errors
+from core import errors, logs
 from core.errors import EmbedreelError
 
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
+RATE_LIMIT = "embedreel.rate_limit"
+"""Where in a request's scope the gate puts the headers that say how many requests are left."""
 
 
 class UnauthorizedError(EmbedreelError):
@@ -29,6 +31,44 @@ class UnauthorizedError(EmbedreelError):
 
     type = "unauthorized"
     title = "An API key is needed"
+
+
+class MissingScopeError(EmbedreelError):
+    """The key is valid, but does not allow this: GET needs the scope `read`, anything else `write`.
+
+    Keys, workers and metrics need `admin`. Whoever runs the service makes keys.
+    """
+
+    type = "missing-scope"
+    title = "The key does not allow this"
+
+
+class UnknownHostError(EmbedreelError):
+    """The Host header names another machine than this one: perhaps a web page is reaching for a local service."""
+
+    type = "unknown-host"
+    title = "The service does not go by this name"
+
+
+class CrossSiteError(EmbedreelError):
+    """A page of another web site tried to change something on a service that asks for no key."""
+
+    type = "cross-site"
+    title = "Another site's page may not do this"
+
+
+class RateLimitedError(EmbedreelError):
+    """More requests came within a minute than this service takes from one key or address.
+
+    `Retry-After` says when to go on; the header `RateLimit` of every answer says how many are left.
+    """
+
+    type = "rate-limited"
+    title = "Too many requests"
+
+    def __init__(self, detail: str, *, wait_seconds: float) -> None:
+        super().__init__(detail)
+        self.wait_seconds = wait_seconds
 
 
 class MalformedBodyError(EmbedreelError):
@@ -52,11 +92,25 @@ class MethodNotAllowedError(EmbedreelError):
     title = "The address does not take this method"
 
 
+class InFlightError(EmbedreelError):
+    """A request with the same Idempotency-Key is being answered at this moment; its answer is not known yet."""
+
+    type = "idempotency-in-flight"
+    title = "The same request is under way"
+
+
 class RangeError(EmbedreelError):
     """The Range header asks for bytes that the file does not have."""
 
     type = "range-not-satisfiable"
     title = "The file has no such bytes"
+
+
+class RefusedUrlError(EmbedreelError):
+    """A webhook's URL is not one that this service sends to: https, and a host whose every address is public."""
+
+    type = "refused-url"
+    title = "The service does not send to this URL"
 
 
 class UnexpectedError(EmbedreelError):
@@ -78,17 +132,27 @@ STATUS: Mapping[type[EmbedreelError], int] = {
     errors.ConflictError: 409,
     errors.SourceUnavailableError: 503,
     errors.StorageUnavailableError: 503,
+    errors.InsufficientStorageError: 507,
+    errors.QuotaExceededError: 429,
     # Met by stages, and shown as the error of a run.
     errors.TrainingDivergedError: 422,
     errors.DegenerateEmbeddingsError: 422,
+    errors.RunTimedOutError: 500,
+    errors.UnusableStateError: 500,
     errors.StageLostError: 500,
     errors.StageCrashedError: 500,
     # Met before the core is asked.
     UnauthorizedError: 401,
+    MissingScopeError: 403,
+    CrossSiteError: 403,
+    UnknownHostError: 421,
+    RateLimitedError: 429,
     MalformedBodyError: 400,
     MediaTypeError: 415,
     MethodNotAllowedError: 405,
+    InFlightError: 409,
     RangeError: 416,
+    RefusedUrlError: 422,
     UnexpectedError: 500,
 }
 
@@ -107,6 +171,7 @@ _SAID: Mapping[str, str] = {
 
 _HEADERS: Mapping[type[EmbedreelError], Mapping[str, str]] = {
     UnauthorizedError: {"WWW-Authenticate": "Bearer"},
+    InFlightError: {"Retry-After": "1"},
     errors.NotReadyError: {"Retry-After": str(RETRY_AFTER_SECONDS)},
     errors.StorageUnavailableError: {"Retry-After": str(RETRY_AFTER_SECONDS)},
     errors.SourceUnavailableError: {"Retry-After": str(RETRY_AFTER_SECONDS)},
@@ -133,7 +198,10 @@ def respond(
     """The error as an HTTP answer; `listed` are all faults where the body has several."""
     status = STATUS[type(error)]
     content = {**as_problem(error.describe()), "status": status} | ({"errors": list(listed)} if listed else {})
-    sent = {**_HEADERS.get(type(error), {}), **(headers or {})}
+    wait = {} if error.wait_seconds is None else {"Retry-After": f"{error.wait_seconds:.0f}"}
+    sent = {**_HEADERS.get(type(error), {}), **wait, **(headers or {})}
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR and (request_id := logs.fields().get("request")):
+        content["request_id"] = sent["X-Request-ID"] = str(request_id)
     return JSONResponse(content, status, headers=sent, media_type=MEDIA_TYPE)
 
 
@@ -142,6 +210,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(EmbedreelError, _on_core_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_framework_error)
+    app.add_exception_handler(OSError, _on_system_error)
     app.add_exception_handler(Exception, _on_unexpected_error)
 
 
@@ -150,6 +219,14 @@ async def _on_core_error(request: Request, error: Exception) -> JSONResponse:
     if STATUS[type(error)] >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.warning("%s %s: %s", request.method, request.url.path, error.detail)
     return respond(error)
+
+
+async def _on_system_error(request: Request, error: Exception) -> JSONResponse:
+    """A full disk can be met anywhere; any other error of the system is one that nobody foresaw."""
+    assert isinstance(error, OSError)  # noqa: S101
+    if error.errno not in errors.FULL:
+        raise error
+    return await _on_core_error(request, errors.storage_error(error, "A file cannot be written"))
 
 
 async def _on_framework_error(request: Request, error: Exception) -> JSONResponse:
@@ -201,7 +278,8 @@ async def _on_invalid_request(request: Request, error: Exception) -> JSONRespons
 async def _on_unexpected_error(request: Request, error: Exception) -> JSONResponse:
     """Answer without internals; the server logs the traceback, since Starlette raises the error again."""
     log.error("%s %s failed: %s", request.method, request.url.path, type(error).__name__)
-    return respond(UnexpectedError("An error that nobody foresaw: the log of the service has the details."))
+    shown = UnexpectedError("An error that nobody foresaw: the log of the service has the details.")
+    return respond(shown, headers=request.scope.get(RATE_LIMIT))  # this answer does not pass the gate
 
 
 def _says_json(request: Request) -> bool:

@@ -2,10 +2,14 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from sqlalchemy.orm import Session
 
+from api.errors import InFlightError
 from core.domain.spec import Frozen
 from core.errors import InvalidSpecError
 from core.store import runs
@@ -13,16 +17,17 @@ from core.store import runs
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What was asked, and under which Idempotency-Key; None: it may be done twice."""
+    """What a tenant asked, and under which Idempotency-Key; None: it may be done twice."""
 
+    tenant: str
     key: str | None
     digest: str
 
     @classmethod
-    def of(cls, key: str | None, address: str, body: Frozen) -> "Asked":
+    def of(cls, tenant: str, key: str | None, address: str, body: Frozen) -> "Asked":
         """The same key must come with the same address and the same body."""
         identity = [address, body.model_dump(mode="json", exclude_unset=True)]
-        return cls(key, hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest())
+        return cls(tenant, key, hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest())
 
     def answered(self, session: Session) -> str | None:
         """Id of the run that this has made before.
@@ -30,7 +35,7 @@ class Asked:
         Raises:
             InvalidSpecError: the key came with something else before.
         """
-        row = runs.remembered(session, self.key) if self.key else None
+        row = runs.remembered(session, self.key, tenant=self.tenant) if self.key else None
         if row is None:
             return None
         if row.digest != self.digest:
@@ -38,8 +43,50 @@ class Asked:
             raise InvalidSpecError(detail, field="Idempotency-Key")
         return row.run_id
 
+    def claim(self, session: Session) -> str | None:
+        """Id of the run that this has made before; None: until the commit, nobody else makes one under this key.
+
+        Raises:
+            InFlightError: another process is making it now.
+            InvalidSpecError: the key came with something else before.
+        """
+        if self.key and not runs.hold_answer(session, self.key, tenant=self.tenant):
+            raise InFlightError(BUSY)
+        return self.answered(session)
+
     def remember(self, session: Session, run_id: str) -> None:
         """Keep the answer, in the transaction that makes the run."""
         if self.key:
-            runs.remember(session, self.key, digest=self.digest, run_id=run_id)
+            runs.remember(session, self.key, tenant=self.tenant, digest=self.digest, run_id=run_id)
             session.flush()
+
+
+BUSY = "A request with this Idempotency-Key is being answered right now. Send yours again in a second."
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """The Idempotency-Keys that this process is working on."""
+
+    _keys: set[tuple[str, str]] = field(default_factory=set)
+    _turn: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextmanager
+    def alone(self, asked: Asked) -> Iterator[None]:
+        """Do the block for one request of this key at a time.
+
+        Raises:
+            InFlightError: another thread is in the block with this key.
+        """
+        if asked.key is None:
+            yield
+            return
+        with self._turn:
+            if (asked.tenant, asked.key) in self._keys:
+                raise InFlightError(BUSY)
+            self._keys.add((asked.tenant, asked.key))
+        try:
+            yield
+        finally:
+            with self._turn:
+                self._keys.remove((asked.tenant, asked.key))

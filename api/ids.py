@@ -1,4 +1,7 @@
-"""Ids from an address, before the database sees them: PostgreSQL refuses some characters, and a path takes any."""
+"""Ids from an address: whatever a caller names goes through here, so that nobody reaches another tenant's.
+
+They are checked before the database sees them: PostgreSQL refuses some characters, and a path takes any.
+"""
 
 import re
 
@@ -6,34 +9,43 @@ from sqlalchemy.orm import Session
 
 from core.errors import NotFoundError
 from core.store import datasets, runs
+from core.store.datasets import Hold
 from core.store.tables import DatasetRow, RunRow
 
-_RUN = re.compile(r"run_[0-9a-z]{26}", re.ASCII)
-_DATASET = re.compile(r"ds_[0-9a-z]{26}", re.ASCII)
+
+def is_id(text: str, kind: str) -> bool:
+    """Whether this could be an id of this kind: `run`, `ds`, `wh`, `dlv`, `key`."""
+    return re.fullmatch(rf"{kind}_[0-9a-z]{{26}}", text, re.ASCII) is not None
 
 
 def is_run(run_id: str) -> bool:
     """Whether this could be the id of a run."""
-    return _RUN.fullmatch(run_id) is not None
+    return is_id(run_id, "run")
 
 
-def run_of(session: Session, run_id: str) -> RunRow:
+def run_of(session: Session, run_id: str, tenant: str, *, hold: bool = False) -> RunRow:
     """The run of this id.
 
+    Args:
+        hold: it is neither changed nor deleted before our commit.
+
     Raises:
-        NotFoundError: there is no such run.
+        NotFoundError: the tenant has no such run.
     """
     if not is_run(run_id):
         raise NotFoundError("There is no such run. GET /v1/runs lists those there are.")
-    return runs.get(session, run_id)
+    return runs.of_tenant(session, run_id, tenant=tenant, hold=hold)
 
 
-def dataset_of(session: Session, dataset_id: str) -> DatasetRow:
+def dataset_of(session: Session, dataset_id: str, tenant: str, *, hold: Hold | None = None) -> DatasetRow:
     """The uploaded dataset of this id.
 
+    Args:
+        hold: as for `datasets.get`.
+
     Raises:
-        NotFoundError: there is no such dataset.
+        NotFoundError: the tenant has no such dataset.
     """
-    if not _DATASET.fullmatch(dataset_id):
+    if not is_id(dataset_id, "ds"):
         raise NotFoundError("There is no such uploaded dataset. GET /v1/datasets lists those there are.")
-    return datasets.get(session, dataset_id)
+    return datasets.get(session, dataset_id, tenant=tenant, hold=hold)

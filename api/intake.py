@@ -9,36 +9,38 @@ from pathlib import Path
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 
-from api import sources, uploads
+from api import quotas, sources, uploads
 from api.ids import dataset_of
 from api.sources import DatasetOut
 from api.uploads import Upload
 from core.data import intake
 from core.domain.ids import new_id
-from core.errors import ConflictError, StorageUnavailableError
+from core.errors import ConflictError, StorageUnavailableError, storage_error
 from core.settings import Settings
 from core.store import datasets
 from core.store.artifacts import ArtifactStore
 from core.store.session import Database
 
-INCOMING = "incoming"
-
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """Datasets: take in, list, show, remove."""
+    """Datasets of one tenant: take in, list, show, remove."""
 
     settings: Settings
     database: Database
     store: ArtifactStore
+    tenant: str
 
     async def take(self, request: Request) -> DatasetOut:
         """Receive a multipart body, inspect its files in a process of their own, and store the dataset.
 
         Raises:
             InvalidDatasetError: the files hold no usable images and labels.
+            QuotaExceededError: the tenant has as many datasets as it may.
+            InsufficientStorageError: the disk is nearly full.
             EmbedreelError: what `uploads.receive` raises.
         """
+        await run_in_threadpool(self._check_room)
         dataset_id = new_id("ds")
         async with self._incoming(dataset_id) as folder:
             received = await uploads.receive(request, folder, max_bytes=self.settings.max_upload_bytes)
@@ -47,7 +49,7 @@ class Intake:
     def every(self) -> list[DatasetOut]:
         """All datasets that a run may name."""
         with self.database.reading() as session:
-            return sources.every(session, self.settings)
+            return sources.every(session, self.settings, self.tenant)
 
     def one(self, dataset_id: str) -> DatasetOut:
         """One dataset.
@@ -56,7 +58,7 @@ class Intake:
             NotFoundError: there is no such dataset.
         """
         with self.database.reading() as session:
-            return sources.one(session, self.settings, dataset_id)
+            return sources.one(session, self.settings, self.tenant, dataset_id)
 
     def remove(self, dataset_id: str) -> None:
         """Delete an uploaded dataset with its files.
@@ -68,33 +70,49 @@ class Intake:
         if sources.is_fixed(self.settings, dataset_id):
             raise ConflictError("Only an uploaded dataset can be deleted.")
         with self.database.writing() as session:
-            dataset_of(session, dataset_id)
-            datasets.remove(session, dataset_id)
-        self.store.discard(self.settings.uploads / dataset_id)
+            dataset_of(session, dataset_id, self.tenant)
+            location = datasets.remove(session, dataset_id, tenant=self.tenant)
+        self.store.delete([location])
+
+    def _check_room(self) -> None:
+        """Before anything is received, so that a large upload is not refused only at its end."""
+        quotas.check_space(self.settings, self.store)
+        with self.database.reading() as session:
+            quotas.check_datasets(self.settings, session, tenant=self.tenant)
 
     def _store(self, dataset_id: str, received: Upload) -> DatasetOut:
-        destination = self.settings.uploads / dataset_id
+        checked = received.folder.with_name("checked")
         report = intake.inspect_in_subprocess(
-            received.folder, destination, names=received.names, max_pixels=self.settings.max_image_pixels
+            received.folder, checked, names=received.names, max_pixels=self.settings.max_image_pixels
         )
         name = received.name or next(iter(received.names.values()))
         try:
+            stored = self.store.put_dataset(checked, dataset_id)
+        except OSError as error:
+            raise storage_error(error, "The upload cannot be stored") from error
+        try:
             with self.database.writing() as session:
-                return sources.uploaded(datasets.add(session, dataset_id, name=name, report=dict(report)))
+                quotas.check_datasets(self.settings, session, tenant=self.tenant)
+                row = datasets.add(
+                    session, dataset_id, tenant=self.tenant, name=name, report=dict(report), stored=stored
+                )
+                return sources.uploaded(row)
+        except StorageUnavailableError:  # it may be written all the same: then it counts, else it is collected
+            raise
         except BaseException:
-            self.store.discard(destination)
+            self.store.delete([stored.location])
             raise
 
     @asynccontextmanager
     async def _incoming(self, dataset_id: str) -> AsyncIterator[Path]:
         """A folder for what is received; nothing of it stays."""
-        folder = self.settings.artifacts / INCOMING / dataset_id
+        folder = self.store.incoming / dataset_id
+        received = folder / "received"
         try:
-            folder.mkdir(parents=True)
-            self.settings.uploads.mkdir(parents=True, exist_ok=True)
+            received.mkdir(parents=True)
         except OSError as error:
-            raise StorageUnavailableError(f"The upload cannot be written: {error.strerror}.") from error
+            raise storage_error(error, "The upload cannot be written") from error
         try:
-            yield folder
+            yield received
         finally:
             shutil.rmtree(folder, ignore_errors=True)

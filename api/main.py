@@ -2,43 +2,53 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.metadata import PackageNotFoundError, version
 
-from fastapi import APIRouter, FastAPI, Security
+from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
+from fastapi.telemetry import TelemetryConfig
 
-from api import errors, openapi
-from api.intake import INCOMING
-from api.routes import artifacts, datasets, events, health, models, runs
-from api.security import DOCUMENTED, Gate, api_key
-from api.sweep import remove_abandoned
+from api import errors, figures, openapi
+from api.hosts import Hosts
+from api.limits import Meter
+from api.observe import Observer
+from api.routes import artifacts, datasets, events, health, keys, metrics, models, problems, runs, webhooks, workers
+from api.security import Gate
 from api.wiring import Parts, wire
-from core.settings import Settings
-from core.store import migrate
+from core import tracing
+from core.settings import Settings, read_settings
+from core.store import migrate, ownership
+from core.version import installed_version
 
 DESCRIPTION = "Films of vision models while they learn. POST a run, follow it, and get the film as a GIF."
+SPANS_ONLY: TelemetryConfig = {
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+    "exclude": lambda scope: scope["path"] in {"/livez", "/readyz", "/metrics"},
+}
+"""Of what FastAPI can tell by OpenTelemetry: a span a request. /metrics and the log have the rest."""
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application, on the EMBEDREEL_* variables unless settings are given. Nothing is opened before it starts."""
-    settings = settings or Settings()
+    settings = settings or read_settings()
     app = FastAPI(
         title="Embedreel",
         summary="A service that films a model while it learns",
         description=DESCRIPTION,
-        version=_version(),
+        version=installed_version(),
         lifespan=_lifespan,
         redirect_slashes=False,
         redoc_url=None,
+        telemetry={"tracer_provider": tracing.provider(), **SPANS_ONLY},
     )
-    app.state.parts = wire(settings)
-    key = api_key(settings)
-    v1 = APIRouter(dependencies=[Security(scheme) for scheme in DOCUMENTED] if key else [])
-    for module in (runs, events, artifacts, datasets, models):
-        v1.include_router(module.router)
-    app.include_router(v1)
-    app.include_router(health.router)
-    app.add_middleware(Gate, key=key)
+    parts = app.state.parts = wire(settings)
+    app.state.registry = figures.make_registry(parts.database, parts.store.scratch, version=app.version)
+    for module in (runs, events, artifacts, datasets, models, workers, webhooks, keys, health, problems, metrics):
+        app.include_router(module.router)
+    app.add_middleware(Gate, ring=parts.keyring, hosts=Hosts(settings), meter=Meter(settings.rate_limit))
+    app.add_middleware(Observer, registry=app.state.registry)  # the last one is the outermost
     errors.install(app)
     openapi.install(app)
     return app
@@ -55,19 +65,15 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 def _open(parts: Parts) -> None:
     migrate.upgrade(parts.database)
     parts.store.prepare()
-    remove_abandoned(parts.settings.artifacts / INCOMING)
+    ownership.claim(parts.database, parts.store)
     parts.ringer.start()
     parts.sweeper.start()
+    parts.deliverer.start()
 
 
 def _close(parts: Parts) -> None:
+    parts.deliverer.stop()
     parts.sweeper.stop()
     parts.ringer.stop()
+    parts.looks.close()
     parts.database.close()
-
-
-def _version() -> str:
-    try:
-        return version("embedreel")
-    except PackageNotFoundError:  # run from a checkout that is not installed
-        return "0"

@@ -19,6 +19,7 @@ from core.domain.run import RunStatus
 from core.errors import NotFoundError, NotReadyError
 from core.store import codecs, runs
 from core.store.artifacts import ArtifactStore
+from core.store.objects import Stored
 from core.store.runs import Frame
 from core.store.session import Database
 from core.store.tables import RunRow
@@ -39,10 +40,11 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Films, frames, tables and arrays of runs."""
+    """Films, frames, tables and arrays of one tenant's runs."""
 
     database: Database
     store: ArtifactStore
+    tenant: str
 
     def file(self, run_id: str, stage: StageName, name: str) -> StoredFile:
         """A file that a stage has made.
@@ -52,18 +54,18 @@ class Results:
             NotReadyError: the stage has not finished.
         """
         with self.database.reading() as session:
-            run = run_of(session, run_id)
+            run = run_of(session, run_id, self.tenant)
             row = runs.artifact(session, run, stage)
         if row is None:
             raise _not_ready(run, stage)
         if name not in row.files:
             raise runs.missing(run_id, name)
-        return StoredFile(self.store.file(row.key, name), row.files[name]["sha256"])
+        return StoredFile(self.store.file(Stored(row.location, row.files), name), row.files[name]["sha256"])
 
     def checkpoints(self, run_id: str) -> list[CheckpointOut]:
         """The checkpoints that are embedded, in order."""
         with self.database.reading() as session:
-            run = run_of(session, run_id)
+            run = run_of(session, run_id, self.tenant)
             return [_row(frame) for frame in runs.frames(session, run)]
 
     def log(self, run_id: str) -> Iterator[str]:
@@ -119,19 +121,22 @@ class Results:
             "rows": probe.rows.tolist(),
             "class_names": probe.class_names,
             "explained_variance": [_finite(layout.explained_variance[index]) for index in wanted],
+            "smoothing": layout.smoothing,
         }
         return _with_points(head, layout.points, wanted)
 
     def _record(self, run_id: str, stage: StageName, name: str, kind: type[Record]) -> Record:
         with self.database.reading() as session:
-            run = run_of(session, run_id)
+            run = run_of(session, run_id, self.tenant)
             row = runs.artifact(session, run, stage)
         if row is None:
             raise _not_ready(run, stage)
         try:
-            return codecs.load(self.store.path(row.key) / name, kind)
+            return codecs.load(self.store.folder(Stored(row.location, row.files)) / name, kind)
         except FileNotFoundError as error:
-            raise NotReadyError(f"{name} of run {run_id} is not stored any more. Start the run anew.") from error
+            raise NotReadyError(
+                f"{name} of run {run_id} is not stored any more. Retry the run to make it again."
+            ) from error
 
 
 def _not_ready(run: RunRow, stage: StageName) -> NotReadyError:

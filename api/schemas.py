@@ -19,17 +19,19 @@ from core.domain.spec import (
     TrainSpec,
     fit_to_dataset,
     fit_to_steps,
+    usual_alignment,
 )
 from core.errors import InvalidSpecError
 
 NAME_LENGTH = 120
+ONE_LINE = r"^[^\x00-\x1f\x7f]+$"
 
 Name = Annotated[
     str,
     Field(
         min_length=1,
         max_length=NAME_LENGTH,
-        pattern=r"^[^\x00-\x1f\x7f]+$",
+        pattern=ONE_LINE,
         description="Shown in the film's title. Without it: the dataset and the model.",
     ),
 ]
@@ -41,8 +43,8 @@ EXAMPLE = {
     "train": {"steps": 300, "batch_size": 64, "learning_rate": 1e-3, "seed": 0},
     "capture": {"frames": 60, "spacing": "even", "probe_size": 1000, "mode": "inline"},
     "score": {"method": "knn_distance", "k": 10},
-    "project": {"method": "pca"},
-    "align": {"method": "rigid", "reference": "last"},
+    "project": {"method": "smooth_pca"},
+    "align": {"method": "none"},
     "render": {"width": 960, "height": 960, "fps": 12, "formats": ["gif"], "leaderboard": 8},
 }
 
@@ -79,7 +81,10 @@ class RunCreate(Frozen):
             _check_train_size(self.train, facts)
             capture, score = fit_to_dataset(capture, score, facts)
         name = self.name or f"{title}, {self.model}"[:NAME_LENGTH]
-        sections = {"train": self.train, "project": self.project, "align": self.align, "render": self.render}
+        align = self.align
+        if "method" not in align.model_fields_set:
+            align = align.model_copy(update={"method": usual_alignment(self.project.method)})
+        sections = {"train": self.train, "project": self.project, "align": align, "render": self.render}
         return RunSpec(
             name=name,
             dataset=self.dataset,
@@ -119,6 +124,9 @@ class RenderCreate(Frozen):
         fields = drawn.model_dump()
         for section, changes in written.items():
             fields[section] = {**fields[section], **changes} if isinstance(changes, dict) else changes
+        usual = drawn.align.method == usual_alignment(drawn.project.method)
+        if usual and "method" not in written.get("align", {}):
+            fields["align"]["method"] = usual_alignment(fields["project"]["method"])
         spec = RunSpec.model_validate(fields)
         others = spec.capture.probe_size - 1
         if spec.score.k > others:
@@ -170,6 +178,7 @@ class ProblemOut(BaseModel):
     status: int | None = None
     field: Annotated[str | None, Field(description="Path of the field at fault.")] = None
     errors: Annotated[list[dict[str, Any]] | None, Field(description="All faults, where there are several.")] = None
+    request_id: Annotated[str | None, Field(description="Of a failure: what the log calls this request.")] = None
 
 
 class Links(BaseModel):
@@ -198,6 +207,12 @@ class RunOut(BaseModel):
     spec: RunSpec
     plan: PlanOut
     stages: list[StageOut]
+    queue_position: Annotated[
+        int | None,
+        Field(
+            description="Runs ahead of it in the queue: 0, it is next; 1000, that many or more; null, it is not queued."
+        ),
+    ]
     eta_seconds: Annotated[
         float | None, Field(description="Time left; null before there is something to go by, and after the end.")
     ]

@@ -1,97 +1,100 @@
 """Who may come in, and how much they may bring.
 
-One key for the whole service, or none on loopback. The gate stands before everything: a route that is added later is
-closed without doing anything for it.
+The gate stands before everything: a route that is added later is closed, and needs a scope, without doing anything for
+it. It puts the caller into the request's scope; `PartsOf` gives the routes the parts of that caller's tenant only.
 """
 
-import hashlib
-import hmac
-import ipaddress
-
 from fastapi import Request
-from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.errors import UnauthorizedError, respond
-from core.settings import Settings
+from api.caller import NOBODY, Caller, scope_needed
+from api.errors import RATE_LIMIT, MissingScopeError, RateLimitedError, UnauthorizedError, respond
+from api.hosts import Hosts
+from api.keyring import KeyRing
+from api.limits import Meter
+from core import logs
+from core.errors import EmbedreelError
 
-OPEN = frozenset({"/livez", "/readyz", "/docs", "/docs/oauth2-redirect", "/openapi.json"})
+OPEN = frozenset({"/", "/problems", "/livez", "/readyz", "/docs", "/docs/oauth2-redirect", "/openapi.json"})
 MAX_BODY_BYTES = 1 << 20
 UPLOADS = "/v1/datasets"
 
-DOCUMENTED = (
-    HTTPBearer(auto_error=False, description="The key of EMBEDREEL_API_KEY."),
-    APIKeyHeader(name="X-API-Key", auto_error=False, description="The same key."),
-)
-"""The schemes as OpenAPI names them; `Gate` is what checks them."""
 
-
-def api_key(settings: Settings) -> str | None:
-    """The key of this service, None where it has none.
-
-    Raises:
-        ValueError: the key, or the file that should hold it, is empty or cannot be read.
-    """
-    if settings.api_key is not None:
-        key = settings.api_key.get_secret_value().strip()
-    elif settings.api_key_file is not None:
-        try:
-            key = settings.api_key_file.read_text().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"EMBEDREEL_API_KEY_FILE cannot be read: {error}") from error
-    else:
-        return None
-    if not key:
-        raise ValueError("The API key is empty: set EMBEDREEL_API_KEY, or write one into EMBEDREEL_API_KEY_FILE.")
-    return key
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a service that listens here.
-
-    >>> is_loopback("127.0.0.1"), is_loopback("0.0.0.0")
-    (True, False)
-    """
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
+def is_open(path: str) -> bool:
+    """Whether anybody may ask for this address."""
+    return path in OPEN or path.startswith("/problems/")
 
 
 class Gate:
-    """Checks the key and bounds the body before the application sees the request."""
+    """Finds out who asks, counts, checks what they may do, and bounds the body, before the application is asked."""
 
-    def __init__(self, app: ASGIApp, *, key: str | None) -> None:
+    def __init__(self, app: ASGIApp, *, ring: KeyRing, hosts: Hosts, meter: Meter) -> None:
         self._app = app
-        self._digest = _digest(key) if key is not None else None
+        self._ring = ring
+        self._hosts = hosts
+        self._meter = meter
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request through, or answer it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        if is_open(path):
+            scope["caller"] = NOBODY
+            await self._app(scope, _bounded(receive), send)
+            return
         request = Request(scope)
-        if not self._may_enter(request):
-            error = UnauthorizedError("Send the key of this service as Authorization: Bearer … or X-API-Key: ….")
+        send = _announcing(request, send)
+        try:
+            scope["caller"] = await self._admit(request, path)
+        except EmbedreelError as error:
             await respond(error)(scope, receive, send)
             return
-        uploads = scope["path"] == UPLOADS  # counted there, by its own limit
+        logs.bind(tenant=scope["caller"].tenant, key=scope["caller"].key_id)
+        uploads = path == UPLOADS  # counted there, by its own limit
         await self._app(scope, receive if uploads else _bounded(receive), send)
 
-    def _may_enter(self, request: Request) -> bool:
-        path = request.scope["path"]
-        if self._digest is None or path in OPEN or path.startswith("/problems/"):
-            return True
-        scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
-        offered = [request.headers.get("x-api-key", ""), bearer.strip() if scheme.lower() == "bearer" else ""]
-        return any([hmac.compare_digest(_digest(key), self._digest) for key in offered])  # noqa: C419 - always both
+    async def _admit(self, request: Request, path: str) -> Caller:
+        caller = await self._ring.identify(request.headers)
+        if path.startswith("/v1/"):
+            self._count(request, (caller and caller.key_id) or _address(request))
+        if caller is None:
+            raise UnauthorizedError("Send a key of this service as Authorization: Bearer … or X-API-Key: ….")
+        self._hosts.check(request, has_key=caller.key_id is not None)
+        needed = scope_needed(request.method, path)
+        if needed not in caller.scopes:
+            has = ", ".join(sorted(caller.scopes))
+            raise MissingScopeError(f"This needs a key with the scope {needed}; the one that was sent has: {has}.")
+        return caller
+
+    def _count(self, request: Request, sender: str) -> None:
+        reading = self._meter.count(sender)
+        if reading is None:
+            return
+        request.scope[RATE_LIMIT] = reading.headers()
+        if reading.exceeded:
+            raise RateLimitedError(
+                f"More than {reading.limit} requests came within a minute. Try again in {reading.seconds} seconds.",
+                wait_seconds=reading.seconds,
+            )
 
 
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode(errors="surrogateescape")).digest()
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
+def _announcing(request: Request, send: Send) -> Send:
+    """Tell with the answer where the sender stands."""
+
+    async def announcing(message: Message) -> None:
+        if message["type"] == "http.response.start" and (limit := request.scope.get(RATE_LIMIT)):
+            added = [(name.lower().encode(), value.encode()) for name, value in limit.items()]
+            message = {**message, "headers": [*message.get("headers", ()), *added]}
+        await send(message)
+
+    return announcing
 
 
 def _bounded(receive: Receive) -> Receive:

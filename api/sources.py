@@ -46,22 +46,29 @@ class DatasetOut(BaseModel):
     created_at: datetime | None
 
 
-def resolve(session: Session, settings: Settings, *, dataset: str, model: str) -> Sources:
+def resolve(
+    session: Session, settings: Settings, *, tenant: str, dataset: str, model: str, hold: bool = False
+) -> Sources:
     """What these two names stand for now.
+
+    Args:
+        hold: an uploaded dataset is not deleted before our commit.
 
     Raises:
         UnknownDatasetError: no such dataset, or a hub id that the operator does not allow.
         UnknownModelError: no such model, or a hub id that the operator does not allow.
     """
     models.require_known(model, settings.allowed_models)
-    facts, digest, title = _dataset(session, settings, dataset)
+    facts, digest, title = _dataset(session, settings, tenant, dataset, hold=hold)
     revision = None if model in models.PRESETS else datasets.pinned_revision(session, model)
     return Sources(facts, PinnedSources(dataset_digest=digest, model_revision=revision), title)
 
 
-def _dataset(session: Session, settings: Settings, dataset: str) -> tuple[DatasetFacts | None, str, str]:
+def _dataset(
+    session: Session, settings: Settings, tenant: str, dataset: str, *, hold: bool
+) -> tuple[DatasetFacts | None, str, str]:
     """Facts, digest and title."""
-    match _kind(session, settings, dataset):
+    match _kind(session, settings, tenant, dataset):
         case DatasetKind.BUILTIN:
             return BUILTIN[dataset], BUILTIN[dataset].digest, dataset
         case DatasetKind.HUB:
@@ -69,22 +76,22 @@ def _dataset(session: Session, settings: Settings, dataset: str) -> tuple[Datase
             return None, f"{dataset}@{revision}", dataset.removeprefix(HUB_PREFIX)
         case DatasetKind.UPLOAD:
             try:
-                row = dataset_of(session, dataset)
+                row = dataset_of(session, dataset, tenant, hold="to_read" if hold else None)
             except NotFoundError as error:
-                raise _unknown(session, settings, dataset) from error
+                raise _unknown(session, settings, tenant, dataset) from error
             facts = facts_of(row.report)  # type: ignore[arg-type]
             return facts, facts.digest, row.name
 
 
-def _kind(session: Session, settings: Settings, dataset: str) -> DatasetKind:
+def _kind(session: Session, settings: Settings, tenant: str, dataset: str) -> DatasetKind:
     try:
         return kind_of(dataset, allowed_hub=settings.allowed_datasets)
     except UnknownDatasetError as error:
-        raise _unknown(session, settings, dataset) from error
+        raise _unknown(session, settings, tenant, dataset) from error
 
 
-def _unknown(session: Session, settings: Settings, dataset: str) -> UnknownDatasetError:
-    known = [card.id for card in every(session, settings)]
+def _unknown(session: Session, settings: Settings, tenant: str, dataset: str) -> UnknownDatasetError:
+    known = [card.id for card in every(session, settings, tenant)]
     more = f" and {len(known) - LISTED} more (GET /v1/datasets)" if len(known) > LISTED else ""
     return UnknownDatasetError(
         f"There is no dataset {dataset!r}. There are: {', '.join(known[:LISTED])}{more}. "
@@ -93,12 +100,12 @@ def _unknown(session: Session, settings: Settings, dataset: str) -> UnknownDatas
     )
 
 
-def every(session: Session, settings: Settings) -> list[DatasetOut]:
-    """All datasets: built in, allowed from the hub, uploaded (newest first)."""
-    return [*_not_uploaded(settings), *(uploaded(row) for row in datasets.every(session))]
+def every(session: Session, settings: Settings, tenant: str) -> list[DatasetOut]:
+    """All datasets: built in, allowed from the hub, uploaded by the tenant (newest first)."""
+    return [*_not_uploaded(settings), *(uploaded(row) for row in datasets.every(session, tenant=tenant))]
 
 
-def one(session: Session, settings: Settings, dataset_id: str) -> DatasetOut:
+def one(session: Session, settings: Settings, tenant: str, dataset_id: str) -> DatasetOut:
     """One dataset.
 
     Raises:
@@ -107,7 +114,7 @@ def one(session: Session, settings: Settings, dataset_id: str) -> DatasetOut:
     for known in _not_uploaded(settings):
         if known.id == dataset_id:
             return known
-    return uploaded(dataset_of(session, dataset_id))
+    return uploaded(dataset_of(session, dataset_id, tenant))
 
 
 def is_fixed(settings: Settings, dataset_id: str) -> bool:

@@ -1,32 +1,31 @@
 """What the API does beside answering: take lost work back, ring again, and forget what has had its time."""
 
 import logging
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 from core.errors import StorageUnavailableError
-from core.store import runs, sweep
+from core.settings import Settings
+from core.store import collect, deliveries, runs, sweep
+from core.store.artifacts import ArtifactStore
 from core.store.lifecycle import Bell
 from core.store.session import Database
 
 log = logging.getLogger(__name__)
 
-ABANDONED_SECONDS = 24 * 3600.0
-
 
 class Sweeper:
-    """The sweep, in a thread, every few seconds."""
+    """The sweep every few seconds, garbage collection every hour, in a thread."""
 
     def __init__(
-        self, database: Database, ring: Callable[[Iterable[Bell]], None], *, max_attempts: int, seconds: float
+        self, settings: Settings, database: Database, store: ArtifactStore, ring: Callable[[Iterable[Bell]], None]
     ) -> None:
+        self._settings = settings
         self._database = database
+        self._store = store
         self._ring = ring
-        self._max_attempts = max_attempts
-        self._seconds = seconds
+        self._collected_at = time.monotonic()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._work, name="sweep", daemon=True)
 
@@ -41,22 +40,22 @@ class Sweeper:
 
     def sweep(self) -> None:
         """One sweep."""
-        self._ring(sweep.sweep(self._database, max_attempts=self._max_attempts))
+        settings = self._settings
+        self._ring(
+            sweep.sweep(self._database, max_attempts=settings.max_attempts, deadline_seconds=settings.deadline_seconds)
+        )
         with self._database.writing() as session:
             runs.forget_answers(session)
+            deliveries.forget(session)
+        if time.monotonic() - self._collected_at > settings.collect_seconds:
+            self._collected_at = time.monotonic()
+            collect.collect(self._database, self._store)
 
     def _work(self) -> None:
-        while not self._stopped.wait(self._seconds):
+        while not self._stopped.wait(self._settings.sweep_seconds):
             try:
                 self.sweep()
             except StorageUnavailableError as error:
                 log.warning("sweep: %s", error.detail)
             except Exception:
                 log.exception("the sweep failed; it is tried again")
-
-
-def remove_abandoned(incoming: Path) -> None:
-    """Delete what uploads left behind when their process was killed."""
-    for folder in incoming.glob("*"):
-        if folder.stat().st_mtime < time.time() - ABANDONED_SECONDS:
-            shutil.rmtree(folder, ignore_errors=True)

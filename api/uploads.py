@@ -13,9 +13,10 @@ from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import ClientDisconnect
 
 from api.errors import MalformedBodyError, MediaTypeError
-from core.errors import InvalidDatasetError, InvalidSpecError, StorageUnavailableError, UploadTooLargeError
+from core.errors import InvalidDatasetError, InvalidSpecError, UploadTooLargeError, storage_error
 
 MAX_FILES = 256
 MAX_NAME_BYTES = 400
@@ -47,7 +48,7 @@ async def receive(request: Request, folder: Path, *, max_bytes: int) -> Upload:
         MalformedBodyError: it is broken, or ends early.
         InvalidDatasetError: it has no file, or too many.
         InvalidSpecError: it has a field that is not known.
-        StorageUnavailableError: a file cannot be written.
+        StorageUnavailableError: a file cannot be written; InsufficientStorageError where the disk is full.
     """
     media_type, options = parse_options_header(request.headers.get("content-type"))
     if media_type != b"multipart/form-data" or not options.get(b"boundary"):
@@ -61,6 +62,8 @@ async def receive(request: Request, folder: Path, *, max_bytes: int) -> Upload:
         await _feed(parser, request.stream(), max_bytes)
     except FormParserError as error:
         raise MalformedBodyError(f"The multipart body is broken: {error}.") from error
+    except ClientDisconnect as error:  # nobody hears the answer, but it is no failure of this service
+        raise MalformedBodyError("The client hung up before the multipart body ended.") from error
     finally:
         parts.close()
     if not parts.ended:
@@ -79,7 +82,7 @@ async def _feed(parser: MultipartParser, pieces: AsyncIterator[bytes], max_bytes
         try:
             await run_in_threadpool(parser.write, piece)
         except OSError as error:
-            raise StorageUnavailableError(f"The upload cannot be written: {error.strerror}.") from error
+            raise storage_error(error, "The upload cannot be written") from error
 
 
 def _too_large(max_bytes: int) -> UploadTooLargeError:

@@ -4,6 +4,9 @@ demo      the digits film as `make demo` makes it: wall time, and the share that
 capture   training with capture against the same training without, plus the same forward passes alone
 cifar10   a film of CIFAR-10 (--cifar10 FOLDER with train.parquet and test.parquet; else images of the same size)
 api       the API process: time to the first answer, memory, and that torch is not loaded
+layouts   every layout on embeddings of three trainings: motion, neighbourhoods, variance, cost (--cifar10 FOLDER)
+engine    with stub stages: how soon a run and a child start, how many runs several workers finish
+load      the API under load: 50 clients, unpaced polling against a bare FastAPI application, 100 event streams
 """
 
 import argparse
@@ -16,7 +19,7 @@ from pathlib import Path
 
 from worker.child import TUNING
 
-NAMES = ("api", "capture", "demo", "cifar10")
+NAMES = ("api", "load", "engine", "capture", "demo", "cifar10", "layouts")
 
 
 def tune_like_a_worker() -> None:
@@ -42,6 +45,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; none: all")
     parser.add_argument("--cifar10", type=Path, help="folder with train.parquet and test.parquet")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each comparison; medians are printed")
+    parser.add_argument("--seconds", type=float, default=60, help="how long the clients of `load` go on")
     options = parser.parse_args()
     tune_like_a_worker()
     if unknown := set(options.names) - set(NAMES):

@@ -9,14 +9,17 @@ from pathlib import Path
 from accelerate import Accelerator
 
 from core.data.builtin import BUILTIN
+from core.domain.arrays import ProbeSet
 from core.domain.plan import StageName, build
+from core.domain.sources import ImageSource, LabelledImages
 from core.domain.spec import CaptureSpec, PinnedSources, RunSpec, TrainSpec
 from core.learn import backbones, datasets
+from core.learn.backbones import Backbone
 from core.learn.embed import embed
 from core.learn.fine_tune import fine_tune
 from core.learn.pixels import ImagesOnDevice
 from core.settings import Settings
-from core.store.artifacts import ArtifactStore
+from core.store.artifacts import open_store
 from worker import stages
 from worker.context import StageContext
 
@@ -56,36 +59,54 @@ def forward_passes_alone() -> float:
     return time.perf_counter() - started
 
 
-def _prepare():  # noqa: ANN202
-    source = datasets.open_source("digits", uploads=Path(), allowed_hub=())
+def _prepare() -> tuple[Backbone, LabelledImages, ProbeSet]:
+    source = datasets.open_source("digits", uploaded=None, allowed_hub=())
+    return prepare(source, model=SPEC.model, spec=SPEC.train, probe_size=SPEC.capture.probe_size)
+
+
+def prepare(
+    source: ImageSource, *, model: str, spec: TrainSpec, probe_size: int
+) -> tuple[Backbone, LabelledImages, ProbeSet]:
+    """A preset, the images that it trains on, and those that are embedded."""
     backbone = backbones.create(
-        SPEC.model,
+        model,
         class_names=source.facts.class_names,
         native_image_size=source.image_size,
-        seed=SPEC.train.seed,
+        seed=spec.seed,
         allowed_models=(),
     )
     size = backbone.image_size
-    images = datasets.load_training_images(source, train_size=None, size=size, seed=0)
-    return backbone, images, datasets.load_probe_set(source, probe_size=SPEC.capture.probe_size, size=size, seed=0)
+    images = datasets.load_training_images(source, train_size=spec.train_size, size=size, seed=spec.seed)
+    return backbone, images, datasets.load_probe_set(source, probe_size=probe_size, size=size, seed=spec.seed)
 
 
 @contextmanager
 def _context() -> Iterator[StageContext]:
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(home=Path(folder))
-        store = ArtifactStore(settings.artifacts)
+        store = open_store(settings.artifacts, home=settings.root)
         store.prepare()
         plan = build(SPEC)
         parts = {part.id: part for part in plan.named(StageName.FINE_TUNE)[0].parts}
 
         def publish(kind: str, **message: object) -> None:
             if kind == "part":
-                store.publish(Path(str(message["folder"])), parts[str(message["part_id"])].key)
+                key = parts[str(message["part_id"])].key
+                store.put(Path(str(message["folder"])), key, run_id="bench", token=1)
 
         output = store.attempt("bench", "fine_tune", token=1) / "output"
         output.mkdir()
         stage = plan.named(StageName.FINE_TUNE)[0]
         yield StageContext(
-            spec=SPEC, plan=plan, stage=stage, settings=settings, store=store, output=output, pins={}, report=publish
+            spec=SPEC,
+            plan=plan,
+            stage=stage,
+            settings=settings,
+            store=store,
+            inputs={},
+            dataset=None,
+            state=None,
+            output=output,
+            pins={},
+            report=publish,
         )

@@ -1,10 +1,10 @@
-"""The body of POST /v1/runs from what was typed: a file, then flags, then `--set`, each over the last."""
+"""The body of a request for a film from what was typed: a file, then flags, then `--set`, each over the last."""
 
 import json
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 
 class Flag(NamedTuple):
@@ -15,7 +15,9 @@ class Flag(NamedTuple):
     help: str
 
 
-FLAGS: Mapping[str, Flag] = {
+Flags: TypeAlias = Mapping[str, Flag]
+
+SUBMITTED: Flags = {
     "--dataset": Flag("dataset", str, "digits, hub:<id>, or the id of an uploaded dataset"),
     "--model": Flag("model", str, "vit-tiny, vit-small, or a hub id (see `embedreel models`)"),
     "--name": Flag("name", str, "shown in the film"),
@@ -28,12 +30,32 @@ FLAGS: Mapping[str, Flag] = {
     "--probe-size": Flag("capture.probe_size", int, "images that are embedded"),
     "--mode": Flag("capture.mode", str, "inline or offload"),
 }
+"""Flags of a run that is to be made."""
+
+DRAWN: Flags = {
+    "--name": Flag("name", str, "shown in the film"),
+    "--width": Flag("render.width", int, "pixels"),
+    "--height": Flag("render.height", int, "pixels"),
+    "--fps": Flag("render.fps", int, "frames a second"),
+    "--leaderboard": Flag("render.leaderboard", int, "worst outliers shown"),
+    "--k": Flag("score.k", int, "nearest neighbours that an outlier score looks at"),
+    "--project": Flag("project.method", str, "smooth_pca, global_pca, pca, tsne or umap"),
+    "--align": Flag("align.method", str, "rigid, procrustes or none"),
+    "--reference": Flag("align.reference", str, "what frames are kept still against: last, previous or first"),
+}
+"""Flags of a run that is to be drawn otherwise."""
 
 
-def add_flags(parser: ArgumentParser) -> None:
-    """Give a command the flags that describe a run."""
-    group = parser.add_argument_group("the run (the service's defaults fill what is left out)")
-    for flag, (field, kind, text) in FLAGS.items():
+def add_flags(parser: ArgumentParser, flags: Flags, *, rest: str) -> None:
+    """Give a command the flags that describe a run.
+
+    Args:
+        parser: the command's.
+        flags: for the fields that are asked for most; `--set` reaches the others.
+        rest: what becomes of the fields that are left out.
+    """
+    group = parser.add_argument_group(f"the run ({rest})")
+    for flag, (field, kind, text) in flags.items():
         metavar = {int: "N", float: "X"}.get(kind, "TEXT")
         group.add_argument(flag, dest=field, type=kind, metavar=metavar, help=text)
     group.add_argument(
@@ -66,8 +88,12 @@ def setting(text: str) -> tuple[str, Any]:
         return field, value
 
 
-def from_arguments(arguments: Namespace) -> dict[str, Any]:
+def from_arguments(arguments: Namespace, flags: Flags) -> dict[str, Any]:
     """The body, without anything that was not asked for.
+
+    Args:
+        arguments: what was typed.
+        flags: those that the command has.
 
     Raises:
         ValueError: the file is no JSON object, or a field is set inside one that is no section.
@@ -78,14 +104,12 @@ def from_arguments(arguments: Namespace) -> dict[str, Any]:
         body = json.loads(arguments.file.read_text())
         if not isinstance(body, dict):
             raise ValueError(f"{arguments.file} must hold one JSON object")
-    flags = [(flag.field, getattr(arguments, flag.field)) for flag in FLAGS.values()]
+    typed = [(flag.field, getattr(arguments, flag.field)) for flag in flags.values()]
     for field, value in [
-        *((field, value) for field, value in flags if value is not None),
+        *((field, value) for field, value in typed if value is not None),
         *arguments.settings,
     ]:
         _put(body, field, value)
-    if "dataset" not in body:
-        raise ValueError("say what to film, for example --dataset digits")
     return body
 
 

@@ -5,13 +5,18 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
 
 from client import serve
-from client.api import Client, ClientError, Json, describe
+from client.access import api_key
+from client.api import Client
+from client.connection import Json
+from client.errors import ClientError, describe
+from client.patience import Patience
 from client.watch import watch
 
 BODY = {
@@ -32,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a plain kill, too, stops what was started
     try:
         return run(home, keep_serving=options.keep_serving)
-    except (serve.ServeError, ClientError, OSError) as error:
+    except (serve.ServeError, ClientError, OSError, ValueError) as error:
         print(f"embedreel: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -55,9 +60,14 @@ def run(home: Path, *, keep_serving: bool = False, processes: serve.Commands | N
     environment = {"EMBEDREEL_HOME": str(home), "EMBEDREEL_HOST": serve.HOST, "EMBEDREEL_PORT": str(port)}
     service = serve.Service(processes or serve.commands(), url=url, environment=environment, log=folder / "service.log")
     print(f"Starting the service (its log: {folder / 'service.log'})", flush=True)
-    with service, Client(url, os.environ.get("EMBEDREEL_API_KEY")) as client:
+
+    def look_and_sleep(seconds: float) -> None:
+        service.check()
+        time.sleep(seconds)
+
+    with service, Client(url, api_key(), patience=Patience(sleep=look_and_sleep)) as client:
         service.wait_until_ready()
-        ended = _film(client, service)
+        ended = _film(client, look_and_sleep)
         if ended["status"] != "succeeded":
             why = describe(ended["error"]) if ended["error"] else ""
             print(f"The run {ended['status']}. {why}\nLog: {folder / 'service.log'}")
@@ -69,15 +79,11 @@ def run(home: Path, *, keep_serving: bool = False, processes: serve.Commands | N
     return 0
 
 
-def _film(client: Client, service: serve.Service) -> Json:
-    def look_and_sleep(seconds: float) -> None:
-        service.check()
-        time.sleep(seconds)
-
+def _film(client: Client, sleep: Callable[[float], None]) -> Json:
     posted = client.submit(BODY)
     print(f"POST /v1/runs: {posted['id']}, {posted['name']}", flush=True)
     try:
-        return watch(client, posted["id"], console=Console(), sleep=look_and_sleep)
+        return watch(client, posted["id"], console=Console(), sleep=sleep)
     except KeyboardInterrupt:
         with suppress(ClientError):
             client.cancel(posted["id"])

@@ -10,8 +10,8 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
-from client.api import Json
-from client.progress import ENDED, Clock, Rates, Stage, clock, measures, speed, stages
+from client.connection import Json
+from client.progress import ENDED, Clock, Rates, Stage, clock, headline, measures, speed, stages
 
 LINE_SECONDS = 10.0
 BEGUN = ENDED | {"running"}
@@ -25,6 +25,9 @@ class Display(AbstractContextManager["Display"], Protocol):
 
     def tick(self) -> None:
         """Nothing has changed since."""
+
+    def say(self, text: str) -> None:
+        """Show a line that stays."""
 
 
 def on(console: Console) -> Display:
@@ -79,6 +82,10 @@ class Lines(Display):
         if not running:
             self._line(self._notice or "waiting for a worker")
 
+    def say(self, text: str) -> None:
+        """Print it."""
+        self._line(text)
+
     def _how_far(self, stage: Stage) -> str:
         words = [f"{stage.name} {stage.done}/{stage.total} {stage.unit}"]
         if rate := self._rates.of(stage):
@@ -127,7 +134,7 @@ class Bars(Display):
         self._tasks: dict[str, TaskID] = {}
         self._run: Json = {"stages": []}
         self._checkpoint: Json | None = None
-        self._live = Live(self._picture(), console=console, refresh_per_second=8)
+        self._live = Live(get_renderable=self._picture, console=console, refresh_per_second=8)
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -144,11 +151,12 @@ class Bars(Display):
         self.tick()
 
     def tick(self) -> None:
-        """Let the clocks go on."""
-        for stage in stages(self._run):
-            self._rates.add(stage)
-            self._bar(stage)
-        self._live.update(self._picture())
+        """Let the clocks go on; they also do by themselves, however long the next look takes."""
+        self._live.refresh()
+
+    def say(self, text: str) -> None:
+        """Print it above the bars."""
+        self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _bar(self, stage: Stage) -> None:
         rate, left = self._rates.of(stage), self._rates.left_seconds(stage)
@@ -164,10 +172,11 @@ class Bars(Display):
         self._progress.update(self._tasks[stage.name], completed=stage.done, total=total, **fields)
 
     def _picture(self) -> Group:
+        """What is to be seen now; asked for by one thread at a time."""
         run = self._run
-        head = f"{run.get('name', '')}  {run.get('status', '')}".strip()
-        if run.get("eta_seconds") is not None:
-            head += f", about {clock(run['eta_seconds'])} left"
+        for stage in stages(run):
+            self._rates.add(stage)
+            self._bar(stage)
         below = [Text(measures(self._checkpoint))] if self._checkpoint else []
         notice = [Text(run["notice"], style="yellow")] if run.get("notice") else []
-        return Group(Text(head, style="bold"), self._progress, *below, *notice)
+        return Group(Text(headline(run), style="bold"), self._progress, *below, *notice)

@@ -23,6 +23,7 @@ class Stage:
         done: of `total`, in `unit`; total is 0 while it is not known.
         reused: another run had made it already.
         elapsed_seconds: since it began, until it ended; None before.
+        attempt: how often it was started.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Stage:
     total: int
     reused: bool
     elapsed_seconds: float | None
+    attempt: int = 0
 
     @property
     def unit(self) -> str:
@@ -53,9 +55,24 @@ def stages(run: dict[str, Any]) -> list[Stage]:
             total=stage["progress"]["total"],
             reused=stage.get("reused", False),
             elapsed_seconds=_elapsed(stage),
+            attempt=stage.get("attempt") or 0,
         )
         for stage in run["stages"]
     ]
+
+
+def headline(run: dict[str, Any]) -> str:
+    """The run's name and status, and how long it will be.
+
+    >>> headline({"name": "digits", "status": "queued", "queue_position": 2})
+    'digits  queued, 2 runs ahead of it'
+    """
+    line = f"{run.get('name', '')}  {run.get('status', '')}".strip()
+    if n_ahead := run.get("queue_position"):
+        line += f", {n_ahead} {'run' if n_ahead == 1 else 'runs'} ahead of it"
+    if run.get("eta_seconds") is not None:
+        line += f", about {clock(run['eta_seconds'])} left"
+    return line
 
 
 def _elapsed(stage: dict[str, Any]) -> float | None:

@@ -1,7 +1,8 @@
 """`embedreel serve`: the API and a worker together, from one terminal, until Ctrl-C.
 
 Both are child processes in groups of their own, so that a Ctrl-C reaches this process only and both are
-stopped in the same, orderly way: SIGTERM, half a minute to finish, then SIGKILL.
+stopped in the same, orderly way: SIGTERM, half a minute to finish, then SIGKILL. Should this process be killed
+itself, they are asked to end all the same (client/tether.py).
 """
 
 import os
@@ -19,11 +20,13 @@ from typing import IO, Self
 
 import httpx
 
+from client import tether
+from client.keeper import Keeper
+
 HOST = "127.0.0.1"
 PORT = 8000
 READY_SECONDS = 90.0
 STOP_SECONDS = 30.0
-WORKER_RESTARTS = 5
 LOOK_SECONDS = 0.1
 UNSPECIFIED = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where "everywhere" is reached from here
 
@@ -136,10 +139,14 @@ class Service:
         Raises:
             ServeError: one has ended.
         """
-        for name, process in self.processes.items():
-            if (code := process.poll()) is not None:
-                how = f"exit status {code}" if code >= 0 else signal.Signals(-code).name
-                raise ServeError(f"The {name} process ended ({how}).{self._see_log()}")
+        for name in self.ended:
+            raise ServeError(f"{self.how_ended(name)}{self._see_log()}")
+
+    def how_ended(self, name: str) -> str:
+        """How a process that has ended did so, in a sentence."""
+        code = self.processes[name].returncode
+        how = f"exit status {code}" if code >= 0 else signal.Signals(-code).name
+        return f"The {name} process ended ({how})."
 
     def stop(self, *, seconds: float = STOP_SECONDS) -> None:
         """SIGTERM to each process, SIGKILL to the groups of those that have not ended within `seconds`."""
@@ -163,7 +170,7 @@ class Service:
     def start(self, name: str) -> None:
         """Start a process; one of that name that has ended gives its place up."""
         process = subprocess.Popen(  # noqa: S603 - our own commands
-            self._commands[name],
+            _tethered(self._commands[name]),
             env=self._environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -184,6 +191,13 @@ class Service:
 
     def _see_log(self) -> str:
         return f" Its log: {self._log.absolute()}" if self._log else ""
+
+
+def _tethered(command: Sequence[str]) -> Sequence[str]:
+    """The command as one that does not outlive this process; any but the main thread might end before the process."""
+    if threading.current_thread() is not threading.main_thread():
+        return command
+    return [sys.executable, "-I", "-S", tether.__file__, str(os.getpid()), *command]
 
 
 class Interrupt:
@@ -211,10 +225,10 @@ class Interrupt:
 def serve(host: str, port: int, *, processes: Commands | None = None) -> None:
     """Run API and worker until Ctrl-C or SIGTERM; a second one does not wait for them.
 
-    A worker that ends by itself (killed for its memory, say) is started again, up to WORKER_RESTARTS times.
+    Whichever ends by itself (killed for its memory, say) is started again, after pauses that grow.
 
     Raises:
-        ServeError: the port is taken, the API ended by itself, or the worker once too often; the other is stopped then.
+        ServeError: the port is taken, or one of them ended before both were ready; the other is stopped then.
     """
     port = free_port(host, port)
     environment = {"EMBEDREEL_HOST": host, "EMBEDREEL_PORT": str(port)}
@@ -222,17 +236,13 @@ def serve(host: str, port: int, *, processes: Commands | None = None) -> None:
     with Interrupt() as interrupt, Service(processes or commands(), url=url, environment=environment) as run:
         run.wait_until_ready(stop=interrupt.asked)
         if not interrupt.asked.is_set():
-            print(f"\nEmbedreel is at {url} (how to use it: {url}/docs). Ctrl-C stops it.\n", flush=True)
-        restarts = 0
+            _say(f"Embedreel is at {url} (how to use it: {url}/docs). Ctrl-C stops it.")
+        keeper = Keeper(run, tell=_say)
         while not interrupt.asked.wait(LOOK_SECONDS):
-            try:
-                run.check()
-            except ServeError as error:
-                if run.ended != ["worker"] or restarts == WORKER_RESTARTS:
-                    raise ServeError(
-                        f"{error} No run is lost: they go on when the service is started again."
-                    ) from error
-                restarts += 1
-                print(f"\n{error} It is started again; no run is lost.\n", flush=True)
-                run.start("worker")
-        print("\nStopping: running stages are given back and go on at the next start.", flush=True)
+            keeper.look()
+        _say("Stopping: running stages are given back and go on at the next start.")
+
+
+def _say(text: str) -> None:
+    """Print a line that stands out between those of the processes."""
+    print(f"\n{text}\n", flush=True)

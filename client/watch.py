@@ -1,4 +1,9 @@
-"""Follow a run until it ends. Watching never changes a run: whoever stops watching leaves it going."""
+"""Follow a run until it ends. Watching never changes a run: whoever stops watching leaves it going.
+
+The service is asked to hold its answer back until there is something new (`Prefer: wait`), so that a run that takes
+hours costs it a request every ten seconds; a service that does not know the preference is polled. Either way, two looks
+are POLL_SECONDS apart at least: a run that changes all the time is not looked at all the time.
+"""
 
 import time
 from collections.abc import Callable
@@ -6,11 +11,13 @@ from collections.abc import Callable
 from rich.console import Console
 
 from client import display
-from client.api import Client, Json, UnreachableError
+from client.api import Client
+from client.connection import Json
 from client.progress import ENDED, stages
+from client.restarts import Restarts
 
 POLL_SECONDS = 0.3
-PATIENCE_SECONDS = 15.0
+WAIT_SECONDS = 10
 
 
 def watch(client: Client, run_id: str, *, console: Console, sleep: Callable[[float], None] = time.sleep) -> Json:
@@ -21,48 +28,44 @@ def watch(client: Client, run_id: str, *, console: Console, sleep: Callable[[flo
 
     Raises:
         ApiError: there is no such run.
-        UnreachableError: the service has not answered for 15 seconds.
+        UnreachableError: the service has not answered for as long as the client is patient.
     """
     follower = _Follower(client, run_id)
     with display.on(console) as shown:
         while True:
+            began = time.monotonic()
             run = follower.look()
             if run is None:
                 shown.tick()
             else:
+                for line in follower.restarts.told(run):
+                    shown.say(line)
                 shown.show(run, follower.checkpoint)
                 if run["status"] in ENDED:
                     return run
-            sleep(POLL_SECONDS)
+            sleep(max(0.0, POLL_SECONDS - (time.monotonic() - began)))
 
 
 class _Follower:
-    """Looks at a run again and again, and bears with a service that is away for a while."""
+    """Looks at a run again and again."""
 
     def __init__(self, client: Client, run_id: str) -> None:
         self.checkpoint: Json | None = None
+        self.restarts = Restarts(lambda after: client.events(run_id, after=after))
         self._client = client
         self._run_id = run_id
         self._etag: str | None = None
         self._n_embedded = 0
-        self._away_seconds = 0.0
 
     def look(self) -> Json | None:
         """The run, if it has changed since the last look."""
-        try:
-            run, self._etag = self._client.poll(self._run_id, self._etag)
+        run, self._etag = self._client.poll(self._run_id, self._etag, wait_seconds=WAIT_SECONDS)
+        if run:
             self._look_at_checkpoints(run)
-        except UnreachableError:
-            self._away_seconds += POLL_SECONDS
-            if self._away_seconds >= PATIENCE_SECONDS:
-                raise
-            self._etag = None
-            return None
-        self._away_seconds = 0.0
         return run
 
-    def _look_at_checkpoints(self, run: Json | None) -> None:
-        n_embedded = sum(stage.done for stage in stages(run) if stage.name == "embed") if run else 0
-        if n_embedded > self._n_embedded:
+    def _look_at_checkpoints(self, run: Json) -> None:
+        n_embedded = sum(stage.done for stage in stages(run) if stage.name == "embed")
+        if n_embedded != self._n_embedded:
             rows = self._client.checkpoints(self._run_id)
             self.checkpoint, self._n_embedded = rows[-1] if rows else None, n_embedded

@@ -5,13 +5,15 @@ Every transport option of SQLite's transport goes to SQLAlchemy's create_engine,
 
 from typing import Any
 
+from sqlalchemy import NullPool
+
 SECONDS_BEFORE_A_BELL_RINGS_AGAIN = 900
 
 
 def consuming(url: str) -> dict[str, Any]:
     """Transport options of a worker that waits for bells: patient."""
     if url.startswith("sqla+sqlite"):
-        return {"connect_args": {"timeout": 30}}
+        return _sqlite(timeout_seconds=30)
     if url.startswith("redis"):
         return {
             "visibility_timeout": SECONDS_BEFORE_A_BELL_RINGS_AGAIN,
@@ -32,9 +34,14 @@ def sender(url: str) -> dict[str, Any]:
     }
 
 
+def _sqlite(*, timeout_seconds: float) -> dict[str, Any]:
+    """Without a pool: a channel that failed, on a full disk say, keeps its connection; sixteen would end a worker."""
+    return {"connect_args": {"timeout": timeout_seconds}, "poolclass": NullPool}
+
+
 def _sending(url: str) -> dict[str, Any]:
     if url.startswith("sqla+sqlite"):
-        return {"connect_args": {"timeout": 10}}
+        return _sqlite(timeout_seconds=10)
     if url.startswith("redis"):
         return {
             "visibility_timeout": SECONDS_BEFORE_A_BELL_RINGS_AGAIN,

@@ -12,21 +12,28 @@
     ├── SourceUnavailableError      a model or dataset cannot be loaded now
     ├── TrainingDivergedError       the loss is no longer a number
     ├── DegenerateEmbeddingsError   the embeddings cannot be measured or drawn
+    ├── RunTimedOutError            the run went on for longer than the service allows
+    ├── UnusableStateError          a training cannot continue from what was stored
     ├── StageLostError              the worker died under a stage too often
     ├── StageCrashedError           a stage raised something nobody foresaw
+    ├── QuotaExceededError          the tenant has as much of something as the operator allows
     └── StorageUnavailableError     the database or the artifact store does not answer
+        └── InsufficientStorageError    its disk is full
 
 `type` is a stable slug that clients may match on; the message says what happened and what to do next.
 """
 
+import errno
 from typing import Any, ClassVar
 
 
 class EmbedreelError(Exception):
-    """Something a user can understand and act on."""
+    """Something went wrong that has no type of its own."""
 
     type: ClassVar[str] = "error"
     title: ClassVar[str] = "Something went wrong"
+    wait_seconds: float | None = None
+    """How long until the same may be worth trying again; None where that is not known, or never."""
 
     def __init__(self, detail: str, *, field: str | None = None) -> None:
         super().__init__(detail)
@@ -119,6 +126,20 @@ class DegenerateEmbeddingsError(EmbedreelError):
     title = "The embeddings cannot be drawn"
 
 
+class RunTimedOutError(EmbedreelError):
+    """The run went on for longer than the operator allows."""
+
+    type = "run-timed-out"
+    title = "The run took too long"
+
+
+class UnusableStateError(EmbedreelError):
+    """A stored training state does not fit the model or cannot be read; the training begins anew."""
+
+    type = "unusable-state"
+    title = "The training cannot continue"
+
+
 class StageLostError(EmbedreelError):
     """The process that ran a stage died more often than the service tries again."""
 
@@ -133,8 +154,40 @@ class StageCrashedError(EmbedreelError):
     title = "A stage crashed"
 
 
+class QuotaExceededError(EmbedreelError):
+    """You have as many runs in flight, or as many datasets, as the operator allows a tenant.
+
+    Where waiting is enough, `Retry-After` says how long; otherwise the message says what to delete.
+    """
+
+    type = "quota-exceeded"
+    title = "The quota is used up"
+
+    def __init__(self, detail: str, *, wait_seconds: float | None = None) -> None:
+        super().__init__(detail)
+        self.wait_seconds = wait_seconds
+
+
 class StorageUnavailableError(EmbedreelError):
-    """The database or the artifact store does not answer, or is full."""
+    """The database or the artifact store does not answer."""
 
     type = "storage-unavailable"
     title = "Storage does not answer"
+
+
+class InsufficientStorageError(StorageUnavailableError):
+    """The disk of the database or of the artifact store is full, or nearly. Nothing was changed."""
+
+    type = "insufficient-storage"
+    title = "The disk is full"
+
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+MAKE_ROOM = "Delete runs or datasets that nobody needs, or ask the operator for more disk space."
+
+
+def storage_error(error: OSError, what: str) -> StorageUnavailableError:
+    """The error of a file that could not be written: `what` says which, without a full stop."""
+    if error.errno in FULL:
+        return InsufficientStorageError(f"{what}: {error.strerror}. {MAKE_ROOM}")
+    return StorageUnavailableError(f"{what}: {error.strerror or error}.")

@@ -2,12 +2,14 @@
 
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 from sqlalchemy import make_url
 
 MIB = 1 << 20
+GIB = 1 << 30
 
 
 class Settings(BaseSettings):
@@ -25,6 +27,7 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535)
     api_key: SecretStr | None = None
     api_key_file: Path | None = None
+    allowed_hosts: tuple[str, ...] = ()  # names beside loopback's and `host` that requests may be addressed to
 
     allowed_models: tuple[str, ...] = ("google/vit-base-patch16-224-in21k",)
     allowed_datasets: tuple[str, ...] = ("uoft-cs/cifar10",)
@@ -32,6 +35,15 @@ class Settings(BaseSettings):
     max_upload_bytes: int = 512 * MIB
     max_image_pixels: int = 25_000_000
     max_steps: int = 200_000
+    max_probe_size: int = Field(default=100_000, ge=1000)  # not below what a run has by default
+    max_film_pixels: int = Field(default=3_000_000_000, ge=960 * 960 * 60)  # width x height x frames; likewise
+    max_runs_in_flight: int = Field(default=100, ge=0)  # queued and running, of a tenant; 0: any number
+    max_datasets: int = Field(default=100, ge=0)  # uploaded, of a tenant; 0: any number
+    min_free_bytes: int = Field(default=GIB, ge=0)  # with less on the artifacts' disk, nothing new is accepted
+    rate_limit: int = Field(default=30_000, ge=0)  # requests a minute, of a key or an address; 0: any number
+
+    webhook_allow_private: bool = False  # dangerous: whoever has a key then reaches what this machine reaches
+    webhook_poll_seconds: float = Field(default=1.0, gt=0)
 
     queues: tuple[str, ...] = ("gpu", "cpu")
     worker_concurrency: int = Field(default=1, ge=1)
@@ -39,20 +51,17 @@ class Settings(BaseSettings):
     lease_seconds: float = 30.0
     renew_seconds: float = 5.0
     sweep_seconds: float = 10.0
+    collect_seconds: float = 3600.0
     heartbeat_seconds: float = 5.0
     cancel_poll_seconds: float = 1.0
     cancel_grace_seconds: float = 20.0
     stall_seconds: float = 1800.0
+    deadline_seconds: float = 7 * 24 * 3600.0
+    state_seconds: float = 30.0
     max_attempts: int = Field(default=3, ge=1)
     log_level: str = "INFO"
+    log_format: Literal["text", "json"] = "text"
     stages_module: str = "worker.stages"  # tests of the engine put stages of their own in its place
-
-    @field_validator("artifacts_url")
-    @classmethod
-    def _a_folder(cls, url: str | None) -> str | None:
-        if url and "://" in url and not url.startswith("file://"):
-            raise ValueError("only a folder can be used so far: a path, or file:///path")
-        return url
 
     @cached_property
     def root(self) -> Path:
@@ -80,16 +89,25 @@ class Settings(BaseSettings):
         return self.broker_url or f"sqla+sqlite:///{self.root / 'broker.db'}"
 
     @property
-    def artifacts(self) -> Path:
-        """Folder of the artifact store."""
-        if self.artifacts_url is None:
-            return self.root / "artifacts"
-        return Path(self.artifacts_url.removeprefix("file://")).expanduser().resolve()
+    def artifacts(self) -> str:
+        """Path or address of the artifact store."""
+        return self.artifacts_url or str(self.root / "artifacts")
 
-    @property
-    def uploads(self) -> Path:
-        """Folder of uploaded datasets: beside the artifacts, which every worker can read."""
-        return self.artifacts / "datasets"
+
+def read_settings() -> Settings:
+    """The settings of this process.
+
+    Raises:
+        ValueError: a variable has no value that it may have; the message names each.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = [(found["loc"][0], found["input"], found["msg"]) for found in error.errors()]
+        told = "; ".join(f"EMBEDREEL_{str(name).upper()}={value}: {message}" for name, value, message in wrong)
+        raise ValueError(told) from error
+    except SettingsError as error:
+        raise ValueError(f'{error}: lists are written as JSON, such as ["gpu", "cpu"]') from error
 
 
 def _password(path: Path) -> str:

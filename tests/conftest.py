@@ -1,24 +1,18 @@
 """The two pairs of servers that the service stands on: embedded (SQLite twice), and PostgreSQL with Redis.
 
 Tests that need the second pair carry the mark `services`; they are left out unless `--services` is given, as CI does.
+They start servers of their own.
 """
 
-import os
-import secrets
-import shutil
-import socket
-import subprocess
-import time
-from contextlib import ExitStack, contextmanager
+import logging
 
 import pytest
-import sqlalchemy
 
+from core.settings import Settings
 from core.store import migrate
 from core.store.session import Database
-from tests.service import Service
-
-POSTGRES = os.environ.get("EMBEDREEL_TEST_POSTGRES_URL", "postgresql+psycopg://postgres@127.0.0.1:5432/postgres")
+from tests.servers import Postgres, Redis
+from tests.service import Service, free_port
 
 
 def pytest_addoption(parser):
@@ -33,58 +27,62 @@ def pytest_collection_modifyitems(config, items):
     items[:] = [item for item in items if not item.get_closest_marker("services")]
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def s3_variables(address):
+    """What a client of an S3 server of the tests is told."""
+    return {
+        "AWS_ENDPOINT_URL": address,
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
 
 
-@contextmanager
-def new_postgres():
-    """URL of a database of its own on the PostgreSQL server of EMBEDREEL_TEST_POSTGRES_URL."""
-    name = f"embedreel_test_{secrets.token_hex(6)}"
-    server = sqlalchemy.create_engine(POSTGRES, isolation_level="AUTOCOMMIT")
-    with server.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    try:
-        yield sqlalchemy.make_url(POSTGRES).set(database=name).render_as_string(hide_password=False)
-    finally:
-        with server.connect() as connection:
-            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
-        server.dispose()
+@pytest.fixture(autouse=True)
+def logging_as_it_was():
+    """What a test does to the root logger ends with it: a handler on its captured output would outlive that."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
-@contextmanager
-def new_redis(folder):
-    """URL of a Redis server of its own, with an append-only file."""
-    program = shutil.which("redis-server")
-    assert program, "redis-server is not installed"
-    port = free_port()
-    options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--appendonly", "yes", "--save", ""]
-    server = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
-        yield f"redis://127.0.0.1:{port}/0"
-    finally:
-        server.terminate()
-        server.wait(10)
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server."""
+    with Postgres.running(durable=False) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres):
+    """Name of a migrated database: to copy it is faster than to migrate each test's own."""
+    url = postgres.new_database()
+    migrated(driven(url)).close()
+    return url.rpartition("/")[2]
 
 
 @pytest.fixture
-def postgres_url():
-    with new_postgres() as url:
-        yield url
+def postgres_url(postgres, postgres_template):
+    """URL of a migrated database of the test's own."""
+    url = postgres.new_database(template=postgres_template)
+    yield driven(url)
+    postgres.drop(url)
+
+
+@pytest.fixture(scope="module")
+def servers(postgres):
+    """EMBEDREEL_* variables of an empty database and a broker on servers."""
+    url = postgres.new_database()
+    with Redis.running() as broker:
+        yield {"EMBEDREEL_DATABASE_URL": url, "EMBEDREEL_BROKER_URL": broker.url}
+    postgres.drop(url)
 
 
 @pytest.fixture
-def redis_url(tmp_path):
-    with new_redis(tmp_path) as url:
-        yield url
+def redis_url():
+    with Redis.running() as server:
+        yield server.url
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.services)])
@@ -94,23 +92,27 @@ def database(request, tmp_path):
         url = f"sqlite:///{tmp_path / 'embedreel.db'}"
     else:
         url = request.getfixturevalue("postgres_url")
-    opened = Database(url)
-    migrate.upgrade(opened)
+    opened = migrated(url)
     yield opened
     opened.close()
 
 
+def driven(url):
+    """As SQLAlchemy wants it: with the name of the driver."""
+    return Settings(database_url=url).database
+
+
+def migrated(url):
+    """The open database, with this version's schema."""
+    opened = Database(url)
+    migrate.upgrade(opened)
+    return opened
+
+
 @pytest.fixture(scope="module", params=["embedded", pytest.param("servers", marks=pytest.mark.services)])
-def pair(request, tmp_path_factory):
+def pair(request):
     """EMBEDREEL_* variables of each pair of database and broker."""
-    with ExitStack() as servers:
-        if request.param == "embedded":
-            yield {}
-        else:
-            yield {
-                "EMBEDREEL_DATABASE_URL": servers.enter_context(new_postgres()),
-                "EMBEDREEL_BROKER_URL": servers.enter_context(new_redis(tmp_path_factory.mktemp("redis"))),
-            }
+    return {} if request.param == "embedded" else request.getfixturevalue("servers")
 
 
 @pytest.fixture(scope="module")

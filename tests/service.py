@@ -3,7 +3,9 @@
 import contextlib
 import json
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,30 +14,44 @@ import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+IMPATIENT = {
+    "EMBEDREEL_LEASE_SECONDS": "3",
+    "EMBEDREEL_RENEW_SECONDS": "0.5",
+    "EMBEDREEL_SWEEP_SECONDS": "0.5",
+    "EMBEDREEL_CANCEL_POLL_SECONDS": "0.2",
+}
 TERMINAL = {"succeeded", "failed", "cancelled"}
+
+
+def free_port():
+    """A port that nobody has, and that no connection gets as its own end while the server behind it is away."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Service:
     """Processes on one home folder; `stop` ends all that it started."""
 
-    def __init__(self, home, port, variables):
+    def __init__(self, home, port, variables, *, impatient=True):
         self.home = home
+        self.port = port
         self.url = f"http://127.0.0.1:{port}"
         self.environment = {
             **os.environ,
             "EMBEDREEL_HOME": str(home),
             "EMBEDREEL_PORT": str(port),
-            "EMBEDREEL_LEASE_SECONDS": "3",
-            "EMBEDREEL_RENEW_SECONDS": "0.5",
-            "EMBEDREEL_SWEEP_SECONDS": "0.5",
-            "EMBEDREEL_CANCEL_POLL_SECONDS": "0.2",
+            **(IMPATIENT if impatient else {}),
             **variables,
         }
         self.api = None
         self.workers = []
 
-    def start_api(self):
-        self.api = self._start("api")
+    def start_api(self, *arguments):
+        """Arguments to Python take the place of `-m api`."""
+        self.api = self._start("api", arguments)
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError):
@@ -45,13 +61,15 @@ class Service:
             time.sleep(0.1)
         raise AssertionError(self.log("api"))
 
-    def start_worker(self):
-        self.workers.append(self._start("worker"))
+    def start_worker(self, *arguments):
+        """Arguments to Python take the place of `-m worker`."""
+        self.workers.append(self._start("worker", arguments))
         return self.workers[-1]
 
-    def kill_worker(self):
-        """SIGKILL to the supervisor and its fork server; children must end by themselves."""
-        worker = self.workers.pop()
+    def kill_worker(self, worker=None):
+        """SIGKILL to the supervisor (the last one) and its fork server; children must end by themselves."""
+        worker = worker or self.workers[-1]
+        self.workers.remove(worker)
         os.killpg(worker.pid, signal.SIGKILL)
         worker.wait()
 
@@ -105,11 +123,11 @@ class Service:
         with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.read()
 
-    def _start(self, module):
+    def _start(self, module, arguments):
         self.home.mkdir(parents=True, exist_ok=True)
         with (self.home / f"{module}.log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", module],
+                [sys.executable, *(arguments or ("-m", module))],
                 cwd=ROOT,
                 env=self.environment,
                 stdout=log,

@@ -1,64 +1,138 @@
 """Stages that cost nothing: small files with a hash that depends on the inputs only. For tests of the engine.
 
-EMBEDREEL_STUB_SECONDS is how long each step takes, EMBEDREEL_STUB_AUDIT a file that gets a line for each start.
+What an artifact holds: `result.txt`, the SHA-256 of its key, so that anybody can say what it must be; and `maker.txt`,
+who made it, so that two attempts never write equal artifacts and a second publication shows. A stage that finds an
+input other than it must be fails its run.
+
+EMBEDREEL_STUB_SECONDS is how long each step takes, EMBEDREEL_STUB_AUDIT a file that gets a line (JSON) when a stage
+begins and one when it ends. The first word of the run's name, up to a hyphen, says how it misbehaves.
 """
 
+import errno
 import hashlib
+import json
+import multiprocessing
 import os
+import signal
 import time
-from pathlib import Path
 
 from core.domain.plan import StageName
 from core.errors import TrainingDivergedError
+from worker.context import StoppedError
 
 STEP_SECONDS = float(os.environ.get("EMBEDREEL_STUB_SECONDS", "0.01"))
 
 
-def _write(folder, *parts):
-    (folder / "result.txt").write_text(hashlib.sha256("|".join(parts).encode()).hexdigest())
+def _begin(ctx):
+    """A line in the audit file; returns what says who this attempt is."""
+    maker = f"{os.getpid()}-{time.monotonic_ns()}"
+    _audit(ctx, "begin", maker)
+    return maker
 
 
-def _audit(ctx):
-    if path := os.environ.get("EMBEDREEL_STUB_AUDIT"):
-        with Path(path).open("a") as file:
-            file.write(f"{ctx.stage.id} {ctx.spec.name}\n")
+def _audit(ctx, what, maker):
+    path = os.environ.get("EMBEDREEL_STUB_AUDIT")
+    if not path:
+        return
+    line = {"what": what, "run": ctx.spec.name, "stage": ctx.stage.id, "maker": maker, "at": time.monotonic()}
+    line |= {"pid": os.getpid(), "supervisor": multiprocessing.parent_process().pid}
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(descriptor, json.dumps(line).encode() + b"\n")  # one write: lines of several processes do not mix
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _hash(key):
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def _write(folder, key, maker):
+    (folder / "result.txt").write_text(_hash(key))
+    (folder / "maker.txt").write_text(maker)
+
+
+def _read(folder, key):
+    found = (folder / "result.txt").read_text()
+    assert found == _hash(key), f"{folder} holds {found}, not what {key} makes"
+
+
+def _misbehave(name):
+    match name.split("-")[0]:
+        case "diverge":
+            raise TrainingDivergedError("The loss became NaN at step 3. Lower train.learning_rate.")
+        case "crash":
+            raise ZeroDivisionError("nobody foresaw this")
+        case "hang":
+            time.sleep(60)
+        case "stubborn":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            time.sleep(60)
+        case "EIO" | "ENOSPC" as name:
+            raise OSError(getattr(errno, name), os.strerror(getattr(errno, name)))
+        case "exit":
+            os._exit(7)
+
+
+def _wait_once(ctx):
+    """The first training of a service that comes here stays until it is ended."""
+    waited = ctx.settings.root / "waited"
+    if ctx.spec.name.split("-")[0] == "wait" and not waited.exists():
+        waited.touch()
+        while not ctx.stop:
+            time.sleep(0.02)
+
+
+def _keep_state(ctx, index):
+    if ctx.stop or ctx.settings.state_seconds == 0:
+        folder = ctx.beside(f"state-{index}")
+        (folder / "next.txt").write_text(str(index + 1))
+        ctx.keep_state(folder, step=ctx.plan.steps[index])
+    if ctx.stop:
+        raise StoppedError
 
 
 def fine_tune(ctx):
-    _audit(ctx)
-    if ctx.spec.name == "diverge":
-        raise TrainingDivergedError("The loss became NaN at step 3. Lower train.learning_rate.")
-    if ctx.spec.name == "crash":
-        raise ZeroDivisionError("nobody foresaw this")
-    if ctx.spec.name == "hang":
-        time.sleep(60)
-    if ctx.spec.name == "exit":
-        os._exit(7)
+    maker = _begin(ctx)
+    _misbehave(ctx.spec.name)
     frames = ctx.plan.named(StageName.EMBED)
-    for index in range(len(frames)):
-        time.sleep(STEP_SECONDS)
-        part, folder = ctx.part(index)
-        _write(folder, part.key)
-        ctx.publish(part, folder, {"frame": index, "step": ctx.plan.steps[index]})
-        ctx.progress(index + 1, len(frames))
-    _write(ctx.output, ctx.stage.key)
+    begin = int((ctx.store.folder(ctx.state) / "next.txt").read_text()) if ctx.state else 0
+    with ctx.stoppable():
+        for index in range(begin, len(frames)):
+            time.sleep(STEP_SECONDS)
+            part = ctx.frame_part(index)
+            folder = ctx.beside(part.id)
+            _write(folder, part.key, maker)
+            ctx.publish(part, folder, {"frame": index, "step": ctx.plan.steps[index]})
+            ctx.progress(index + 1, len(frames))
+            if index == len(frames) // 2:
+                _wait_once(ctx)
+            _keep_state(ctx, index)
+    _write(ctx.output, ctx.stage.key, maker)
+    _audit(ctx, "end", maker)
     return {}
 
 
 def embed(ctx):
-    _audit(ctx)
+    maker = _begin(ctx)
     time.sleep(STEP_SECONDS)
-    _write(ctx.output, (ctx.checkpoint(ctx.stage.index) / "result.txt").read_text())
+    (checkpoint,) = ctx.plan.released_to(ctx.stage.id)
+    _read(ctx.checkpoint(), checkpoint)
+    _write(ctx.output, ctx.stage.key, maker)
+    _audit(ctx, "end", maker)
     return {"frame": ctx.stage.index, "step": ctx.plan.steps[ctx.stage.index]}
 
 
 def _gather(ctx):
-    _audit(ctx)
-    for index, folder in enumerate(ctx.frames()):
-        assert (folder / "result.txt").read_text()
+    maker = _begin(ctx)
+    embeds = ctx.plan.named(StageName.EMBED)
+    for index, (stage, folder) in enumerate(zip(embeds, ctx.frames(), strict=True)):
+        _read(folder, stage.key)
         time.sleep(STEP_SECONDS / 4)
-        ctx.progress(index + 1, len(ctx.frames()))
-    _write(ctx.output, ctx.stage.key)
+        ctx.progress(index + 1, len(embeds))
+    _write(ctx.output, ctx.stage.key, maker)
+    _audit(ctx, "end", maker)
     return {}
 
 

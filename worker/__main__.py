@@ -1,7 +1,6 @@
 """`python -m worker`: one worker on the broker, database and artifact store of the EMBEDREEL_* variables."""
 
 import argparse
-import logging
 import os
 import secrets
 import socket
@@ -11,12 +10,13 @@ import warnings
 from celery import signals
 from celery.platforms import SecurityWarning
 
+from core import logs, tracing
 from core.errors import EmbedreelError
-from core.settings import Settings
-from core.store import migrate
-from core.store.artifacts import ArtifactStore
+from core.settings import Settings, read_settings
+from core.store import migrate, ownership
+from core.store.artifacts import open_store
 from core.store.session import Database
-from worker.app import make_celery, make_sender
+from worker.app import declare_queues, make_celery, make_sender
 from worker.child import warm_up
 from worker.supervisor import Supervisor
 from worker.tasks import Keeper, register, ringer
@@ -27,22 +27,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
     parser.add_argument("--migrate", action="store_true", help="only bring the database to this version's schema")
     only_migrate = parser.parse_args().migrate
-    settings = Settings()
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("alembic.runtime").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", category=SecurityWarning)  # it is about pickle as root; we take JSON only
-    database = Database(settings.database)
-    store = ArtifactStore(settings.artifacts)
-    try:
-        migrate.upgrade(database)
-        store.prepare()
-    except EmbedreelError as error:
-        print(f"embedreel worker: {error.detail}", file=sys.stderr)
-        return 1
-    if only_migrate:
-        return 0
-    app = make_celery(settings)
     worker_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+    try:
+        settings = read_settings()
+        logs.configure(settings.log_level, settings.log_format, worker=worker_id)
+        tracing.configure("embedreel-worker")
+        database = Database(settings.database)
+        migrate.upgrade(database)
+        if only_migrate:
+            return 0
+        store = open_store(settings.artifacts, home=settings.root)
+        store.prepare()
+        ownership.claim(database, store)
+    except (ValueError, EmbedreelError) as error:
+        print(f"embedreel worker: {error}", file=sys.stderr)
+        return 1
+    warnings.filterwarnings("ignore", category=SecurityWarning)  # it is about pickle as root; we take JSON only
+    app = make_celery(settings)
     supervisor = Supervisor(settings, database, store, worker_id, ringer(make_sender(settings)))
     keeper = Keeper(settings, database, supervisor)
     register(app, supervisor)
@@ -53,9 +54,12 @@ def main() -> int:
     def stop(**_: object) -> None:
         supervisor.stopping.set()
 
+    signals.setup_logging.connect(lambda **_: None, weak=False)  # Celery's loggers are ours then
     signals.worker_ready.connect(start, weak=False)
     signals.worker_shutting_down.connect(stop, weak=False)
-    warm_up(*dict.fromkeys(["worker.preload", settings.stages_module]))
+    own_stages = settings.stages_module == Settings.model_fields["stages_module"].default
+    warm_up("worker.preload" if own_stages else "worker.runner", settings.stages_module)  # torch for our own only
+    declare_queues(app)
     app.worker_main(
         ["--quiet", "worker", "--loglevel", settings.log_level, "--without-gossip", "--without-mingle", "-n", worker_id]
     )

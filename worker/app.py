@@ -1,13 +1,17 @@
 """The Celery app: a doorbell. It carries ids, keeps no results, and may lose or double any message."""
 
+import time
+
 from celery import Celery
 from kombu import Exchange, Queue
 from kombu.transport import sqlalchemy
+from sqlalchemy.exc import DBAPIError
 
 from core import broker
 from core.settings import Settings
 
 SQLITE_POLL_SECONDS = 0.2
+DECLARATIONS = 20
 
 
 def make_celery(settings: Settings) -> Celery:
@@ -33,6 +37,27 @@ def make_celery(settings: Settings) -> Celery:
         broker_transport_options=broker.consuming(settings.broker),
     )
     return app
+
+
+def declare_queues(app: Celery, *, pause_seconds: float = 0.1) -> None:
+    """Make the queues of a SQLite broker, before the worker looks for them.
+
+    Its transport looks whether a queue is there, then inserts it: of workers that start together on a new file, all but
+    one would end here. Other brokers need none of this.
+    """
+    if not app.conf.broker_url.startswith("sqla+sqlite"):
+        return
+    for attempt in range(DECLARATIONS):
+        try:
+            with app.connection_for_write() as connection:
+                for queue in app.conf.task_queues:
+                    queue(connection.default_channel).declare()
+        except DBAPIError:
+            if attempt == DECLARATIONS - 1:
+                raise
+            time.sleep(pause_seconds)
+        else:
+            return
 
 
 def make_sender(settings: Settings) -> Celery:

@@ -24,7 +24,7 @@ def warm_up(*preload: str) -> None:
     """Start the fork server, which imports these modules once, and wait until it has: children then start at once."""
     os.environ.update({name: value for name, value in TUNING.items() if name not in os.environ})
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(preload))
+    context.set_forkserver_preload(["worker.forkserver", *preload])
     first = context.Process(target=int, name="warm up")
     first.start()
     first.join()
@@ -75,11 +75,13 @@ class Child:
             self._process.join(timeout_seconds)
         return None
 
-    def stop(self, *, grace_seconds: float) -> None:
-        """End the whole group: SIGTERM, after the grace SIGKILL."""
-        if grace_seconds and not self.ended:
+    def ask_to_stop(self) -> None:
+        """SIGTERM to the whole group: a training stores its state first, everything else ends."""
+        if not self.ended:
             self._signal(signal.SIGTERM)
-            self._process.join(grace_seconds)
+
+    def kill(self) -> None:
+        """End the whole group."""
         self._signal(signal.SIGKILL)
         self._process.join()
         self._connection.close()

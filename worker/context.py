@@ -1,7 +1,11 @@
 """What a stage function sees of the world: its spec, its inputs, a folder to write to, and a way to report."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +13,16 @@ from core.domain.plan import Part, Plan, PlannedStage, StageName
 from core.domain.spec import RunSpec
 from core.settings import Settings
 from core.store.artifacts import ArtifactStore
+from core.store.objects import Stored
 
 Report = Callable[..., None]
+
+PATIENCE_SECONDS = 10.0
+"""So long a stage that was asked to stop may look for a good moment."""
+
+
+class StoppedError(Exception):
+    """The stage was asked to stop, and has done so."""
 
 
 def _unheard(kind: str, **message: object) -> None:
@@ -22,9 +34,13 @@ class StageContext:
     """One attempt at one stage, in the child process.
 
     Attributes:
+        inputs: where the artifacts that the stage reads are, by key.
+        dataset: where the uploaded dataset of the run is, None for any other.
+        state: what the stage continues from, None: it begins.
         output: an empty folder; what is in it when the stage function returns is published as its artifact.
         pins: the revision that each hub id of the run is bound to by now.
         report: sends a message to the supervisor.
+        stop: when the stage was asked to stop (`time.monotonic`), empty before.
     """
 
     spec: RunSpec
@@ -32,9 +48,13 @@ class StageContext:
     stage: PlannedStage
     settings: Settings
     store: ArtifactStore
+    inputs: Mapping[str, Stored]
+    dataset: Stored | None
+    state: Stored | None
     output: Path
     pins: Mapping[str, str]
     report: Report
+    stop: list[float] = field(default_factory=list)
 
     def without_report(self) -> "StageContext":
         """The same for another process that takes part in this stage: what it would report is dropped."""
@@ -42,36 +62,61 @@ class StageContext:
 
     def input(self, name: StageName) -> Path:
         """Folder of the finished artifact of a stage that is one task."""
-        return self.store.path(self.plan.named(name)[0].key)
+        return self.store.folder(self.inputs[self.plan.named(name)[0].key])
 
     def frames(self) -> list[Path]:
         """Folders of the embedded frames, in order."""
-        return [self.store.path(stage.key) for stage in self.plan.named(StageName.EMBED)]
+        return self.store.folders(self.inputs[stage.key] for stage in self.plan.named(StageName.EMBED))
 
-    def checkpoint(self, index: int) -> Path:
-        """Folder of the stored checkpoint that an offloaded frame is embedded from."""
-        return self.store.path(self._part_of_frame(index).key)
+    def checkpoint(self) -> Path:
+        """Folder of the stored checkpoint that this stage embeds."""
+        (key,) = self.plan.released_to(self.stage.id)
+        return self.store.folder(self.inputs[key])
 
     def progress(self, done: int, total: int) -> None:
         """Say how far this stage is."""
         self.report("progress", done=done, total=total)
 
-    def part(self, index: int) -> tuple[Part, Path]:
-        """The part that belongs to frame `index`, and a folder beside the output to write it to."""
-        part = self._part_of_frame(index)
-        folder = self.output.with_name(f"{self.output.name}-{part.id.replace('/', '-')}")
-        folder.mkdir(exist_ok=True)
-        return part, folder
-
     def publish(self, part: Part, folder: Path, facts: dict[str, Any]) -> None:
         """Hand a complete part over: it is published while this stage goes on."""
         self.report("part", part_id=part.id, folder=str(folder), facts=facts)
+
+    def keep_state(self, folder: Path, *, step: int) -> None:
+        """Hand over what this stage continues from should its worker be lost; an earlier one is then forgotten."""
+        self.report("state", folder=str(folder), step=step)
+
+    def beside(self, name: str) -> Path:
+        """A new folder beside the output, for what is handed over while the stage goes on."""
+        folder = self.output.with_name(f"{self.output.name}-{name.replace('/', '-')}")
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def frame_part(self, index: int) -> Part:
+        """The part of this stage that belongs to frame `index`."""
+        frame = self.plan.named(StageName.EMBED)[index].id
+        return next(part for part in self.stage.parts if part.stage == frame)
 
     def pin(self, source: str, revision: str) -> None:
         """Record which revision a hub id resolved to."""
         self.report("pin", source=source, revision=revision)
 
-    def _part_of_frame(self, index: int) -> Part:
-        frame = self.plan.named(StageName.EMBED)[index].id
-        fine_tune = self.plan.named(StageName.FINE_TUNE)[0]
-        return next(part for part in fine_tune.parts if part.stage == frame)
+    @contextmanager
+    def stoppable(self) -> Iterator[None]:
+        """Inside, SIGTERM is a request that `look` answers; outside it ends the process."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = signal.signal(signal.SIGTERM, lambda *_: self.stop.append(time.monotonic()))
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    def look(self) -> None:
+        """Stop where there was no better moment in the time there is.
+
+        Raises:
+            StoppedError: the stage was asked to stop some time ago.
+        """
+        if self.stop and time.monotonic() - self.stop[0] > PATIENCE_SECONDS:
+            raise StoppedError

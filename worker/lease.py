@@ -7,6 +7,7 @@ lease run out.
 import logging
 import threading
 import time
+from contextvars import copy_context
 from typing import Self
 
 from core.errors import StorageUnavailableError
@@ -28,7 +29,9 @@ class Lease:
         self._claim = claim
         self._renewed_at = time.monotonic()
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name=f"lease of {claim.stage.id}", daemon=True)
+        self._thread = threading.Thread(
+            target=copy_context().run, args=(self._keep,), name=f"lease of {claim.stage.id}", daemon=True
+        )
 
     def __enter__(self) -> Self:
         self._thread.start()

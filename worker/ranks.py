@@ -6,6 +6,7 @@ so they go with it; if one of them fails, the child ends at once instead of wait
 
 import multiprocessing
 import os
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from multiprocessing.process import BaseProcess
 
 import torch
 
+from core import logs
 from core.errors import EmbedreelError
 from core.settings import Settings
 from worker.context import StageContext
@@ -62,6 +64,8 @@ def together(ctx: StageContext, join: Callable[[StageContext], None]) -> Iterato
 
 def _take_part(join: Callable[[StageContext], None], ctx: StageContext, variables: dict[str, str]) -> None:
     os.environ.update(variables)
+    logs.configure(ctx.settings.log_level, ctx.settings.log_format)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the first process stops, and this one with it
     with suppress(EmbedreelError):  # the first process meets the same, and reports it
         join(ctx)
 

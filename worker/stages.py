@@ -2,8 +2,10 @@
 
 What a stage's artifact holds (records as written by core.store.codecs):
 
-    fine_tune    log/ TrainingLog, probe/ ProbeSet, and the weights that were asked for
+    fine_tune    log/ TrainingLog, probe/ ProbeSet
+    state        what a training continues from (core.learn.training_state): until the training is done
     checkpoint   weights.safetensors, origin.json: offload mode only, until it is embedded
+    weights      weights.safetensors: where train.keep_weights asks for them
     embed/i      frame/ Embedded
     score        scores/ OutlierScores
     project      projection/ Projection
@@ -12,12 +14,12 @@ What a stage's artifact holds (records as written by core.store.codecs):
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from accelerate import Accelerator
 
 from core.data.names import HUB_PREFIX
@@ -33,48 +35,53 @@ from core.domain.arrays import (
 from core.domain.plan import StageName
 from core.domain.sources import ImageSource, LabelledImages
 from core.domain.spec import refuse_many_classes
+from core.errors import NotReadyError, UnusableStateError
 from core.layout.project import project_frames
 from core.learn import backbones, datasets
 from core.learn.backbones import Backbone
-from core.learn.embed import embed, load_weights, save_weights
+from core.learn.embed import embed, load_weights, save_weights, weights_sha256
 from core.learn.fine_tune import Checkpoint
 from core.learn.fine_tune import fine_tune as train
 from core.learn.pixels import ImagesOnDevice
-from core.learn.training_log import LogRow
+from core.learn.training_log import LogRows
+from core.learn.training_state import LiveState, StoredState
 from core.measure.outliers import score_frames
 from core.render.film import write_gif, write_png
 from core.render.frames import draw_frames
 from core.store import codecs
 from worker import ranks
-from worker.context import StageContext
+from worker.context import StageContext, StoppedError
 
 Facts = dict[str, Any]
+
+STATE_SHARE = 20
+"""Training goes on for so many times as long as storing its state took, before it is stored again."""
 
 
 def fine_tune(ctx: StageContext) -> Facts:
     """Train the model; at each captured step embed the probe set, or store the checkpoint for others to embed."""
-    with ranks.together(ctx, _train_along):
+    with ranks.together(ctx, _train_along), ctx.stoppable():
         training = _Training.begin(ctx)
         source, backbone = training.source, training.backbone
         probe = _load_probe(ctx, source, size=backbone.image_size)
         probe_on_device = ImagesOnDevice(probe, backbone, device=training.accelerator.device)
-        rows: list[LogRow] = []
-        for checkpoint in training.checkpoints(ctx):
-            rows.extend(checkpoint.log)
+        logs = [training.state.log] if training.state else []
+        for checkpoint in training.checkpoints(ctx, on_pause=StateKeeper(ctx)):
+            logs.append(checkpoint.log)
             if ctx.spec.capture.mode == "inline":
                 _capture_frame(ctx, checkpoint, probe_on_device)
             else:
                 _capture_checkpoint(ctx, checkpoint, source)
             _keep_weights(ctx, checkpoint)
-    codecs.save(ctx.output / "log", _to_arrays(rows))
+    codecs.save(ctx.output / "log", LogRows.joined(logs).to_arrays())
     codecs.save(ctx.output / "probe", probe)
-    return {}
+    return {"weights_sha256": weights_sha256(backbone.model)}
 
 
 def embed_frame(ctx: StageContext) -> Facts:
     """Embed the probe set by one stored checkpoint, on the very dataset and model that it was trained with."""
     index = ctx.stage.index or 0
-    folder = ctx.checkpoint(index)
+    folder = ctx.checkpoint()
     origin = json.loads((folder / "origin.json").read_text())
     source = _open_source(ctx, digest=origin["dataset_digest"])
     backbone = _create_backbone(ctx, source, revision=origin["model_revision"])
@@ -90,7 +97,7 @@ def score(ctx: StageContext) -> Facts:
     """Score every probe image at every checkpoint."""
     folders = ctx.frames()
     scores = score_frames(
-        _embeddings(folders), k=ctx.spec.score.k, on_frame=lambda done: ctx.progress(done, len(folders))
+        _Embeddings(folders), k=ctx.spec.score.k, on_frame=lambda done: ctx.progress(done, len(folders))
     )
     codecs.save(ctx.output / "scores", scores)
     return {}
@@ -100,10 +107,10 @@ def project(ctx: StageContext) -> Facts:
     """Lay every checkpoint out in two dimensions and keep the frames still against each other."""
     folders = ctx.frames()
     projection = project_frames(
-        _embeddings(folders),
+        _Embeddings(folders),
         project=ctx.spec.project,
         align=ctx.spec.align,
-        on_frame=lambda done: ctx.progress(done, len(folders)),
+        on_frame=ctx.progress,
     )
     codecs.save(ctx.output / "projection", projection)
     return {}
@@ -120,7 +127,7 @@ def render(ctx: StageContext) -> Facts:
         log=codecs.load(ctx.input(StageName.FINE_TUNE) / "log", TrainingLog),
         probe=codecs.load(ctx.input(StageName.FINE_TUNE) / "probe", ProbeSet),
         embedded=[_frame_facts(folder) for folder in ctx.frames()],
-        caption=f"{spec.project.method.upper()}, {_ALIGNED[spec.align.method]}",
+        caption=f"{_PROJECTED[spec.project.method]}{_ALIGNED[spec.align.method]}",
     )
     pictures = ctx.output / "frames"
     pictures.mkdir()
@@ -153,6 +160,7 @@ class _Training:
     backbone: Backbone
     images: LabelledImages
     accelerator: Accelerator
+    state: StoredState | None
 
     @classmethod
     def begin(cls, ctx: StageContext) -> "_Training":
@@ -163,19 +171,40 @@ class _Training:
         images = datasets.load_training_images(
             source, train_size=train.train_size, size=backbone.image_size, seed=train.seed
         )
-        return cls(source, backbone, images, Accelerator(mixed_precision="no"))
+        state = _load_state(ctx, backbone)
+        return cls(source, backbone, images, Accelerator(mixed_precision="no"), state)
 
-    def checkpoints(self, ctx: StageContext) -> Iterator[Checkpoint]:
+    def checkpoints(
+        self, ctx: StageContext, *, on_pause: Callable[[LiveState], None] | None = None
+    ) -> Iterator[Checkpoint]:
         """Train, and stop at each step that is to be captured."""
-        steps = ctx.spec.train.steps
+
+        def on_step(step: int) -> None:
+            ctx.progress(step, ctx.spec.train.steps)
+            ctx.look()
+
         return train(
             self.backbone,
             self.images,
             spec=ctx.spec.train,
             capture_steps=ctx.plan.steps,
-            on_step=lambda step: ctx.progress(step, steps),
+            on_step=on_step,
+            on_pause=on_pause,
+            pause_now=lambda: bool(ctx.stop),
+            resume_from=self.state,
             accelerator=self.accelerator,
         )
+
+
+def _load_state(ctx: StageContext, backbone: Backbone) -> StoredState | None:
+    if ctx.state is None:
+        return None
+    try:
+        state = StoredState.load(ctx.store.folder(ctx.state))
+    except NotReadyError as error:
+        raise UnusableStateError(f"the stored state of the training is gone: {error.detail}") from error
+    state.require_fits(backbone)
+    return state
 
 
 def _train_along(ctx: StageContext) -> None:
@@ -184,7 +213,39 @@ def _train_along(ctx: StageContext) -> None:
         pass
 
 
-_ALIGNED = {"rigid": "rigidly aligned", "procrustes": "Procrustes-aligned", "none": "not aligned"}
+class StateKeeper:
+    """Stores a training's state when it must stop, and now and then: so rarely that it costs at most a twentieth."""
+
+    def __init__(self, ctx: StageContext) -> None:
+        self._ctx = ctx
+        self._due_at = time.monotonic() + ctx.settings.state_seconds
+
+    def __call__(self, live: LiveState) -> None:
+        """At a moment when everything up to this step has been handed over.
+
+        Raises:
+            StoppedError: the stage was asked to stop.
+        """
+        if not self._ctx.stop and time.monotonic() < self._due_at:
+            return
+        started = time.monotonic()
+        folder = self._ctx.beside(f"state-{live.step}")
+        live.save(folder)
+        self._ctx.keep_state(folder, step=live.step)
+        took = time.monotonic() - started
+        self._due_at = time.monotonic() + max(self._ctx.settings.state_seconds, STATE_SHARE * took)
+        if self._ctx.stop:
+            raise StoppedError
+
+
+_PROJECTED = {
+    "pca": "PCA",
+    "global_pca": "one PCA for all frames",
+    "smooth_pca": "PCA, slowly turning",
+    "tsne": "t-SNE",
+    "umap": "UMAP",
+}
+_ALIGNED = {"rigid": ", rigidly aligned", "procrustes": ", Procrustes-aligned", "none": ""}
 
 
 def _open_source(ctx: StageContext, *, digest: str | None = None) -> ImageSource:
@@ -193,7 +254,7 @@ def _open_source(ctx: StageContext, *, digest: str | None = None) -> ImageSource
     hub = name.startswith(HUB_PREFIX)
     source = datasets.open_source(
         name,
-        uploads=ctx.settings.uploads,
+        uploaded=ctx.store.folder(ctx.dataset) if ctx.dataset else None,
         allowed_hub=ctx.settings.allowed_datasets,
         expected_digest=expected.rpartition("@")[2] if hub else expected,
     )
@@ -222,25 +283,17 @@ def _load_probe(ctx: StageContext, source: ImageSource, *, size: int) -> ProbeSe
     return datasets.load_probe_set(source, probe_size=spec.capture.probe_size, size=size, seed=spec.train.seed)
 
 
-def _to_arrays(rows: Sequence[LogRow]) -> TrainingLog:
-    return TrainingLog(
-        step=np.array([row.step for row in rows], np.int64),
-        epoch=np.array([row.epoch for row in rows], np.float32),
-        loss=np.array([row.loss for row in rows], np.float32),
-        learning_rate=np.array([row.learning_rate for row in rows], np.float32),
-        gradient_norm=np.array([row.gradient_norm for row in rows], np.float32),
-    )
-
-
 def _capture_frame(ctx: StageContext, checkpoint: Checkpoint, probe: ImagesOnDevice) -> None:
     step, epoch, precision = checkpoint.step, checkpoint.epoch, ctx.spec.train.precision
     frame = embed(checkpoint.backbone, probe, step=step, epoch=epoch, precision=precision)
-    part, folder = ctx.part(checkpoint.index)
+    part = ctx.frame_part(checkpoint.index)
+    folder = ctx.beside(part.id)
     ctx.publish(part, folder, _write_frame(folder, checkpoint.index, frame))
 
 
 def _capture_checkpoint(ctx: StageContext, checkpoint: Checkpoint, source: ImageSource) -> None:
-    part, folder = ctx.part(checkpoint.index)
+    part = ctx.frame_part(checkpoint.index)
+    folder = ctx.beside(part.id)
     save_weights(folder / "weights.safetensors", checkpoint.backbone)
     origin = {
         "step": checkpoint.step,
@@ -259,16 +312,25 @@ def _write_frame(folder: Path, index: int, frame: Embedded) -> Facts:
 
 
 def _keep_weights(ctx: StageContext, checkpoint: Checkpoint) -> None:
-    kept = ctx.spec.train.keep_weights
-    if kept == "all" or (kept == "last" and checkpoint.step == ctx.spec.train.steps):
-        folder = ctx.output / "weights"
-        folder.mkdir(exist_ok=True)
-        save_weights(folder / f"step-{checkpoint.step:06d}.safetensors", checkpoint.backbone)
+    for part in ctx.stage.parts:
+        if part.effect == "keeps" and part.step == checkpoint.step:
+            folder = ctx.beside(part.id)
+            save_weights(folder / "weights.safetensors", checkpoint.backbone)
+            ctx.publish(part, folder, {"step": checkpoint.step})
 
 
-def _embeddings(folders: list[Path]) -> Iterator[FloatArray]:
-    for folder in folders:
-        yield codecs.load(folder / "frame", Embedded).embeddings
+@dataclass(frozen=True)
+class _Embeddings:
+    """The embeddings of all frames, mapped one at a time, as often as they are gone through."""
+
+    folders: list[Path]
+
+    def __len__(self) -> int:
+        return len(self.folders)
+
+    def __iter__(self) -> Iterator[FloatArray]:
+        for folder in self.folders:
+            yield codecs.load(folder / "frame", Embedded).embeddings
 
 
 def _frame_facts(folder: Path) -> FrameFacts:

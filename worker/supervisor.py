@@ -6,21 +6,25 @@ stage.
 """
 
 import logging
+import math
 import threading
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from core.errors import EmbedreelError, StorageUnavailableError
+from core import logs, tracing
+from core.domain.plan import state_key
+from core.errors import EmbedreelError, NotReadyError, StorageUnavailableError, UnusableStateError
 from core.settings import Settings
 from core.store import datasets, stages
-from core.store.artifacts import ArtifactStore, Stored
-from core.store.lifecycle import Bell
+from core.store.artifacts import ArtifactStore
+from core.store.lifecycle import Bell, StageId
+from core.store.objects import Stored, patiently
 from core.store.session import Database
-from core.store.stages import Claim, Standing
+from core.store.stages import Claim, Published, Standing
 from worker.child import Child
 from worker.lease import Lease
 from worker.runner import Job
@@ -29,6 +33,7 @@ log = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 PROGRESS_SECONDS = 0.5
+ASK_SECONDS = 1.0
 
 
 @dataclass
@@ -41,77 +46,143 @@ class Supervisor:
     worker_id: str
     ring: Callable[[Iterable[Bell]], None]
     stopping: threading.Event = field(default_factory=threading.Event)
-    _working: set[int] = field(default_factory=set, init=False)
+    _working: dict[int, dict[str, str]] = field(default_factory=dict, init=False)
 
     @property
     def idle(self) -> bool:
         """No stage is under way."""
         return not self._working
 
-    def run(self, run_id: str, stage_id: str) -> None:
-        """Answer a bell: run the stage if it is still to be had, then the run's next ones."""
-        next_stage: str | None = stage_id
-        while next_stage and not self.stopping.is_set():
-            claim = self._claim(run_id, next_stage)
-            if claim is None:
+    @property
+    def doing(self) -> list[dict[str, str]]:
+        """The stages under way, each as `{"run": …, "stage": …}`."""
+        return list(self._working.values())
+
+    def answer(self) -> None:
+        """Answer a bell: do the earliest run's first queued stage, whichever it was rung for, then its next ones.
+
+        A bell may be lost, or held by a worker that stands still: what it was for must not wait for another one of its
+        own while bells of younger runs are heard. Those have bells of their own, and come after this one is answered.
+        """
+        wanted = self._next()
+        while wanted and not self.stopping.is_set():
+            claim = self._claim(wanted)
+            unrung = self._do(claim) if claim else []
+            following = self._next()
+            self.ring([bell for bell in unrung if bell.stage != following or self.stopping.is_set()])
+            if following is None or (following == wanted if claim is None else following.run_id > wanted.run_id):
                 return
-            log.info("run %s stage %s attempt %d", run_id, claim.stage.id, claim.attempt)
-            self._working.add(threading.get_ident())
-            try:
-                _Attempt(self, claim).work()
-            except OSError as error:
-                self._lost(claim, f"its worker could not write: {error}")
-            finally:
-                self._working.discard(threading.get_ident())
-            with self.database.reading() as session:
-                next_stage = stages.next_queued(session, run_id, queues=self.settings.queues)
+            wanted = following
 
-    def _lost(self, claim: Claim, reason: str) -> None:
-        log.error("run %s stage %s given back: %s", claim.run_id, claim.stage.id, reason)
-        attempts = self.settings.max_attempts
-        with self.database.writing() as session:
-            bells = stages.give_back(session, claim, reason=reason, blame=True, max_attempts=attempts)
-        self.ring(bells)
+    def _next(self) -> StageId | None:
+        with self.database.reading() as session:
+            return stages.next_queued(session, queues=self.settings.queues)
 
-    def _claim(self, run_id: str, stage_id: str) -> Claim | None:
+    def _do(self, claim: Claim | Published) -> list[Bell]:
+        """Work on a claim; the bell of the run's next stage, which need not be rung if it is done next."""
+        if isinstance(claim, Published):
+            self.ring(claim.bells)
+            self.delete(claim.unneeded)
+            return []
+        return self._work(claim)
+
+    def _work(self, claim: Claim) -> list[Bell]:
+        doing = {"run": claim.run_id, "stage": claim.stage.id}
+        told: dict[str, str | int] = {**doing, "attempt": claim.attempt}
+        self._working[threading.get_ident()] = doing
+        try:
+            with logs.bound(**told), tracing.span(claim.stage.name, **told):
+                log.info("stage started")
+                return _Attempt(self, claim).work()
+        except StorageUnavailableError as error:
+            log.error("run %s stage %s is left to the sweep: %s", claim.run_id, claim.stage.id, error.detail)  # noqa: TRY400 - the chain tells nothing more
+        finally:
+            del self._working[threading.get_ident()]
+        return []
+
+    def delete(self, locations: Iterable[str]) -> None:
+        """Remove what no row names; what cannot be removed now is collected later."""
+        try:
+            self.store.delete(locations)
+        except (OSError, StorageUnavailableError) as error:
+            log.warning("left to be collected: %s", error)
+
+    def _claim(self, wanted: StageId) -> Claim | Published | None:
         lease = self.settings.lease_seconds
         with self.database.writing() as session:
-            return stages.claim(session, run_id, stage_id, worker_id=self.worker_id, lease_seconds=lease)
+            return stages.claim(session, *wanted, worker_id=self.worker_id, lease_seconds=lease)
 
 
 class _Attempt:
     """One claimed stage, from its child's start to the published artifact."""
 
     def __init__(self, supervisor: Supervisor, claim: Claim) -> None:
+        self.supervisor = supervisor
         self.claim = claim
         self.settings = supervisor.settings
         self.database = supervisor.database
         self.store = supervisor.store
         self.ring = supervisor.ring
         self.stopping = supervisor.stopping
-        self.folder = self.store.attempt(claim.run_id, claim.stage.id, token=claim.token) / "output"
-        self.folder.mkdir()
         self.moved_at = time.monotonic()
         self.lease = Lease(self.settings, self.database, claim)
         self.shown_at = 0.0
+        self.unrung: list[Bell] = []
 
-    def work(self) -> None:
-        """Run the child to its end, whatever that is. Nothing of it outlives this call."""
-        job = Job(self.claim.spec, self.claim.plan, self.claim.stage.id, self.folder, self.settings, self._pins())
+    def work(self) -> list[Bell]:
+        """Run the child to its end, whatever that is. Nothing of it outlives this call.
+
+        Returns:
+            The bell of the run's next stage, if this worker may do it: not rung yet.
+        """
         with self.lease:
-            child = Child.start(job)
+            try:
+                self.supervisor.delete(self.claim.unneeded)
+                self._run()
+            except (OSError, EOFError, EmbedreelError) as error:  # EOFError: the fork server was killed
+                self._give_back(f"its worker could not go on: {error}")
+        return self.unrung
+
+    def _run(self) -> None:
+        folder = self.store.attempt(self.claim.run_id, self.claim.stage.id, token=self.claim.token)
+        try:
+            self.output = folder / "output"
+            self.output.mkdir()
+            child = Child.start(self._job())
             try:
                 self._watch(child)
             finally:
-                child.stop(grace_seconds=0)
-                self.store.end_attempt(self.folder.parent)
+                child.kill()
+        finally:
+            self.store.end_attempt(folder)
 
-    def _pins(self) -> dict[str, str]:
-        """The revisions that this run's hub ids are bound to by now."""
-        sources = (self.claim.spec.dataset, self.claim.spec.model)
+    def _job(self) -> Job:
+        """What the child must know; it never asks the database."""
+        claim = self.claim
+        sources = (claim.spec.dataset, claim.spec.model)
+        inputs = self._inputs()
         with self.database.reading() as session:
             pins = {source: datasets.pinned_revision(session, source) for source in sources}
-        return {source: revision for source, revision in pins.items() if revision}
+            dataset = datasets.stored(session, claim.spec.dataset)
+        if len(inputs) < len(set(claim.plan.inputs(claim.stage))):
+            raise NotReadyError("what the stage reads is not stored any more; retry the run to make it again")
+        return Job(
+            spec=claim.spec,
+            plan=claim.plan,
+            stage_id=claim.stage.id,
+            output=self.output,
+            settings=self.settings,
+            pins={source: revision for source, revision in pins.items() if revision},
+            inputs=dict(inputs),
+            dataset=dataset,
+            state=claim.state,
+            log_fields=logs.fields(),
+        )
+
+    def _inputs(self) -> Mapping[str, Stored]:
+        """Where that is which the stage reads, by key."""
+        with self.database.reading() as session:
+            return stages.recorded(session, self.claim.plan.inputs(self.claim.stage))
 
     def _watch(self, child: Child) -> None:
         while True:
@@ -120,44 +191,65 @@ class _Attempt:
             if message is not None and self._handle(*message):
                 return
             if message is None and ended:
-                self._give_back(f"its process ended with {child.exit_reason}")
+                self._give_back(f"its process ended with {child.exit_reason}", blame=not self.stopping.is_set())
                 return
             if self._must_stop(child):
                 return
 
     def _handle(self, kind: str, message: dict[str, Any]) -> bool:
         """Act on a message of the child; True if it was the last one."""
+        self._act(kind, message)
         self.moved_at = time.monotonic()
+        return kind in {"done", "failed"}
+
+    def _act(self, kind: str, message: dict[str, Any]) -> None:
         match kind:
             case "progress":
                 self._progress(**message)
             case "part":
                 self._publish_part(**message)
+            case "state":
+                self._publish_state(**message)
             case "pin":
                 self._write(lambda session: datasets.pin_revision(session, **message))
             case "done":
                 self._finish(message["facts"])
             case "failed":
                 self._fail(message["error"])
-        return kind in {"done", "failed"}
 
     def _must_stop(self, child: Child) -> bool:
         """Whether the worker's own end, the run's wish, a lost lease or a stall ends the stage; then it is ended."""
         standing = self.lease.standing
         if self.stopping.is_set() and standing is Standing.HELD:
-            child.stop(grace_seconds=self.settings.cancel_grace_seconds)
-            self._give_back("its worker was asked to stop", blame=False)
+            if not self._stop(child):
+                self._give_back("its worker was asked to stop", blame=False)
         elif standing is Standing.CANCEL:
-            child.stop(grace_seconds=self.settings.cancel_grace_seconds)
-            self._write(lambda session: stages.give_up(session, self.claim))
+            if not self._stop(child):
+                self._write(lambda session: stages.give_up(session, self.claim))
         elif standing is Standing.LOST:
-            child.stop(grace_seconds=0)
+            child.kill()
         elif time.monotonic() - self.moved_at > self.settings.stall_seconds:
-            child.stop(grace_seconds=0)
+            child.kill()
             self._give_back(f"it showed no progress for {self.settings.stall_seconds:.0f} s")
         else:
             return False
         return True
+
+    def _stop(self, child: Child) -> bool:
+        """End the child, and hear what it still has to say; True if it was done before it could stop."""
+        until = time.monotonic() + self.settings.cancel_grace_seconds
+        ask_at = -math.inf
+        while True:
+            if time.monotonic() > ask_at:  # and again: a child that has only just begun does not hear the first time
+                child.ask_to_stop()
+                ask_at = time.monotonic() + ASK_SECONDS
+            over = child.ended or time.monotonic() > until
+            message = child.receive(timeout_seconds=0.2)
+            if message is not None and self._handle(*message):
+                return True
+            if over and (message is None or time.monotonic() > until):
+                child.kill()
+                return False
 
     def _progress(self, *, done: int, total: int) -> None:
         at = time.monotonic()
@@ -168,40 +260,53 @@ class _Attempt:
             with self.database.writing() as session:
                 stages.progress(session, self.claim, done=done, total=total)
         except StorageUnavailableError:
-            log.warning("progress of %s not shown: the database does not answer", self.claim.stage.id)
+            log.warning("progress not shown: the database does not answer")
 
     def _publish_part(self, *, part_id: str, folder: str, facts: dict[str, Any]) -> None:
         part = next(part for part in self.claim.stage.parts if part.id == part_id)
-        stored, place = self._seal(Path(folder), part.key)
-        self.ring(
-            self._write(lambda session: stages.publish_part(session, self.claim, part, stored, facts, place=place))
-        )
-        self.store.discard(Path(folder))  # still there if nobody wanted it
+        stored = self._put(Path(folder), part.key)
+        published = self._write(lambda session: stages.publish_part(session, self.claim, part, stored, facts))
+        self._follow_up(published)
+
+    def _publish_state(self, *, folder: str, step: int) -> None:
+        key = state_key(self.claim.run_id, self.claim.stage.id, token=self.claim.token, step=step)
+        stored = self._put(Path(folder), key)
+        self._follow_up(self._write(lambda session: stages.publish_state(session, self.claim, stored, step=step)))
 
     def _finish(self, facts: dict[str, Any]) -> None:
-        stored, place = self._seal(self.folder, self.claim.stage.key)
-        bells, spent = self._write(lambda session: stages.finish(session, self.claim, stored, facts, place=place))
-        for key in spent:
-            self.store.delete(key)
-        own = next((bell for bell in bells if bell.queue in self.settings.queues), None)
-        self.ring(bell for bell in bells if bell is not own)  # that one is claimed next, without a bell
+        stored = self._put(self.output, self.claim.stage.key)
+        published = self._write(lambda session: stages.finish(session, self.claim, stored, facts))
+        own = next((bell for bell in published.bells if bell.queue in self.settings.queues), None)
+        self.unrung = [own] if own else []
+        self._follow_up(replace(published, bells=tuple(bell for bell in published.bells if bell is not own)))
 
-    def _seal(self, folder: Path, key: str) -> tuple[Stored, Callable[[], None]]:
-        """Hash what the child wrote; the files are put in place later, inside the transaction that records them."""
-        return self.store.seal(folder, key), partial(self.store.place, folder, key)
+    def _put(self, folder: Path, key: str) -> Stored:
+        """Store what the child wrote; tried again while an object store is away."""
+        store = partial(self.store.put, folder, key, run_id=self.claim.run_id, token=self.claim.token)
+        return patiently(store, hopeless=lambda: self.lease.standing is Standing.LOST)
+
+    def _follow_up(self, published: Published) -> None:
+        """What comes after the commit."""
+        self.ring(published.bells)
+        self.supervisor.delete(published.unneeded)
 
     def _fail(self, error: EmbedreelError) -> None:
-        log.warning("run %s stage %s failed: %s", self.claim.run_id, self.claim.stage.id, error.detail)
-        self._write(lambda session: stages.fail(session, self.claim, error))
+        log.warning("stage failed: %s", error.detail)
+        tracing.failed(error.detail)
+        if isinstance(error, UnusableStateError):
+            again = partial(stages.begin_anew, reason=error.detail, max_attempts=self.settings.max_attempts)
+            self._follow_up(self._write(lambda session: again(session, self.claim)))
+        elif isinstance(error, NotReadyError):
+            missing = self.store.missing(self._inputs())
+            self._write(lambda session: stages.fail_for_lost(session, self.claim, error, missing=missing))
+        else:
+            self._write(lambda session: stages.fail(session, self.claim, error))
 
     def _give_back(self, reason: str, *, blame: bool = True) -> None:
-        log.warning("run %s stage %s given back: %s", self.claim.run_id, self.claim.stage.id, reason)
-        attempts = self.settings.max_attempts
-        self.ring(
-            self._write(
-                lambda session: stages.give_back(session, self.claim, reason=reason, blame=blame, max_attempts=attempts)
-            )
-        )
+        log.warning("stage given back: %s", reason)
+        tracing.failed(reason)
+        given = partial(stages.give_back, reason=reason, blame=blame, max_attempts=self.settings.max_attempts)
+        self._follow_up(self._write(lambda session: given(session, self.claim)))
 
     def _write(self, change: Callable[[Any], Answer]) -> Answer:
         """A transaction, tried again while the database is away and the lease may still be ours."""

@@ -13,7 +13,7 @@ from celery import Celery
 from core.domain.plan import StageName
 from core.errors import StorageUnavailableError
 from core.settings import Settings
-from core.store import sweep, workers
+from core.store import collect, sweep, workers
 from core.store.lifecycle import Bell
 from core.store.session import Database
 from worker.supervisor import Supervisor
@@ -24,9 +24,13 @@ SQLITE_BROKER = "sqla+sqlite:///"
 
 
 def register(app: Celery, supervisor: Supervisor) -> None:
-    """Give the app a task for each stage: it answers the bell, and knows nothing else."""
+    """Give the app a task for each stage: it answers the bell, whichever stage that was rung for."""
+
+    def answer(run_id: str, stage_id: str) -> None:  # noqa: ARG001 - ids are for those who look into the queue
+        supervisor.answer()
+
     for name in StageName:
-        app.task(supervisor.run, name=f"embedreel.{name}", bind=False)
+        app.task(answer, name=f"embedreel.{name}", bind=False)
 
 
 def ringer(app: Celery) -> Callable[[Iterable[Bell]], None]:
@@ -54,7 +58,7 @@ def forget_delivered(broker: str) -> None:
 
 
 class Keeper:
-    """Background duties of a worker, in two threads: heartbeat, and sweep of lost work."""
+    """Background duties of a worker, a thread each: heartbeat, sweep of lost work, removal of what was left behind."""
 
     def __init__(self, settings: Settings, database: Database, supervisor: Supervisor) -> None:
         self._settings = settings
@@ -67,6 +71,7 @@ class Keeper:
         for duty, seconds in (
             (self.beat, self._settings.heartbeat_seconds),
             (self.sweep, self._settings.sweep_seconds),
+            (self.collect, self._settings.collect_seconds),
         ):
             threading.Thread(target=self._every, args=(seconds, duty), daemon=True).start()
 
@@ -83,14 +88,30 @@ class Keeper:
         """Say that this worker is alive."""
         device = "cuda" if Path("/dev/nvidia0").exists() else "cpu"
         with self._database.writing() as session:
-            workers.beat(session, self._supervisor.worker_id, queues=self._settings.queues, device=device)
+            workers.beat(
+                session,
+                self._supervisor.worker_id,
+                queues=self._settings.queues,
+                device=device,
+                concurrency=self._settings.worker_concurrency,
+                doing=self._supervisor.doing,
+            )
 
     def sweep(self) -> None:
         """Take lost stages back and ring for those that nobody came for."""
         idle_queues = self._settings.queues if self._supervisor.idle else ()
-        attempts = self._settings.max_attempts
-        self._supervisor.ring(sweep.sweep(self._database, max_attempts=attempts, idle_queues=idle_queues))
+        found = sweep.sweep(
+            self._database,
+            max_attempts=self._settings.max_attempts,
+            deadline_seconds=self._settings.deadline_seconds,
+            idle_queues=idle_queues,
+        )
+        self._supervisor.ring(found)
         forget_delivered(self._settings.broker)
+
+    def collect(self) -> None:
+        """Remove what nobody writes to any more on this machine."""
+        collect.collect_scratch(self._database, self._supervisor.store)
 
     def _every(self, seconds: float, duty: Callable[[], None]) -> None:
         while not self._stopped.is_set():

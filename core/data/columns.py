@@ -4,6 +4,7 @@ The features that the `datasets` library writes into a schema decide; where ther
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -45,7 +46,7 @@ def find_columns(schema: pa.Schema, *, file: str) -> Columns:
     Raises:
         InvalidDatasetError: there is no image or label column, or several and none has a telling name.
     """
-    repeated = sorted({name for name in schema.names if schema.names.count(name) > 1})
+    repeated = sorted(name for name, times in Counter(schema.names).items() if times > 1)
     if repeated:
         raise InvalidDatasetError(f"{file} has several columns named {repeated[0]!r}: rename or remove all but one.")
     features = _features(schema)
@@ -66,7 +67,7 @@ def find_columns(schema: pa.Schema, *, file: str) -> Columns:
 def _features(schema: pa.Schema) -> Mapping[str, Any]:
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, RecursionError):  # whoever made the file wrote what they liked
         return {}
     return {name: value for name, value in dict(features).items() if isinstance(value, dict)}
 

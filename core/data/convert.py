@@ -25,6 +25,11 @@ from core.errors import InvalidDatasetError
 
 FORMAT = 1
 SHOWN_FAILURES = 3
+COUNTED_FAILURES = 10_000
+MAX_EXPANSION = 10
+"""Images are compressed already: a file whose images are so many times its size repeats or pads them to fill a disk."""
+ALWAYS_BYTES = 64 << 20
+"""So much is stored of any upload."""
 STORED = pa.schema([("image", pa.binary()), ("label", pa.int64()), ("file", pa.int32()), ("row", pa.int64())])
 
 
@@ -71,6 +76,7 @@ def convert(files: Sequence[UploadedFile], destination: Path, *, max_pixels: int
 
 def _write_images(assignment: Assignment, folder: Path, max_pixels: int) -> ImageFindings:
     findings = ImageFindings()
+    left = max(ALWAYS_BYTES, MAX_EXPANSION * sum(file.path.stat().st_size for file in assignment.files))
     with (
         pa.OSFile(str(folder / "train.arrow"), "wb") as train_file,
         pa.OSFile(str(folder / "evaluation.arrow"), "wb") as evaluation_file,
@@ -81,6 +87,8 @@ def _write_images(assignment: Assignment, folder: Path, max_pixels: int) -> Imag
             failures: list[str] = []
             first = 0
             for images in file.images():
+                left -= images.nbytes
+                _refuse_expansion(left, file)
                 rows = np.arange(first, first + len(images))
                 evaluates = assignment.evaluates[index][rows]
                 failures += _check(images, rows, evaluates, findings, max_pixels)
@@ -88,6 +96,8 @@ def _write_images(assignment: Assignment, folder: Path, max_pixels: int) -> Imag
                     if mask.any() and not failures:
                         writer.write_batch(_batch(images, assignment.labels[index], rows, mask, index))
                 first += len(images)
+                if len(failures) > COUNTED_FAILURES:
+                    break
             _refuse_failures(failures, file)
     return findings
 
@@ -122,11 +132,20 @@ def _batch(images: pa.Array, labels: IntArray, rows: IntArray, mask: BoolArray, 
     return pa.RecordBatch.from_arrays([pa.array(column) for column in columns], schema=STORED)
 
 
+def _refuse_expansion(left: int, file: ParquetImages) -> None:
+    if left < 0:
+        raise InvalidDatasetError(
+            f"{file.name} holds little that becomes much: its images are more than {MAX_EXPANSION} times as large as "
+            "all files together. Store each image once, as JPEG, PNG or WebP."
+        )
+
+
 def _refuse_failures(failures: list[str], file: ParquetImages) -> None:
     if failures:
         shown = "; ".join(failures[:SHOWN_FAILURES]) + ("; …" if len(failures) > SHOWN_FAILURES else "")
+        counted = f"{len(failures):,}" if len(failures) <= COUNTED_FAILURES else f"over {COUNTED_FAILURES:,}"
         raise InvalidDatasetError(
-            f"{file.name}: {len(failures):,} of {file.rows:,} images in column {file.columns.image!r} cannot "
+            f"{file.name}: {counted} of {file.rows:,} images in column {file.columns.image!r} cannot "
             f"be used ({shown}; rows count from 0): repair or remove them."
         )
 

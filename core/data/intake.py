@@ -20,12 +20,20 @@ from typing import Any, TypedDict
 
 from core.data.limits import MAX_PIXELS, MEMORY_BYTES
 from core.domain.spec import DatasetFacts
-from core.errors import EmbedreelError, InvalidDatasetError, StorageUnavailableError
+from core.errors import (
+    EmbedreelError,
+    InsufficientStorageError,
+    InvalidDatasetError,
+    StorageUnavailableError,
+    storage_error,
+)
 
 REPORT_FILE = "dataset.json"
 NAMES_FILE = "names.json"
 
-_KNOWN_ERRORS = {error.type: error for error in (InvalidDatasetError, StorageUnavailableError)}
+_KNOWN_ERRORS = {
+    error.type: error for error in (InvalidDatasetError, StorageUnavailableError, InsufficientStorageError)
+}
 
 
 class FileRows(TypedDict):
@@ -105,7 +113,7 @@ def inspect_in_subprocess(
 
     Raises:
         InvalidDatasetError: the files cannot be used, or take too long or too much memory.
-        StorageUnavailableError: the dataset cannot be written.
+        StorageUnavailableError: the dataset cannot be written; InsufficientStorageError where the disk is full.
         RuntimeError: the child failed for a reason of its own; the message holds the end of its stderr.
     """
     if names is not None:
@@ -153,7 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemoryError:
         answer = {"error": _too_much_memory(options.memory_bytes).describe()}
     except OSError as error:
-        answer = {"error": StorageUnavailableError(f"The dataset cannot be stored: {error}.").describe()}
+        answer = {"error": storage_error(error, "The dataset cannot be stored").describe()}
     sys.stdout.write(json.dumps(answer) + "\n")
     return 0 if "ok" in answer else 1
 

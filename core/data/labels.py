@@ -15,6 +15,10 @@ MIN_IMAGES_PER_CLASS = 2
 """On average: a column with fewer rows a value numbers or describes the images instead of sorting them."""
 
 
+MAX_NAME_BYTES = 400
+"""Of a class name: longer ones are texts, and each is held once a row while the labels are read."""
+
+
 def encode_labels(
     tables: Sequence[pa.ChunkedArray], columns: Columns, *, files: Sequence[str]
 ) -> tuple[list[IntArray], tuple[str, ...]]:
@@ -31,11 +35,12 @@ def encode_labels(
         (M,) class indices for each file, and the C class names.
 
     Raises:
-        InvalidDatasetError: a label is missing or outside the class names, all are the same, or they name
+        InvalidDatasetError: a label is missing, outside the class names or too long, all are the same, or they name
             single images.
     """
     for table, file in zip(tables, files, strict=True):
         _refuse_missing(table, columns.label, file)
+        _refuse_long(table, columns, file)
     if columns.label_kind == "class":
         names = columns.class_names
         indices = [_within(table, columns, file) for table, file in zip(tables, files, strict=True)]
@@ -65,6 +70,20 @@ def _refuse_missing(labels: pa.ChunkedArray, column: str, file: str) -> None:
         raise InvalidDatasetError(
             f"{file}: column {column!r} has no label in {labels.null_count:,} of {len(labels):,} rows, first "
             f"in row {row} (rows count from 0): label or remove them."
+        )
+
+
+def _refuse_long(labels: pa.ChunkedArray, columns: Columns, file: str) -> None:
+    """Before a dictionary is spread over its rows."""
+    longest = max((len(name.encode()) for name in columns.class_names), default=0)
+    for chunk in labels.chunks:
+        values = chunk.dictionary if pa.types.is_dictionary(chunk.type) else chunk
+        if len(values) and (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
+            longest = max(longest, pc.max(pc.binary_length(values)).as_py() or 0)
+    if longest > MAX_NAME_BYTES:
+        raise InvalidDatasetError(
+            f"{file}: a class name in column {columns.label!r} has {longest:,} bytes, more than the {MAX_NAME_BYTES} "
+            "allowed: shorten it."
         )
 
 

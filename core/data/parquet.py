@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -30,6 +32,8 @@ class ParquetImages:
     rows: int
     columns: Columns
     batch_rows: int
+    leaf: str
+    """Parquet's name of the column that holds the encoded images."""
 
     def labels(self) -> pa.ChunkedArray:
         """The label column, (rows,).
@@ -46,18 +50,30 @@ class ParquetImages:
     def images(self) -> Iterator[pa.Array]:
         """The image column as binary arrays of at most `batch_rows`, null where a row has no image.
 
+        A value that the file holds once for many rows is repeated only a few rows at a time: what a small file can
+        become is the caller's to bound, and it can do so before the memory is spent.
+
         Raises:
             InvalidDatasetError: the file is damaged, or holds paths instead of images.
         """
         seen = 0
-        with pq.ParquetFile(self.path, buffer_size=READ_BYTES) as file:
-            batches = file.iter_batches(self.batch_rows, columns=[self.columns.image], use_threads=False)
-            while (batch := self._guarded(lambda: next(batches, None))) is not None:
+        with pq.ParquetFile(self.path, buffer_size=READ_BYTES, read_dictionary=[self.leaf]) as file:
+            for batch in self._each(self._batches(file)):
                 seen += batch.num_rows
                 if seen > self.rows:
                     break
-                yield self._bytes(batch.column(self.columns.image))
+                yield from self._each(_repeated(self._bytes(batch.column(self.columns.image))))
         self._require_rows(seen)
+
+    def _batches(self, file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+        for group in range(file.num_row_groups):  # each has a dictionary of its own
+            columns = [self.columns.image]
+            yield from file.iter_batches(self.batch_rows, row_groups=[group], columns=columns, use_threads=False)
+
+    def _each(self, values: Iterator[Value]) -> Iterator[Value]:
+        """The values; what Arrow finds wrong on the way is told as damage of the file."""
+        while (value := self._guarded(lambda: next(values, None))) is not None:
+            yield value
 
     def _require_rows(self, seen: int) -> None:
         if seen != self.rows:
@@ -65,13 +81,13 @@ class ParquetImages:
 
     def _bytes(self, images: pa.Array) -> pa.Array:
         if not pa.types.is_struct(images.type):
-            return images.cast(pa.binary())
+            return images
         encoded = pc.struct_field(images, "bytes")
         if any(part.name == "path" for part in images.type):
             paths = pc.struct_field(images, "path")
             if pc.any(pc.and_(pc.is_null(encoded), pc.is_valid(paths))).as_py():
                 raise InvalidDatasetError(path_only(self.name, self.columns.image))
-        return encoded.cast(pa.binary())
+        return encoded
 
     def _guarded(self, read: Callable[[], Value]) -> Value:
         try:
@@ -99,6 +115,8 @@ def open_parquet(path: Path, *, name: str) -> ParquetImages:
             schema = file.schema_arrow
     except MemoryError:
         raise
+    except UnicodeDecodeError as error:
+        raise InvalidDatasetError(f"{name} has column names that are not UTF-8: rename the columns.") from error
     except (pa.ArrowException, OSError) as error:
         raise InvalidDatasetError(f"{name} is damaged ({_first_line(error)}): upload it again.") from error
     columns = find_columns(schema, file=name)
@@ -106,7 +124,8 @@ def open_parquet(path: Path, *, name: str) -> ParquetImages:
         raise InvalidDatasetError(f"{name} has no rows: leave it out or upload one with images.")
     size = sum(metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups))
     batch_rows = max(1, min(BATCH_ROWS, BATCH_BYTES * metadata.num_rows // max(1, size)))
-    return ParquetImages(path, name, metadata.num_rows, columns, batch_rows)
+    leaf = f"{columns.image}.bytes" if pa.types.is_struct(schema.field(columns.image).type) else columns.image
+    return ParquetImages(path, name, metadata.num_rows, columns, batch_rows, leaf)
 
 
 def refuse_different(files: list[ParquetImages]) -> None:
@@ -132,6 +151,18 @@ _WHAT = {
     "label_kind": "the labels are of the kind",
     "class_names": "the class names are",
 }
+
+
+def _repeated(images: pa.Array) -> Iterator[pa.Array]:
+    """Plain binary arrays, each less than a value above BATCH_BYTES, of an array that may hold equal values once."""
+    if not pa.types.is_dictionary(images.type):
+        yield images.cast(pa.binary())
+        return
+    sizes = pc.fill_null(pc.binary_length(images.dictionary).take(images.indices), 0).to_numpy(zero_copy_only=False)
+    batches = np.cumsum(sizes, dtype=np.int64) // BATCH_BYTES
+    edges = [0, *(np.flatnonzero(np.diff(batches)) + 1).tolist(), len(images)]
+    for first, end in pairwise(edges):
+        yield images.slice(first, end - first).cast(pa.binary())
 
 
 def _refuse_foreign(path: Path, name: str) -> None:

@@ -89,11 +89,14 @@ class Projection:
 
     Attributes:
         points: (T, N, 2) float32, aligned over time.
-        explained_variance: (T,) float32, share of each frame's variance that its two axes show, 0..1.
+        explained_variance: (T,) float32, share of each frame's variance that its two axes show, 0..1; NaN where the
+            layout has no axes.
+        smoothing: sigma in frames by which smooth_pca's axes turn; None for one plane, and for other methods.
     """
 
     points: FloatArray
     explained_variance: FloatArray
+    smoothing: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ that decides a stage's output, so "is this key stored?" is the whole of resume, 
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, Literal
@@ -42,23 +42,31 @@ QUEUES: Mapping[StageName, Queue] = {
 
 FORMATS: Mapping[str, int] = {
     **dict.fromkeys(StageName, 1),
-    "checkpoint": 1,
+    # 2: what training draws at random follows from the seed and the step, so that it can go on in the middle.
+    StageName.FINE_TUNE: 2,
+    StageName.EMBED: 2,
+    StageName.PROJECT: 2,
+    "checkpoint": 2,
+    "weights": 1,
+    "state": 1,
 }
 """Raise a number when what that stage writes, or how it computes it, changes: stored artifacts of the old format are
 then made anew."""
 
 
 class Part(Frozen):
-    """An artifact that a stage makes for another one.
+    """An artifact that a stage publishes while it runs.
 
     `completes`: the other stage is done with it (a frame embedded during training); `releases`: the other stage can
-    start with it (a checkpoint to be embedded by any worker).
+    start with it (a checkpoint to be embedded by any worker); `keeps`: it is for the user (weights), and `stage` is the
+    one that makes it.
     """
 
     id: str
     key: str
     stage: str
-    effect: Literal["completes", "releases"]
+    effect: Literal["completes", "releases", "keeps"]
+    step: int = 0
 
 
 class PlannedStage(Frozen):
@@ -91,6 +99,20 @@ class Plan(Frozen):
     def _by_id(self) -> dict[str, PlannedStage]:
         return {stage.id: stage for stage in self.stages}
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of all that the run makes: a stage's artifact, then its parts."""
+        return tuple(key for stage in self.stages for key in (stage.key, *(part.key for part in stage.parts)))
+
+    def inputs(self, stage: PlannedStage) -> tuple[str, ...]:
+        """Keys of the artifacts that a stage reads."""
+        return (*(self.stage(need).key for need in stage.needs), *self.released_to(stage.id))
+
+    def released_to(self, stage_id: str) -> tuple[str, ...]:
+        """Keys of the parts that a stage starts with."""
+        parts = (part for stage in self.stages for part in stage.parts)
+        return tuple(part.key for part in parts if part.stage == stage_id and part.effect == "releases")
+
     def named(self, name: StageName) -> tuple[PlannedStage, ...]:
         """All stages of this name, in order."""
         return tuple(stage for stage in self.stages if stage.name is name)
@@ -111,23 +133,14 @@ def build(spec: RunSpec) -> Plan:
 
     frames = [f"{index:05d}" for index in range(len(steps))]
     embed_keys = tuple(artifact_key(StageName.EMBED, embedded | {"index": index}) for index in range(len(steps)))
-    if spec.capture.mode == "inline":
-        parts = tuple(
-            Part(id=f"embed/{frame}", key=key, stage=f"embed/{frame}", effect="completes")
-            for frame, key in zip(frames, embed_keys, strict=True)
-        )
-    else:
-        parts = tuple(
-            Part(
-                id=f"checkpoint/{frame}",
-                key=artifact_key("checkpoint", embedded | {"index": index}),
-                stage=f"embed/{frame}",
-                effect="releases",
-            )
-            for index, frame in enumerate(frames)
-        )
+    made = (
+        _frames(steps, frames, embed_keys) if spec.capture.mode == "inline" else _checkpoints(steps, frames, embedded)
+    )
     fine_tune = PlannedStage(
-        id="fine_tune", name=StageName.FINE_TUNE, key=artifact_key(StageName.FINE_TUNE, learned), parts=parts
+        id="fine_tune",
+        name=StageName.FINE_TUNE,
+        key=artifact_key(StageName.FINE_TUNE, learned),
+        parts=(*made, *_weights(steps, embedded, kept=spec.train.keep_weights)),
     )
     embeds = tuple(
         PlannedStage(id=f"embed/{frame}", name=StageName.EMBED, key=key, index=index)
@@ -157,3 +170,26 @@ def build(spec: RunSpec) -> Plan:
         needs=("fine_tune", *embed_ids, "score", "project"),
     )
     return Plan(steps=steps, stages=(fine_tune, *embeds, score, project, render))
+
+
+def _frames(steps: tuple[int, ...], frames: list[str], keys: tuple[str, ...]) -> Iterator[Part]:
+    for step, frame, key in zip(steps, frames, keys, strict=True):
+        yield Part(id=f"embed/{frame}", key=key, stage=f"embed/{frame}", effect="completes", step=step)
+
+
+def _checkpoints(steps: tuple[int, ...], frames: list[str], reads: Mapping[str, Any]) -> Iterator[Part]:
+    for index, (step, frame) in enumerate(zip(steps, frames, strict=True)):
+        key = artifact_key("checkpoint", {**reads, "index": index})
+        yield Part(id=f"checkpoint/{frame}", key=key, stage=f"embed/{frame}", effect="releases", step=step)
+
+
+def _weights(steps: tuple[int, ...], reads: Mapping[str, Any], *, kept: str) -> Iterator[Part]:
+    wanted = {"none": (), "last": steps[-1:], "all": steps}[kept]
+    for step in wanted:
+        key = artifact_key("weights", {**reads, "step": step})
+        yield Part(id=f"weights/{step:07d}", key=key, stage=StageName.FINE_TUNE, effect="keeps", step=step)
+
+
+def state_key(run_id: str, stage_id: str, *, token: int, step: int) -> str:
+    """Key of what a training continues from: of one run and one attempt, never shared."""
+    return artifact_key("state", {"run": run_id, "stage": stage_id, "token": token, "step": step})

@@ -35,8 +35,9 @@ TRANSITIONS: Mapping[RunStatus, frozenset[RunStatus]] = {
     RunStatus.QUEUED: frozenset({RunStatus.RUNNING, RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED}),
     RunStatus.RUNNING: frozenset({RunStatus.CANCELLING, RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED}),
     RunStatus.CANCELLING: frozenset({RunStatus.CANCELLED, RunStatus.SUCCEEDED, RunStatus.FAILED}),
-    RunStatus.SUCCEEDED: frozenset(),
+    RunStatus.SUCCEEDED: frozenset({RunStatus.QUEUED}),
     RunStatus.FAILED: frozenset({RunStatus.QUEUED}),
     RunStatus.CANCELLED: frozenset({RunStatus.QUEUED}),
 }
-"""From a status to those that may follow it. A retry takes a failed or cancelled run back to queued."""
+"""From a status to those that may follow it. A retry takes a run that has ended back to queued: one that succeeded only
+where what it made was lost from the store."""

@@ -62,7 +62,19 @@ class ScoreSpec(Frozen):
 class ProjectSpec(Frozen):
     """How D features become two."""
 
-    method: Literal["pca"] = "pca"
+    method: Annotated[
+        Literal["pca", "global_pca", "smooth_pca", "tsne", "umap"],
+        Field(
+            description="pca: each frame's own two axes; global_pca: one plane for all frames; smooth_pca: a plane "
+            "that turns slowly; tsne, umap: neighbourhoods, each frame started from the one before."
+        ),
+    ] = "smooth_pca"
+    smoothing: Annotated[
+        float | None,
+        Field(ge=0, le=600, description="smooth_pca: frames (sigma of a Gaussian); null: the least that serves."),
+    ] = None
+    neighbors: Annotated[int, Field(ge=2, le=200, description="tsne: perplexity; umap: neighbours of a point.")] = 30
+    seed: Annotated[int, Field(ge=0, lt=2**32, description="tsne and umap.")] = 0
 
 
 class AlignSpec(Frozen):
@@ -70,9 +82,15 @@ class AlignSpec(Frozen):
 
     method: Annotated[
         Literal["rigid", "procrustes", "none"],
-        Field(description="rigid: rotation or reflection only; procrustes: as published, with scaling."),
+        Field(
+            description="rigid: rotation or reflection only; procrustes: as published, with scaling; none: as "
+            "projected, the default where all frames share their axes (global_pca, smooth_pca)."
+        ),
     ] = "rigid"
-    reference: Literal["last", "previous"] = "last"
+    reference: Literal["last", "previous", "first"] = "last"
+    trim: Annotated[
+        float, Field(ge=0, le=0.5, description="rigid: share of the points that fit worst and have no say.")
+    ] = 0.1
 
 
 class RenderSpec(Frozen):
@@ -117,6 +135,8 @@ class DatasetFacts(Frozen):
 
 
 MAX_CLASSES = 200
+SHARED_AXES = frozenset({"global_pca", "smooth_pca"})
+"""Projections whose frames are laid out in one common system of axes."""
 
 Section = TypeVar("Section", bound=Frozen)
 
@@ -128,6 +148,11 @@ def fit_to_steps(capture: CaptureSpec, *, steps: int) -> CaptureSpec:
         InvalidSpecError: more frames were asked for than steps + 1.
     """
     return _bound(capture, "frames", steps + 1, "capture", f"{steps} steps have {steps + 1} checkpoints")
+
+
+def usual_alignment(projection: str) -> Literal["rigid", "none"]:
+    """What `align.method` is for a `project.method`, unless the user says: frames that share their axes stay put."""
+    return "none" if projection in SHARED_AXES else "rigid"
 
 
 def refuse_many_classes(facts: DatasetFacts) -> None:

@@ -1,123 +1,185 @@
-"""From D features to two axes, a frame at a time, and the layout of a whole film."""
+"""From D features to two axes, and the layout of a whole film."""
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import NDArray
 
 from core.domain.arrays import FloatArray, Projection
 from core.domain.spec import AlignSpec, ProjectSpec
 from core.errors import DegenerateEmbeddingsError
+from core.layout import shared
 from core.layout.align import align as align_frames
-
-Double: TypeAlias = NDArray[np.float64]
-Projector: TypeAlias = Callable[[FloatArray], tuple[FloatArray, float]]
-
-
-def pca(embeddings: FloatArray) -> tuple[FloatArray, float]:
-    """The two axes of greatest variance of one frame: Y = (X - mean) V, V the top eigenvectors of X'X.
-
-    Computed in double precision. The sign of an axis is free; here the feature that weighs most on it (the
-    first, if several weigh the same) points up. Axes of equal variance may be turned within their plane:
-    any turn is as good, and the same library on the same machine always takes the same one. Where all
-    points lie on a line, the second axis is zero.
-
-    Args:
-        embeddings: (N, D), finite, N and D at least 2.
-
-    Returns:
-        (N, 2) float32, centred, wider axis first; and the share of the variance that both axes show, 0..1.
-
-    Raises:
-        DegenerateEmbeddingsError: fewer than 2 points or features, a value that is NaN or infinite, or no
-            variance.
-
-    References:
-        Pearson: On lines and planes of closest fit to systems of points in space.
-            doi:10.1080/14786440109462720.
-
-    >>> points, share = pca(np.array([[0, 0, 0], [2, 0, 0], [4, 0, 0]], dtype=np.float32))
-    >>> points[:, 0].tolist(), share
-    ([-2.0, 0.0, 2.0], 1.0)
-    """
-    _check(embeddings)
-    centred = embeddings - embeddings.mean(axis=0, dtype=np.float64)  # (N, D)
-    variance = float(np.einsum("nd,nd->", centred, centred))
-    axes, shown = _axes_by_svd(centred) if len(centred) < centred.shape[1] else _axes_by_covariance(centred)
-    strongest = axes[np.abs(axes).argmax(axis=0), [0, 1]]
-    points = centred @ (axes * np.where(strongest < 0, -1, 1))
-    return points.astype(np.float32), min(1.0, float(shown.clip(min=0).sum()) / variance)
+from core.layout.axes import centre, check, check_spread, principal_axes, upright
+from core.layout.neighborhoods import LayOut, tsne, umap
 
 
-PROJECTORS: Mapping[str, Projector] = {"pca": pca}
-"""By `project.method`."""
+class Frames(Protocol):
+    """The embeddings of all checkpoints, (N, D) each, that may be gone through more than once."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def __iter__(self) -> Iterator[FloatArray]:
+        """One at a time."""
+
+
+Tell: TypeAlias = Callable[[int, int], None]
+"""Called with the number of frames done and the number to be done, over all passes."""
+Projector: TypeAlias = Callable[[Frames, ProjectSpec, Tell], Projection]
 
 
 def project_frames(
-    frames: Iterable[FloatArray],
-    *,
-    project: ProjectSpec,
-    align: AlignSpec,
-    on_frame: Callable[[int], None] | None = None,
+    frames: Frames, *, project: ProjectSpec, align: AlignSpec, on_frame: Tell = lambda _done, _total: None
 ) -> Projection:
     """Project each frame, then keep the frames still against each other.
 
     Args:
-        frames: T arrays (N, D), taken one at a time.
+        frames: T arrays (N, D), finite; only one or two of them are held at a time.
         project: how D features become two.
         align: how the frames are aligned.
-        on_frame: called after each projected frame with the number of frames done.
+        on_frame: see `Tell`.
 
     Returns:
         Points (T, N, 2) and explained variance (T,).
 
     Raises:
         DegenerateEmbeddingsError: a frame cannot be projected or aligned; the message tells which frame.
+        InvalidSpecError: the method wants a library that is not installed.
     """
-    projector = PROJECTORS[project.method]
-    points, shares = [], []
+    laid = PROJECTORS[project.method](frames, project, on_frame)
+    points = align_frames(laid.points, method=align.method, reference=align.reference, trim=align.trim)
+    return Projection(points, laid.explained_variance, laid.smoothing)
+
+
+def pca(embeddings: FloatArray, *, start: NDArray[Any] | None = None) -> tuple[FloatArray, float, NDArray[Any]]:
+    """The two axes of greatest variance of one frame: Y = (X - mean) V, V the top eigenvectors of X'X.
+
+    The sign of an axis is free; here the feature that weighs most on it (the first, if several weigh the same) points
+    up. Axes of equal variance may be turned within their plane: any turn is as good, and the same library on the same
+    machine always takes the same one. Where all points lie on a line, the second axis is zero.
+
+    Args:
+        embeddings: (N, D), finite, N and D at least 2.
+        start: (D, r), axes of a frame that is much like this one.
+
+    Returns:
+        (N, 2) float32, centred, wider axis first; the share of the variance that both axes show, 0..1; and the axes
+        (D, 2).
+
+    Raises:
+        DegenerateEmbeddingsError: fewer than 2 points or features, a value that is NaN or infinite, or no variance.
+
+    References:
+        Pearson: On lines and planes of closest fit to systems of points in space. doi:10.1080/14786440109462720.
+
+    >>> points, share, _ = pca(np.array([[0, 0, 0], [2, 0, 0], [4, 0, 0]], dtype=np.float32))
+    >>> points[:, 0].tolist(), share
+    ([-2.0, 0.0, 2.0], 1.0)
+    """
+    check(embeddings)
+    check_spread(embeddings)
+    centred, _ = centre(embeddings)
+    axes = principal_axes(centred, count=2, start=start)
+    directions = upright(axes.directions)
+    points = centred @ directions.astype(np.float32)
+    return points, min(1.0, float(axes.variance.sum()) / axes.total), directions
+
+
+def each_by_pca(frames: Frames, spec: ProjectSpec, tell: Tell) -> Projection:  # noqa: ARG001 - it has no options
+    """Every frame by its own two axes."""
+    points, shares, axes = [], [], None
     for index, embeddings in enumerate(frames):
-        try:
-            frame, share = projector(embeddings)
-        except DegenerateEmbeddingsError as error:
-            raise DegenerateEmbeddingsError(f"Frame {index}: {error.detail}") from error
+        with _of(index):
+            frame, share, axes = pca(embeddings, start=axes)
         points.append(frame)
         shares.append(share)
-        if on_frame:
-            on_frame(index + 1)
-    aligned = align_frames(np.stack(points), method=align.method, reference=align.reference)
-    return Projection(points=aligned, explained_variance=np.array(shares, dtype=np.float32))
+        tell(index + 1, len(frames))
+    return Projection(np.stack(points), np.array(shares, dtype=np.float32))
 
 
-def _check(embeddings: NDArray[Any]) -> None:
-    n_points, n_dims = embeddings.shape
-    if n_points < 2 or n_dims < 2:  # noqa: PLR2004 - a plane needs two
+def by_one_plane(frames: Frames, spec: ProjectSpec, tell: Tell) -> Projection:  # noqa: ARG001 - it has no options
+    """All frames by the same two axes."""
+    film = _survey(frames, tell)
+    return _lay_out(frames, film, film.planes(None), tell)
+
+
+def by_turning_planes(frames: Frames, spec: ProjectSpec, tell: Tell) -> Projection:
+    """Every frame by axes that turn slowly; `core.layout.shared` says how, and how slowly."""
+    film = _survey(frames, tell)
+    smoothing = spec.smoothing if spec.smoothing is not None else _least_smoothing(frames, film)
+    laid = _lay_out(frames, film, film.planes(smoothing), tell)
+    return replace(laid, smoothing=smoothing)
+
+
+def _survey(frames: Frames, tell: Tell) -> shared.Film:
+    survey = shared.Survey()
+    for index, embeddings in enumerate(frames):
+        with _of(index):
+            check(embeddings)
+            survey.add(embeddings)
+        tell(index + 1, 2 * len(frames))
+    film = survey.finish()
+    if not film.totals.any():
         raise DegenerateEmbeddingsError(
-            f"{n_points} embeddings of {n_dims} features cannot be laid out in a plane: it takes 2 of both. "
-            "Raise capture.probe_size, or take a wider model."
-        )
-    if not np.isfinite(embeddings).all():
-        raise DegenerateEmbeddingsError(
-            "Embeddings are NaN or infinite: the training diverged. Try a lower train.learning_rate, or "
-            "train.precision fp32."
-        )
-    if not np.ptp(embeddings, axis=0).any():
-        raise DegenerateEmbeddingsError(
-            "All embeddings are the same: the model has collapsed, or the probe images are all alike. "
+            "In no frame do the embeddings differ: the model has collapsed, or the probe images are all alike. "
             "Try a lower train.learning_rate, or other images."
         )
+    return film
 
 
-def _axes_by_covariance(centred: Double) -> tuple[Double, Double]:
-    """Top two eigenvectors (D, 2) of the scatter matrix X'X and their eigenvalues (2,), greatest first."""
-    n_dims = centred.shape[1]
-    values, vectors = scipy.linalg.eigh(centred.T @ centred, subset_by_index=(n_dims - 2, n_dims - 1))
-    return vectors[:, ::-1], values[::-1]
+def _least_smoothing(frames: Frames, film: shared.Film) -> float | None:
+    """By the points that are taken as witnesses, always the same ones."""
+    seen, moved, before = [], [], None
+    for embeddings in frames:
+        rows = np.random.default_rng(0).permutation(len(embeddings))[: shared.WITNESSES]
+        some = embeddings[np.sort(rows)].astype(np.float64)
+        seen.append((some - film.middle) @ film.basis)
+        if before is not None:
+            moved.append(np.linalg.norm(some - before, axis=1))
+        before = some
+    return shared.choose(film, np.stack(seen), np.array(moved, dtype=np.float32)) if moved else 0.0
 
 
-def _axes_by_svd(centred: Double) -> tuple[Double, Double]:
-    """The same by the thin SVD, which is less work where there are fewer points than features."""
-    _, singular, axes = scipy.linalg.svd(centred, full_matrices=False)
-    return axes[:2].T, singular[:2] ** 2
+def _lay_out(frames: Frames, film: shared.Film, planes: NDArray[np.float64], tell: Tell) -> Projection:
+    axes = (film.basis @ planes).astype(np.float32)
+    points = []
+    for index, (embeddings, pair) in enumerate(zip(frames, axes, strict=True)):
+        points.append(embeddings @ pair - (film.middle @ pair).astype(np.float32))
+        tell(len(axes) + index + 1, 2 * len(axes))
+    return Projection(np.stack(points), film.shown(planes).astype(np.float32))
+
+
+def by_neighborhoods(frames: Frames, spec: ProjectSpec, tell: Tell) -> Projection:
+    """Every frame by t-SNE or UMAP, started from the layout of the frame before, the first one from its two axes."""
+    lay_out = NEIGHBORHOODS[spec.method]
+    points: list[FloatArray] = []
+    for index, embeddings in enumerate(frames):
+        with _of(index):
+            start = points[-1] if points else pca(embeddings)[0]
+            check(embeddings)
+            points.append(lay_out(embeddings, start=start, warm=bool(points), spec=spec))
+        tell(index + 1, len(frames))
+    return Projection(np.stack(points), np.full(len(points), np.nan, dtype=np.float32))
+
+
+@contextmanager
+def _of(index: int) -> Iterator[None]:
+    """An error says of which frame it is."""
+    try:
+        yield
+    except DegenerateEmbeddingsError as error:
+        raise DegenerateEmbeddingsError(f"Frame {index}: {error.detail}") from error
+
+
+NEIGHBORHOODS: Mapping[str, LayOut] = {"tsne": tsne, "umap": umap}
+PROJECTORS: Mapping[str, Projector] = {
+    "pca": each_by_pca,
+    "global_pca": by_one_plane,
+    "smooth_pca": by_turning_planes,
+    **dict.fromkeys(NEIGHBORHOODS, by_neighborhoods),
+}
+"""By `project.method`."""

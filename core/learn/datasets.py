@@ -39,13 +39,13 @@ BuilderLoader = Callable[..., Any]
 
 
 def open_source(
-    dataset: str, *, uploads: Path, allowed_hub: Sequence[str], expected_digest: str | None = None
+    dataset: str, *, uploaded: Path | None, allowed_hub: Sequence[str], expected_digest: str | None = None
 ) -> ImageSource:
     """Open a dataset by its name in a run.
 
     Args:
         dataset: `digits`, `hub:<owner>/<name>` or `ds_…`.
-        uploads: folder with a folder for each uploaded dataset.
+        uploaded: folder of the stored dataset, None where it is none that somebody uploaded, or is gone.
         allowed_hub: hub ids that may be loaded.
         expected_digest: what the run was accepted with. For a hub dataset a commit is loaded and required,
             and anything else means the newest; `facts.digest` tells which commit that was.
@@ -61,9 +61,9 @@ def open_source(
         revision = expected_digest if expected_digest and _COMMIT.fullmatch(expected_digest) else None
         source, expected_digest = HubSource(dataset.removeprefix(HUB_PREFIX), revision=revision), revision
     elif kind is DatasetKind.UPLOAD:
-        if not (uploads / dataset).is_dir():
+        if uploaded is None:
             raise unknown(dataset, allowed_hub=allowed_hub)
-        source = UploadedSource(uploads / dataset)
+        source = UploadedSource(uploaded)
     else:
         source = DigitsSource()
     if expected_digest is not None and source.facts.digest != expected_digest:

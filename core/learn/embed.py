@@ -4,11 +4,13 @@ Training with bf16 embeds with bf16, but features leave as float32. Weights are 
 safetensors, so a stored checkpoint gives the embeddings that the live model gave.
 """
 
+import hashlib
+import json
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_model, save_model
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from core.domain.arrays import Embedded
@@ -77,6 +79,20 @@ def load_weights(path: Path, backbone: Backbone) -> None:
         RuntimeError: the weights are of another model.
     """
     load_model(backbone.model, path, strict=True, device=str(backbone.device))
+
+
+def weights_sha256(model: nn.Module) -> str:
+    """SHA-256 of the weights themselves, in whatever file or on whatever device they are.
+
+    Over the tensors of the model's state, sorted by name: for each one line of JSON, [name, dtype, shape], and then its
+    numbers' bytes in row order.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        kind = str(tensor.dtype).removeprefix("torch.")
+        digest.update(json.dumps([name, kind, list(tensor.shape)]).encode() + b"\n")
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def _forward(

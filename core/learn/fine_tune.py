@@ -8,14 +8,18 @@ of the pass, what is left of it) in forward passes of at most `batch_size`; its 
 of them. So accumulation saves memory and changes nothing else. With several processes each takes its share of
 every forward pass, and all arrive at what one process would.
 
-Torch's random state is training's own during a step and the caller's at any other time, so how often anybody
-looks never changes what is learned.
+What is drawn at random, torch's dropout and the order of the images, follows from the seed and the number of the step.
+During a step that is torch's random state; at any other time it is the caller's, so how often anybody looks never
+changes what is learned. And a training can go on from any state that it was asked to save, and ends the same:
+
+    fine_tune(..., on_pause=lambda state: state.save(folder))  # or only now and then
+    fine_tune(..., resume_from=StoredState.load(folder))
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from itertools import count, pairwise
+from itertools import pairwise
 
 import torch
 from accelerate import Accelerator
@@ -26,13 +30,15 @@ from core.domain.sources import LabelledImages
 from core.domain.spec import TrainSpec
 from core.learn.backbones import Backbone
 from core.learn.optimizer import adamw, rate_factor
+from core.learn.passes import ShuffledPasses
 from core.learn.pixels import ImagesOnDevice, autocast
-from core.learn.randomness import OwnRandomness
-from core.learn.training_log import LogRow, PendingLog
+from core.learn.randomness import derived_seed, own_randomness
+from core.learn.training_log import GrowingLog, LogRows
+from core.learn.training_state import LiveState, StoredState
 
-# Losses stay on the device until a checkpoint, but for no more steps than this, so that a diverged run ends
-# soon.
-_FETCH_EVERY = 100
+# Losses stay on the device until a checkpoint or the next multiple of this many steps, so that a diverged run ends
+# soon. Multiples, so that processes sum the same losses together wherever a training was resumed.
+_FETCH_EVERY = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +50,14 @@ class Checkpoint:
         step: optimiser steps done.
         epoch: passes over the training images done.
         backbone: the live model; its weights change as soon as the next checkpoint is asked for.
-        log: the rows since the checkpoint before.
+        log: the rows since the checkpoint before, or since the state that was resumed from.
     """
 
     index: int
     step: int
     epoch: float
     backbone: Backbone
-    log: tuple[LogRow, ...]
+    log: LogRows
 
 
 def fine_tune(
@@ -61,11 +67,14 @@ def fine_tune(
     spec: TrainSpec,
     capture_steps: Sequence[int],
     on_step: Callable[[int], None] | None = None,
+    on_pause: Callable[[LiveState], None] | None = None,
+    pause_now: Callable[[], bool] | None = None,
+    resume_from: StoredState | None = None,
     accelerator: Accelerator | None = None,
 ) -> Iterator[Checkpoint]:
     """Train all layers of the model with AdamW, and hand it out at the steps asked for.
 
-    On a CPU, the same arguments and number of threads give the same weights, bit by bit.
+    On a CPU, the same arguments and number of threads give the same weights and log, bit by bit, resumed or not.
 
     Args:
         backbone: trained in place.
@@ -74,6 +83,14 @@ def fine_tune(
         capture_steps: rising steps, the first 0 (before any update), the last at most spec.steps; training
             ends with the last one.
         on_step: called with the step after each step, 0 included; what it raises ends the training.
+        on_pause: called in the main process wherever training can be resumed from: when the consumer comes back
+            from a checkpoint, the last one included, and every 25 steps in between. All rows up to this step are
+            in the log then. It may save the state, which takes no other process; these wait for it at the next
+            step. What it raises ends the training.
+        pause_now: asked after each step whether to pause here too; one process that trains alone can do so anywhere.
+        resume_from: where to go on; None means at the beginning. Only later checkpoints are yielded, none if it is
+            the last one's state; the model has the state's weights all the same. Every process is given the same
+            state, and what else decides about learning is as it was when it was saved.
         accelerator: device and processes; None means what accelerate finds. Its own mixed precision must be
             off: spec.precision is what counts. Every process iterates; what is stored comes from the main
             one's checkpoints.
@@ -84,36 +101,72 @@ def fine_tune(
 
     Raises:
         TrainingDivergedError: a loss or gradient since the last checkpoint was not finite; at the latest
-            instead of the next checkpoint, and after at most 100 steps.
-        ValueError: the steps to capture do not rise from 0 to at most spec.steps.
+            instead of the next checkpoint, and after at most 25 steps. No state is ever saved after it.
+        UnusableStateError: the state is of another model.
+        ValueError: the steps to capture do not rise from 0 to at most spec.steps, or end before the state.
     """
     _require_rising(capture_steps, limit=spec.steps)
     training = _Training(backbone, data, spec=spec, accelerator=accelerator or Accelerator(mixed_precision="no"))
+    first = 0
+    if resume_from is not None:
+        _require_reached(resume_from.step, last=capture_steps[-1])
+        training.resume(resume_from)
+        first = resume_from.step + 1
     captured = {step: index for index, step in enumerate(capture_steps)}
-    for step in range(capture_steps[-1] + 1):
+    for step in range(first, capture_steps[-1] + 1):
         logged = step in captured or step % spec.log_every == 0
         epoch = training.advance(step, logged=logged) if step else training.look()
         if on_step is not None:
             on_step(step)
         if step in captured:
             yield Checkpoint(captured[step], step, epoch, backbone, training.log.take())
+        elif step % _FETCH_EVERY == 0 or (training.is_alone and pause_now is not None and pause_now()):
+            training.log.fetch()
+        else:
+            continue
+        if on_pause is not None and training.is_main:
+            on_pause(training.state(step, epoch=epoch))
 
 
 class _Training:
-    """One run's model, optimiser, images and random state."""
+    """One run's model, optimiser, images and log."""
 
     def __init__(self, backbone: Backbone, data: LabelledImages, *, spec: TrainSpec, accelerator: Accelerator) -> None:
-        self._spec, self._accelerator = spec, accelerator
+        self._backbone, self._spec, self._accelerator = backbone, spec, accelerator
         self._bare: nn.Module = backbone.model
-        self._model, self._optimizer = accelerator.prepare(self._bare, adamw(self._bare, spec))
+        self._adamw = adamw(self._bare, spec)
+        self._model, self._optimizer = accelerator.prepare(self._bare, self._adamw)
         self._images = ImagesOnDevice(data, backbone, device=accelerator.device)
-        self._batches = self._shuffled()
-        self._randomness = OwnRandomness(spec.seed + accelerator.process_index, accelerator.device)
-        self.log = PendingLog(accelerator)
+        size = spec.batch_size * spec.gradient_accumulation
+        self._passes = ShuffledPasses(len(self._images), size=size, seed=spec.seed, device=accelerator.device)
+        self.log = GrowingLog(accelerator)
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether no other process takes part."""
+        return bool(self._accelerator.num_processes == 1)
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is the process that stores."""
+        return bool(self._accelerator.is_main_process)
+
+    def state(self, step: int, *, epoch: float) -> LiveState:
+        """All that this training has come to."""
+        return LiveState(step, epoch, self._backbone, self._adamw, self.log)
+
+    def resume(self, state: StoredState) -> None:
+        """Be where the training was that saved this state."""
+        state.require_fits(self._backbone)
+        self._model.train()
+        if state.step and self._accelerator.num_processes > 1:
+            self._rehearse()
+        state.restore(self._backbone, self._adamw)
+        self.log = GrowingLog(self._accelerator, before=state.log)
 
     def look(self) -> float:
         """Log the loss of the first batch before any update; in evaluation mode, so nothing moves."""
-        _, rows = next(self._shuffled())
+        rows = self._passes.rows(1)
         self._bare.eval()
         with torch.no_grad():
             losses = [self._loss(self._bare, share, out_of=len(rows)) for share in self._shares(rows)]
@@ -124,22 +177,32 @@ class _Training:
         """Make one update; returns the passes over the training images done."""
         if not self._bare.training:
             self._model.train()
-        epoch, rows = next(self._batches)
         rate = self._spec.learning_rate * rate_factor(step, steps=self._spec.steps, warmup=self._spec.warmup)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
-        with self._randomness:
-            loss = self._backward(rows)
+        loss = self._gradients(step)
         norm = self._accelerator.clip_grad_norm_(self._model.parameters(), self._spec.clip_norm)
         self._optimizer.step()
         self._optimizer.zero_grad()
+        epoch = self._passes.epoch(step)
         self.log.add(step, epoch=epoch, loss=loss, learning_rate=rate, gradient_norm=norm, logged=logged)
-        if len(self.log) >= _FETCH_EVERY:
-            self.log.fetch()
         return epoch
 
+    def _rehearse(self) -> None:
+        """Spend the first exchange of gradients, which goes in another order than all later ones.
+
+        Only then do more than two processes add up their parts as they would have without interruption.
+        """
+        self._gradients(1)
+        self._optimizer.zero_grad()
+
+    def _gradients(self, step: int) -> Tensor:
+        """Gradients of the mean loss over the step's images; returns this process's part of that loss, ()."""
+        seed = derived_seed("step", self._spec.seed, self._accelerator.process_index, step)
+        with own_randomness(seed, self._accelerator.device):
+            return self._backward(self._passes.rows(step))
+
     def _backward(self, rows: Tensor) -> Tensor:
-        """Gradients of the mean loss over the rows; returns this process's part of that loss, ()."""
         losses = []
         shares = self._shares(rows)
         for left, share in zip(reversed(range(len(shares))), shares, strict=True):
@@ -163,19 +226,13 @@ class _Training:
         passes = torch.split(rows, self._spec.batch_size)
         return [one.tensor_split(self._accelerator.num_processes)[self._accelerator.process_index] for one in passes]
 
-    def _shuffled(self) -> Iterator[tuple[float, Tensor]]:
-        """The rows of each step, and the passes done after it; the same in every process."""
-        order = torch.Generator().manual_seed(self._spec.seed)
-        size = self._spec.batch_size * self._spec.gradient_accumulation
-        for passes in count():
-            done = 0
-            shuffled = torch.randperm(len(self._images), generator=order).to(self._images.device)
-            for rows in torch.split(shuffled, size):
-                done += len(rows)
-                yield passes + done / len(self._images), rows
-
 
 def _require_rising(steps: Sequence[int], *, limit: int) -> None:
     rising = all(before < after for before, after in pairwise(steps))
     if not steps or steps[0] != 0 or steps[-1] > limit or not rising:
         raise ValueError(f"steps to capture must rise from 0 to at most {limit}, they are {list(steps)}")
+
+
+def _require_reached(step: int, *, last: int) -> None:
+    if step > last:
+        raise ValueError(f"the state to resume from is of step {step}, after the last one to capture, {last}")

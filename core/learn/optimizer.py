@@ -1,8 +1,10 @@
-"""How weights are changed: AdamW, its learning rate over time, and which weights decay."""
+"""How weights are changed: AdamW, what it remembers, its learning rate over time, and which weights decay."""
 
 import math
+from collections.abc import Mapping
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.optim import AdamW
 
 from core.domain.spec import TrainSpec
@@ -23,6 +25,39 @@ def adamw(model: nn.Module, spec: TrainSpec) -> AdamW:
         {"params": spared, "weight_decay": 0.0},
     ]
     return AdamW(groups, lr=spec.learning_rate, fused=True)
+
+
+def moments(model: nn.Module, optimizer: AdamW) -> dict[str, Tensor]:
+    """What AdamW remembers of each weight that it has changed.
+
+    Returns:
+        `<parameter>.exp_avg` and `<parameter>.exp_avg_sq`, of the parameter's shape, and `<parameter>.step`, ();
+        on the device, to be read before the next step. Nothing before the first one.
+    """
+    return {
+        f"{name}.{moment}": value.contiguous()
+        for name, weights in model.named_parameters()
+        for moment, value in optimizer.state.get(weights, {}).items()
+    }
+
+
+def restore_moments(model: nn.Module, optimizer: AdamW, stored: Mapping[str, Tensor]) -> None:
+    """Give AdamW back what `moments` said; what it remembers now is forgotten.
+
+    Raises:
+        ValueError: they are of another model; nothing was changed then.
+    """
+    parameters = dict(model.named_parameters())
+    named = [(*key.rpartition(".")[::2], value) for key, value in stored.items()]
+    for name, moment, value in named:
+        if name not in parameters or value.shape != (() if moment == "step" else parameters[name].shape):
+            raise ValueError(f"the model has no weights {name!r} with a moment {moment!r} of {list(value.shape)}")
+    optimizer.state.clear()
+    for name, moment, value in named:
+        weights = parameters[name]
+        # In the weights' own memory layout, as AdamW itself makes them; its fused form reads memory as it lies.
+        like = torch.empty((), device=weights.device) if moment == "step" else torch.empty_like(weights)
+        optimizer.state[weights][moment] = like.copy_(value)
 
 
 def rate_factor(step: int, *, steps: int, warmup: float) -> float:

@@ -1,42 +1,41 @@
-"""Torch's random state, one for training and one for everybody else."""
+"""Training's own randomness: no state that goes on, but a seed of its own for every use.
 
-from types import TracebackType
-from typing import Self
+What is drawn at a step, or for a pass over the data, follows from the run's seed and the number of that step or pass
+alone. So nothing has to be stored for a training to go on in the middle, nor replayed.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
-from torch import Tensor
 
 
-class OwnRandomness:
-    """A random state that is torch's global one inside `with`, and is set aside outside.
+def derived_seed(use: str, *numbers: int) -> int:
+    """A seed of 64 bits: the BLAKE2b hash of what it is for and of the numbers that tell one use from another.
 
-    Each entry goes on where the last one ended; the state outside is given back untouched.
+    Torch's CPU generator reads the low 32 bits of a seed, the one on CUDA all of them.
     """
+    return int.from_bytes(hashlib.blake2b(repr((use, *numbers)).encode(), digest_size=8).digest(), "little")
 
-    def __init__(self, seed: int, device: torch.device) -> None:
-        self._devices = [torch.device("cpu")] + ([device] if device.type == "cuda" else [])
-        self._own = [torch.Generator(device).manual_seed(seed).get_state() for device in self._devices]
-        self._outside: list[Tensor] = []
 
-    def __enter__(self) -> Self:
-        self._outside = self._exchange(self._own)
-        return self
+@contextmanager
+def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
+    """Torch's global random state, on the CPU and on the device, starts from the seed inside `with`.
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._own = self._exchange(self._outside)
-
-    def _exchange(self, states: list[Tensor]) -> list[Tensor]:
-        generators = [_generator(device) for device in self._devices]
-        before = [generator.get_state() for generator in generators]
-        for generator, state in zip(generators, states, strict=True):
+    The state outside is given back untouched.
+    """
+    generators = [torch.default_generator] + ([_cuda_generator(device)] if device.type == "cuda" else [])
+    outside = [generator.get_state() for generator in generators]
+    try:
+        for generator in generators:
+            generator.manual_seed(seed)
+        yield
+    finally:
+        for generator, state in zip(generators, outside, strict=True):
             generator.set_state(state)
-        return before
 
 
-def _generator(device: torch.device) -> torch.Generator:
-    if device.type == "cpu":
-        return torch.default_generator
+def _cuda_generator(device: torch.device) -> torch.Generator:
     index = torch.cuda.current_device() if device.index is None else device.index
     return torch.cuda.default_generators[index]

@@ -1,13 +1,21 @@
-"""What training measures at each step, kept on the device until somebody needs it."""
+"""What training measures at each step: on the device until somebody needs it, then rows of numbers."""
 
-from dataclasses import dataclass
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
 from math import isfinite, nan
+from typing import TypeAlias, overload
 
+import numpy as np
 import torch
 from accelerate import Accelerator
+from numpy.typing import NDArray
 from torch import Tensor
 
+from core.domain.arrays import TrainingLog
 from core.errors import TrainingDivergedError
+
+Table: TypeAlias = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +38,51 @@ class LogRow:
     gradient_norm: float
 
 
+_COLUMNS = len(fields(LogRow))
+
+
+class LogRows(Sequence[LogRow]):
+    """Rows rising by step, 40 bytes each: a log may have a million.
+
+    Attributes:
+        table: (L, 5) float64, a column for each field of `LogRow`, in that order.
+    """
+
+    def __init__(self, table: Table) -> None:
+        if table.dtype != np.float64 or table.ndim != 2 or table.shape[1] != _COLUMNS:  # noqa: PLR2004 - a table
+            raise ValueError(f"a log is (L, {_COLUMNS}) float64, this is {table.shape} {table.dtype}")
+        self.table = table
+
+    @classmethod
+    def joined(cls, parts: Iterable["LogRows"]) -> "LogRows":
+        """All rows of some logs, one log after the other; of no logs, no rows."""
+        return cls(np.concatenate([np.empty((0, _COLUMNS)), *(part.table for part in parts)]))
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @overload
+    def __getitem__(self, index: int) -> LogRow: ...
+    @overload
+    def __getitem__(self, index: slice) -> "LogRows": ...
+    def __getitem__(self, index: int | slice) -> "LogRow | LogRows":
+        if isinstance(index, slice):
+            return LogRows(self.table[index])
+        step, *measured = self.table[index].tolist()
+        return LogRow(int(step), *measured)
+
+    def to_arrays(self) -> TrainingLog:
+        """The log as stages hand it on."""
+        step, epoch, loss, learning_rate, gradient_norm = self.table.T
+        return TrainingLog(
+            step=step.astype(np.int64),
+            epoch=epoch.astype(np.float32),
+            loss=loss.astype(np.float32),
+            learning_rate=learning_rate.astype(np.float32),
+            gradient_norm=gradient_norm.astype(np.float32),
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class _Measured:
     """A step whose loss and gradient norm are still scalars on the device."""
@@ -42,17 +95,15 @@ class _Measured:
     logged: bool
 
 
-class PendingLog:
-    """Rows since they were last taken. Adding never waits for the device; fetching does, once."""
+class GrowingLog:
+    """A training's log so far. Adding never waits for the device; fetching does, once."""
 
-    def __init__(self, accelerator: Accelerator) -> None:
+    def __init__(self, accelerator: Accelerator, *, before: LogRows | None = None) -> None:
+        """Args: before: rows to go on from; None means none."""
         self._accelerator = accelerator
         self._measured: list[_Measured] = []
-        self._rows: list[LogRow] = []
-
-    def __len__(self) -> int:
-        """Steps not fetched yet."""
-        return len(self._measured)
+        self._values = array("d", () if before is None else before.table.ravel())
+        self._taken = len(self._values)
 
     def add(
         self,
@@ -78,7 +129,7 @@ class PendingLog:
         self._measured.append(_Measured(step, epoch, learning_rate, loss, norm, logged))
 
     def fetch(self) -> None:
-        """Bring what was measured to the host.
+        """Bring what was measured to the host; with several processes, all do so after the same step.
 
         Raises:
             TrainingDivergedError: a loss or gradient norm is not finite; the first such step is named.
@@ -91,19 +142,27 @@ class PendingLog:
         for one, loss, norm in zip(self._measured, *fetched, strict=True):
             _require_finite(one, loss, norm)
             if one.logged:
-                seen = norm if one.step else nan
-                self._rows.append(LogRow(one.step, one.epoch, loss, one.learning_rate, seen))
+                self._values.extend((one.step, one.epoch, loss, one.learning_rate, norm if one.step else nan))
         self._measured.clear()
 
-    def take(self) -> tuple[LogRow, ...]:
-        """Fetch, and hand over the rows.
+    def rows(self) -> LogRows:
+        """All rows fetched so far, those to go on from included."""
+        return _as_rows(self._values)
+
+    def take(self) -> LogRows:
+        """Fetch, and hand over the rows since they were last taken.
 
         Raises:
             TrainingDivergedError: as `fetch`.
         """
         self.fetch()
-        rows, self._rows = tuple(self._rows), []
+        rows = _as_rows(self._values[self._taken :])
+        self._taken = len(self._values)
         return rows
+
+
+def _as_rows(values: "array[float]") -> LogRows:
+    return LogRows(np.array(values).reshape(-1, _COLUMNS))
 
 
 def _require_finite(measured: _Measured, loss: float, norm: float) -> None:

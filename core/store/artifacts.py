@@ -1,115 +1,126 @@
-"""Immutable folders, found by key. What is there is complete: it was fsynced and renamed into place.
+"""The artifact store: scratch folders that stages write to, and what became of them.
 
-objects/ab/abcdef…/   an artifact: the stage's files
-attempts/…/           what running stages are writing; nothing reads it
+attempts/<run>/<stage>/<token>/   what a running stage writes; nothing reads it
+incoming/<dataset>/               an upload on its way; nothing reads it
+objects/, datasets/               what is finished: see core.store.objects
 """
 
 import hashlib
 import os
-import shutil
-import uuid
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from core.errors import NotReadyError, StorageUnavailableError
+from core.errors import StorageUnavailableError
+from core.store.objects import FolderObjects, Objects, Stored, sync_folder, throw_away
+
+FETCHED_AT_ONCE = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A published artifact: for each file its size in bytes and SHA-256."""
+def open_store(url: str, *, home: Path) -> "ArtifactStore":
+    """The store at a path, or at an address that fsspec knows (`s3://bucket/prefix`).
 
-    key: str
-    files: dict[str, Any]
+    Args:
+        url: a folder that API and workers share, `file:///…`, or the address of an object store.
+        home: data folder of this machine: scratch and cache of an object store are in it.
+    """
+    if "://" in url and not url.startswith("file://"):
+        from core.store.remote import RemoteObjects  # noqa: PLC0415 - most services need no fsspec
 
-    @property
-    def size_bytes(self) -> int:
-        """All files together."""
-        return sum(file["size"] for file in self.files.values())
+        return ArtifactStore(RemoteObjects(url, cache=home / "cache"), scratch=home / "scratch")
+    root = Path(url.removeprefix("file://")).expanduser().resolve()
+    return ArtifactStore(FolderObjects(root), scratch=root)
 
 
 class ArtifactStore:
-    """Artifacts below one folder, which every worker and the API can read."""
+    """Scratch on this machine, and finished folders that every worker and the API can read.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self._objects = root / "objects"
-        self._attempts = root / "attempts"
+    Attributes:
+        scratch: folder of this machine; the same disk as the finished folders where those are a folder too.
+        objects: keeps what is finished.
+    """
+
+    def __init__(self, objects: Objects, *, scratch: Path) -> None:
+        self.objects = objects
+        self.scratch = scratch
+        self.attempts = scratch / "attempts"
+        self.incoming = scratch / "incoming"
+        self.trash = scratch / "trash"
 
     def prepare(self) -> None:
         """Make the folders.
 
         Raises:
-            StorageUnavailableError: they cannot be written.
+            StorageUnavailableError: they cannot be written, or the object store does not answer.
         """
         try:
-            for folder in (self._objects, self._attempts):
+            for folder in (self.attempts, self.incoming, self.trash):
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StorageUnavailableError(f"{self.root} cannot be written: {error}.") from error
-
-    def path(self, key: str) -> Path:
-        """Folder of the artifact, whether it is there or not."""
-        return self._objects / key[:2] / key
-
-    def file(self, key: str, name: str) -> Path:
-        """One file of an artifact.
-
-        Raises:
-            NotReadyError: it is not there.
-        """
-        path = self.path(key) / name
-        if not path.is_file():
-            raise NotReadyError(f"{name} is not stored. Retry the run to make it again.")
-        return path
+            raise StorageUnavailableError(f"{self.scratch} cannot be written: {error}.") from error
+        self.objects.prepare()
 
     def attempt(self, run_id: str, stage_id: str, *, token: int) -> Path:
         """A new empty folder for what one attempt writes; earlier attempts at this stage lose theirs."""
-        stage = self._attempts / run_id / stage_id.replace("/", "-")
-        self.discard(stage)
+        stage = self.attempts / run_id / stage_id.replace("/", "-")
+        for earlier in stage.glob("*"):
+            if int(earlier.name) <= token:  # a later one is somebody else's: this attempt is stale
+                self.discard(earlier)
         folder = stage / str(token)
         while True:
             with suppress(FileNotFoundError):  # another stage of the run ended and took the empty folder with it
                 folder.mkdir(parents=True)
                 return folder
 
-    def seal(self, folder: Path, key: str) -> Stored:
-        """Bring a finished folder to the disk and hash its files; takes as long as they are large."""
-        files = {}
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                files[str(path.relative_to(folder))] = {
-                    "size": path.stat().st_size,
-                    "sha256": _synced_sha256(path),
-                }
-            else:
-                _sync_folder(path)
-        _sync_folder(folder)
-        return Stored(key, files)
+    def put(self, folder: Path, key: str, *, run_id: str, token: int) -> Stored:
+        """Store what one attempt has made under a key. It counts once the database says so.
 
-    def place(self, folder: Path, key: str) -> None:
-        """Make a sealed folder the artifact of this key, at once; what an unfinished attempt left there gives way.
-
-        The caller sees to it that nobody else places this key meanwhile. Repeating it changes nothing.
+        Raises:
+            OSError: the disk is full or broken.
+            StorageUnavailableError: the object store does not answer.
         """
-        target = self.path(key)
-        if not folder.exists() and target.exists():
-            return
-        target.parent.mkdir(parents=True, exist_ok=True)
-        self.delete(key)
-        folder.rename(target)
-        _sync_folder(target.parent)
+        return self._keep(folder, f"{_prefix(key, run_id)}{token}")
 
-    def publish(self, folder: Path, key: str) -> Stored:
-        """Seal and place."""
-        stored = self.seal(folder, key)
-        self.place(folder, key)
+    def put_dataset(self, folder: Path, dataset_id: str) -> Stored:
+        """Store a dataset. Raises what `put` raises."""
+        return self._keep(folder, f"datasets/{dataset_id}")
+
+    def _keep(self, folder: Path, location: str) -> Stored:
+        stored = Stored(location, _sealed(folder))
+        self.objects.put(folder, stored)
         return stored
 
-    def delete(self, key: str) -> None:
-        """Remove an artifact at once: readers see all of it or nothing."""
-        self.discard(self.path(key))
+    def folder(self, stored: Stored) -> Path:
+        """A folder of this machine with all files of it, to be read only.
+
+        Raises:
+            NotReadyError: it is not there any more.
+            StorageUnavailableError: the object store does not answer.
+        """
+        return self.objects.folder(stored)
+
+    def folders(self, stored: Iterable[Stored]) -> list[Path]:
+        """The same for several, in order, fetched side by side."""
+        with ThreadPoolExecutor(FETCHED_AT_ONCE) as pool:
+            return list(pool.map(self.objects.folder, stored))
+
+    def file(self, stored: Stored, name: str) -> Path:
+        """One file of it. Raises what `folder` raises."""
+        return self.objects.file(stored, name)
+
+    def missing(self, stored: Mapping[str, Stored]) -> dict[str, Stored]:
+        """Those that are not there any more."""
+        return {key: one for key, one in stored.items() if not self.objects.has(one.location)}
+
+    def delete(self, locations: Iterable[str]) -> None:
+        """Remove these, if they are there; the caller knows that no row of the database names them."""
+        for location in locations:
+            self.objects.delete(location)
+
+    def copies(self, keys: Iterable[str], *, run_id: str) -> list[str]:
+        """All that attempts of a run have stored under these keys, recorded or not."""
+        return [location for key in keys for location in self.objects.copies(_prefix(key, run_id))]
 
     def end_attempt(self, folder: Path) -> None:
         """Remove what an attempt left, and the folders above it that are empty now."""
@@ -119,26 +130,31 @@ class ArtifactStore:
             folder.parent.parent.rmdir()
 
     def forget_attempts(self, run_id: str) -> None:
-        """Remove what any attempt of a run left."""
-        self.discard(self._attempts / run_id)
+        """Remove what any attempt of a run left on this machine."""
+        self.discard(self.attempts / run_id)
 
     def discard(self, folder: Path) -> None:
-        """Remove a folder at once, if it is there; it must be on the store's disk."""
-        trash = self._attempts / f"trash-{uuid.uuid4().hex}"
-        with suppress(FileNotFoundError):
-            folder.rename(trash)
-            shutil.rmtree(trash, ignore_errors=True)
+        """Remove a scratch folder at once, if it is there."""
+        throw_away(folder, self.trash)
+
+
+def _prefix(key: str, run_id: str) -> str:
+    return f"objects/{key[:2]}/{key}-{run_id}-"
+
+
+def _sealed(folder: Path) -> dict[str, dict[str, object]]:
+    """Bring a finished folder to the disk; for each file its size and SHA-256."""
+    files: dict[str, dict[str, object]] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            files[str(path.relative_to(folder))] = {"size": path.stat().st_size, "sha256": _synced_sha256(path)}
+        else:
+            sync_folder(path)
+    sync_folder(folder)
+    return files
 
 
 def _synced_sha256(path: Path) -> str:
     with path.open("rb") as file:
         os.fsync(file.fileno())
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,52 +1,91 @@
 """Uploaded datasets, and the revisions that hub ids are pinned to."""
 
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.errors import ConflictError, NotFoundError
 from core.store import lifecycle
+from core.store.objects import Stored
 from core.store.tables import DatasetRow, RevisionRow, RunRow
 
+Hold = Literal["to_read", "to_delete"]
 
-def add(session: Session, dataset_id: str, *, name: str, report: dict[str, Any]) -> DatasetRow:
+
+def add(
+    session: Session, dataset_id: str, *, tenant: str, name: str, report: dict[str, Any], stored: Stored
+) -> DatasetRow:
     """Write a dataset whose files are in place."""
-    row = DatasetRow(id=dataset_id, name=name, report=report, created_at=lifecycle.clock(session))
+    row = DatasetRow(
+        id=dataset_id,
+        tenant=tenant,
+        name=name,
+        location=stored.location,
+        files=stored.files,
+        report=report,
+        created_at=lifecycle.clock(session),
+    )
     session.add(row)
     session.flush()
     return row
 
 
-def get(session: Session, dataset_id: str) -> DatasetRow:
-    """One dataset.
+def get(session: Session, dataset_id: str, *, tenant: str, hold: Hold | None = None) -> DatasetRow:
+    """One dataset of a tenant.
+
+    Args:
+        hold: "to_read": it is not deleted before our commit; "to_delete": and no run is accepted on it. SQLite has one
+            writer at a time anyway.
 
     Raises:
-        NotFoundError: there is no such dataset.
+        NotFoundError: the tenant has no such dataset.
     """
-    row = session.get(DatasetRow, dataset_id)
+    query = select(DatasetRow).where(DatasetRow.id == dataset_id, DatasetRow.tenant == tenant)
+    row = session.scalar(query.with_for_update(read=hold == "to_read") if hold else query)
     if row is None:
         raise NotFoundError(f"There is no dataset {dataset_id}. GET /v1/datasets lists those there are.")
     return row
 
 
-def every(session: Session) -> list[DatasetRow]:
-    """All datasets, newest first."""
-    return list(session.scalars(select(DatasetRow).order_by(DatasetRow.id.desc())))
+def every(session: Session, *, tenant: str) -> list[DatasetRow]:
+    """All datasets of a tenant, newest first."""
+    return list(session.scalars(select(DatasetRow).where(DatasetRow.tenant == tenant).order_by(DatasetRow.id.desc())))
 
 
-def remove(session: Session, dataset_id: str) -> None:
-    """Forget a dataset; its files are deleted after the commit.
+def count(session: Session, *, tenant: str) -> int:
+    """How many datasets a tenant has. Until the commit, no other transaction that asks gets an answer."""
+    lifecycle.hold_key(session, f"datasets of {tenant}")
+    return session.scalar(select(func.count()).where(DatasetRow.tenant == tenant)) or 0
+
+
+def stored(session: Session, dataset_id: str) -> Stored | None:
+    """Where an uploaded dataset is; None for any other. A run may only name its tenant's, so this asks for none."""
+    row = session.get(DatasetRow, dataset_id)
+    return Stored(row.location, row.files) if row else None
+
+
+def remove(session: Session, dataset_id: str, *, tenant: str) -> str:
+    """Forget a dataset.
+
+    Returns:
+        Its location, to be deleted from the store after the commit.
+
 
     Raises:
+        NotFoundError: the tenant has no such dataset.
         ConflictError: a run that has not ended still reads it.
     """
-    row = get(session, dataset_id)
-    active = select(RunRow.id, RunRow.spec).where(RunRow.status.in_(["queued", "running", "cancelling"]))
-    for run_id, spec in session.execute(active):
-        if spec["dataset"] == dataset_id:
-            raise ConflictError(f"Run {run_id} still reads this dataset. Cancel it first, or wait until it ends.")
+    row = get(session, dataset_id, tenant=tenant, hold="to_delete")
+    active = select(RunRow.id).where(
+        RunRow.tenant == tenant,
+        RunRow.status.in_(["queued", "running", "cancelling"]),
+        RunRow.spec["dataset"].as_string() == dataset_id,
+    )
+    if run_id := session.scalar(active.limit(1)):
+        raise ConflictError(f"Run {run_id} still reads this dataset. Cancel it first, or wait until it ends.")
     session.delete(row)
+    return row.location
 
 
 def pinned_revision(session: Session, source: str) -> str | None:

@@ -4,21 +4,35 @@ Each function works inside its caller's transaction, after `lock`: PostgreSQL th
 one a database. Bells are returned, and rung by the caller after the commit.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import select, text, update
+from sqlalchemy import delete, literal, select, text, update
 from sqlalchemy.orm import Session
 
 from core.domain.plan import Part, Plan, PlannedStage
 from core.domain.run import TRANSITIONS, RunStatus, StageStatus
-from core.errors import EmbedreelError, NotFoundError
+from core.errors import EmbedreelError, NotFoundError, StageLostError
+from core.store import counted, outbox
+from core.store.objects import Stored
+from core.store.portions import portions
 from core.store.session import now
 from core.store.tables import ArtifactRow, EventRow, RunRow, StageRow
 
 RING_AGAIN_SECONDS = 15.0
 ARTIFACTS_LOCK = 0x454D4241
+
+
+QUEUED = literal(StageStatus.QUEUED.value, literal_execute=True)
+"""In a query: a parameter would hide the index of queued stages."""
+
+
+class StageId(NamedTuple):
+    """A stage of a run."""
+
+    run_id: str
+    stage_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +43,11 @@ class Bell:
     stage_id: str
     name: str
     queue: str
+
+    @property
+    def stage(self) -> StageId:
+        """What it is rung for."""
+        return StageId(self.run_id, self.stage_id)
 
 
 def lock(session: Session, run_id: str) -> RunRow:
@@ -55,9 +74,11 @@ def stages_of(session: Session, run_id: str) -> dict[str, StageRow]:
 
 
 def emit(session: Session, run: RunRow, kind: str, **data: Any) -> None:  # noqa: ANN401 - JSON values
-    """Append an event; its number has no gaps because the run is locked."""
+    """Append an event, and what webhooks will hear of it; its number has no gaps because the run is locked."""
     run.event_seq += 1
-    session.add(EventRow(run_id=run.id, seq=run.event_seq, type=kind, at=clock(session), data=data))
+    event = EventRow(run_id=run.id, seq=run.event_seq, type=kind, at=clock(session), data=data)
+    session.add(event)
+    outbox.enqueue(session, run, event)
 
 
 def clock(session: Session) -> float:
@@ -76,6 +97,8 @@ def move(session: Session, run: RunRow, status: RunStatus, *, error: EmbedreelEr
     run.status = status
     run.error = error.describe() if error else None
     run.finished_at = clock(session) if status.terminal else None
+    if status.terminal:
+        counted.RUNS_ENDED.add(session, status=status)
     emit(session, run, f"run.{status}", **({"error": run.error} if error else {}))
 
 
@@ -97,12 +120,49 @@ def hold_key(session: Session, key: str) -> None:
 
 def stored_keys(session: Session, keys: Iterable[str]) -> set[str]:
     """Which of these artifacts are published."""
-    wanted = list(keys)
     stored: set[str] = set()
-    for start in range(0, len(wanted), 500):
-        query = select(ArtifactRow.key).where(ArtifactRow.key.in_(wanted[start : start + 500]))
-        stored.update(session.scalars(query))
+    for portion in portions(keys):
+        stored.update(session.scalars(select(ArtifactRow.key).where(ArtifactRow.key.in_(portion))))
     return stored
+
+
+def forget_artifacts(session: Session, keys: Iterable[str]) -> list[str]:
+    """Delete the rows of these artifacts; returns their locations, to be deleted from the store after the commit.
+
+    The caller holds the artifacts `to_delete`.
+    """
+    locations: list[str] = []
+    for portion in portions(keys):
+        gone = delete(ArtifactRow).where(ArtifactRow.key.in_(portion))
+        locations += session.scalars(gone.returning(ArtifactRow.location))
+    return locations
+
+
+def forget_lost(session: Session, lost: Mapping[str, Stored]) -> None:
+    """Delete the rows of artifacts whose files are gone, unless they have been made anew at another location."""
+    if lost:
+        hold_artifacts(session, to_delete=True)
+    for key, stored in lost.items():
+        gone = delete(ArtifactRow).where(ArtifactRow.key == key, ArtifactRow.location == stored.location)
+        session.execute(gone)
+
+
+def shared_keys(session: Session, run_id: str, keys: Iterable[str]) -> set[str]:
+    """Those of these stages' keys that a stage of another run has too."""
+    shared: set[str] = set()
+    for portion in portions(sorted(set(keys))):
+        others = select(StageRow.key).where(StageRow.key.in_(portion), StageRow.run_id != run_id)
+        shared.update(session.scalars(others))
+    return shared
+
+
+def forget_state(session: Session, stage: StageRow) -> list[str]:
+    """Let go of what the stage would continue from; returns locations as `forget_artifacts`."""
+    if stage.state_key is None:
+        return []
+    locations = forget_artifacts(session, [stage.state_key])
+    stage.state_key = stage.state_step = None
+    return locations
 
 
 def queue(session: Session, run: RunRow, stage: StageRow) -> Bell:
@@ -110,13 +170,15 @@ def queue(session: Session, run: RunRow, stage: StageRow) -> Bell:
     stage.status = StageStatus.QUEUED
     stage.lease_until = stage.worker_id = None
     stage.rings = 0
-    stage.ring_at = clock(session) + RING_AGAIN_SECONDS
+    stage.queued_at = clock(session)
+    stage.ring_at = stage.queued_at + RING_AGAIN_SECONDS
     return Bell(run.id, stage.id, stage.name, stage.queue)
 
 
 def succeed(session: Session, run: RunRow, stage: StageRow, *, reused: bool = False) -> None:
     """The stage's artifact is there."""
     at = clock(session)
+    counted.succeeded(session, stage, at=at, reused=reused)
     stage.status = StageStatus.SUCCEEDED
     stage.reused = reused
     stage.lease_until = stage.ring_at = None
@@ -130,10 +192,8 @@ def advance(session: Session, run: RunRow) -> list[Bell]:
     """Finish what is already stored, queue what has all it needs, end the run when nothing is left to do."""
     hold_artifacts(session)
     rows, plan = stages_of(session, run.id), plan_of(run)
-    suppliers = {part.stage: part for stage in plan.stages for part in stage.parts}
-    stored = stored_keys(
-        session, [key for stage in plan.stages for key in (stage.key, *(part.key for part in stage.parts))]
-    )
+    suppliers = {part.stage: part for stage in plan.stages for part in stage.parts if part.effect != "keeps"}
+    stored = stored_keys(session, plan.keys)
     bells = []
     for stage in plan.stages:
         row = rows[stage.id]
@@ -148,9 +208,20 @@ def advance(session: Session, run: RunRow) -> list[Bell]:
     return bells
 
 
+def made_stages(session: Session, run: RunRow) -> set[str]:
+    """Ids of the run's stages that need not be run: what they make is stored, for themselves and for others."""
+    plan = plan_of(run)
+    stored = stored_keys(session, plan.keys)
+    return {stage.id for stage in plan.stages if _reusable(stage, plan, stored)}
+
+
 def _reusable(stage: PlannedStage, plan: Plan, stored: set[str]) -> bool:
-    parts_there = all(part.key in stored or plan.stage(part.stage).key in stored for part in stage.parts)
-    return stage.key in stored and parts_there
+    return stage.key in stored and all(_served(part, plan, stored) for part in stage.parts)
+
+
+def _served(part: Part, plan: Plan, stored: set[str]) -> bool:
+    """The part is there, or what it was for."""
+    return part.key in stored or (part.effect != "keeps" and plan.stage(part.stage).key in stored)
 
 
 def _ready(stage: PlannedStage, rows: dict[str, StageRow], supplier: Part | None, stored: set[str]) -> bool:
@@ -165,6 +236,50 @@ def drop_unfinished(rows: Iterable[StageRow], *, but: StageRow | None = None) ->
         if row is not but and row.status in {StageStatus.WAITING, StageStatus.QUEUED}:
             row.status = StageStatus.CANCELLED
             row.ring_at = None
+
+
+def end_stage(session: Session, stage: StageRow, status: StageStatus) -> None:
+    """Nothing runs the stage any more."""
+    stage.status = status
+    stage.lease_until = stage.ring_at = None
+    stage.finished_at = clock(session)
+    counted.STAGES_ENDED.add(session, stage=stage.name, outcome=status)
+    session.flush()
+
+
+def fail(session: Session, run: RunRow, stage: StageRow, error: EmbedreelError) -> None:
+    """The stage cannot be done: the run has failed, and says why."""
+    end_stage(session, stage, StageStatus.FAILED)
+    emit(session, run, "stage.failed", stage=stage.id, error=error.describe())
+    if run.status == RunStatus.CANCELLING:
+        settle_cancel(session, run)
+    elif not RunStatus(run.status).terminal:
+        drop_unfinished(stages_of(session, run.id).values(), but=stage)
+        move(session, run, RunStatus.FAILED, error=error)
+
+
+def requeue(
+    session: Session, run: RunRow, stage: StageRow, *, reason: str, blame: bool, max_attempts: int
+) -> list[Bell]:
+    """Another worker may take the stage, unless it was lost too often or the run is to stop.
+
+    Args:
+        reason: what happened, for the event and, in the end, for the run's error.
+        blame: False does not count as an attempt (the worker was asked to stop).
+    """
+    if run.status != RunStatus.RUNNING:
+        end_stage(session, stage, StageStatus.CANCELLED)
+        settle_cancel(session, run)
+        return []
+    if blame and stage.attempt >= max_attempts:
+        lost = f"Stage {stage.id} was lost {stage.attempt} times; the last time: {reason}."
+        fail(session, run, stage, StageLostError(f"{lost} Retry the run, or make it smaller."))
+        return []
+    stage.attempt -= 0 if blame else 1
+    stage.token += 1  # whoever still runs it is fenced out from here on
+    emit(session, run, "stage.requeued", stage=stage.id, reason=reason)
+    counted.STAGES_ENDED.add(session, stage=stage.name, outcome="requeued")
+    return [queue(session, run, stage)]
 
 
 def settle_cancel(session: Session, run: RunRow) -> None:

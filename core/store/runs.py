@@ -1,30 +1,41 @@
 """Runs as the API sees them: accept, list, cancel, retry, delete, and what happened."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
-from sqlalchemy import case, delete, func, insert, select
+from sqlalchemy import bindparam, case, delete, func, insert, select, text
 from sqlalchemy.orm import Session
 
 from core.domain.plan import Plan, StageName
 from core.domain.run import RunStatus, StageStatus
 from core.domain.spec import RunSpec
 from core.errors import ConflictError, NotFoundError
-from core.store import lifecycle
+from core.store import counted, lifecycle
 from core.store.lifecycle import Bell
+from core.store.objects import Stored
+from core.store.portions import portions
 from core.store.session import now
-from core.store.tables import ArtifactRow, EventRow, IdempotencyRow, RunRow, StageRow
+from core.store.stages import recorded
+from core.store.tables import DEFAULT_TENANT, ArtifactRow, EventRow, IdempotencyRow, RunRow, StageRow
 
 ANSWERS_KEPT_SECONDS = 24 * 3600.0
 RECENT_RUNS = 5
 
 
 def accept(
-    session: Session, run_id: str, spec: RunSpec, plan: Plan, *, drawn_from: str | None = None
+    session: Session,
+    run_id: str,
+    spec: RunSpec,
+    plan: Plan,
+    *,
+    tenant: str = DEFAULT_TENANT,
+    drawn_from: str | None = None,
 ) -> tuple[RunRow, list[Bell]]:
     """Write a run with its stages; what is stored already is not made again."""
     run = RunRow(
         id=run_id,
+        tenant=tenant,
         name=spec.name,
         status=RunStatus.QUEUED,
         spec=spec.model_dump(mode="json"),
@@ -48,24 +59,59 @@ def accept(
     ]
     session.execute(insert(StageRow), stages)
     lifecycle.emit(session, run, "run.queued")
+    counted.RUNS_ACCEPTED.add(session)
     return run, lifecycle.advance(session, run)
 
 
 def get(session: Session, run_id: str) -> RunRow:
-    """One run.
+    """One run, whosever it is: for the engine. The API asks `of_tenant`.
 
     Raises:
         NotFoundError: there is no such run.
     """
-    run = session.get(RunRow, run_id)
+    return _found(session.get(RunRow, run_id), run_id)
+
+
+def of_tenant(session: Session, run_id: str, *, tenant: str, hold: bool = False) -> RunRow:
+    """One run of a tenant.
+
+    Args:
+        hold: it is neither changed nor deleted before our commit.
+
+    Raises:
+        NotFoundError: the tenant has no such run; another's is not told from one that does not exist.
+    """
+    query = select(RunRow).where(RunRow.id == run_id, RunRow.tenant == tenant)
+    return _found(session.scalar(query.with_for_update() if hold else query), run_id)
+
+
+def _found(run: RunRow | None, run_id: str) -> RunRow:
     if run is None:
         raise NotFoundError(f"There is no run {run_id}. GET /v1/runs lists those there are.")
     return run
 
 
-def page(session: Session, *, before: str | None, limit: int) -> list[RunRow]:
-    """Up to `limit` runs, newest first (ids rise with time), older than the run `before`."""
-    query = select(RunRow).order_by(RunRow.id.desc()).limit(limit)
+def in_flight(session: Session, *, tenant: str) -> int:
+    """How many runs of a tenant are queued or running.
+
+    Until the commit, no other transaction that asks gets an answer for this tenant: who counts may add.
+    """
+    lifecycle.hold_key(session, f"runs in flight of {tenant}")
+    active = [RunStatus.QUEUED, RunStatus.RUNNING]
+    return session.scalar(select(func.count()).where(RunRow.tenant == tenant, RunRow.status.in_(active))) or 0
+
+
+_THESE = select(RunRow).where(RunRow.id.in_(bindparam("run_ids", expanding=True)))
+
+
+def these(session: Session, run_ids: Sequence[str]) -> list[RunRow]:
+    """Those of these runs that are there."""
+    return list(session.scalars(_THESE, {"run_ids": run_ids}))
+
+
+def page(session: Session, *, tenant: str, before: str | None, limit: int) -> list[RunRow]:
+    """Up to `limit` runs of a tenant, newest first (ids rise with time), older than the run `before`."""
+    query = select(RunRow).where(RunRow.tenant == tenant).order_by(RunRow.id.desc()).limit(limit)
     return list(session.scalars(query.where(RunRow.id < before) if before else query))
 
 
@@ -89,31 +135,64 @@ def cancel(session: Session, run_id: str) -> RunRow:
     return run
 
 
-def retry(session: Session, run_id: str) -> tuple[RunRow, list[Bell]]:
-    """Start a failed or cancelled run again; finished stages are kept.
+NOTHING: Mapping[str, Stored] = MappingProxyType({})
+
+
+def retry(session: Session, run_id: str, *, missing: Mapping[str, Stored] = NOTHING) -> tuple[RunRow, list[Bell]]:
+    """Start a run again that has failed, was cancelled, or lost what it had made; finished stages are kept.
+
+    Args:
+        missing: artifacts of this run whose files are gone, by key: they are made anew.
 
     Raises:
-        ConflictError: the run is neither failed nor cancelled.
+        ConflictError: the run goes on, or has succeeded and nothing of it is missing.
     """
     run = lifecycle.lock(session, run_id)
-    if run.status not in {RunStatus.FAILED, RunStatus.CANCELLED}:
-        raise ConflictError(f"The run is {run.status}; only a failed or cancelled run can be retried.")
+    if not RunStatus(run.status).terminal:
+        raise ConflictError(f"The run is {run.status}; a run can be retried when it has ended.")
+    lifecycle.hold_artifacts(session, to_delete=True)
+    lifecycle.forget_lost(session, missing)
+    made = lifecycle.made_stages(session, run)
+    if run.status == RunStatus.SUCCEEDED and len(made) == len(lifecycle.plan_of(run).stages):
+        raise ConflictError("The run has succeeded and nothing of it is missing; there is nothing to retry.")
     for row in lifecycle.stages_of(session, run_id).values():
-        if row.status != StageStatus.SUCCEEDED:
+        if row.status != StageStatus.SUCCEEDED or row.id not in made:
             row.status = StageStatus.WAITING
             row.attempt = row.done = row.total = 0
             row.token += 1
             row.started_at = row.finished_at = row.lease_until = row.worker_id = None
     run.started_at = None
     lifecycle.move(session, run, RunStatus.QUEUED)
+    counted.RUNS_RETRIED.add(session)
     return run, lifecycle.advance(session, run)
 
 
-def remove(session: Session, run_id: str) -> list[str]:
+def stored(session: Session, run_id: str) -> Mapping[str, Stored]:
+    """Where everything is that a run has made or counts on, by key: artifacts, parts, states."""
+    states = {row.state_key for row in lifecycle.stages_of(session, run_id).values() if row.state_key}
+    plan = lifecycle.plan_of(get(session, run_id))
+    return {**stored_for(session, plan), **recorded(session, sorted(states))}
+
+
+def stored_for(session: Session, plan: Plan) -> Mapping[str, Stored]:
+    """Where that is which a plan would make and is recorded already, by key: artifacts and parts."""
+    return recorded(session, plan.keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What a deleted run leaves to be deleted from the store."""
+
+    keys: list[str]
+    locations: list[str]
+
+
+def remove(session: Session, run_id: str) -> Removed:
     """Delete a run that has ended.
 
     Returns:
-        Keys of the artifacts that no other run shares, to be deleted from the store after the commit.
+        Keys of all that it made, and locations of what no other run shares, to be deleted from the store after the
+        commit.
 
     Raises:
         ConflictError: the run has not ended.
@@ -123,24 +202,17 @@ def remove(session: Session, run_id: str) -> list[str]:
         raise ConflictError(f"The run is {run.status}. Cancel it, wait until it has stopped, then delete it.")
     lifecycle.hold_artifacts(session, to_delete=True)
     plan = lifecycle.plan_of(run)
-    kept = _shared_keys(session, run_id, [stage.key for stage in plan.stages])
-    orphans = [stage.key for stage in plan.stages if stage.key not in kept]
-    orphans += [part.key for stage in plan.stages for part in stage.parts if plan.stage(part.stage).key not in kept]
-    for start in range(0, len(orphans), 500):
-        session.execute(delete(ArtifactRow).where(ArtifactRow.key.in_(orphans[start : start + 500])))
+    shared = lifecycle.shared_keys(session, run_id, (stage.key for stage in plan.stages))
+    made = {stage.key: stage.key for stage in plan.stages}
+    made |= {part.key: plan.stage(part.stage).key for stage in plan.stages for part in stage.parts}
+    states = [row.state_key for row in lifecycle.stages_of(session, run_id).values() if row.state_key]
+    orphans = [key for key, served in made.items() if served not in shared]
+    locations = lifecycle.forget_artifacts(session, [*orphans, *states])
     session.execute(delete(IdempotencyRow).where(IdempotencyRow.run_id == run_id))
     session.execute(delete(EventRow).where(EventRow.run_id == run_id))
     session.execute(delete(StageRow).where(StageRow.run_id == run_id))
     session.delete(run)
-    return sorted(set(orphans))
-
-
-def _shared_keys(session: Session, run_id: str, keys: list[str]) -> set[str]:
-    shared: set[str] = set()
-    for start in range(0, len(keys), 500):
-        chunk = keys[start : start + 500]
-        shared.update(session.scalars(select(StageRow.key).where(StageRow.key.in_(chunk), StageRow.run_id != run_id)))
-    return shared
+    return Removed(sorted({*made, *states}), locations)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,14 +244,27 @@ def artifact(session: Session, run: RunRow, stage_id: str) -> ArtifactRow | None
     return session.scalars(query).one_or_none()
 
 
-def remembered(session: Session, key: str) -> IdempotencyRow | None:
-    """What was answered to this Idempotency-Key."""
-    return session.get(IdempotencyRow, key)
+def remembered(session: Session, key: str, *, tenant: str) -> IdempotencyRow | None:
+    """What was answered to this Idempotency-Key of a tenant."""
+    return session.get(IdempotencyRow, (tenant, key))
 
 
-def remember(session: Session, key: str, *, digest: str, run_id: str) -> None:
+def hold_answer(session: Session, key: str, *, tenant: str) -> bool:
+    """Until the commit, let nobody else answer to this Idempotency-Key; False where somebody is at it.
+
+    SQLite has one writer at a time anyway.
+    """
+    if session.get_bind().dialect.name != "postgresql":
+        return True
+    held = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 1))")
+    return bool(session.execute(held, {"key": f"{tenant} {key}"}).scalar_one())
+
+
+def remember(session: Session, key: str, *, tenant: str, digest: str, run_id: str) -> None:
     """Keep the answer to an Idempotency-Key, in the transaction that makes the run."""
-    session.add(IdempotencyRow(key=key, digest=digest, run_id=run_id, created_at=lifecycle.clock(session)))
+    session.add(
+        IdempotencyRow(tenant=tenant, key=key, digest=digest, run_id=run_id, created_at=lifecycle.clock(session))
+    )
 
 
 def forget_answers(session: Session) -> None:
@@ -187,13 +272,12 @@ def forget_answers(session: Session) -> None:
     session.execute(delete(IdempotencyRow).where(IdempotencyRow.created_at < now() - ANSWERS_KEPT_SECONDS))
 
 
-def unclaimed(session: Session, keys: Iterable[str]) -> list[str]:
-    """Those of these keys that no stage of any run makes or reads.
-
-    Asked after the commit of `remove`: a run that was accepted since may have begun to make the same artifact.
-    """
-    wanted = list(keys)
-    return [key for key in wanted if key not in _shared_keys(session, "", wanted)]
+def unrecorded(session: Session, locations: Iterable[str]) -> list[str]:
+    """Those of these locations that no artifact is at."""
+    wanted, there = list(locations), set[str]()
+    for portion in portions(wanted):
+        there.update(session.scalars(select(ArtifactRow.location).where(ArtifactRow.location.in_(portion))))
+    return [location for location in wanted if location not in there]
 
 
 def drawable(session: Session, run: RunRow) -> bool:
@@ -219,35 +303,39 @@ class StageGroup:
     finished_at: float | None
 
 
+# Statements that are asked all the time are built once: building one takes longer than SQLite takes to run it.
+_GROUPS = (
+    select(
+        StageRow.run_id,
+        StageRow.name,
+        StageRow.queue,
+        StageRow.status,
+        func.count(),
+        func.sum(case((StageRow.reused, 1), else_=0)),
+        func.max(StageRow.attempt),
+        func.sum(StageRow.done),
+        func.sum(StageRow.total),
+        func.min(StageRow.started_at),
+        func.max(StageRow.finished_at),
+    )
+    .where(StageRow.run_id.in_(bindparam("run_ids", expanding=True)))
+    .group_by(StageRow.run_id, StageRow.name, StageRow.queue, StageRow.status)
+)
+_STEPS = select(RunRow.id, RunRow.plan["steps"]).where(RunRow.id.in_(bindparam("run_ids", expanding=True)))
+
+
 def stage_groups(session: Session, run_ids: Iterable[str]) -> dict[str, list[StageGroup]]:
     """The stages of each run, counted by name and status."""
     groups: dict[str, list[StageGroup]] = {run_id: [] for run_id in run_ids}
-    query = (
-        select(
-            StageRow.run_id,
-            StageRow.name,
-            StageRow.queue,
-            StageRow.status,
-            func.count(),
-            func.sum(case((StageRow.reused, 1), else_=0)),
-            func.max(StageRow.attempt),
-            func.sum(StageRow.done),
-            func.sum(StageRow.total),
-            func.min(StageRow.started_at),
-            func.max(StageRow.finished_at),
-        )
-        .where(StageRow.run_id.in_(list(groups)))
-        .group_by(StageRow.run_id, StageRow.name, StageRow.queue, StageRow.status)
-    )
-    for run_id, name, queue, status, *counted in session.execute(query):
-        groups[run_id].append(StageGroup(name, queue, StageStatus(status), *counted))
+    for run_id, name, queue, status, *sums in session.execute(_GROUPS, {"run_ids": list(groups)}):
+        groups[run_id].append(StageGroup(name, queue, StageStatus(status), *sums))
     return groups
 
 
 def captured_steps(session: Session, run_ids: Iterable[str]) -> dict[str, list[int]]:
     """The steps of each run's checkpoints, without reading the rest of its plan."""
-    query = select(RunRow.id, RunRow.plan["steps"]).where(RunRow.id.in_(list(run_ids)))
-    return {run_id: steps for run_id, steps in session.execute(query)}  # noqa: C416 - rows are no pairs to mypy
+    found = session.execute(_STEPS, {"run_ids": list(run_ids)})
+    return {run_id: steps for run_id, steps in found}  # noqa: C416 - rows are no pairs to mypy
 
 
 def seconds_per_frame(session: Session) -> dict[str, float]:

@@ -5,6 +5,7 @@ half-way; on PostgreSQL, writers to one run meet at the run's row (`runs.lock`).
 leases of several machines are compared by one clock only.
 """
 
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -17,9 +18,11 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.functions import GenericFunction
 
-from core.errors import StorageUnavailableError
+from core.errors import MAKE_ROOM, InsufficientStorageError, StorageUnavailableError
+from core.store import counters
 
 LOCK_WAIT_SECONDS = 10
+POSTGRESQL_DISK_FULL = "53100"
 
 
 class now(GenericFunction[float]):  # noqa: N801 - reads like SQL's own now()
@@ -41,11 +44,11 @@ def _now_postgresql(element: Any, compiler: Any, **options: Any) -> str:  # noqa
 
 
 class Database:
-    """Transactions on one database. Raises StorageUnavailableError where it does not answer."""
+    """Transactions on one database. Raises StorageUnavailableError where it does not answer, or cannot grow."""
 
     def __init__(self, url: str) -> None:
         self.url = make_url(url)
-        self.engine = create_engine(self.url, connect_args=_connect_args(self.url), pool_pre_ping=True)
+        self.engine = create_engine(self.url, connect_args=_connect_args(self.url), pool_pre_ping=not self.sqlite)
         # SQLite's writers sleep and look again, and who writes often starves the others: in one process they queue up.
         self._turn = threading.Lock()
         if self.sqlite:
@@ -73,9 +76,10 @@ class Database:
             with Session(self.engine, expire_on_commit=False) as session, session.begin():
                 session.connection(execution_options=options)
                 yield session
+                counters.write(session)
         except (OperationalError, DBAPIError) as error:
             if isinstance(error, OperationalError) or error.connection_invalidated:
-                raise StorageUnavailableError(f"The database does not answer: {error.orig}. Try again.") from error
+                raise _unavailable(error) from error
             raise
 
     def check(self) -> None:
@@ -91,6 +95,13 @@ class Database:
     def close(self) -> None:
         """Give all connections back."""
         self.engine.dispose()
+
+
+def _unavailable(error: DBAPIError) -> StorageUnavailableError:
+    full = getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    if full or getattr(error.orig, "sqlstate", None) == POSTGRESQL_DISK_FULL:
+        return InsufficientStorageError(f"The database cannot grow: {error.orig}. {MAKE_ROOM}")
+    return StorageUnavailableError(f"The database does not answer: {error.orig}. Try again.")
 
 
 def _connect_args(url: URL) -> dict[str, Any]:

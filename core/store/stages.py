@@ -1,40 +1,27 @@
-"""Stages as a worker sees them: claim, lease, publish, and the sweep of lost work.
+"""Stages as a worker sees them: claim, lease, publish.
 
 Every write of a claim is fenced: it happens only while the stage still runs under the claim's token. A worker that
 was frozen, and whose stage somebody else has taken since, changes nothing.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from core.domain.plan import Part, Plan, PlannedStage, StageName
+from core.domain.plan import Part, Plan, PlannedStage, StageName, state_key
 from core.domain.run import RunStatus, StageStatus
 from core.domain.spec import RunSpec
-from core.errors import EmbedreelError, StageLostError
-from core.store import lifecycle
-from core.store.artifacts import Stored
-from core.store.lifecycle import RING_AGAIN_SECONDS, Bell
+from core.errors import EmbedreelError
+from core.store import counted, lifecycle
+from core.store.lifecycle import QUEUED, Bell, StageId
+from core.store.objects import Stored
+from core.store.portions import portions
 from core.store.session import now
 from core.store.tables import ArtifactRow, RunRow, StageRow
-
-LONGEST_RING_SECONDS = 600.0
-MOST_DOUBLINGS = 10
-BELLS_OF_THE_IDLE = 100
-
-
-Place = Callable[[], None]
-
-
-class StageId(NamedTuple):
-    """A stage of a run."""
-
-    run_id: str
-    stage_id: str
 
 
 class Standing(Enum):
@@ -47,7 +34,12 @@ class Standing(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to run one stage, for as long as its lease is renewed."""
+    """The right to run one stage, for as long as its lease is renewed.
+
+    Attributes:
+        state: what the stage continues from, None: it begins.
+        unneeded: locations that a lost attempt has stored and nobody needs, to be deleted after the commit.
+    """
 
     run_id: str
     stage: PlannedStage
@@ -55,16 +47,35 @@ class Claim:
     attempt: int
     spec: RunSpec
     plan: Plan
+    state: Stored | None
+    unneeded: tuple[str, ...]
 
 
-def claim(session: Session, run_id: str, stage_id: str, *, worker_id: str, lease_seconds: float) -> Claim | None:
-    """Take a queued stage, or None: somebody has it, or it is not to be run any more."""
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What is to be done after the commit: bells to be rung, and locations to be deleted from the store."""
+
+    bells: tuple[Bell, ...] = ()
+    unneeded: tuple[str, ...] = ()
+
+
+def claim(
+    session: Session, run_id: str, stage_id: str, *, worker_id: str, lease_seconds: float
+) -> Claim | Published | None:
+    """Take a queued stage.
+
+    Returns:
+        The claim; what follows where another run has made the same meanwhile, so that nothing is left to do; or None:
+        somebody has it, or it is not to be run any more.
+    """
     awaiting = select(StageRow.id).where(
         StageRow.run_id == run_id, StageRow.id == stage_id, StageRow.status == StageStatus.QUEUED
     )
     if session.scalars(awaiting).first() is None:
         return None
     run = lifecycle.lock(session, run_id)
+    if (skipped := _skip(session, run, stage_id)) is not None:
+        return skipped
     taken = (
         update(StageRow)
         .where(StageRow.run_id == run_id, StageRow.id == stage_id, StageRow.status == StageStatus.QUEUED)
@@ -78,68 +89,115 @@ def claim(session: Session, run_id: str, stage_id: str, *, worker_id: str, lease
             ring_at=None,
             done=0,
         )
-        .returning(StageRow.token, StageRow.attempt)
+        .returning(StageRow)
     )
-    row = session.execute(taken).first()
+    row = session.scalars(taken, execution_options={"populate_existing": True}).first()
     if row is None:
         return None
+    counted.started(session, queue=row.queue, queued_at=row.queued_at, at=row.started_at or lifecycle.clock(session))
     if run.status == RunStatus.QUEUED:
         run.started_at = lifecycle.clock(session)
         lifecycle.move(session, run, RunStatus.RUNNING)
     plan = lifecycle.plan_of(run)
     stage = plan.stage(stage_id)
-    if row.token > 1:  # it was started before: lost, given back, or retried by the user
-        _forget_parts(session, run, stage)
-    lifecycle.emit(session, run, "stage.started", stage=stage_id, attempt=row.attempt, worker=worker_id)
-    return Claim(run_id, stage, row.token, row.attempt, RunSpec.model_validate(run.spec), plan)
+    state = recorded(session, [row.state_key]).get(row.state_key) if row.state_key else None
+    step = row.state_step if state else None
+    # A token above 1: it was started before, and lost, given back, or retried by the user.
+    unneeded = _forget_parts(session, run, stage, after=step) if row.token > 1 else []
+    begun = {"attempt": row.attempt, "worker": worker_id} | ({} if step is None else {"resumed_step": step})
+    lifecycle.emit(session, run, "stage.started", stage=stage_id, **begun)
+    spec = RunSpec.model_validate(run.spec)
+    return Claim(run_id, stage, row.token, row.attempt, spec, plan, state, tuple(unneeded))
 
 
-def _forget_parts(session: Session, run: RunRow, stage: PlannedStage) -> None:
-    """Begin a repeated stage from nothing, so that no film mixes the frames of two trainings."""
-    if not stage.parts:
-        return
+def _skip(session: Session, run: RunRow, stage_id: str) -> Published | None:
+    """Finish a queued stage whose artifact is there by now; None where it is not, or the stage is not queued."""
+    row = session.get(StageRow, (run.id, stage_id), populate_existing=True)
+    if row is None or row.status != StageStatus.QUEUED or not lifecycle.stored_keys(session, [row.key]):
+        return None
     lifecycle.hold_artifacts(session, to_delete=True)
-    supplied = [part.stage for part in stage.parts]
-    shared = select(StageRow.key).where(StageRow.run_id != run.id)
-    keys = {part.key for part in stage.parts} | {
-        row.key for row in lifecycle.stages_of(session, run.id).values() if row.id in supplied
-    }
-    for chunk in _chunks(sorted(keys)):
-        session.execute(delete(ArtifactRow).where(ArtifactRow.key.in_(chunk), ArtifactRow.key.not_in(shared)))
+    if stage_id not in lifecycle.made_stages(session, run):
+        return None
+    lifecycle.succeed(session, run, row, reused=True)
+    spent = _forget_spent(session, lifecycle.plan_of(run), row)
+    session.flush()
+    return Published(tuple(lifecycle.advance(session, run)), tuple(spent))
+
+
+def _forget_parts(session: Session, run: RunRow, stage: PlannedStage, *, after: int | None) -> list[str]:
+    """Take back what a lost attempt published beyond the state that is continued from: no film mixes two trainings.
+
+    Args:
+        after: that state's step; None takes all back.
+
+    Returns:
+        Locations to be deleted from the store after the commit.
+    """
+    parts = [part for part in stage.parts if after is None or part.step > after]
+    if not parts:
+        return []
+    lifecycle.hold_artifacts(session, to_delete=True)
+    rows = lifecycle.stages_of(session, run.id)
+    served = {part.key: rows[part.stage].key for part in parts}  # a part is shared with whoever has what it is for
+    supplied = {part.stage for part in parts if part.effect != "keeps"}
+    shared = lifecycle.shared_keys(session, run.id, served.values())
+    keys = set(served) | {rows[stage_id].key for stage_id in supplied}
+    locations = lifecycle.forget_artifacts(session, sorted(key for key in keys if served.get(key, key) not in shared))
     kept = lifecycle.stored_keys(session, keys)
-    for row in lifecycle.stages_of(session, run.id).values():
-        if row.id in supplied and row.key not in kept and row.status != StageStatus.WAITING:
+    for stage_id in supplied:
+        row = rows[stage_id]
+        if row.key not in kept and row.status != StageStatus.WAITING:
             row.status = StageStatus.WAITING
             row.token += 1
             row.lease_until = row.ring_at = row.started_at = row.finished_at = None
+    return locations
 
 
-def _chunks(keys: list[str]) -> Iterable[list[str]]:
-    return (keys[start : start + 500] for start in range(0, len(keys), 500))
+def next_queued(session: Session, *, queues: Iterable[str]) -> StageId | None:
+    """What a worker of these queues should do next, bell or none: the earliest run's first queued stage."""
+    query = select(StageRow.run_id, StageRow.id).where(StageRow.status == QUEUED, StageRow.queue.in_(list(queues)))
+    found = session.execute(query.order_by(StageRow.run_id, StageRow.position).limit(1)).first()
+    return StageId(*found) if found else None
 
 
-def next_queued(session: Session, run_id: str, *, queues: Iterable[str]) -> str | None:
-    """Id of the run's first queued stage on these queues: it can be claimed without a bell."""
-    query = select(StageRow.id).where(
-        StageRow.run_id == run_id, StageRow.status == StageStatus.QUEUED, StageRow.queue.in_(list(queues))
-    )
-    return session.scalars(query.order_by(StageRow.position).limit(1)).first()
+def recorded(session: Session, keys: Iterable[str]) -> Mapping[str, Stored]:
+    """The artifacts of these keys that are published."""
+    found: dict[str, Stored] = {}
+    query = select(ArtifactRow.key, ArtifactRow.location, ArtifactRow.files)
+    for portion in portions(keys):
+        for key, location, files in session.execute(query.where(ArtifactRow.key.in_(portion))):
+            found[key] = Stored(location, files)
+    return found
 
 
 def renew(session: Session, held: Claim, *, lease_seconds: float) -> Standing:
     """Hold the stage for another lease, and learn whether to go on."""
     extended = update(StageRow).where(*_mine(held)).values(lease_until=now() + lease_seconds).returning(StageRow.id)
     if session.execute(extended).first() is None:
+        counted.FENCED_WRITES.add(session, write="renew")
         return Standing.LOST
     return standing(session, held)
 
 
 def standing(session: Session, held: Claim) -> Standing:
     """Whether to go on, without touching the lease."""
-    if not publishable(session, held):
+    if not holds(session, held):
         return Standing.LOST
     status = session.scalars(select(RunRow.status).where(RunRow.id == held.run_id)).one()
     return Standing.HELD if status == RunStatus.RUNNING else Standing.CANCEL
+
+
+def holds(session: Session, held: Claim) -> bool:
+    """Whether the claim still holds."""
+    return session.scalars(select(StageRow.id).where(*_mine(held))).first() is not None
+
+
+def _fenced(session: Session, held: Claim, write: str) -> bool:
+    """Whether this write is that of a claim that holds no more: it changes nothing, and is counted."""
+    if holds(session, held):
+        return False
+    counted.FENCED_WRITES.add(session, write=write)
+    return True
 
 
 def progress(session: Session, held: Claim, *, done: int, total: int) -> None:
@@ -148,177 +206,116 @@ def progress(session: Session, held: Claim, *, done: int, total: int) -> None:
     session.execute(update(StageRow).where(*_mine(held)).values(done=done, total=total))
 
 
-def publishable(session: Session, held: Claim) -> bool:
-    """Whether the claim still holds: asked before files are renamed into place."""
-    return session.scalars(select(StageRow.id).where(*_mine(held))).first() is not None
-
-
-def recorded(session: Session, key: str) -> Stored | None:
-    """The artifact of this key, if another attempt or run has published it already."""
-    row = session.get(ArtifactRow, key)
-    return Stored(row.key, row.files) if row else None
-
-
-def publish_part(
-    session: Session, held: Claim, part: Part, stored: Stored, facts: dict[str, Any], *, place: Place
-) -> list[Bell]:
-    """An artifact that a running stage made for another: that one is done with it, or can start.
-
-    Args:
-        place: puts the files where `stored` says; called under the fence, unless somebody has published them already.
-    """
+def publish_part(session: Session, held: Claim, part: Part, stored: Stored, facts: dict[str, Any]) -> Published:
+    """An artifact that a running stage made for another: that one is done with it, or can start."""
     run = lifecycle.lock(session, held.run_id)
-    if not publishable(session, held):
-        return []
+    if _fenced(session, held, "publish_part"):
+        return _refused(session, part.key, stored)
     row = lifecycle.stages_of(session, held.run_id)[part.stage]
     if row.status == StageStatus.SUCCEEDED:  # another run has made what the part is for
-        return []
-    _publish(session, stored, stage=part.id.split("/")[0], facts=facts, place=place)
+        return _refused(session, part.key, stored)
+    unneeded = _record(session, part.key, stored, stage=part.id.split("/")[0], facts=facts)
+    bells = []
     if part.effect == "completes" and row.status == StageStatus.WAITING:
         lifecycle.succeed(session, run, row)
         lifecycle.emit(session, run, "checkpoint", **facts)
     elif part.effect == "releases" and row.status == StageStatus.WAITING and run.status == RunStatus.RUNNING:
-        return [lifecycle.queue(session, run, row)]
-    return []
+        bells.append(lifecycle.queue(session, run, row))
+    return Published(tuple(bells), unneeded)
 
 
-def finish(
-    session: Session, held: Claim, stored: Stored, facts: dict[str, Any], *, place: Place
-) -> tuple[list[Bell], list[str]]:
-    """The stage is done: publish its artifact and queue what waited for it.
+def publish_state(session: Session, held: Claim, stored: Stored, *, step: int) -> Published:
+    """Remember what the stage continues from should its worker be lost, in place of an earlier state."""
+    lifecycle.lock(session, held.run_id)
+    key = state_key(held.run_id, held.stage.id, token=held.token, step=step)
+    if _fenced(session, held, "publish_state"):
+        return _refused(session, key, stored)
+    row = lifecycle.stages_of(session, held.run_id)[held.stage.id]
+    if row.state_key == key:  # an answer that was lost: it is recorded already
+        return Published()
+    lifecycle.hold_artifacts(session, to_delete=True)
+    older = lifecycle.forget_state(session, row)
+    unneeded = _record(session, key, stored, stage="state", facts={"step": step})
+    row.state_key, row.state_step = key, step
+    row.attempt = 1  # it got further: only losses in a row, without progress, end a run
+    return Published(unneeded=(*older, *unneeded))
 
-    Args:
-        place: as for `publish_part`.
 
-    Returns:
-        Bells, and keys of artifacts that have served their purpose, to be deleted from the store after the commit.
-    """
+def finish(session: Session, held: Claim, stored: Stored, facts: dict[str, Any]) -> Published:
+    """The stage is done: publish its artifact and queue what waited for it."""
     run = lifecycle.lock(session, held.run_id)
-    if not publishable(session, held):
-        return [], []
-    _publish(session, stored, stage=held.stage.name, facts=facts, place=place)
-    lifecycle.succeed(session, run, lifecycle.stages_of(session, held.run_id)[held.stage.id])
+    if _fenced(session, held, "finish"):
+        return _refused(session, held.stage.key, stored)
+    unneeded = _record(session, held.stage.key, stored, stage=held.stage.name, facts=facts)
+    row = lifecycle.stages_of(session, held.run_id)[held.stage.id]
+    lifecycle.succeed(session, run, row)
     if held.stage.name is StageName.EMBED:
         lifecycle.emit(session, run, "checkpoint", **facts)
-    spent = _spent_checkpoints(session, held)
+    spent = _forget_spent(session, held.plan, row)
     session.flush()
     if run.status == RunStatus.RUNNING:
-        return lifecycle.advance(session, run), spent
+        return Published(tuple(lifecycle.advance(session, run)), (*unneeded, *spent))
     lifecycle.settle_cancel(session, run)
-    return [], spent
+    return Published(unneeded=(*unneeded, *spent))
 
 
-def _spent_checkpoints(session: Session, held: Claim) -> list[str]:
-    """Checkpoints that were stored only to be embedded, and now are."""
-    parts = (part for stage in held.plan.stages for part in stage.parts)
-    keys = [part.key for part in parts if part.stage == held.stage.id and part.effect == "releases"]
-    awaited = select(StageRow.id).where(StageRow.key == held.stage.key, StageRow.status != StageStatus.SUCCEEDED)
-    if not keys or session.scalars(awaited).first() is not None:
+def _forget_spent(session: Session, plan: Plan, row: StageRow) -> list[str]:
+    """What was stored only for this stage: the state it would have continued from, the checkpoint it has embedded."""
+    keys = plan.released_to(row.id)
+    session.flush()
+    awaited = select(StageRow.id).where(StageRow.key == row.key, StageRow.status != StageStatus.SUCCEEDED)
+    if keys and session.scalars(awaited).first() is not None:
+        keys = ()
+    if not keys and row.state_key is None:
         return []
     lifecycle.hold_artifacts(session, to_delete=True)
-    session.execute(delete(ArtifactRow).where(ArtifactRow.key.in_(keys)))
-    return keys
+    return [*lifecycle.forget_artifacts(session, keys), *lifecycle.forget_state(session, row)]
 
 
 def fail(session: Session, held: Claim, error: EmbedreelError) -> None:
     """The stage cannot be done: the run has failed, and says why."""
     run = lifecycle.lock(session, held.run_id)
-    if publishable(session, held):
-        _fail(session, run, lifecycle.stages_of(session, held.run_id)[held.stage.id], error)
+    if not _fenced(session, held, "fail"):
+        lifecycle.fail(session, run, lifecycle.stages_of(session, held.run_id)[held.stage.id], error)
 
 
-def _fail(session: Session, run: RunRow, row: StageRow, error: EmbedreelError) -> None:
-    _end(session, row, StageStatus.FAILED)
-    lifecycle.emit(session, run, "stage.failed", stage=row.id, error=error.describe())
-    if run.status == RunStatus.CANCELLING:
-        lifecycle.settle_cancel(session, run)
-    elif not RunStatus(run.status).terminal:
-        lifecycle.drop_unfinished(lifecycle.stages_of(session, run.id).values(), but=row)
-        lifecycle.move(session, run, RunStatus.FAILED, error=error)
+def fail_for_lost(session: Session, held: Claim, error: EmbedreelError, *, missing: Mapping[str, Stored]) -> None:
+    """The same for files that are gone: whoever needs them next, a retry or another run, makes them anew."""
+    lifecycle.lock(session, held.run_id)
+    lifecycle.forget_lost(session, missing)
+    fail(session, held, error)
 
 
 def give_up(session: Session, held: Claim) -> None:
     """The child was stopped because the run is to stop."""
     run = lifecycle.lock(session, held.run_id)
-    if publishable(session, held):
-        _end(session, lifecycle.stages_of(session, held.run_id)[held.stage.id], StageStatus.CANCELLED)
+    if not _fenced(session, held, "give_up"):
+        row = lifecycle.stages_of(session, held.run_id)[held.stage.id]
+        lifecycle.end_stage(session, row, StageStatus.CANCELLED)
         lifecycle.settle_cancel(session, run)
 
 
-def give_back(session: Session, held: Claim, *, reason: str, blame: bool, max_attempts: int) -> list[Bell]:
-    """The stage was not finished through no fault of the run: another worker may take it.
-
-    Args:
-        reason: what happened, for the event and, in the end, for the run's error.
-        blame: False does not count as an attempt (the worker was asked to stop).
-    """
+def give_back(session: Session, held: Claim, *, reason: str, blame: bool, max_attempts: int) -> Published:
+    """The stage was not finished through no fault of the run: another worker may take it. See `lifecycle.requeue`."""
     run = lifecycle.lock(session, held.run_id)
-    if not publishable(session, held):
-        return []
+    if _fenced(session, held, "give_back"):
+        return Published()
     row = lifecycle.stages_of(session, held.run_id)[held.stage.id]
-    return _requeue(session, run, row, reason=reason, blame=blame, max_attempts=max_attempts)
+    bells = lifecycle.requeue(session, run, row, reason=reason, blame=blame, max_attempts=max_attempts)
+    return Published(tuple(bells))
 
 
-def _requeue(
-    session: Session, run: RunRow, row: StageRow, *, reason: str, blame: bool, max_attempts: int
-) -> list[Bell]:
-    if run.status != RunStatus.RUNNING:
-        _end(session, row, StageStatus.CANCELLED)
-        lifecycle.settle_cancel(session, run)
-        return []
-    if blame and row.attempt >= max_attempts:
-        detail = (
-            f"Stage {row.id} was lost {row.attempt} times; the last time: {reason}. Retry the run, or make it smaller."
-        )
-        _fail(session, run, row, StageLostError(detail))
-        return []
-    row.attempt -= 0 if blame else 1
-    row.token += 1  # whoever still runs it is fenced out from here on
-    lifecycle.emit(session, run, "stage.requeued", stage=row.id, reason=reason)
-    return [lifecycle.queue(session, run, row)]
-
-
-def expired(session: Session) -> list[StageId]:
-    """Running stages whose lease has run out."""
-    query = select(StageRow.run_id, StageRow.id).where(
-        StageRow.status == StageStatus.RUNNING, StageRow.lease_until < now()
-    )
-    return [StageId(*row) for row in session.execute(query.order_by(StageRow.run_id))]
-
-
-def take_back(session: Session, lost: StageId, *, max_attempts: int) -> list[Bell]:
-    """Queue a stage again whose lease has run out, unless it has been settled meanwhile."""
-    run = lifecycle.lock(session, lost.run_id)
-    row = lifecycle.stages_of(session, lost.run_id)[lost.stage_id]
-    if row.status != StageStatus.RUNNING or (row.lease_until or 0) >= lifecycle.clock(session):
-        return []
-    reason = f"worker {row.worker_id} was not heard of any more"
-    return _requeue(session, run, row, reason=reason, blame=True, max_attempts=max_attempts)
-
-
-def silent(session: Session, *, idle_queues: Iterable[str] = ()) -> list[StageId]:
-    """Queued stages that somebody should ring for.
-
-    Args:
-        idle_queues: queues of a worker that has nothing to do: what is queued there lost its bell, however often others
-            have rung in vain; the oldest are named.
-    """
-    query = select(StageRow.run_id, StageRow.id).where(StageRow.status == StageStatus.QUEUED)
-    due = query.where(StageRow.ring_at < now())
-    waiting = query.where(StageRow.queue.in_(list(idle_queues))).order_by(StageRow.run_id).limit(BELLS_OF_THE_IDLE)
-    found = [*session.execute(due), *session.execute(waiting)]
-    return [StageId(*row) for row in dict.fromkeys(map(tuple, found))]
-
-
-def ring_again(session: Session, unheard: StageId) -> list[Bell]:
-    """A bell for a queued stage; the next one comes after twice the pause."""
-    row = session.get(StageRow, (unheard.run_id, unheard.stage_id), with_for_update=True, populate_existing=True)
-    if row is None or row.status != StageStatus.QUEUED:
-        return []
-    row.rings = min(row.rings + 1, MOST_DOUBLINGS)
-    pause = min(RING_AGAIN_SECONDS * 2**row.rings, LONGEST_RING_SECONDS)
-    row.ring_at = lifecycle.clock(session) + pause
-    return [Bell(unheard.run_id, unheard.stage_id, row.name, row.queue)]
+def begin_anew(session: Session, held: Claim, *, reason: str, max_attempts: int) -> Published:
+    """Give the stage back without the state that it could not continue from."""
+    lifecycle.lock(session, held.run_id)
+    if _fenced(session, held, "begin_anew"):
+        return Published()
+    lifecycle.hold_artifacts(session, to_delete=True)
+    row = lifecycle.stages_of(session, held.run_id)[held.stage.id]
+    unneeded = lifecycle.forget_state(session, row)
+    session.flush()
+    given = give_back(session, held, reason=reason, blame=True, max_attempts=max_attempts)
+    return Published(given.bells, tuple(unneeded))
 
 
 def _mine(held: Claim) -> tuple[Any, ...]:
@@ -330,15 +327,16 @@ def _mine(held: Claim) -> tuple[Any, ...]:
     )
 
 
-def _publish(session: Session, stored: Stored, *, stage: str, facts: dict[str, Any], place: Place) -> None:
-    lifecycle.hold_key(session, stored.key)
-    if recorded(session, stored.key) is not None:
-        return
-    place()
+def _record(session: Session, key: str, stored: Stored, *, stage: str, facts: dict[str, Any]) -> tuple[str, ...]:
+    """Publish what is stored, unless somebody has published this key already; returns what nobody needs then."""
+    lifecycle.hold_key(session, key)
+    if recorded(session, [key]):
+        return _refused(session, key, stored).unneeded
     session.add(
         ArtifactRow(
-            key=stored.key,
+            key=key,
             stage=stage,
+            location=stored.location,
             files=stored.files,
             facts=facts,
             size_bytes=stored.size_bytes,
@@ -346,10 +344,10 @@ def _publish(session: Session, stored: Stored, *, stage: str, facts: dict[str, A
         )
     )
     session.flush()
+    return ()
 
 
-def _end(session: Session, row: StageRow, status: StageStatus) -> None:
-    row.status = status
-    row.lease_until = row.ring_at = None
-    row.finished_at = lifecycle.clock(session)
-    session.flush()
+def _refused(session: Session, key: str, stored: Stored) -> Published:
+    """Nobody needs what is stored, unless this very location is recorded: an earlier commit whose answer was lost."""
+    there = recorded(session, [key]).get(key)
+    return Published() if there and there.location == stored.location else Published(unneeded=(stored.location,))

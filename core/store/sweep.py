@@ -1,6 +1,6 @@
-"""The sweep: take lost stages back and ring for those that nobody came for. Workers and the API run it.
+"""The sweep: end runs past their deadline, take lost stages back, and ring for those that nobody came for.
 
-Each stage has a transaction of its own, so that one that cannot be had now stops none of the others.
+Workers and the API run it. Each stage has a transaction of its own, so that one that cannot be had now stops no other.
 """
 
 import logging
@@ -10,19 +10,22 @@ from functools import partial
 from sqlalchemy.orm import Session
 
 from core.errors import EmbedreelError
-from core.store import stages
+from core.store import recovery
 from core.store.lifecycle import Bell
 from core.store.session import Database
 
 log = logging.getLogger(__name__)
 
 
-def sweep(database: Database, *, max_attempts: int, idle_queues: Iterable[str] = ()) -> list[Bell]:
+def sweep(
+    database: Database, *, max_attempts: int, deadline_seconds: float, idle_queues: Iterable[str] = ()
+) -> list[Bell]:
     """One sweep.
 
     Args:
         max_attempts: so many times a stage may be lost.
-        idle_queues: as for `stages.silent`.
+        deadline_seconds: so long a run may go on.
+        idle_queues: as for `recovery.silent`.
 
     Returns:
         Bells to be rung.
@@ -31,14 +34,17 @@ def sweep(database: Database, *, max_attempts: int, idle_queues: Iterable[str] =
         StorageUnavailableError: the database does not answer.
     """
     with database.reading() as session:
-        expired = stages.expired(session)
+        overdue = recovery.overdue(session, deadline_seconds=deadline_seconds)
+        expired = recovery.expired(session)
     bells = []
+    for run_id in overdue:
+        bells += _alone(database, partial(recovery.time_out, run_id=run_id, deadline_seconds=deadline_seconds))
     for lost in expired:
-        bells += _alone(database, partial(stages.take_back, lost=lost, max_attempts=max_attempts))
+        bells += _alone(database, partial(recovery.take_back, lost=lost, max_attempts=max_attempts))
     with database.reading() as session:
-        silent = stages.silent(session, idle_queues=idle_queues)
+        silent = recovery.silent(session, idle_queues=idle_queues)
     for unheard in silent:
-        bells += _alone(database, partial(stages.ring_again, unheard=unheard))
+        bells += _alone(database, partial(recovery.ring_again, unheard=unheard))
     return bells
 
 

@@ -2,14 +2,17 @@
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Float, ForeignKey, Index, Integer, String, Text
+from sqlalchemy import JSON, BigInteger, Float, ForeignKey, Index, Integer, String, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+DEFAULT_TENANT = "default"
+_QUEUED = text("status = 'queued'")
 
 
 class Base(DeclarativeBase):
     """All tables."""
 
-    type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON, float: Float, str: Text}  # noqa: RUF012
+    type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON, list[dict[str, str]]: JSON, float: Float, str: Text}  # noqa: RUF012
 
 
 class RunRow(Base):
@@ -18,6 +21,7 @@ class RunRow(Base):
     __tablename__ = "runs"
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    tenant: Mapped[str] = mapped_column(String(40), default=DEFAULT_TENANT)
     name: Mapped[str]
     status: Mapped[str] = mapped_column(String(16), index=True)
     version: Mapped[int] = mapped_column(default=1)
@@ -30,9 +34,17 @@ class RunRow(Base):
     started_at: Mapped[float | None]
     finished_at: Mapped[float | None]
 
+    __table_args__ = (
+        Index("runs_of_tenant", "tenant", "id"),
+        Index("runs_of_tenant_by_status", "tenant", "status"),
+    )
+
 
 class StageRow(Base):
-    """A stage of a run; `token` fences: only who holds the newest one may write."""
+    """A stage of a run; `token` fences: only who holds the newest one may write.
+
+    `state_key` and `state_step` name the artifact that a training continues from after its worker was lost.
+    """
 
     __tablename__ = "stages"
 
@@ -50,12 +62,18 @@ class StageRow(Base):
     worker_id: Mapped[str | None] = mapped_column(String(80))
     done: Mapped[int] = mapped_column(default=0)
     total: Mapped[int] = mapped_column(default=0)
+    queued_at: Mapped[float | None]
     ring_at: Mapped[float | None]
     rings: Mapped[int] = mapped_column(default=0)
     started_at: Mapped[float | None]
     finished_at: Mapped[float | None]
+    state_key: Mapped[str | None] = mapped_column(String(64))
+    state_step: Mapped[int | None]
 
-    __table_args__ = (Index("stages_by_status", "status", "lease_until", "ring_at"),)
+    __table_args__ = (
+        Index("stages_by_status", "status", "lease_until", "ring_at"),
+        Index("stages_queued", "queue", "run_id", "status", sqlite_where=_QUEUED, postgresql_where=_QUEUED),
+    )
 
 
 class EventRow(Base):
@@ -71,12 +89,13 @@ class EventRow(Base):
 
 
 class ArtifactRow(Base):
-    """A published artifact: its files with size and SHA-256, and the facts asked for without opening it."""
+    """A published artifact: where it is in the store, its files with size and SHA-256, and facts for quick answers."""
 
     __tablename__ = "artifacts"
 
     key: Mapped[str] = mapped_column(String(64), primary_key=True)
     stage: Mapped[str] = mapped_column(String(40))
+    location: Mapped[str] = mapped_column(String(160), default="")
     files: Mapped[dict[str, Any]]
     facts: Mapped[dict[str, Any]]
     size_bytes: Mapped[int] = mapped_column(BigInteger)
@@ -84,12 +103,15 @@ class ArtifactRow(Base):
 
 
 class DatasetRow(Base):
-    """An uploaded dataset; `report` is what the intake found."""
+    """An uploaded dataset: where it is in the store, its files, and in `report` what the intake found."""
 
     __tablename__ = "datasets"
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    tenant: Mapped[str] = mapped_column(String(40), index=True, default=DEFAULT_TENANT)
     name: Mapped[str]
+    location: Mapped[str] = mapped_column(String(160), default="")
+    files: Mapped[dict[str, Any]] = mapped_column(default=dict)
     report: Mapped[dict[str, Any]]
     created_at: Mapped[float]
 
@@ -109,6 +131,7 @@ class IdempotencyRow(Base):
 
     __tablename__ = "idempotency"
 
+    tenant: Mapped[str] = mapped_column(String(40), primary_key=True, default=DEFAULT_TENANT)
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
     digest: Mapped[str] = mapped_column(String(64))
     run_id: Mapped[str] = mapped_column(String(40))
@@ -116,12 +139,90 @@ class IdempotencyRow(Base):
 
 
 class WorkerRow(Base):
-    """A worker's heartbeat."""
+    """A worker's heartbeat; `doing` lists the stages that it runs now, as `{"run": …, "stage": …}`."""
 
     __tablename__ = "workers"
 
     id: Mapped[str] = mapped_column(String(80), primary_key=True)
     queues: Mapped[list[str]]
     device: Mapped[str]
+    version: Mapped[str] = mapped_column(String(40), default="")
+    concurrency: Mapped[int] = mapped_column(default=1)
+    doing: Mapped[list[dict[str, str]]] = mapped_column(default=list)
     started_at: Mapped[float]
     heartbeat_at: Mapped[float]
+
+
+class ApiKeyRow(Base):
+    """An API key: its SHA-256 only, whose it is, and what it allows."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    tenant: Mapped[str] = mapped_column(String(40))
+    name: Mapped[str]
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+    scopes: Mapped[list[str]]
+    created_at: Mapped[float]
+    revoked_at: Mapped[float | None]
+
+
+class WebhookRow(Base):
+    """An address that hears of events; `secret` signs, so it is kept as it is."""
+
+    __tablename__ = "webhooks"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    tenant: Mapped[str] = mapped_column(String(40), index=True)
+    url: Mapped[str]
+    secret: Mapped[str] = mapped_column(String(100))
+    events: Mapped[list[str]]
+    created_at: Mapped[float]
+    disabled_at: Mapped[float | None]
+
+
+class DeliveryRow(Base):
+    """One event on its way to one webhook: written with the event, sent until it is answered or given up.
+
+    `attempts` counts all, `failures` those since it was last asked for; an ended one is deleted at `forget_at`.
+    """
+
+    __tablename__ = "deliveries"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    webhook_id: Mapped[str] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"), index=True)
+    type: Mapped[str] = mapped_column(String(40))
+    payload: Mapped[dict[str, Any]]
+    status: Mapped[str] = mapped_column(String(16))
+    attempts: Mapped[int] = mapped_column(default=0)
+    failures: Mapped[int] = mapped_column(default=0)
+    next_at: Mapped[float | None]
+    forget_at: Mapped[float | None] = mapped_column(index=True)
+    last_status: Mapped[int | None]
+    last_error: Mapped[str | None]
+    created_at: Mapped[float]
+    delivered_at: Mapped[float | None]
+
+    __table_args__ = (Index("deliveries_due", "status", "next_at"),)
+
+
+class ServiceRow(Base):
+    """Which service this database is of: one row, so that it never cleans up a store that is another's.
+
+    `has_store` from when an artifact store bears its mark: one without the mark is another then.
+    """
+
+    __tablename__ = "service"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    has_store: Mapped[bool]
+
+
+class CounterRow(Base):
+    """A figure that only rises, of all processes together; `labels` as `name=value,name=value`."""
+
+    __tablename__ = "counters"
+
+    name: Mapped[str] = mapped_column(String(80), primary_key=True)
+    labels: Mapped[str] = mapped_column(String(160), primary_key=True)
+    value: Mapped[float]

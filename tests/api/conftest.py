@@ -4,20 +4,22 @@ import json
 import shutil
 from dataclasses import dataclass
 
-import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from api.caller import OPERATOR
 from api.main import create_app
-from core.domain.arrays import OutlierScores, ProbeSet, Projection, TrainingLog
-from core.domain.plan import StageName
 from core.settings import Settings
-from core.store import codecs, migrate, stages, workers
+from core.store import lifecycle, migrate, stages, workers
 from core.store.session import Database
+from tests.small_results import FILM, IMAGES, WRITERS
 
-IMAGES = 5
-FILM = bytes(range(256)) * 40
 SMALL = {"dataset": "digits", "train": {"steps": 10}, "capture": {"frames": 3, "probe_size": IMAGES}, "score": {"k": 2}}
+
+
+def browse(app, **headers):
+    """A client on this machine, with these headers in every request."""
+    return TestClient(app, base_url="http://localhost", raise_server_exceptions=False, headers=headers)
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +46,7 @@ def serve(settings):
 
     def start(**changes):
         app = create_app(settings.model_copy(update=changes))
-        client = TestClient(app, raise_server_exceptions=False)
+        client = browse(app)
         opened.append(client.__enter__())
         return client
 
@@ -57,7 +59,7 @@ def serve(settings):
 def idle(tmp_path_factory):
     """An application that no test changes, for requests that are refused."""
     settings = Settings(home=tmp_path_factory.mktemp("idle"), broker_url="memory://", sweep_seconds=3600)
-    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+    with browse(create_app(settings)) as client:
         yield client
         assert client.get("/v1/runs").json()["runs"] == []
 
@@ -69,7 +71,7 @@ def client(serve):
 
 @pytest.fixture
 def parts(client):
-    return client.app.state.parts
+    return client.app.state.parts.of(OPERATOR)
 
 
 @pytest.fixture
@@ -121,24 +123,26 @@ class FakeWorker:
         """Run what is queued; `until` names the stage to stop before."""
         while True:
             with self.parts.database.reading() as session:
-                stage_id = stages.next_queued(session, run_id, queues=("gpu", "cpu"))
-            if stage_id is None or stage_id == until:
+                rows = lifecycle.stages_of(session, run_id).values()
+            queued = [row for row in rows if row.status == "queued"]
+            first = min(queued, key=lambda row: row.position, default=None)
+            if first is None or first.id == until:
                 return
-            self.finish(self.claim(run_id, stage_id))
+            self.finish(self.claim(run_id, first.id))
 
     def finish(self, held):
         for index, part in enumerate(held.stage.parts):
             self.embed(held, part, index)
         folder = self.parts.store.attempt(held.run_id, held.stage.id, token=held.token)
         WRITERS[held.stage.name](folder, len(held.plan.steps))
-        stored = self.parts.store.publish(folder, held.stage.key)
+        stored = self.parts.store.put(folder, held.stage.key, run_id=held.run_id, token=held.token)
         with self.parts.database.writing() as session:
-            stages.finish(session, held, stored, {}, place=int)
+            stages.finish(session, held, stored, {})
 
     def embed(self, held, part, index):
         folder = self.parts.store.attempt(held.run_id, part.id, token=held.token)
         (folder / "embeddings.txt").write_text("embedded")
-        stored = self.parts.store.publish(folder, part.key)
+        stored = self.parts.store.put(folder, part.key, run_id=held.run_id, token=held.token)
         facts = {
             "frame": index,
             "step": held.plan.steps[index],
@@ -147,48 +151,7 @@ class FakeWorker:
             "accuracy": 0.5,
         }
         with self.parts.database.writing() as session:
-            stages.publish_part(session, held, part, stored, facts, place=int)
-
-
-def _write_fine_tune(folder, frames):
-    steps = np.arange(3)
-    nothing = np.full(3, np.nan, np.float32)
-    log = TrainingLog(
-        step=steps,
-        epoch=steps.astype(np.float32) / 2,
-        loss=np.float32([2.5, 1.25, 0.5]),
-        learning_rate=np.float32([0.001, 0.0005, 0]),
-        gradient_norm=nothing,
-    )
-    codecs.save(folder / "log", log)
-    labels = np.arange(IMAGES) % 2
-    probe = ProbeSet(np.zeros((IMAGES, 8, 8, 3), np.uint8), labels, np.arange(IMAGES) * 10, ("cat", "dog"))
-    codecs.save(folder / "probe", probe)
-
-
-def _write_scores(folder, frames):
-    distance = np.arange(frames * IMAGES, dtype=np.float32).reshape(frames, IMAGES) % 7
-    codecs.save(folder / "scores", OutlierScores(distance, 1 - distance / 8))
-
-
-def _write_projection(folder, frames):
-    points = np.arange(frames * IMAGES * 2, dtype=np.float32).reshape(frames, IMAGES, 2) / 8
-    codecs.save(folder / "projection", Projection(points, np.full(frames, 0.5, np.float32)))
-
-
-def _write_film(folder, frames):
-    (folder / "film.gif").write_bytes(FILM)
-    (folder / "frames").mkdir()
-    for index in range(frames):
-        (folder / "frames" / f"{index:05d}.png").write_bytes(b"frame %d" % index)
-
-
-WRITERS = {
-    StageName.FINE_TUNE: _write_fine_tune,
-    StageName.SCORE: _write_scores,
-    StageName.PROJECT: _write_projection,
-    StageName.RENDER: _write_film,
-}
+            stages.publish_part(session, held, part, stored, facts)
 
 
 @pytest.fixture
@@ -208,7 +171,7 @@ def finished(submit, worker):
 def gallery(tmp_path_factory):
     """An application with one succeeded run, that no test changes."""
     settings = Settings(home=tmp_path_factory.mktemp("gallery"), broker_url="memory://", sweep_seconds=3600)
-    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+    with browse(create_app(settings)) as client:
         run_id = client.post("/v1/runs", json=SMALL).json()["id"]
         FakeWorker(client.app.state.parts).work(run_id)
         client.exhibit = run_id

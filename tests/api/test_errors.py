@@ -33,7 +33,7 @@ def test_method_not_allowed(idle, problem, method, address, allowed):
     assert response.headers["allow"] == allowed
 
 
-@pytest.mark.parametrize("address", ["/", "/v1", "/v1/nothing", "/v1/runs/", "/v2/runs", "/%00", "/v1/runs/a/b/c"])
+@pytest.mark.parametrize("address", ["/v1", "/v1/nothing", "/v1/runs/", "/v2/runs", "/%00", "/v1/runs/a/b/c"])
 def test_nothing_there(idle, problem, address):
     problem(idle.get(address), 404, "not-found")
 

@@ -1,12 +1,13 @@
+import os
 import time
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from api.sweep import Sweeper
 from core.errors import StorageUnavailableError
-from core.store import runs
-from core.store.tables import IdempotencyRow, StageRow
+from core.store import collect, runs
+from core.store.tables import DeliveryRow, IdempotencyRow, StageRow
 
 
 @pytest.fixture
@@ -16,7 +17,8 @@ def rung():
 
 @pytest.fixture
 def sweeper(parts, rung):
-    return Sweeper(parts.database, rung.extend, max_attempts=3, seconds=0.01)
+    settings = parts.settings.model_copy(update={"sweep_seconds": 0.01})
+    return Sweeper(settings, parts.database, parts.store, rung.extend)
 
 
 def test_sweep__rings_for_a_stage_that_nobody_came_for(parts, submit, sweeper, rung):
@@ -49,6 +51,36 @@ def test_sweep__forgets_old_idempotency_keys(client, parts, small, sweeper):
         session.execute(update(IdempotencyRow).values(created_at=time.time() - runs.ANSWERS_KEPT_SECONDS - 60))
     sweeper.sweep()
     assert client.post("/v1/runs", json=small, headers=headers).json()["id"] != first["id"]
+
+
+def test_sweep__collects_what_killed_uploads_left(parts, rung):
+    for name in ("old", "young"):
+        (parts.store.incoming / name).mkdir()
+    then = time.time() - collect.ORPHANED_SECONDS - 60
+    os.utime(parts.store.incoming / "old", (then, then))
+    settings = parts.settings.model_copy(update={"collect_seconds": 0.0})
+    Sweeper(settings, parts.database, parts.store, rung.extend).sweep()
+    assert [path.name for path in parts.store.incoming.iterdir()] == ["young"]
+
+
+def test_sweep__forgets_old_deliveries(client, parts, sweeper):
+    webhook = client.post("/v1/webhooks", json={"url": "https://9.9.9.9/"}).json()
+    with parts.database.writing() as session:
+        for delivery_id, forget_at in (("old", 1.0), ("young", time.time() + 600), ("pending", None)):
+            session.add(
+                DeliveryRow(
+                    id=delivery_id,
+                    webhook_id=webhook["id"],
+                    type="webhook.test",
+                    payload={},
+                    status="delivered",
+                    forget_at=forget_at,
+                    created_at=1.0,
+                )
+            )
+    sweeper.sweep()
+    with parts.database.reading() as session:
+        assert set(session.scalars(select(DeliveryRow.id))) == {"young", "pending"}
 
 
 @pytest.mark.parametrize("error", [StorageUnavailableError("away"), ZeroDivisionError("unforeseen")])

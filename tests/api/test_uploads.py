@@ -4,7 +4,7 @@ import pytest
 from fastapi import Request
 
 from api import uploads
-from core.errors import StorageUnavailableError, UploadTooLargeError
+from core.errors import InsufficientStorageError, UploadTooLargeError
 
 HEAD = b'--x\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\n'
 
@@ -60,7 +60,7 @@ def test_receive__disk_full(tmp_path, monkeypatch):
 
     monkeypatch.setattr(uploads.MultipartParser, "write", full)
     asked, _ = request(endless())
-    with pytest.raises(StorageUnavailableError, match="No space left"):
+    with pytest.raises(InsufficientStorageError, match="No space left"):
         asyncio.run(uploads.receive(asked, tmp_path, max_bytes=5000))
 
 

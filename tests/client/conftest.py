@@ -38,7 +38,7 @@ def service(fake: ModuleType) -> Iterator[Callable[..., str]]:
 
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("URL", "API_KEY", "HOST", "PORT", "HOME"):
+    for name in ("URL", "API_KEY", "API_KEY_FILE", "HOST", "PORT", "HOME"):
         monkeypatch.delenv(f"EMBEDREEL_{name}", raising=False)
     for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
         monkeypatch.delenv(name, raising=False)

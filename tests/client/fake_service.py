@@ -8,11 +8,32 @@ from typing import Any, ClassVar
 
 STAGES = ("fine_tune", "embed", "score", "project", "render")
 LAST = 6
+WORKER = {
+    "id": "worker-1",
+    "queues": ["gpu", "cpu"],
+    "device": "cpu",
+    "version": "0.1.0",
+    "concurrency": 1,
+    "doing": [{"run": "run_1", "stage": "fine_tune"}],
+    "started_at": "2026-01-01T00:00:00+00:00",
+    "heartbeat_at": "2026-01-01T00:00:05.25+00:00",
+    "alive": True,
+}
+DATASET = {"id": "digits", "name": "Digits", "kind": "builtin", "classes": ["0", "1"], "train_size": 90}
+WEBHOOK = {"id": "wh_1", "url": "https://example.test/hook", "events": ["run.succeeded"]}
+KEY = {"id": "key_1", "name": "ci", "tenant": "tenant_1", "scopes": ["runs:read"]}
+LISTS: dict[str, dict[str, Any]] = {
+    "/v1/workers": {"workers": [WORKER]},
+    "/v1/datasets": {"datasets": [DATASET]},
+    "/v1/webhooks": {"webhooks": [WEBHOOK]},
+    "/v1/keys": {"keys": [KEY]},
+    "/v1/models": {"models": [{"id": "vit-tiny", "parameters": 5}]},
+}
 GIF = b"GIF89a" + b"\x00" * 50
 PROBLEM = {"type": "/problems/not-found", "title": "There is nothing here", "detail": "There is no such run."}
 
 
-def run_at(look: int, *, end: str = "succeeded", total: int = 4) -> dict[str, Any]:
+def run_at(look: int, *, end: str = "succeeded", total: int = 4, attempt: int = 1) -> dict[str, Any]:
     """The run after `look` looks: one stage ends with each."""
     stages = []
     for index, name in enumerate(STAGES):
@@ -25,7 +46,7 @@ def run_at(look: int, *, end: str = "succeeded", total: int = 4) -> dict[str, An
                 "name": name,
                 "status": status,
                 "progress": {"done": done, "total": total},
-                "attempt": 1,
+                "attempt": attempt,
                 "reused": False,
                 "started_at": started,
                 "finished_at": finished,
@@ -52,41 +73,97 @@ def run_at(look: int, *, end: str = "succeeded", total: int = 4) -> dict[str, An
 class Handler(BaseHTTPRequestHandler):
     end: ClassVar[str] = "succeeded"
     look: ClassVar[int] = 0
+    attempt: ClassVar[int] = 1
     cancelled: ClassVar[int] = 0
     asked_with: ClassVar[list[str | None]] = []
+    faults: ClassVar[list[int | str]] = []
+    """What befalls the next POSTs: a status, or `lost before` or `lost after` they are done."""
+    made: ClassVar[dict[str, dict[str, Any]]] = {}
+    """Runs by Idempotency-Key."""
+    posted: ClassVar[list[tuple[str, Any]]] = []
+    deleted: ClassVar[list[str]] = []
+    events: ClassVar[list[dict[str, Any]]] = []
+    breaks_after: ClassVar[int] = 0
+    """The stream breaks off after so many events, each time; 0: never."""
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         if path == "/readyz":
-            self.answer(200, {"status": "ok", "workers": 1})
+            self.answer(200, {"status": "ok", "workers": 0 if os.environ.get("FAKE_WITHOUT_WORKERS") else 1})
         elif path == "/v1/runs/run_1":
             Handler.asked_with.append(self.headers.get("If-None-Match"))
             if len(Handler.asked_with) % 2 == 0 and self.headers.get("If-None-Match"):
                 self.answer(304, None)
                 return
-            self.answer(200, run_at(Handler.look, end=self.end), ETag=f'"{Handler.look + 1}"')
+            self.answer(200, run_at(Handler.look, end=self.end, attempt=self.attempt), ETag=f'"{Handler.look + 1}"')
             Handler.look = min(LAST, Handler.look + 1)
         elif path == "/v1/runs/run_1/checkpoints":
             row = {"step": 80, "epoch": 1.5, "loss": 0.8123, "accuracy": 0.712}
             self.answer(200, {"checkpoints": [row]})
         elif path == "/v1/runs/run_1/film.gif":
             self.answer(200, GIF)
+        elif path == "/v1/runs/run_1/events":
+            after = int(self.path.partition("after=")[2].partition("&")[0] or 0)
+            self.answer(200, {"events": self.events[after:]})
+        elif path == "/v1/runs/run_1/stream":
+            self.stream(int(self.headers.get("Last-Event-ID") or 0))
+        elif path in LISTS:
+            self.answer(200, LISTS[path])
         else:
             self.answer(404, PROBLEM)
 
+    def stream(self, after: int) -> None:
+        left = self.events[after:]
+        if not left:
+            self.answer(204, None)
+            return
+        sent = left[: self.breaks_after] if self.breaks_after else left
+        lines = [f"id: {event['seq']}\nevent: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in sent]
+        broken = 'data: {"seq":' if len(sent) < len(left) else ""
+        self.answer(200, (": ping\n\n" + "".join(lines) + broken).encode(), length_too_large=bool(broken))
+
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        fault = Handler.faults.pop(0) if Handler.faults else None
+        if fault == "lost before":
+            return
+        if isinstance(fault, int):
+            headers = {"Retry-After": "0"} if fault in {429, 503} else {}
+            kind = {"type": "/problems/idempotency-in-flight"} if fault == 409 else {}
+            self.answer(fault, {"title": "Not now"} | kind, **headers)
+            return
+        answer = self.do(content)
+        if fault != "lost after":
+            self.answer(*answer)
+
+    def do(self, content: bytes) -> tuple[int, Any]:
+        is_json = "json" in (self.headers.get("Content-Type") or "")
+        Handler.posted.append((self.path, json.loads(content) if is_json and content else content))
         if self.path.endswith("/cancel"):
             Handler.cancelled += 1
-        self.answer(202, run_at(0))
+        if self.path in {"/v1/webhooks", "/v1/keys"}:
+            return 201, (WEBHOOK | {"secret": "whsec_x"} if "webhooks" in self.path else KEY | {"key": "er_secret"})
+        if self.path == "/v1/datasets":
+            return 201, DATASET | {"id": "ds_1", "evaluation_size": 10}
+        if self.path.endswith("/test"):
+            return 202, {"status": "queued"}
+        key = self.headers.get("Idempotency-Key") or f"none {len(Handler.made)}"
+        return 202, Handler.made.setdefault(key, run_at(0))
 
-    def answer(self, status: int, body: Any, **headers: str) -> None:
+    def do_DELETE(self) -> None:
+        if self.path == "/v1/runs/run_2":
+            self.answer(409, {"title": "Not now", "detail": "The run has not ended: cancel it first."})
+            return
+        Handler.deleted.append(self.path)
+        self.answer(204, None)
+
+    def answer(self, status: int, body: Any, *, length_too_large: bool = False, **headers: str) -> None:
         content = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/problem+json" if status >= 400 else "application/json")
-        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Content-Length", str(len(content) + length_too_large))
         for name, value in headers.items():
-            self.send_header(name, value)
+            self.send_header(name.replace("_", "-"), value)
         self.end_headers()
         self.wfile.write(content)
 
@@ -97,6 +174,8 @@ class Handler(BaseHTTPRequestHandler):
 def start(port: int = 0, *, end: str = "succeeded") -> ThreadingHTTPServer:
     """A fresh fake service, not yet serving."""
     Handler.end, Handler.look, Handler.cancelled, Handler.asked_with = end, 0, 0, []
+    Handler.faults, Handler.made, Handler.posted, Handler.deleted, Handler.events = [], {}, [], [], []
+    Handler.breaks_after, Handler.attempt = 0, 1
     return ThreadingHTTPServer(("127.0.0.1", port), Handler)
 
 

@@ -1,16 +1,22 @@
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from client.body import add_flags, from_arguments
+from api.schemas import RenderCreate
+from client import body
 from core.domain.spec import RunSpec
 
 
-def parsed(*arguments: str) -> Namespace:
+def parsed(*arguments: str, flags: body.Flags = body.SUBMITTED) -> Namespace:
     parser = ArgumentParser()
-    add_flags(parser)
+    body.add_flags(parser, flags, rest="")
     return parser.parse_args(arguments)
+
+
+def from_arguments(arguments: Namespace) -> dict[str, Any]:
+    return body.from_arguments(arguments, body.SUBMITTED)
 
 
 def test_from_arguments__only_what_was_asked_for() -> None:
@@ -37,8 +43,8 @@ def test_from_arguments__set_reaches_every_field_of_a_spec() -> None:
     for section in ("train", "capture", "score", "project", "align", "render"):
         model = fields["$defs"][fields["properties"][section]["$ref"].rsplit("/", 1)[1]]
         for field in model["properties"]:
-            body = from_arguments(parsed("--dataset", "digits", "--set", f"{section}.{field}=1"))
-            assert body == {"dataset": "digits", section: {field: 1}}
+            made = from_arguments(parsed("--dataset", "digits", "--set", f"{section}.{field}=1"))
+            assert made == {"dataset": "digits", section: {field: 1}}
 
 
 def test_from_arguments__set_takes_json_or_text() -> None:
@@ -65,11 +71,6 @@ def test_from_arguments__file_without_an_object(tmp_path: Path, content: str) ->
         from_arguments(parsed("--file", str(file)))
 
 
-def test_from_arguments__no_dataset() -> None:
-    with pytest.raises(ValueError, match="--dataset digits"):
-        from_arguments(parsed("--steps", "3"))
-
-
 def test_from_arguments__a_field_is_no_section() -> None:
     with pytest.raises(ValueError, match="dataset is no section"):
         from_arguments(parsed("--dataset", "digits", "--set", "dataset.name=1"))
@@ -81,3 +82,23 @@ def test_setting__malformed(text: str, capsys: pytest.CaptureFixture[str]) -> No
         parsed("--set", text)
     assert caught.value.code == 2
     assert "section.field=value" in capsys.readouterr().err
+
+
+def test_from_arguments__of_a_drawing_are_fields_that_it_has() -> None:
+    typed = ("--width", "640", "--fps", "24", "--k", "5", "--align", "none", "--reference", "previous", "--name", "new")
+    made = body.from_arguments(parsed(*typed, flags=body.DRAWN), body.DRAWN)
+    assert made == {
+        "name": "new",
+        "render": {"width": 640, "fps": 24},
+        "score": {"k": 5},
+        "align": {"method": "none", "reference": "previous"},
+    }
+    assert RenderCreate(**made).align.method == "none"
+
+
+@pytest.mark.parametrize("flags", [body.SUBMITTED, body.DRAWN])
+def test_flags__name_fields_of_the_spec(flags: body.Flags) -> None:
+    for flag in flags.values():
+        model = RunSpec
+        for part in flag.field.split("."):
+            model = model.model_fields[part].annotation

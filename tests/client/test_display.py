@@ -1,4 +1,5 @@
 import io
+from time import monotonic, sleep
 from types import ModuleType
 
 from rich.console import Console
@@ -103,3 +104,26 @@ def test_bars__notice_and_reuse(fake: ModuleType) -> None:
     picture = drawn(run)
     assert "No worker is running." in picture
     assert "reused" in picture
+
+
+def test_say__a_line_in_both(fake: ModuleType) -> None:
+    console = plain()
+    with Lines(console, now=Time()) as lines:
+        lines.say("fine_tune starts again: [gone]")
+    assert console.file.getvalue() == "[0:00] fine_tune starts again: [gone]\n"
+    console = Console(file=io.StringIO(), width=40, force_terminal=True, color_system=None)
+    with Bars(console) as bars:
+        bars.show(fake.run_at(2), None)
+        bars.say("fine_tune starts again: [gone] and the line is longer than the console")
+    assert "fine_tune starts again: [gone] and the line is longer than the console\n" in console.file.getvalue()
+
+
+def test_bars__move_while_nobody_looks(fake: ModuleType) -> None:
+    console = Console(file=io.StringIO(), width=120, force_terminal=True, color_system=None)
+    with Bars(console) as bars:
+        bars.show(fake.run_at(2), None)
+        drawn_so_far = console.file.tell()
+        deadline = monotonic() + 30
+        while console.file.tell() == drawn_so_far and monotonic() < deadline:
+            sleep(0.02)
+        assert console.file.tell() > drawn_so_far

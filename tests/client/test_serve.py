@@ -3,7 +3,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,8 @@ signal.signal(signal.SIGTERM, end)
 print("up", flush=True)
 time.sleep(60)
 """
+LAST_WORDS = POLITE.replace('print("ended in order", flush=True)', 'open(os.environ["ENDED"], "w").write("in order")')
+LAST_WORDS = LAST_WORDS.replace("import signal", "import os, signal")
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
 
 
@@ -31,12 +35,16 @@ def python(code: str) -> list[str]:
     return [sys.executable, "-c", code]
 
 
-def wait_for(text: str, log: Path) -> None:
-    for _ in range(500):
-        if log.exists() and text in log.read_text():
-            return
+def wait_until(holds: Callable[[], bool], *, seconds: float = 30.0) -> None:
+    until = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > until:
+            pytest.fail("it did not come about in time")
         time.sleep(0.02)
-    pytest.fail(f"no {text!r} in {log.read_text()!r}")
+
+
+def wait_for(text: str, log: Path, *, seconds: float = 30.0) -> None:
+    wait_until(lambda: log.exists() and text in log.read_text(), seconds=seconds)
 
 
 def is_alive(process_id: int) -> bool:
@@ -45,6 +53,15 @@ def is_alive(process_id: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def runs(process_id: int) -> bool:
+    """Whether a process of somebody else runs: one that has ended stays until its new parent has looked."""
+    try:
+        state = Path(f"/proc/{process_id}/stat").read_text().rpartition(") ")[2][0]
+    except OSError:
+        return False
+    return state != "Z"
 
 
 def ids(service: Service) -> list[int]:
@@ -129,11 +146,23 @@ def test_service__never_ready() -> None:
         service.wait_until_ready(seconds=0.3)
 
 
-def test_service__a_command_that_is_not_there_leaves_nothing() -> None:
+def test_service__a_command_that_is_not_there() -> None:
     service = Service({"api": python(SLEEP), "worker": ["/no/such/program"]}, url="http://127.0.0.1:1")
-    with pytest.raises(FileNotFoundError), service:
-        pass
+    with pytest.raises(ServeError, match=r"worker process ended \(exit status 127\)"), service:
+        service.wait_until_ready(seconds=30)
     assert not any(is_alive(process_id) for process_id in ids(service))
+
+
+def test_service__started_by_a_thread_outlives_the_thread() -> None:
+    service = Service({"api": python(SLEEP)}, url="http://127.0.0.1:1")
+    thread = threading.Thread(target=service.__enter__)
+    thread.start()
+    thread.join()
+    try:
+        time.sleep(0.5)
+        assert service.ended == []
+    finally:
+        service.stop()
 
 
 SERVE = """
@@ -163,9 +192,52 @@ def test_serve__a_signal_stops_both(number: int, tmp_path: Path) -> None:
     assert "Stopping" in log.read_text()
 
 
-def test_serve__a_worker_that_keeps_dying_is_started_again_and_in_the_end_stops_the_api() -> None:
-    command = [sys.executable, "-c", SERVE, str(FAKE), "import time; time.sleep(0.5); raise SystemExit(9)"]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+DYING = """
+import os, pathlib, signal, sys, time
+starts = pathlib.Path(os.environ["STARTS"])
+starts.open("a").write("x")
+print("start", len(starts.read_text()), flush=True)
+if len(starts.read_text()) < 3:
+    time.sleep(1)
+    os.kill(os.getpid(), signal.SIGKILL)
+time.sleep(60)
+"""
+
+
+def test_serve__what_dies_is_started_again(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with log.open("w") as output:
+        command = [sys.executable, "-c", SERVE, str(FAKE), DYING]
+        environment = {**os.environ, "STARTS": str(tmp_path / "starts")}
+        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output, env=environment)
+    wait_for("worker | start 3", log, seconds=60)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+    said = [line for line in log.read_text().splitlines() if "started again" in line]
+    assert said == [
+        f"The worker process ended (SIGKILL). It is started again in {pause} s; no run is lost." for pause in (1, 2)
+    ]
+
+
+def test_serve__what_never_starts_is_an_error(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", SERVE, str(FAKE), "raise SystemExit(9)"]
+    environment = {**os.environ, "FAKE_WITHOUT_WORKERS": "1"}
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False, env=environment)
     assert ended.returncode == 1
-    assert ended.stdout.count("It is started again; no run is lost.") == serve.WORKER_RESTARTS
-    assert "The worker process ended (exit status 9). No run is lost" in ended.stdout
+    assert ended.stdout == "The worker process ended (exit status 9).\n"
+
+
+def test_serve__killed_takes_its_processes_along(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with log.open("w") as output:
+        command = [sys.executable, "-c", SERVE, str(FAKE), LAST_WORDS]
+        environment = {**os.environ, "ENDED": str(tmp_path / "ended")}
+        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output, env=environment)
+    wait_for("Embedreel is at", log)
+    wait_for("worker | up", log)
+    started = [int(word) for word in (Path(f"/proc/{process.pid}/task/{process.pid}/children")).read_text().split()]
+    process.kill()
+    process.wait()
+    wait_for("in order", tmp_path / "ended", seconds=60)
+    wait_until(lambda: not any(runs(process_id) for process_id in started))
+    assert len(started) == 2

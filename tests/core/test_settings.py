@@ -1,7 +1,7 @@
 import pytest
 from sqlalchemy import make_url
 
-from core.settings import Settings
+from core.settings import Settings, read_settings
 
 URL = "postgresql://embedreel@postgres:5432/embedreel"
 
@@ -38,3 +38,23 @@ def test_database_password_file__empty(tmp_path):
     file.write_text("\n")
     with pytest.raises(ValueError, match="is empty"):
         _ = Settings(database_url=URL, database_password_file=file).database
+
+
+def test_read_settings(monkeypatch):
+    monkeypatch.setenv("EMBEDREEL_PORT", "8123")
+    monkeypatch.setenv("EMBEDREEL_QUEUES", '["gpu"]')
+    assert (read_settings().port, read_settings().queues) == (8123, ("gpu",))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("EMBEDREEL_PORT", "many", r"^EMBEDREEL_PORT=many: Input should be a valid integer"),
+        ("EMBEDREEL_MAX_ATTEMPTS", "0", r"^EMBEDREEL_MAX_ATTEMPTS=0: .*greater than or equal to 1"),
+        ("EMBEDREEL_QUEUES", "gpu,cpu", r'"queues".*lists are written as JSON'),
+    ],
+)
+def test_read_settings__names_the_variable(monkeypatch, name, value, message):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=message):
+        read_settings()

@@ -1,15 +1,17 @@
 """One training on two processes, through the supervisor and its child."""
 
 import numpy as np
+import pytest
 
 from core.domain.arrays import Embedded
 from core.domain.ids import new_id
 from core.domain.plan import StageName, build
 from core.domain.spec import CaptureSpec, PinnedSources, RunSpec, TrainSpec
 from core.settings import Settings
-from core.store import codecs, migrate, runs
-from core.store.artifacts import ArtifactStore
+from core.store import codecs, migrate, runs, stages
+from core.store.artifacts import open_store
 from core.store.session import Database
+from worker.child import warm_up
 from worker.supervisor import Supervisor
 
 SPEC = RunSpec(
@@ -19,26 +21,34 @@ SPEC = RunSpec(
     capture=CaptureSpec(frames=3, probe_size=40),
     pinned=PinnedSources(dataset_digest="digits-v1"),
 )
+KEYS = [stage.key for stage in build(SPEC).named(StageName.EMBED)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def warm():
+    """Each stage's child would import torch anew."""
+    warm_up("worker.preload")
 
 
 def film(home, spec, *, processes):
     settings = Settings(home=home, training_processes=processes)
-    store, database = ArtifactStore(settings.artifacts), Database(settings.database)
+    store, database = open_store(settings.artifacts, home=home), Database(settings.database)
     migrate.upgrade(database)
     store.prepare()
     with database.writing() as session:
         run, _ = runs.accept(session, new_id("run"), spec, build(spec))
-    Supervisor(settings, database, store, "w1", list).run(run.id, "fine_tune")
+    Supervisor(settings, database, store, "w1", list).answer()
     with database.reading() as session:
         run = runs.get(session, run.id)
+        artifacts = {key: store.folder(stored) for key, stored in stages.recorded(session, KEYS).items()}
     database.close()
-    return run, store
+    return run, artifacts
 
 
 def embeddings(home, *, processes):
-    run, store = film(home, SPEC, processes=processes)
+    run, artifacts = film(home, SPEC, processes=processes)
     assert run.status == "succeeded", run.error
-    frames = [codecs.load(store.path(stage.key) / "frame", Embedded) for stage in build(SPEC).named(StageName.EMBED)]
+    frames = [codecs.load(artifacts[key] / "frame", Embedded) for key in KEYS]
     return np.stack([frame.embeddings for frame in frames])
 
 

@@ -12,7 +12,7 @@ from core.domain.plan import build
 from core.domain.spec import CaptureSpec, PinnedSources, RunSpec, TrainSpec
 from core.settings import Settings
 from core.store import lifecycle, runs, stages
-from core.store.artifacts import ArtifactStore
+from core.store.artifacts import open_store
 from worker import child
 from worker.supervisor import Supervisor
 
@@ -30,7 +30,7 @@ def make(tmp_path, database):
             cancel_poll_seconds=0.1,
             **options,
         )
-        store = ArtifactStore(settings.artifacts)
+        store = open_store(settings.artifacts, home=settings.root)
         store.prepare()
         bells = []
         made = Supervisor(settings, database, store, "w1", bells.extend)
@@ -87,15 +87,29 @@ def gone(pid):
     return False
 
 
+def test_doing__names_the_stage_under_way(make, database):
+    supervisor = make()
+    run_id = submit(database, name="hang")
+    thread = threading.Thread(target=supervisor.answer)
+    thread.start()
+    until(lambda: supervisor.doing)
+    assert supervisor.doing == [{"run": run_id, "stage": "fine_tune"}]
+    assert not supervisor.idle
+    supervisor.stopping.set()
+    thread.join()
+    assert (supervisor.doing, supervisor.idle) == ([], True)
+
+
 @pytest.mark.parametrize("mode", ["inline", "offload"])
 def test_one_bell_is_enough_for_the_whole_run(make, database, started, mode):
     supervisor = make()
     run_id = submit(database, mode=mode)
-    supervisor.run(run_id, "fine_tune")
+    supervisor.answer()
     assert status(database, run_id) == "succeeded"
     with database.reading() as session:
-        for row in lifecycle.stages_of(session, run_id).values():
-            assert supervisor.store.file(row.key, "result.txt").read_text()
+        keys = [row.key for row in lifecycle.stages_of(session, run_id).values()]
+        for stored in stages.recorded(session, keys).values():
+            assert supervisor.store.file(stored, "result.txt").read_text()
         checkpoints = [
             event.data["step"]
             for event in runs.events(session, run_id, after=0, limit=99)
@@ -103,14 +117,14 @@ def test_one_bell_is_enough_for_the_whole_run(make, database, started, mode):
         ]
     assert checkpoints == [0, 300, 600]
     assert all(gone(one.pid) for one in started)
-    assert list((supervisor.store.root / "attempts").iterdir()) == []
-    assert len(list((supervisor.store.root / "objects").glob("*/*"))) == 4 + 3
+    assert list(supervisor.store.attempts.iterdir()) == []
+    assert len(list(supervisor.store.objects.everything())) == 4 + 3
 
 
 def test_a_doubled_bell_changes_nothing(make, database, started):
     supervisor = make()
     run_id = submit(database)
-    bells = [threading.Thread(target=supervisor.run, args=(run_id, "fine_tune")) for _ in range(3)]
+    bells = [threading.Thread(target=supervisor.answer) for _ in range(3)]
     for bell in bells:
         bell.start()
     for bell in bells:
@@ -120,27 +134,37 @@ def test_a_doubled_bell_changes_nothing(make, database, started):
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("diverge", "training-diverged"), ("crash", "stage-crashed"), ("exit", "stage-lost")]
+    ("name", "kind"),
+    [
+        ("diverge", "training-diverged"),
+        ("crash", "stage-crashed"),
+        ("exit", "stage-lost"),
+        ("ENOSPC", "storage-unavailable"),
+        ("EIO", "storage-unavailable"),
+    ],
 )
 def test_how_a_stage_can_fail(make, database, name, kind):
     supervisor = make()
     run_id = submit(database, name=name)
-    supervisor.run(run_id, "fine_tune")
+    supervisor.answer()
     with database.reading() as session:
         run = runs.get(session, run_id)
     assert (run.status, run.error["type"]) == ("failed", kind)
     assert run.error["detail"]
-    assert list((supervisor.store.root / "objects").glob("*/*")) == []
+    assert list(supervisor.store.objects.everything()) == []
 
 
-def test_a_killed_child_is_replaced(make, database, started, monkeypatch):
-    monkeypatch.setenv("EMBEDREEL_STUB_SECONDS", "0.01")
+def waits(supervisor):
+    """Whether the stub training `wait` has come to where it stays."""
+    return (supervisor.settings.root / "waited").exists()
+
+
+def test_a_killed_child_is_replaced(make, database, started):
     supervisor = make()
-    run_id = submit(database, frames=60)
-    working = threading.Thread(target=supervisor.run, args=(run_id, "fine_tune"))
+    run_id = submit(database, name="wait", frames=6)
+    working = threading.Thread(target=supervisor.answer)
     working.start()
-    until(lambda: started and started[0].pid)
-    time.sleep(0.2)
+    until(lambda: waits(supervisor))
     os.kill(started[0].pid, signal.SIGKILL)
     working.join(60)
     assert status(database, run_id) == "succeeded"
@@ -155,8 +179,8 @@ def test_a_killed_child_is_replaced(make, database, started, monkeypatch):
 
 def test_cancel_stops_the_child(make, database, started):
     supervisor = make()
-    run_id = submit(database, frames=600)
-    working = threading.Thread(target=supervisor.run, args=(run_id, "fine_tune"))
+    run_id = submit(database, name="wait", frames=6)
+    working = threading.Thread(target=supervisor.answer)
     working.start()
     until(lambda: status(database, run_id) == "running" and started)
     with database.writing() as session:
@@ -168,8 +192,8 @@ def test_cancel_stops_the_child(make, database, started):
 
 def test_a_lost_lease_stops_the_child_and_publishes_nothing_more(make, database, started):
     supervisor = make()
-    run_id = submit(database, frames=600)
-    working = threading.Thread(target=supervisor.run, args=(run_id, "fine_tune"))
+    run_id = submit(database, name="wait", frames=6)
+    working = threading.Thread(target=supervisor.answer)
     working.start()
     until(lambda: status(database, run_id) == "running" and started)
     with database.writing() as session:  # as if the sweep had taken the stage back from a frozen worker
@@ -185,8 +209,8 @@ def test_a_lost_lease_stops_the_child_and_publishes_nothing_more(make, database,
 
 def test_a_stopping_worker_gives_its_stage_back(make, database, started):
     supervisor = make()
-    run_id = submit(database, frames=600)
-    working = threading.Thread(target=supervisor.run, args=(run_id, "fine_tune"))
+    run_id = submit(database, name="wait", frames=6)
+    working = threading.Thread(target=supervisor.answer)
     working.start()
     until(lambda: status(database, run_id) == "running" and started)
     supervisor.stopping.set()
@@ -198,39 +222,159 @@ def test_a_stopping_worker_gives_its_stage_back(make, database, started):
     assert [bell.stage_id for bell in supervisor.rung] == ["fine_tune"]
 
 
+def frames_of(database, run_id):
+    with database.reading() as session:
+        events = runs.events(session, run_id, after=0, limit=9999)
+    return [event.data["frame"] for event in events if event.type == "checkpoint"]
+
+
+def started_with(database, run_id):
+    with database.reading() as session:
+        events = runs.events(session, run_id, after=0, limit=9999)
+    return [event.data.get("resumed_step") for event in events if event.type == "stage.started"]
+
+
+def test_a_training_that_is_asked_to_stop_keeps_its_state_and_continues(make, database, started):
+    supervisor, successor = make(), make()
+    run_id = submit(database, name="wait", frames=6)
+    working = threading.Thread(target=supervisor.answer)
+    working.start()
+    until(lambda: waits(supervisor))
+    supervisor.stopping.set()
+    working.join(60)
+    successor.answer()
+    assert status(database, run_id) == "succeeded"
+    resumed = started_with(database, run_id)
+    assert resumed[0] is None
+    assert resumed[1] > 0
+    assert frames_of(database, run_id) == list(range(6))
+    assert len(list(successor.store.objects.everything())) == 4 + 6
+
+
+def test_a_killed_training_continues_from_its_last_state(make, database, started):
+    supervisor = make(state_seconds=0)
+    run_id = submit(database, name="wait", frames=6)
+    working = threading.Thread(target=supervisor.answer)
+    working.start()
+    until(lambda: waits(supervisor) and state_step(database, run_id) is not None)
+    os.kill(started[0].pid, signal.SIGKILL)
+    working.join(60)
+    assert status(database, run_id) == "succeeded"
+    assert started_with(database, run_id)[1] > 0
+    assert state_step(database, run_id) is None
+    assert len(list(supervisor.store.objects.everything())) == 4 + 6
+
+
+def state_step(database, run_id):
+    with database.reading() as session:
+        return lifecycle.stages_of(session, run_id)["fine_tune"].state_step
+
+
+def test_an_input_that_is_gone_fails_the_run_and_says_so(make, database):
+    supervisor = make()
+    run_id = submit(database)
+    with database.reading() as session:
+        plan = lifecycle.plan_of(runs.get(session, run_id))
+    from core.store.stages import finish
+
+    def lose(session, held, *args):
+        published = finish(session, held, *args)
+        if held.stage.id == "fine_tune":
+            lost = stages.recorded(session, [plan.stage("embed/00001").key])
+            supervisor.store.delete(stored.location for stored in lost.values())
+        return published
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(stages, "finish", lose)
+        supervisor.answer()
+    with database.reading() as session:
+        error = runs.get(session, run_id).error
+        stored = runs.stored(session, run_id)
+    assert (error["type"], "Retry the run" in error["detail"]) == ("not-ready", True)
+    with database.writing() as session:
+        runs.retry(session, run_id, missing=supervisor.store.missing(stored))
+    supervisor.answer()
+    assert status(database, run_id) == "succeeded"
+
+
 def test_a_stage_without_progress_is_given_back(make, database):
     supervisor = make(stall_seconds=0.3, max_attempts=1)
     run_id = submit(database, name="hang")
-    supervisor.run(run_id, "fine_tune")
+    supervisor.answer()
     with database.reading() as session:
         assert "no progress" in runs.get(session, run_id).error["detail"]
 
 
-def test_an_artifact_that_another_run_published_stays_as_it_is(make, database):
+def test_what_another_run_has_made_meanwhile_is_not_made_again(make, database, started):
     supervisor = make()
     first, second = submit(database), submit(database)
-    supervisor.run(first, "fine_tune")
-    with database.reading() as session:
-        key = lifecycle.stages_of(session, first)["fine_tune"].key
-        written = stages.recorded(session, key)
-    before = supervisor.store.file(key, "result.txt").stat().st_ino
-    supervisor.run(second, "fine_tune")
+    supervisor.answer()
+    assert (status(database, first), status(database, second)) == ("succeeded", "queued")
+    supervisor.answer()
     assert status(database, second) == "succeeded"
-    assert supervisor.store.file(key, "result.txt").stat().st_ino == before
+    assert len(started) == 4
     with database.reading() as session:
-        assert stages.recorded(session, key) == written
+        assert lifecycle.stages_of(session, second)["fine_tune"].reused
+    assert len(list(supervisor.store.objects.everything())) == 4 + 3
+
+
+@pytest.fixture
+def claimed(monkeypatch):
+    """Ids of the runs whose stages are claimed, in order."""
+    claim, seen = stages.claim, []
+
+    def remember(session, run_id, stage_id, **options):
+        seen.append(run_id)
+        return claim(session, run_id, stage_id, **options)
+
+    monkeypatch.setattr(stages, "claim", remember)
+    return seen
+
+
+def test_each_bell_is_for_the_earliest_run(make, database, claimed):
+    supervisor = make()
+    early, late = submit(database, name="early"), submit(database, name="late", frames=4)
+    supervisor.answer()
+    assert claimed == [early] * 4
+    supervisor.answer()
+    assert claimed == [early] * 4 + [late] * 4
+    assert [bell.stage_id for bell in supervisor.rung] == ["project"] * 2  # others could do that at the same time
+
+
+def test_an_earlier_run_that_comes_back_is_done_first_and_the_later_one_is_rung_for(
+    make, database, claimed, monkeypatch
+):
+    supervisor = make()
+    early, late = submit(database, name="early"), submit(database, name="late", frames=4)
+
+    def let(wanted):
+        with database.writing() as session:
+            lifecycle.stages_of(session, early)["fine_tune"].status = wanted
+
+    let("running")
+    finish = stages.finish
+
+    def finish_and_come_back(session, *args):
+        monkeypatch.setattr(stages, "finish", finish)
+        lifecycle.stages_of(session, early)["fine_tune"].status = "queued"
+        return finish(session, *args)
+
+    monkeypatch.setattr(stages, "finish", finish_and_come_back)
+    supervisor.answer()
+    assert claimed == [late] + [early] * 4
+    assert [bell.stage_id for bell in supervisor.rung if bell.run_id == late] == ["project", "score"]
+    assert (status(database, early), status(database, late)) == ("succeeded", "running")
 
 
 def test_two_workers_may_make_the_same_thing_at_once(make, database):
     supervisors = [make(), make()]
     equal = [submit(database, frames=20), submit(database, frames=20)]
-    working = [
-        threading.Thread(target=one.run, args=(run, "fine_tune")) for one, run in zip(supervisors, equal, strict=True)
-    ]
+    working = [threading.Thread(target=one.answer) for one in supervisors]
     for thread in working:
         thread.start()
     for thread in working:
         thread.join()
+    supervisors[0].answer()  # the bell of the later run, if its worker went over to the earlier one
     assert [status(database, run_id) for run_id in equal] == ["succeeded", "succeeded"]
     with database.reading() as session:
         events = [event for run_id in equal for event in runs.events(session, run_id, after=0, limit=999)]

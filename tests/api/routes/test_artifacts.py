@@ -89,7 +89,7 @@ def test_not_there_yet(client, submit, worker, problem, below):
 
 @pytest.mark.parametrize("below", ["film.gif", "frames/0.png", "log.csv", "projection", "outliers"])
 def test_lost_from_the_store(client, finished, parts, problem, below):
-    shutil.rmtree(parts.settings.artifacts / "objects")
+    shutil.rmtree(parts.store.scratch / "objects")
     problem(client.get(f"/v1/runs/{finished}/{below}"), 409, "not-ready")
 
 
@@ -134,6 +134,7 @@ def test_projection(gallery, exhibit):
     assert body["labels"] == [0, 1, 0, 1, 0]
     assert body["rows"] == [0, 10, 20, 30, 40]
     assert body["explained_variance"] == [0.5] * 3
+    assert body["smoothing"] is None
     assert [frame["step"] for frame in body["frames"]] == [0, 5, 10]
     assert body["points"][0][:2] == [[0.0, 0.125], [0.25, 0.375]]
     assert [len(body["points"]), len(body["points"][0])] == [3, 5]

@@ -10,6 +10,7 @@ from PIL import Image
 
 from core.data import intake
 from core.errors import InvalidDatasetError, StorageUnavailableError
+from core.store import collect
 
 REPORT = {
     "format": 1,
@@ -57,8 +58,8 @@ def test_upload(client, inspected, parts):
     assert inspected["files"] == {"00000.parquet": b"one", "00001.parquet": b"two"}
     assert inspected["names"] == {"00000.parquet": "a train.parquet", "00001.parquet": "test.parquet"}
     assert client.get(response.headers["location"]).json() == dataset
-    assert (parts.settings.uploads / dataset["id"] / "train.arrow").is_file()
-    assert list((parts.settings.artifacts / "incoming").iterdir()) == []
+    assert (parts.store.scratch / "datasets" / dataset["id"] / "train.arrow").is_file()
+    assert list(parts.store.incoming.iterdir()) == []
 
 
 def test_upload__without_a_name(client, inspected):
@@ -97,15 +98,15 @@ def test_upload__real_parquet(client):
 
 def test_upload__truncated_parquet(client, parts, problem):
     problem(upload(client, ("pets.parquet", b"PAR1 and then nothing")), 422, "invalid-dataset")
-    assert list((parts.settings.artifacts / "incoming").iterdir()) == []
-    assert list(parts.settings.uploads.iterdir()) == []
+    assert list(parts.store.incoming.iterdir()) == []
+    assert list((parts.store.scratch / "datasets").iterdir()) == []
 
 
 @pytest.mark.parametrize("size", [1001, 3_000_000])
 def test_upload__too_large(serve, problem, size):
     client = serve(max_upload_bytes=1000)
     problem(upload(client, ("a.parquet", bytes(size))), 413, "upload-too-large")
-    assert list((client.app.state.parts.settings.artifacts / "incoming").iterdir()) == []
+    assert list(client.app.state.parts.store.incoming.iterdir()) == []
 
 
 def test_upload__as_large_as_it_may_be(serve, inspected):
@@ -178,16 +179,17 @@ def test_upload__intake_fails(client, parts, problem, monkeypatch, error, status
     response = upload(client, ("a.parquet", b"abc"))
     problem(response, status, kind)
     assert "secret" not in response.text
-    assert list((parts.settings.artifacts / "incoming").iterdir()) == []
+    assert list(parts.store.incoming.iterdir()) == []
 
 
-def test_upload__database_away_leaves_no_files(client, parts, problem, inspected, monkeypatch):
+def test_upload__database_away_leaves_nothing_that_is_not_collected(client, parts, problem, inspected, monkeypatch):
     def away(*args, **options):
         raise StorageUnavailableError("away")
 
     monkeypatch.setattr("core.store.datasets.add", away)
     problem(upload(client, ("a.parquet", b"abc")), 503, "storage-unavailable")
-    assert list(parts.settings.uploads.iterdir()) == []
+    collect.collect(parts.database, parts.store, older_than_seconds=-1)
+    assert list((parts.store.scratch / "datasets").iterdir()) == []
 
 
 def test_upload__names_with_control_characters(client, inspected):
@@ -221,7 +223,14 @@ def test_delete(client, inspected, parts, problem):
     problem(client.delete(f"/v1/datasets/{dataset}"), 409, "conflict")
     client.post(run["links"]["cancel"])
     assert client.delete(f"/v1/datasets/{dataset}").status_code == 204
-    assert not (parts.settings.uploads / dataset).exists()
+    assert not (parts.store.scratch / "datasets" / dataset).exists()
     problem(client.get(f"/v1/datasets/{dataset}"), 404, "not-found")
     problem(client.delete(f"/v1/datasets/{dataset}"), 404, "not-found")
     problem(client.delete("/v1/datasets/digits"), 409, "conflict")
+
+
+def test_delete__while_a_run_on_it_is_being_submitted(client, inspected, parts, problem, monkeypatch):
+    dataset = upload(client, ("a.parquet", b"abc")).json()["id"]
+    monkeypatch.setattr("api.quotas.check_training", lambda *_: parts.intake.remove(dataset))
+    problem(client.post("/v1/runs", json={"dataset": dataset}), 422, "unknown-dataset", "dataset")
+    assert client.get("/v1/runs").json()["runs"] == []

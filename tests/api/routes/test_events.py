@@ -1,26 +1,29 @@
 import json
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from api import looks
 from api.routes import events
 from core.errors import StorageUnavailableError, TrainingDivergedError
 
 
 def parse(text):
-    """(id, event, data) of each server-sent event, comments left out."""
+    """(id, event, data) of each server-sent event, comments and the retry hint left out."""
     found = []
     for block in text.strip().split("\n\n"):
         fields = dict(line.split(": ", 1) for line in block.split("\n") if not line.startswith(":"))
-        if fields:
+        if "event" in fields:
             found.append((int(fields["id"]), fields["event"], json.loads(fields["data"])))
     return found
 
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(events, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(looks, "TICK_SECONDS", 0.02)
+    monkeypatch.setattr(events, "AWAY_SECONDS", 0.02)
 
 
 def test_events__in_order_without_gaps(gallery, exhibit):
@@ -50,6 +53,7 @@ def test_stream__of_an_ended_run(gallery, exhibit):
     response = gallery.get(f"/v1/runs/{exhibit}/stream")
     assert response.headers["content-type"].startswith("text/event-stream")
     assert response.headers["cache-control"] == "no-store"
+    assert response.text.startswith("retry: 2000\n\n")
     streamed = parse(response.text)
     listed = gallery.get(f"/v1/runs/{exhibit}/events").json()["events"]
     assert [data for _, _, data in streamed] == listed
@@ -121,16 +125,29 @@ def test_stream__outlives_a_database_that_is_away(client, submit, worker, quick,
     assert streamed[-1][1] == "run.succeeded"
 
 
-def test_stream__ends_when_the_run_is_deleted(client, submit, quick, monkeypatch):
+def test_stream__ends_when_the_run_is_deleted(client, parts, submit, quick, monkeypatch):
     run = submit()
     hear, heard = events.hear, []
 
     def then_delete(*args, **options):
         if heard:
-            client.app.state.parts.service.cancel(run["id"])
-            client.app.state.parts.service.remove(run["id"])
+            parts.service.cancel(run["id"])
+            parts.service.remove(run["id"])
         heard.append(1)
         return hear(*args, **options)
 
     monkeypatch.setattr(events, "hear", then_delete)
+    monkeypatch.setattr(events, "PING_SECONDS", 0.1)
     assert [kind for _, kind, _ in parse(client.get(run["links"]["stream"]).text)] == ["run.queued"]
+
+
+def test_stream__a_hundred_at_once_miss_nothing(client, submit, worker, quick):
+    """They read one by one in one thread; none of them waits for another's client."""
+    submitted = [submit(train={"steps": 10, "seed": seed}) for seed in range(4)]
+    with ThreadPoolExecutor(100) as pool:
+        answers = [pool.submit(client.get, submitted[index % 4]["links"]["stream"]) for index in range(100)]
+        for run in submitted:
+            worker.work(run["id"])
+    listed = [client.get(run["links"]["events"]).json()["events"] for run in submitted]
+    for index, answer in enumerate(answers):
+        assert [data for _, _, data in parse(answer.result().text)] == listed[index % 4]

@@ -1,9 +1,5 @@
-import inspect
-
 import pytest
 from sqlalchemy.exc import OperationalError
-
-from api import errors
 
 
 def test_livez(idle):
@@ -41,22 +37,20 @@ def test_database_away__post(client, parts, problem, small, monkeypatch):
 
 
 def test_store_away(client, parts, problem):
-    objects = parts.settings.artifacts / "objects"
+    objects = parts.store.scratch / "objects"
     objects.rmdir()
     objects.write_text("in the way")
     problem(client.get("/readyz"), 503, "storage-unavailable")
 
 
-def test_problems__every_type_is_explained(idle):
-    for kind in errors.known():
-        page = idle.get(f"/problems/{kind.type}").json()
-        assert page == {
-            "type": f"/problems/{kind.type}",
-            "title": kind.title,
-            "status": errors.STATUS[kind],
-            "description": inspect.getdoc(kind),
-        }
+def test_index__leads_on(idle):
+    links = idle.get("/").json()["links"]
+    assert {"docs", "openapi", "problems", "runs"} <= set(links)
+    for path in links.values():
+        assert idle.get(path).status_code == 200
 
 
-def test_problems__unknown(idle, problem):
-    problem(idle.get("/problems/nonsense"), 404, "not-found")
+def test_index__is_a_page_for_browsers(idle):
+    page = idle.get("/", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert '<a href="/docs">' in page.text

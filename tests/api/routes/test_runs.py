@@ -1,10 +1,10 @@
+import shutil
 import time
+from dataclasses import replace
 
 import pytest
 
-from api.idempotency import Asked
 from api.schemas import RunCreate
-from api.service import Service
 from core.errors import TrainingDivergedError
 from core.store import datasets, lifecycle
 
@@ -123,35 +123,6 @@ def test_submit__hub_dataset_and_model_are_pinned_once_known(client, parts):
     assert pinned == {"dataset_digest": "hub:uoft-cs/cifar10@abc", "model_revision": "def"}
 
 
-def test_idempotency__same_key_and_body(client, small):
-    headers = {"Idempotency-Key": "one"}
-    first, second = (client.post("/v1/runs", json=small, headers=headers) for _ in range(2))
-    assert first.status_code == second.status_code == 202
-    assert first.json()["id"] == second.json()["id"]
-    assert second.headers["location"] == first.headers["location"]
-    assert len(client.get("/v1/runs").json()["runs"]) == 1
-
-
-def test_idempotency__other_body(client, small, problem):
-    headers = {"Idempotency-Key": "one"}
-    client.post("/v1/runs", json=small, headers=headers)
-    other = client.post("/v1/runs", json=small | {"name": "other"}, headers=headers)
-    problem(other, 422, "invalid-spec", "Idempotency-Key")
-
-
-@pytest.mark.parametrize("key", ["", "x" * 256, "with space"])
-def test_idempotency__unusable_key(idle, small, problem, key):
-    problem(idle.post("/v1/runs", json=small, headers={"Idempotency-Key": key}), 422, "invalid-spec", "idempotency-key")
-
-
-def test_idempotency__key_of_a_deleted_run_is_free_again(client, small):
-    headers = {"Idempotency-Key": "one"}
-    run = client.post("/v1/runs", json=small, headers=headers).json()
-    client.post(run["links"]["cancel"])
-    assert client.delete(run["links"]["self"]).status_code == 204
-    assert client.post("/v1/runs", json=small, headers=headers).json()["id"] != run["id"]
-
-
 def test_page__newest_first_with_cursor(client, submit):
     ids = []
     for name in "abcde":
@@ -180,11 +151,33 @@ def test_show__etag(client, submit, worker):
     run = submit()
     worker.beat()
     first = client.get(run["links"]["self"])
-    assert first.headers["etag"] == f'W/"{first.json()["version"]}"'
+    assert first.headers["etag"] == f'W/"{first.json()["version"]}-0"', "the version and the place in the queue"
     again = client.get(run["links"]["self"], headers={"If-None-Match": f'"other", {first.headers["etag"]}'})
     assert (again.status_code, again.content) == (304, b"")
     worker.claim(run["id"])
     assert client.get(run["links"]["self"], headers={"If-None-Match": first.headers["etag"]}).status_code == 200
+
+
+def test_show__place_in_the_queue(client, submit, worker):
+    ahead, run = (submit(name=name, train={"steps": 10, "seed": seed}) for seed, name in enumerate(("ahead", "behind")))
+    worker.beat()
+    before = client.get(run["links"]["self"])
+    assert (ahead["queue_position"], before.json()["queue_position"]) == (0, 1)
+    worker.claim(ahead["id"])
+    after = client.get(run["links"]["self"], headers={"If-None-Match": before.headers["etag"]})
+    assert (after.status_code, after.json()["queue_position"]) == (200, 0), "the body has changed, the version has not"
+    assert after.json()["version"] == before.json()["version"]
+    assert client.get(ahead["links"]["self"]).json()["queue_position"] is None
+    places = {shown["id"]: shown["queue_position"] for shown in client.get("/v1/runs").json()["runs"]}
+    assert places == {ahead["id"]: None, run["id"]: 0}
+
+
+def test_show__304_builds_nothing(client, submit, monkeypatch):
+    run = submit()
+    etag = client.get(run["links"]["self"]).headers["etag"]
+    monkeypatch.setattr("api.describe.describe", None)
+    answer = client.get(run["links"]["self"], headers={"If-None-Match": etag})
+    assert (answer.status_code, answer.headers["etag"]) == (304, etag)
 
 
 def test_show__notice_while_no_worker_is_there(client, submit, worker):
@@ -296,12 +289,29 @@ def test_retry(client, submit, problem):
 
 
 def test_delete(client, finished, parts, submit, problem):
-    objects = parts.settings.artifacts / "objects"
+    objects = parts.store.scratch / "objects"
     assert any(path.is_file() for path in objects.rglob("*"))
     assert client.delete(f"/v1/runs/{finished}").status_code == 204
     assert not any(path.is_file() for path in objects.rglob("*"))
     problem(client.get(f"/v1/runs/{finished}"), 404, "not-found")
     problem(client.delete(submit()["links"]["self"]), 409, "conflict")
+
+
+def test_retry__of_what_was_lost(client, finished, parts, worker, film, problem):  # noqa: PLR0917 - fixtures
+    problem(client.post(f"/v1/runs/{finished}/retry"), 409, "conflict")
+    shutil.rmtree(parts.store.scratch / "objects")
+    problem(client.get(f"/v1/runs/{finished}/film.gif"), 409, "not-ready")
+    assert client.post(f"/v1/runs/{finished}/retry").json()["status"] == "queued"
+    worker.work(finished)
+    assert client.get(f"/v1/runs/{finished}/film.gif").content == film
+
+
+def test_submit__what_was_lost_is_not_counted_on(client, finished, small, parts, worker, film):  # noqa: PLR0917 - fixtures
+    shutil.rmtree(parts.store.scratch / "objects")
+    again = client.post("/v1/runs", json=small).json()
+    assert again["status"] == "queued"
+    worker.work(again["id"])
+    assert client.get(f"/v1/runs/{again['id']}/film.gif").content == film
 
 
 def test_delete__shared_artifacts_stay(client, finished, film):
@@ -358,20 +368,6 @@ def test_renders__idempotency(client, finished, small, problem):
     problem(client.post("/v1/runs", json=small, headers=headers), 422, "invalid-spec", "Idempotency-Key")
 
 
-def test_idempotency__the_same_key_at_the_same_time(client, small, monkeypatch):
-    """Both saw no answer, as on PostgreSQL: the second insert fails, and the first one's run is given."""
-    headers = {"Idempotency-Key": "one"}
-    first = client.post("/v1/runs", json=small, headers=headers).json()
-    answered, asked = Asked.answered, []
-
-    def blind_twice(self, session):
-        asked.append(self.key)
-        return answered(self, session) if len(asked) > 2 else None
-
-    monkeypatch.setattr(Asked, "answered", blind_twice)
-    assert client.post("/v1/runs", json=small, headers=headers).json()["id"] == first["id"]
-
-
 def test_bells_ring_after_the_commit(parts, small):
     seen = []
 
@@ -380,5 +376,5 @@ def test_bells_ring_after_the_commit(parts, small):
             with parts.database.reading() as session:
                 seen.append((bell.stage_id, bell.queue, len(lifecycle.stages_of(session, bell.run_id))))
 
-    Service(parts.settings, parts.database, parts.store, ring).submit(RunCreate(**small))
+    replace(parts.service, ring=ring).submit(RunCreate(**small))
     assert seen == [("fine_tune", "gpu", 7)]

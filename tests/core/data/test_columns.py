@@ -95,3 +95,9 @@ def test_find_columns__repeated_name():
     twice = pa.schema([("image", IMAGE), ("label", pa.int64()), ("label", pa.int64())])
     with pytest.raises(InvalidDatasetError, match="several columns named 'label'"):
         find_columns(twice, file="a.parquet")
+
+
+def test_find_columns__metadata_that_nest_without_end_are_ignored():
+    metadata = {b"huggingface": b'{"info": {"features": ' + b"[" * 200_000}
+    found = find_columns(pa.schema([("image", IMAGE), ("label", pa.int64())], metadata=metadata), file="a.parquet")
+    assert found == Columns("image", "label", "integer")

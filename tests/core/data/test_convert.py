@@ -169,6 +169,18 @@ def test_convert__broken_image_in_the_last_file(upload, refused, image_bytes, tw
     refused(r"test\.parquet: 1 of 4 images", good, bad)
 
 
+def test_convert__many_broken_images_are_not_counted_to_the_end(upload, refused, monkeypatch):
+    monkeypatch.setattr("core.data.convert.COUNTED_FAILURES", 500)
+    file = upload("x.parquet", [None] * 2000, ["a", "b"] * 1000)
+    refused(r"x\.parquet: over 500 of 2,000 images .*row 0: no image", file)
+
+
+def test_convert__little_that_becomes_much(upload, refused, image_bytes, two_classes, monkeypatch):
+    padded = [image_bytes[0] + bytes(100_000)] * 20
+    monkeypatch.setattr("core.data.convert.ALWAYS_BYTES", 0)
+    refused("its images are more than 10 times as large as all files", upload("x.parquet", padded, two_classes))
+
+
 def test_convert__nothing_uploaded(refused):
     refused("No file was uploaded")
 

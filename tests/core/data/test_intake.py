@@ -1,3 +1,4 @@
+import errno
 import json
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import pytest
 
 from core.data import intake
 from core.data.intake import inspect_in_subprocess
-from core.errors import InvalidDatasetError, StorageUnavailableError
+from core.errors import InsufficientStorageError, InvalidDatasetError, StorageUnavailableError
 
 ROOT = Path(intake.__file__).parents[2]
 
@@ -72,6 +73,21 @@ def test_inspect_in_subprocess__cannot_be_stored(source, tmp_path, place):
     (tmp_path / "file").touch()
     with pytest.raises(StorageUnavailableError, match="The dataset cannot be stored"):
         inspect_in_subprocess(source, tmp_path / place)
+
+
+def test_inspect_in_subprocess__disk_full(source, destination, monkeypatch, capsys):
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def run(command, **options):
+        status = intake.main(command[4:])
+        return subprocess.CompletedProcess(command, status, capsys.readouterr().out.encode(), b"")
+
+    monkeypatch.setattr(intake, "_limit_memory", int)
+    monkeypatch.setattr(intake, "_convert", full)
+    monkeypatch.setattr(subprocess, "run", run)
+    with pytest.raises(InsufficientStorageError, match="No space left"):
+        inspect_in_subprocess(source, destination)
 
 
 @pytest.fixture

@@ -67,3 +67,15 @@ def test_encode_labels__values_that_name_single_images():
 
 def test_refuse_single_class__nothing_to_refuse():
     refuse_single_class(pa.array([0, 1]).to_numpy(), ("a", "b"), column="label", split="training")
+
+
+@pytest.mark.parametrize("type_", [pa.string(), pa.large_string(), pa.dictionary(pa.int8(), pa.string())])
+def test_encode_labels__long_names(type_):
+    assert encode(["a" * 400, "b"] * 3, type_=type_)[1] == ("a" * 400, "b")
+    with pytest.raises(InvalidDatasetError, match="a class name in column 'label' has 402 bytes, more than the 400"):
+        encode(["ä" * 201, "b"] * 3, type_=type_)
+
+
+def test_encode_labels__long_names_of_the_column():
+    with pytest.raises(InvalidDatasetError, match="has 401 bytes"):
+        encode([0, 1], kind="class", class_names=("a", "b" * 401))

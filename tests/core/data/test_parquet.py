@@ -2,6 +2,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from core.data import parquet
 from core.data.parquet import open_parquet, refuse_different
 from core.errors import InvalidDatasetError
 
@@ -35,6 +36,16 @@ def test_images__large_ones_come_in_small_batches(write_parquet, tmp_path):
     file = open_parquet(path, name="a")
     assert file.batch_rows == 2
     assert [len(batch) for batch in file.images()] == [2, 2, 2]
+
+
+def test_images__one_that_is_held_once_is_repeated_few_at_a_time(write_parquet, tmp_path):
+    large, small = bytes(3 << 20), b"small"
+    images = [large] * 7 + [None] + [small] * 4
+    path = write_parquet(tmp_path / "a", images, [0, 1] * 6)
+    assert path.stat().st_size < 1 << 20
+    batches = list(open_parquet(path, name="a").images())
+    assert [one for batch in batches for one in batch.to_pylist()] == images
+    assert max(batch.nbytes for batch in batches) < parquet.BATCH_BYTES + len(large)
 
 
 def test_images__paths_only(tmp_path):
@@ -105,3 +116,10 @@ def test_refuse_different(write_parquet, tmp_path, image_bytes, options, message
     refuse_different([first, first])
     with pytest.raises(InvalidDatasetError, match=message):
         refuse_different([first, other])
+
+
+def test_open_parquet__names_that_are_no_utf8(write_parquet, tmp_path, image_bytes, two_classes):
+    whole = write_parquet(tmp_path / "whole", image_bytes, two_classes).read_bytes()
+    (tmp_path / "0").write_bytes(whole.replace(b"label", b"la\xff\xfel"))
+    with pytest.raises(InvalidDatasetError, match=r"x\.parquet has column names that are not UTF-8: rename"):
+        open_parquet(tmp_path / "0", name="x.parquet")

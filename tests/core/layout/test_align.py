@@ -25,8 +25,8 @@ def residual_rotation(frame: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
 
 def references(points: np.ndarray, reference: str) -> list[np.ndarray]:
-    last = [points[-1]] * len(points)
-    return last if reference == "last" else [points[0], *points[:-1]]
+    fixed = {"last": points[-1], "first": points[0]}
+    return [fixed[reference]] * len(points) if reference in fixed else [points[0], *points[:-1]]
 
 
 def test_align__rigid_by_hand() -> None:
@@ -58,7 +58,7 @@ def test_align__procrustes_as_scipy(reference: str) -> None:
         target = target if reference == "last" else result
 
 
-@pytest.mark.parametrize("reference", ["last", "previous"])
+@pytest.mark.parametrize("reference", ["last", "previous", "first"])
 @given(st.integers(1, 6), st.integers(2, 25), st.integers(0, 2**32 - 1))
 @settings(max_examples=30, deadline=None)
 def test_align__rigid_keeps_every_distance_and_leaves_no_rotation(
@@ -96,6 +96,25 @@ def test_align__rigid_keeps_the_growth_that_procrustes_loses() -> None:
 def test_align__rigid_takes_a_frame_whose_points_coincide() -> None:
     points = np.stack([np.ones((4, 2)), film(1, 4)[0]]).astype(np.float32)
     assert (align(points, method="rigid", reference="last")[0] == 0).all()
+
+
+def test_align__what_fits_worst_has_no_say() -> None:
+    rng = np.random.default_rng(0)
+    cloud = rng.normal(size=(40, 2))
+    frame = cloud @ np.array([[0, 1], [-1, 0]]) + 7
+    frame[:4] = 100 * rng.normal(size=(4, 2))
+    points = np.stack([frame, cloud]).astype(np.float32)
+    steered = align(points, method="rigid", reference="last")
+    trimmed = align(points, method="rigid", reference="last", trim=0.2)
+    np.testing.assert_allclose(trimmed[0, 4:], trimmed[1, 4:], atol=1e-4)
+    assert np.abs(steered[0, 4:] - steered[1, 4:]).max() > 0.5
+    np.testing.assert_allclose(pdist(trimmed[0]), pdist(frame), atol=1e-3)
+
+
+@pytest.mark.parametrize("n_points", [2, 3])
+def test_align__trimmed_to_two_points_at_least(n_points: int) -> None:
+    points = film(3, n_points)
+    assert np.isfinite(align(points, method="rigid", reference="first", trim=0.5)).all()
 
 
 def test_methods__every_method_of_the_spec() -> None:

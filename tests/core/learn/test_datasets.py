@@ -57,7 +57,7 @@ def uploaded(tmp_path):
     uploads = tmp_path / "uploads"
     uploads.mkdir()
     convert([UploadedFile(tmp_path / "a.parquet", "a.parquet")], uploads / "ds_1", max_pixels=100)
-    return uploads
+    return uploads / "ds_1"
 
 
 def test_digits__constants_match_scikit_learn():
@@ -99,27 +99,27 @@ def test_digits__order_size_and_none():
 
 
 def test_open_source__digits(tmp_path):
-    source = open_source("digits", uploads=tmp_path, allowed_hub=(), expected_digest="digits-v1")
+    source = open_source("digits", uploaded=None, allowed_hub=(), expected_digest="digits-v1")
     assert isinstance(source, DigitsSource)
 
 
 def test_open_source__upload(uploaded):
-    source = open_source("ds_1", uploads=uploaded, allowed_hub=())
+    source = open_source("ds_1", uploaded=uploaded, allowed_hub=())
     assert source.facts.class_names == ("even", "odd")
-    again = open_source("ds_1", uploads=uploaded, allowed_hub=(), expected_digest=source.facts.digest)
+    again = open_source("ds_1", uploaded=uploaded, allowed_hub=(), expected_digest=source.facts.digest)
     np.testing.assert_array_equal(again.labels("train"), source.labels("train"))
 
 
 @pytest.mark.parametrize("dataset", ["ds_2", "ds_../uploads/ds_1", "hub:other/name", "mnist"])
-def test_open_source__unknown(uploaded, dataset):
+def test_open_source__unknown(dataset):
     with pytest.raises(UnknownDatasetError, match="Known here: digits, hub:owner/name, and the ids"):
-        open_source(dataset, uploads=uploaded, allowed_hub=ALLOWED)
+        open_source(dataset, uploaded=None, allowed_hub=ALLOWED)
 
 
 @pytest.mark.parametrize("dataset", ["digits", "ds_1"])
 def test_open_source__no_longer_the_same(uploaded, dataset):
     with pytest.raises(SourceUnavailableError, match=f"{dataset} is no longer what this run was accepted with"):
-        open_source(dataset, uploads=uploaded, allowed_hub=(), expected_digest="0" * 64)
+        open_source(dataset, uploaded=uploaded, allowed_hub=(), expected_digest="0" * 64)
 
 
 @pytest.mark.parametrize(("expected", "revision"), [(None, None), ("newest", None), ("f" * 40, "f" * 40)])
@@ -127,7 +127,7 @@ def test_open_source__hub_commit_is_required_once_known(hub, tmp_path, monkeypat
     asked = []
     load_builder = hub(train=table(20), test=table(6))
     monkeypatch.setattr(datasets, "load_dataset_builder", _recorder(asked, load_builder, datasets.load_dataset_builder))
-    source = open_source("hub:owner/name", uploads=tmp_path, allowed_hub=ALLOWED, expected_digest=expected)
+    source = open_source("hub:owner/name", uploaded=None, allowed_hub=ALLOWED, expected_digest=expected)
     assert asked == [revision]
     assert source.facts.digest == (revision or COMMIT)
 
@@ -151,7 +151,7 @@ def test_open_source__hub_answers_with_another_commit(hub, tmp_path, monkeypatch
 
     monkeypatch.setattr(datasets, "load_dataset_builder", load)
     with pytest.raises(SourceUnavailableError, match=f"it was {'f' * 40}, it is {COMMIT}"):
-        open_source("hub:owner/name", uploads=tmp_path, allowed_hub=ALLOWED, expected_digest="f" * 40)
+        open_source("hub:owner/name", uploaded=None, allowed_hub=ALLOWED, expected_digest="f" * 40)
 
 
 def test_hub__splits_columns_and_pixels(hub):
@@ -222,7 +222,7 @@ def test_hub__cannot_be_reached():
 
 
 def test_load_training_images(uploaded):
-    source = open_source("ds_1", uploads=uploaded, allowed_hub=())
+    source = open_source("ds_1", uploaded=uploaded, allowed_hub=())
     whole = load_training_images(source, train_size=None, size=8, seed=0)
     assert whole.images.shape == (16, 8, 8, 3)
     np.testing.assert_array_equal(whole.images[:, 0, 0, 0] % 2, whole.labels)

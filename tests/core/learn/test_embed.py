@@ -1,3 +1,5 @@
+import hashlib
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -5,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 from core.domain.arrays import ProbeSet
 from core.domain.sources import LabelledImages
 from core.domain.spec import TrainSpec
 from core.errors import DegenerateEmbeddingsError
 from core.learn.backbones import Backbone, create
-from core.learn.embed import embed, load_weights, save_weights
+from core.learn.embed import embed, load_weights, save_weights, weights_sha256
 from core.learn.fine_tune import fine_tune
 from core.learn.pixels import ImagesOnDevice
 
@@ -146,3 +149,33 @@ def test_load_weights__of_another_model(tmp_path: Path) -> None:
     small = create("vit-small", class_names=("a", "b"), native_image_size=8, seed=0, allowed_models=())
     with pytest.raises(RuntimeError):
         load_weights(tmp_path / "weights.safetensors", small)
+
+
+def test_weights_sha256__hand_case() -> None:
+    model = nn.Linear(2, 1)
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([[1.5, -2.0]]))
+        model.bias.fill_(0.25)
+    written = b'["bias", "float32", [1]]\n' + struct.pack("<f", 0.25)
+    written += b'["weight", "float32", [1, 2]]\n' + struct.pack("<ff", 1.5, -2.0)
+    assert weights_sha256(model) == hashlib.sha256(written).hexdigest()
+
+
+def test_weights_sha256__is_of_the_numbers_not_of_how_they_are_kept(tmp_path: Path) -> None:
+    model, other = backbone(), backbone(seed=1)
+    before = weights_sha256(model.model)
+    assert weights_sha256(other.model) != before
+    save_weights(tmp_path / "weights.safetensors", model)
+    load_weights(tmp_path / "weights.safetensors", other)
+    other.model.classifier.weight = nn.Parameter(other.model.classifier.weight.T.contiguous().T)
+    assert weights_sha256(other.model) == before
+    with torch.no_grad():
+        other.model.classifier.bias[0] = torch.nextafter(other.model.classifier.bias[0], torch.tensor(9.0))
+    assert weights_sha256(other.model) != before
+
+
+def test_weights_sha256__of_every_type_and_shape() -> None:
+    model = nn.BatchNorm1d(3).bfloat16()  # counts its batches in a scalar of int64
+    model.register_buffer("nothing", torch.zeros(0, 2))
+    assert len(weights_sha256(model)) == 64
+    assert weights_sha256(model) != weights_sha256(nn.BatchNorm1d(3))

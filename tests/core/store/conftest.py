@@ -4,7 +4,11 @@ from core.domain.ids import new_id
 from core.domain.plan import build
 from core.domain.spec import CaptureSpec, PinnedSources, RunSpec, TrainSpec
 from core.store import runs, stages
-from core.store.artifacts import Stored
+from core.store.objects import Stored
+
+
+def stored(claim, key):
+    return Stored(f"objects/{key[:2]}/{key}-{claim.run_id}-{claim.token}", {"file": {"size": 1, "sha256": "0"}})
 
 
 class Engine:
@@ -13,11 +17,11 @@ class Engine:
     def __init__(self, database):
         self.database = database
 
-    def submit(self, *, mode="inline", frames=3, seed=0, name="run", fps=12):
+    def submit(self, *, mode="inline", frames=3, seed=0, name="run", fps=12, keep_weights="none"):
         spec = RunSpec(
             name=name,
             dataset="digits",
-            train=TrainSpec(steps=10, seed=seed),
+            train=TrainSpec(steps=10, seed=seed, keep_weights=keep_weights),
             capture=CaptureSpec(frames=frames, mode=mode),
             pinned=PinnedSources(dataset_digest="d"),
         )
@@ -35,15 +39,17 @@ class Engine:
 
     def part(self, claim, index):
         part = claim.stage.parts[index]
-        stored = Stored(part.key, {"file": {"size": 1, "sha256": "0"}})
-        return [
-            bell.stage_id for bell in self.call(stages.publish_part, claim, part, stored, {"frame": index}, place=int)
-        ]
+        published = self.call(stages.publish_part, claim, part, stored(claim, part.key), {"frame": index})
+        return [bell.stage_id for bell in published.bells]
+
+    def state(self, claim, step):
+        """Locations that are not needed any more once this state is stored."""
+        where = Stored(f"objects/state-{claim.token}-{step}", {})
+        return list(self.call(stages.publish_state, claim, where, step=step).unneeded)
 
     def finish(self, claim):
-        stored = Stored(claim.stage.key, {"file": {"size": 1, "sha256": "0"}})
-        bells, spent = self.call(stages.finish, claim, stored, {}, place=int)
-        return [bell.stage_id for bell in bells], spent
+        published = self.call(stages.finish, claim, stored(claim, claim.stage.key), {})
+        return [bell.stage_id for bell in published.bells], list(published.unneeded)
 
     def run(self, run_id):
         with self.database.reading() as session:

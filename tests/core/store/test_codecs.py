@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from core.domain.arrays import Embedded, ProbeSet
+from core.domain.arrays import Embedded, ProbeSet, Projection
 from core.store import codecs
 
 
@@ -38,3 +38,14 @@ def test_nothing_is_unpickled(tmp_path):
 def test_a_missing_record(tmp_path):
     with pytest.raises(FileNotFoundError):
         codecs.load(tmp_path, ProbeSet)
+
+
+def test_a_record_that_is_older_than_a_field_with_a_default(tmp_path):
+    layout = Projection(np.zeros((1, 2, 2), np.float32), np.ones(1, np.float32), smoothing=2.0)
+    codecs.save(tmp_path, layout)
+    assert codecs.load(tmp_path, Projection).smoothing == 2
+    (tmp_path / "meta.json").write_text("{}")
+    assert codecs.load(tmp_path, Projection).smoothing is None
+    (tmp_path / "points.npy").unlink()
+    with pytest.raises(FileNotFoundError):
+        codecs.load(tmp_path, Projection)

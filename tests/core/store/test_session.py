@@ -1,10 +1,12 @@
+import sqlite3
 import threading
 import time
 
 import pytest
 from sqlalchemy import inspect, select
+from sqlalchemy.exc import OperationalError
 
-from core.errors import StorageUnavailableError
+from core.errors import InsufficientStorageError, StorageUnavailableError
 from core.store import lifecycle, migrate
 from core.store.session import Database, now
 from core.store.tables import Base, WorkerRow
@@ -69,3 +71,18 @@ def test_concurrent_writers_queue_up(database):
 def test_a_database_that_is_away():
     with pytest.raises(StorageUnavailableError, match="does not answer"):
         Database("postgresql+psycopg://nobody@127.0.0.1:1/none").check()
+
+
+class DriverError(Exception):
+    def __init__(self, **facts):
+        super().__init__("full")
+        self.__dict__.update(facts)
+
+
+@pytest.mark.parametrize("cause", [DriverError(sqlite_errorcode=sqlite3.SQLITE_FULL), DriverError(sqlstate="53100")])
+def test_a_disk_that_is_full_is_told_from_a_database_that_is_away(database, cause):
+    with pytest.raises(InsufficientStorageError, match="cannot grow"), database.reading():
+        raise OperationalError("INSERT", {}, cause)
+    with pytest.raises(StorageUnavailableError, match="does not answer") as away, database.reading():
+        raise OperationalError("INSERT", {}, DriverError(sqlstate="08006"))
+    assert type(away.value) is StorageUnavailableError

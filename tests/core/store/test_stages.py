@@ -5,7 +5,7 @@ import pytest
 from core.errors import ConflictError, NotFoundError, TrainingDivergedError
 from core.store import runs, stages
 from core.store import sweep as sweeping
-from core.store.artifacts import Stored
+from core.store.objects import Stored
 from core.store.stages import Standing
 from core.store.tables import StageRow
 
@@ -18,7 +18,13 @@ def expire(engine, run_id, stage_id):
 
 
 def sweep(engine, **options):
-    return [bell.stage_id for bell in sweeping.sweep(engine.database, **({"max_attempts": 3} | options))]
+    limits = {"max_attempts": 3, "deadline_seconds": 3600.0}
+    return [bell.stage_id for bell in sweeping.sweep(engine.database, **(limits | options))]
+
+
+def is_recorded(engine, key):
+    with engine.database.reading() as session:
+        return key in stages.recorded(session, [key])
 
 
 def test_only_one_worker_gets_a_stage(engine):
@@ -43,11 +49,12 @@ def test_an_expired_lease_goes_back_and_fences_the_old_worker(engine):
     healthy = engine.claim(run_id, "fine_tune", worker="w2")
     assert (healthy.attempt, healthy.token > frozen.token) == (2, True)
     assert engine.call(stages.renew, frozen, lease_seconds=30) is Standing.LOST
-    assert not engine.call(stages.publishable, frozen)
-    assert engine.finish(frozen) == ([], [])
+    assert not engine.call(stages.holds, frozen)
+    assert engine.finish(frozen) == ([], [f"objects/{frozen.stage.key[:2]}/{frozen.stage.key}-{run_id}-1"])
+    assert not is_recorded(engine, frozen.stage.key)
     engine.call(stages.fail, frozen, TrainingDivergedError("stale"))
     engine.call(stages.give_up, frozen)
-    assert engine.call(stages.give_back, frozen, reason="stale", blame=True, max_attempts=3) == []
+    assert engine.call(stages.give_back, frozen, reason="stale", blame=True, max_attempts=3) == stages.Published()
     assert engine.statuses(run_id)["fine_tune"] == "running"
     assert engine.call(stages.renew, healthy, lease_seconds=30) is Standing.HELD
 
@@ -77,8 +84,8 @@ def test_a_worker_that_is_asked_to_stop_costs_no_attempt(engine):
     for _ in range(5):
         claim = engine.claim(run_id, "fine_tune")
         assert claim.attempt == 1
-        bells = engine.call(stages.give_back, claim, reason="asked to stop", blame=False, max_attempts=3)
-        assert [bell.stage_id for bell in bells] == ["fine_tune"]
+        given = engine.call(stages.give_back, claim, reason="asked to stop", blame=False, max_attempts=3)
+        assert [bell.stage_id for bell in given.bells] == ["fine_tune"]
 
 
 def test_a_repeated_training_forgets_the_frames_of_the_lost_one(engine):
@@ -87,10 +94,11 @@ def test_a_repeated_training_forgets_the_frames_of_the_lost_one(engine):
     engine.part(lost, 0)
     assert engine.statuses(run_id)["embed/00000"] == "succeeded"
     sweep(engine)
-    engine.claim(run_id, "fine_tune")
+    again = engine.claim(run_id, "fine_tune")
     assert engine.statuses(run_id)["embed/00000"] == "waiting"
-    with engine.database.reading() as session:
-        assert stages.recorded(session, lost.stage.parts[0].key) is None
+    key = lost.stage.parts[0].key
+    assert again.unneeded == (f"objects/{key[:2]}/{key}-{run_id}-1",)
+    assert not is_recorded(engine, key)
 
 
 def test_a_retried_training_forgets_the_frames_of_the_failed_one(engine):
@@ -184,10 +192,10 @@ def test_remove_keeps_what_another_run_shares(engine):
     engine.film(first)
     second, _ = engine.submit(fps=20)
     engine.film(second)
-    (orphan,) = engine.call(runs.remove, second)
-    with engine.database.reading() as session:
-        assert stages.recorded(session, orphan) is None
-    assert len(engine.call(runs.remove, first)) == 1 + 3 + 3
+    removed = engine.call(runs.remove, second)
+    assert [second in location for location in removed.locations] == [True]
+    assert len(removed.keys) == 1 + 3 + 3
+    assert len(engine.call(runs.remove, first).locations) == 1 + 3 + 3
     with pytest.raises(NotFoundError):
         engine.run(first)
 
@@ -235,21 +243,139 @@ def test_a_checkpoint_that_nobody_needs_is_not_kept(engine):
     second, _ = engine.submit(mode="offload")
     training = engine.claim(second, "fine_tune")
     assert engine.part(training, 0) == []
-    with engine.database.reading() as session:
-        assert stages.recorded(session, training.stage.parts[0].key) is None
+    assert not is_recorded(engine, training.stage.parts[0].key)
 
 
-def test_what_is_published_once_is_not_placed_again(engine):
+def test_what_is_published_once_stays(engine):
     first, _ = engine.submit()
     second, _ = engine.submit()
     claims = [engine.claim(run_id, "fine_tune") for run_id in (first, second)]
-    placed = []
-    for number, claim in enumerate(claims):
-        stored = Stored(claim.stage.key, {"file": {"size": 1, "sha256": str(number)}})
-        engine.call(stages.finish, claim, stored, {}, place=lambda number=number: placed.append(number))
-    assert placed == [0]
+    made = [Stored(f"objects/{claim.run_id}", {}) for claim in claims]
+    unneeded = [engine.call(stages.finish, claim, one, {}).unneeded for claim, one in zip(claims, made, strict=True)]
+    assert unneeded == [(), (f"objects/{second}",)]
     with engine.database.reading() as session:
-        assert stages.recorded(session, claims[0].stage.key).files["file"]["sha256"] == "0"
+        assert stages.recorded(session, [claims[0].stage.key])[claims[0].stage.key] == made[0]
+
+
+def test_a_queued_stage_that_another_run_has_made_meanwhile_is_skipped(engine):
+    (first, _), (second, bells), (third, _) = engine.submit(), engine.submit(), engine.submit(fps=20)
+    assert bells == ["fine_tune"]
+    engine.film(first)
+    assert engine.claim(second, "fine_tune") == stages.Published()
+    assert engine.run(second).status == "succeeded"
+    assert [bell.stage_id for bell in engine.claim(third, "fine_tune").bells] == ["render"]
+    engine.finish(engine.claim(third, "render"))
+    assert engine.run(third).status == "succeeded"
+
+
+def test_a_commit_whose_answer_was_lost_is_not_undone_by_its_repetition(engine):
+    run_id, _ = engine.submit()
+    claim = engine.claim(run_id, "fine_tune")
+    for index in range(3):
+        engine.part(claim, index)
+        engine.part(claim, index)
+    engine.state(claim, 5)
+    assert engine.state(claim, 5) == []
+    assert engine.finish(claim)[1] == ["objects/state-1-5"]
+    assert engine.finish(claim) == ([], [])
+
+
+def test_a_training_continues_from_its_state_and_keeps_the_frames_up_to_it(engine):
+    run_id, _ = engine.submit()
+    lost = expire(engine, run_id, "fine_tune")
+    assert lost.state is None
+    for index in range(3):
+        engine.part(lost, index)
+    assert engine.state(lost, 2) == []
+    assert engine.state(lost, 5) == ["objects/state-1-2"]
+    sweep(engine)
+    again = engine.claim(run_id, "fine_tune")
+    assert again.state == Stored("objects/state-1-5", {})
+    statuses = engine.statuses(run_id)
+    assert [statuses[f"embed/{index:05d}"] for index in range(3)] == ["succeeded", "succeeded", "waiting"]
+    assert len(again.unneeded) == 1
+    with engine.database.reading() as session:
+        started = [one.data for one in runs.events(session, run_id, after=0, limit=99) if one.type == "stage.started"]
+    assert [one.get("resumed_step") for one in started] == [None, 5]
+    engine.part(again, 2)
+    assert engine.finish(again) == (["score", "project"], ["objects/state-1-5"])
+
+
+def test_a_training_that_gets_further_each_time_may_be_lost_often(engine):
+    run_id, _ = engine.submit()
+    for step in range(6):
+        engine.state(expire(engine, run_id, "fine_tune"), step)
+        assert sweep(engine) == ["fine_tune"]
+    for expected in (["fine_tune"], []):
+        expire(engine, run_id, "fine_tune")
+        assert sweep(engine) == expected
+    assert engine.run(run_id).error["type"] == "stage-lost"
+
+
+def test_a_stale_worker_leaves_no_state(engine):
+    run_id, _ = engine.submit()
+    frozen = expire(engine, run_id, "fine_tune")
+    sweep(engine)
+    assert engine.state(frozen, 5) == ["objects/state-1-5"]
+    assert engine.claim(run_id, "fine_tune").state is None
+
+
+def test_a_state_that_cannot_be_used_is_forgotten(engine):
+    run_id, _ = engine.submit()
+    claim = engine.claim(run_id, "fine_tune")
+    engine.part(claim, 0)
+    engine.state(claim, 5)
+    given = engine.call(stages.begin_anew, claim, reason="broken", max_attempts=3)
+    assert (given.unneeded, len(given.bells)) == (("objects/state-1-5",), 1)
+    again = engine.claim(run_id, "fine_tune")
+    assert (again.state, again.attempt) == (None, 2)
+    assert engine.statuses(run_id)["embed/00000"] == "waiting"
+
+
+def test_retry_and_removal_know_of_the_state(engine):
+    run_id, _ = engine.submit()
+    claim = engine.claim(run_id, "fine_tune")
+    engine.state(claim, 5)
+    engine.call(runs.cancel, run_id)
+    engine.call(stages.give_up, claim)
+    engine.call(runs.retry, run_id)
+    again = engine.claim(run_id, "fine_tune")
+    assert again.state.location == "objects/state-1-5"
+    engine.call(runs.cancel, run_id)
+    engine.call(stages.give_up, again)
+    assert "objects/state-1-5" in engine.call(runs.remove, run_id).locations
+
+
+def test_kept_weights_are_published_and_taken_back_with_their_training(engine):
+    run_id, _ = engine.submit(keep_weights="all")
+    lost = expire(engine, run_id, "fine_tune")
+    weights = [index for index, part in enumerate(lost.stage.parts) if part.effect == "keeps"]
+    assert len(weights) == 3
+    for index in weights:
+        assert engine.part(lost, index) == []
+    engine.state(lost, 5)
+    sweep(engine)
+    again = engine.claim(run_id, "fine_tune")
+    kept = [is_recorded(engine, lost.stage.parts[index].key) for index in weights]
+    assert kept == [True, True, False]
+    for index in range(len(again.stage.parts)):
+        engine.part(again, index)
+    assert engine.finish(again)[0] == ["score", "project"]
+    assert engine.submit(keep_weights="all")[1] == ["score", "project"]
+
+
+def test_a_run_that_takes_too_long_is_ended_with_the_reason(engine):
+    run_id, _ = engine.submit()
+    claim = engine.claim(run_id, "fine_tune")
+    assert sweep(engine) == []
+    assert sweep(engine, deadline_seconds=0.0) == []
+    run = engine.run(run_id)
+    assert (run.status, run.error["type"]) == ("failed", "run-timed-out")
+    assert engine.call(stages.renew, claim, lease_seconds=30) is Standing.LOST
+    assert set(engine.statuses(run_id).values()) == {"failed", "cancelled"}
+    engine.call(runs.retry, run_id)
+    assert sweep(engine, deadline_seconds=0.0) == []
+    assert engine.run(run_id).status == "queued"
 
 
 def test_a_stale_bell_changes_nothing(engine):

@@ -1,0 +1,207 @@
+"""What each operation answers, as an example in the OpenAPI document. A test holds them against the answers' models."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from api import webhook_schemas
+from api.schemas import EXAMPLE, RunCreate
+from core.domain.spec import PinnedSources
+
+_RUN_ID = "run_01kaxw2vd4n8q6r0t3y5z7b9cf"
+_DATASET_ID = "ds_01kaxw1hm2k4n6p8r0t2v4x6z8"
+_STEPS = [0, 75, 150, 225, 300]
+_FRAMES = len(_STEPS)
+_ASKED = RunCreate.model_validate({**EXAMPLE, "capture": {"frames": _FRAMES}})
+_SPEC = _ASKED.to_spec(None, PinnedSources(dataset_digest="digits-v1"), title="digits").model_dump(mode="json")
+_AT = "2026-11-21T12:00:00Z"
+
+
+def _stage(name: str, status: str, done: int, total: int) -> dict[str, Any]:
+    started = _AT if done else None
+    progress = {"done": done, "total": total}
+    attempt = 1 if done else 0
+    times = {"started_at": started, "finished_at": None}
+    return {"name": name, "status": status, "progress": progress, "attempt": attempt, "reused": False, **times}
+
+
+def _links() -> dict[str, Any]:
+    base = f"/v1/runs/{_RUN_ID}"
+    below = ("events", "stream", "cancel", "retry", "renders", "checkpoints", "projection", "outliers")
+    return {"self": base, "film": None, "log": f"{base}/log.csv", **{name: f"{base}/{name}" for name in below}}
+
+
+def _run(status: str, *, done: int, position: int | None) -> dict[str, Any]:
+    """A run of five frames, `done` of which are embedded."""
+    tasks = {"fine_tune": 1, "embed": _FRAMES, "score": 1, "project": 1, "render": 1}
+    return {
+        "id": _RUN_ID,
+        "name": "digits",
+        "status": status,
+        "version": 1 + 2 * done,
+        "spec": _SPEC,
+        "plan": {
+            "steps": _STEPS,
+            "stages": [
+                {"name": name, "tasks": count, "queue": "cpu" if name == "render" else "gpu"}
+                for name, count in tasks.items()
+            ],
+        },
+        "stages": [
+            _stage("fine_tune", "running" if done else "queued", _STEPS[done], _STEPS[-1] if done else 0),
+            _stage("embed", "running" if done else "waiting", done, _FRAMES),
+            *(_stage(name, "waiting", 0, 0) for name in ("score", "project", "render")),
+        ],
+        "queue_position": position,
+        "eta_seconds": 18.5 if done else None,
+        "error": None,
+        "notice": None,
+        "drawn_from": None,
+        "links": _links(),
+        "created_at": _AT,
+        "started_at": _AT if done else None,
+        "finished_at": None,
+    }
+
+
+_QUEUED, _RUNNING = _run("queued", done=0, position=0), _run("running", done=2, position=None)
+
+_CHECKPOINTS = [
+    {"index": 0, "step": 0, "epoch": 0.0, "loss": 2.39, "accuracy": 0.104},
+    {"index": 1, "step": 75, "epoch": 6.0, "loss": 0.61, "accuracy": 0.823},
+]
+
+_DATASET = {
+    "id": "digits",
+    "name": "digits",
+    "kind": "builtin",
+    "classes": [str(digit) for digit in range(10)],
+    "train_size": 797,
+    "evaluation_size": 1000,
+    "digest": "digits-v1",
+    "report": None,
+    "created_at": None,
+}
+
+_UPLOADED = {
+    **_DATASET,
+    "id": _DATASET_ID,
+    "name": "Pets",
+    "kind": "upload",
+    "classes": ["cat", "dog"],
+    "train_size": 4000,
+    "evaluation_size": 1000,
+    "digest": "6f1d0c",
+    "report": {"files": 2},
+    "created_at": _AT,
+}
+
+_PROBLEM_TYPE = {
+    "type": "/problems/not-ready",
+    "title": "Not there yet",
+    "status": 409,
+    "description": "The run has not made this yet, or ended before it could.",
+}
+
+_WEBHOOK = {**webhook_schemas.EXAMPLE, "id": "wh_01kaxw3bq2n4p6r8t0v2x4z6b8", "created_at": _AT, "disabled_at": None}
+_DELIVERY = {
+    "id": "dlv_01kaxw4cr3n5q7s9t1v3x5z7b9",
+    "type": "run.succeeded",
+    "status": "delivered",
+    "attempts": 1,
+    "last_status": 204,
+    "last_error": None,
+    "next_attempt_at": None,
+    "created_at": _AT,
+    "delivered_at": _AT,
+}
+_NEW_KEY = {"name": "ann", "tenant": "lab", "scopes": ["read", "write"]}
+_KEY = {**_NEW_KEY, "id": "key_01kaxw5ds4n6r8t0v2x4z6b8da", "created_at": _AT, "revoked_at": None}
+
+REQUESTS: Mapping[str, Any] = {
+    "makeKey": _NEW_KEY,
+    "drawRun": {"name": "digits, small", "render": {"width": 640, "height": 480, "fps": 24}},
+}
+"""Bodies by operation id; submitRun has examples of its own."""
+
+ANSWERS: Mapping[str, Any] = {
+    "submitRun": _QUEUED,
+    "getRun": _RUNNING,
+    "listRuns": {"runs": [_RUNNING], "next_cursor": None},
+    "cancelRun": _run("cancelling", done=2, position=None),
+    "retryRun": _QUEUED,
+    "drawRun": _QUEUED,
+    "listEvents": {
+        "events": [
+            {"seq": 1, "type": "run.queued", "at": _AT, "data": {}},
+            {"seq": 2, "type": "run.running", "at": _AT, "data": {}},
+        ],
+        "last": 2,
+    },
+    "streamEvents": (
+        'retry: 2000\n\nevent: run.queued\ndata: {"seq": 1, "type": "run.queued", '
+        f'"at": "{_AT}", "data": {{}}}}\nid: 1\n\n'
+    ),
+    "listCheckpoints": {"checkpoints": _CHECKPOINTS},
+    "getLog": "step,epoch,loss,learning_rate,gradient_norm,accuracy\n1,0.08,2.38,3.3e-05,1.7,\n",
+    "getProjection": {
+        "frames": _CHECKPOINTS[:1],
+        "labels": [3, 8],
+        "rows": [0, 1],
+        "class_names": _DATASET["classes"],
+        "explained_variance": [0.41],
+        "smoothing": 2.0,
+        "points": [[[0.12, -1.5], [2.25, 0.5]]],
+    },
+    "listOutliers": {
+        "frame": 4,
+        "frames": _FRAMES,
+        "outliers": [{"image": 17, "row": 17, "label": 8, "class": "8", "distance": 0.213, "cleanlab": 0.41}],
+    },
+    "uploadDataset": _UPLOADED,
+    "listDatasets": {"datasets": [_DATASET, _UPLOADED]},
+    "getDataset": _DATASET,
+    "listModels": {
+        "models": [
+            {
+                "id": "vit-tiny",
+                "kind": "preset",
+                "parameters": 546186,
+                "layers": 4,
+                "width": 128,
+                "image_size": None,
+                "head": "linear",
+                "revision": None,
+            }
+        ]
+    },
+    "listWorkers": {
+        "workers": [
+            {
+                "id": "gpu-host-4711-a1b2c3",
+                "queues": ["gpu", "cpu"],
+                "device": "cuda",
+                "version": "0.1.0",
+                "concurrency": 1,
+                "doing": [{"run": _RUN_ID, "stage": "fine_tune"}],
+                "started_at": _AT,
+                "heartbeat_at": _AT,
+                "alive": True,
+            }
+        ]
+    },
+    "registerWebhook": {**_WEBHOOK, "secret": "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"},
+    "listWebhooks": {"webhooks": [_WEBHOOK]},
+    "getWebhook": _WEBHOOK,
+    "testWebhook": {**_DELIVERY, "type": "webhook.test"},
+    "listDeliveries": {"deliveries": [_DELIVERY], "next_cursor": None},
+    "redeliver": _DELIVERY,
+    "makeKey": {**_KEY, "key": "er_01kaxw5ds4n6r8t0v2x4z6b8da_7rJm0tN2p4Rk6vX8z1B3d5F7h9K2m4P6r8T0v2X4z6b"},
+    "listKeys": {"keys": [_KEY]},
+    "metrics": '# TYPE embedreel_runs gauge\nembedreel_runs{status="running"} 1.0\n',
+    "index": {"service": "Embedreel", "version": "0.1.0", "links": {"docs": "/docs", "runs": "/v1/runs"}},
+    "live": {"status": "ok"},
+    "ready": {"status": "ok", "database": "ok", "store": "ok", "workers": 1, "queues": ["cpu", "gpu"]},
+    "listProblems": {"problems": [_PROBLEM_TYPE]},
+    "explainProblem": _PROBLEM_TYPE,
+}
+"""Answers by operation id, of all that answer with text or JSON."""

@@ -1,0 +1,29 @@
+"""The bare application that the service is compared with: FastAPI, one route, a constant as long as a run.
+
+    python -m bench.bare PORT FILE
+
+It answers on PORT with the JSON in FILE, under the settings of uvicorn that the service has.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+
+
+def main() -> None:
+    port, constant = int(sys.argv[1]), json.loads(Path(sys.argv[2]).read_text())
+    app = FastAPI()
+
+    @app.get("/")
+    async def answer() -> Any:  # noqa: ANN401 - JSON
+        return constant
+
+    uvicorn.run(app, port=port, log_level="warning", server_header=False, access_log=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""The engine with stub stages: how soon a run starts, how fast a child starts, how many runs several workers finish.
+
+SQLite alone needs nothing; the programs of PostgreSQL and Redis add the second pair.
+"""
+
+import argparse
+import datetime as dt
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from client.api import Client, Json
+from core.domain.plan import build
+from core.domain.spec import CaptureSpec, PinnedSources, RunSpec, TrainSpec
+from core.settings import Settings
+from tests.servers import Postgres, Redis, can_run
+from tests.service import Service, free_port
+from worker.child import Child, warm_up
+from worker.runner import Job
+
+ENDED = {"succeeded", "failed", "cancelled"}
+STUBS = {
+    "EMBEDREEL_STAGES_MODULE": "tests.stub_stages",
+    "EMBEDREEL_STUB_SECONDS": "0.2",
+    "EMBEDREEL_LOG_LEVEL": "WARNING",
+}
+SUBMITS = 20
+RUNS = 20
+WORKERS = (1, 2, 4)
+CHILDREN = 20
+
+
+def main(options: argparse.Namespace) -> None:  # noqa: ARG001
+    pairs = ["SQLite", *(["PostgreSQL and Redis"] if can_run() else [])]
+    print("| engine | measured | asked |\n|---|---|---|")
+    print(
+        f"| child: fork server to first message, median of {CHILDREN} | {child_start() * 1000:.0f} ms | under 300 ms |"
+    )
+    asked = {"SQLite": "under 1.2 s", "PostgreSQL and Redis": "under 150 ms"}
+    for pair in pairs:
+        seconds = start_latency(pair)
+        print(
+            f"| submit to first stage running, {pair}, median of {SUBMITS} | {seconds * 1000:.0f} ms | {asked[pair]} |"
+        )
+    for pair in pairs:
+        for count in WORKERS:
+            seconds = throughput(pair, count)
+            print(
+                f"| {RUNS} runs of 6 stages of 0.2 to 0.6 s, {pair}, {count} workers | {seconds:.1f} s | |", flush=True
+            )
+
+
+@contextmanager
+def service(pair: str, workers: int) -> Iterator[Client]:
+    """API and workers on that pair, idle."""
+    with ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="embedreel-bench-")))
+        variables = dict(STUBS)
+        if pair != "SQLite":
+            variables["EMBEDREEL_DATABASE_URL"] = stack.enter_context(Postgres.running()).url()
+            variables["EMBEDREEL_BROKER_URL"] = stack.enter_context(Redis.running()).url
+        running = Service(home, free_port(), variables, impatient=False)
+        stack.callback(running.stop)
+        running.start_api()
+        for _ in range(workers):
+            running.start_worker()
+        while running.json("/readyz")["workers"] < workers:
+            time.sleep(0.1)
+        time.sleep(1)
+        yield stack.enter_context(Client(running.url))
+
+
+def body(index: int, *, frames: int = 2) -> Json:
+    """A run that shares nothing with others."""
+    return {"dataset": "digits", "name": f"run {index}", "train": {"seed": index}, "capture": {"frames": frames}}
+
+
+def start_latency(pair: str) -> float:
+    """Median seconds from sending the POST until the run's first stage is claimed, on an idle worker."""
+    measured = []
+    with service(pair, 1) as client:
+        for index in range(SUBMITS):
+            sent = time.time()
+            run_id = client.submit(body(index))["id"]
+            finish(client, [run_id])
+            begun = next(event for event in client.events(run_id) if event["type"] == "stage.started")
+            measured.append(_seconds(begun["at"]) - sent)
+    return statistics.median(measured)
+
+
+def throughput(pair: str, workers: int) -> float:
+    """Seconds until all runs are done, from the first POST."""
+    with service(pair, workers) as client:
+        started = time.perf_counter()
+        finish(client, [client.submit(body(index))["id"] for index in range(RUNS)])
+        return time.perf_counter() - started
+
+
+def child_start() -> float:
+    """Median seconds from asking the fork server for a child to its first message."""
+    os.environ.update(STUBS | {"EMBEDREEL_STUB_SECONDS": "0"})
+    warm_up("worker.preload", STUBS["EMBEDREEL_STAGES_MODULE"])
+    spec = RunSpec(
+        name="bench",
+        dataset="digits",
+        train=TrainSpec(steps=1),
+        capture=CaptureSpec(frames=2),
+        pinned=PinnedSources(dataset_digest=""),
+    )
+    measured = []
+    with tempfile.TemporaryDirectory() as home:
+        settings = Settings(home=Path(home), stages_module=STUBS["EMBEDREEL_STAGES_MODULE"])
+        for index in range(CHILDREN):
+            output = Path(home) / str(index)
+            output.mkdir()
+            job = Job(spec, build(spec), "fine_tune", output, settings, {}, {}, None, None)
+            started = time.perf_counter()
+            child = Child.start(job)
+            while child.receive(timeout_seconds=1) is None:
+                pass
+            measured.append(time.perf_counter() - started)
+            child.kill()
+    return statistics.median(measured)
+
+
+def finish(client: Client, run_ids: list[str]) -> None:
+    """Wait until all have ended, and require that they succeeded."""
+    for run_id in run_ids:
+        while (run := client.run(run_id))["status"] not in ENDED:
+            time.sleep(0.05)
+        if run["status"] != "succeeded":
+            raise SystemExit(json.dumps(run["error"]))
+
+
+def _seconds(moment: str) -> float:
+    return dt.datetime.fromisoformat(moment).timestamp()

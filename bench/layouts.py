@@ -1,0 +1,186 @@
+"""Every layout on embeddings of real trainings: how well motion and neighbourhoods survive, and what it costs a frame.
+
+Three data sets, two backbones: handwritten digits, CIFAR-10 (or a part of it), and letters in the fonts that come with
+matplotlib, turned and blurred.
+"""
+
+import argparse
+import io
+import string
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from accelerate import Accelerator
+from matplotlib import font_manager
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
+
+from bench.training import prepare
+from core.data.intake import inspect_in_subprocess
+from core.domain.arrays import FloatArray
+from core.domain.schedule import capture_steps
+from core.domain.spec import AlignSpec, ProjectSpec, TrainSpec
+from core.layout.project import pca, project_frames
+from core.learn import datasets
+from core.learn.embed import embed
+from core.learn.fine_tune import fine_tune
+from core.learn.pixels import ImagesOnDevice
+from core.measure.motion import jitter, pearson, residual_rotation, spearman, step_lengths, temporal_stress
+from core.measure.neighborhoods import anchors, faithfulness
+from core.measure.neighbors import nearest_neighbors
+
+FRAMES = 60
+PROBE_SIZE = 1000
+NEIGHBORS = 15
+LOOKED_AT = 12
+"""Frames whose neighbourhoods are compared."""
+COLUMNS = (
+    "layout",
+    "r",
+    "rank r",
+    "stress",
+    "left to turn",
+    "jitter",
+    "trustworthiness",
+    "continuity",
+    "neighbours kept",
+    "own variance, least",
+    "mean",
+    "ms a frame",
+)
+LETTERS = string.ascii_uppercase[:12]
+TRAININGS = (
+    ("digits", "vit-tiny", TrainSpec(steps=300)),
+    ("letters", "vit-tiny", TrainSpec(steps=300)),
+    ("cifar10", "vit-small", TrainSpec(steps=600, train_size=10_000)),
+)
+METHODS = (
+    ("pca, procrustes to last (published)", {"method": "pca"}, {"method": "procrustes"}),
+    ("pca, procrustes to previous (published)", {"method": "pca"}, {"method": "procrustes", "reference": "previous"}),
+    ("pca, not aligned", {"method": "pca"}, {"method": "none"}),
+    ("pca, rigid", {"method": "pca"}, {"method": "rigid", "trim": 0.0}),
+    ("pca, rigid, trimmed", {"method": "pca"}, {"method": "rigid"}),
+    ("pca, rigid to previous, trimmed", {"method": "pca"}, {"method": "rigid", "reference": "previous"}),
+    ("global_pca", {"method": "global_pca"}, {"method": "none"}),
+    ("smooth_pca, sigma 0", {"method": "smooth_pca", "smoothing": 0.0}, {"method": "none"}),
+    ("smooth_pca, sigma 1", {"method": "smooth_pca", "smoothing": 1.0}, {"method": "none"}),
+    ("smooth_pca, sigma 3", {"method": "smooth_pca", "smoothing": 3.0}, {"method": "none"}),
+    ("smooth_pca, sigma 10", {"method": "smooth_pca", "smoothing": 10.0}, {"method": "none"}),
+    ("smooth_pca, chosen", {"method": "smooth_pca"}, {"method": "none"}),
+    ("tsne, rigid, trimmed", {"method": "tsne"}, {"method": "rigid", "reference": "previous"}),
+    ("umap, rigid, trimmed", {"method": "umap"}, {"method": "rigid", "reference": "previous"}),
+)
+
+
+def main(options: argparse.Namespace) -> None:
+    print(f"{FRAMES} frames of {PROBE_SIZE:,} probe images at most; neighbourhoods of {NEIGHBORS}.")
+    for dataset, model, train in TRAININGS:
+        with tempfile.TemporaryDirectory() as folder:
+            frames, accuracy = _train(dataset, model, train, Path(folder), options)
+        _table(f"{dataset}, {model}", frames, accuracy)
+
+
+def _table(title: str, frames: list[FloatArray], accuracy: float) -> None:
+    moved = step_lengths(np.stack(frames))
+    turned = np.linalg.norm(np.diff(np.stack(frames), n=2, axis=0), axis=2)
+    best = np.array([points.var(axis=0).sum() for points in (pca(frame)[0] for frame in frames)])
+    looked_at = np.linspace(0, len(frames) - 1, LOOKED_AT).round().astype(int)
+    rows = anchors(len(frames[0]))
+    graphs = {t: nearest_neighbors(frames[t], k=NEIGHBORS).indices[rows] for t in looked_at}
+    print(f"\n{title}: {frames[0].shape[1]} wide, accuracy {accuracy:.0%} at the end\n")
+    print("| " + " | ".join(COLUMNS) + " |\n|" + "---|" * len(COLUMNS))
+    for name, project, align in METHODS:
+        started = time.perf_counter()
+        laid = project_frames(frames, project=ProjectSpec(**project), align=AlignSpec(**align))
+        seconds = time.perf_counter() - started
+        points = laid.points
+        steps = step_lengths(points)
+        kept = [faithfulness(frames[t], points[t], neighbors=graph, rows=rows) for t, graph in graphs.items()]
+        shares = points.var(axis=1).sum(axis=1) / best
+        linear = project["method"] not in {"tsne", "umap"} and align["method"] != "procrustes"
+        chosen = f": {laid.smoothing:g}" if "chosen" in name and laid.smoothing is not None else ""
+        trembles = jitter(steps, np.linalg.norm(np.diff(points, n=2, axis=0), axis=2)) / jitter(moved, turned)
+        cells = [
+            name + chosen,
+            f"{pearson(steps, moved):.3f}",
+            f"{spearman(steps, moved):.3f}",
+            f"{temporal_stress(moved, steps):.2f}",
+            f"{residual_rotation(points):.2f}",
+            f"{trembles:.2f}",
+            f"{np.mean([one.trustworthiness for one in kept]):.3f}",
+            f"{np.mean([one.continuity for one in kept]):.3f}",
+            f"{np.mean([one.preservation for one in kept]):.3f}",
+            f"{shares.min():.2f}" if linear else "-",
+            f"{shares.mean():.2f}" if linear else "-",
+            f"{1000 * seconds / len(frames):.0f}",
+        ]
+        print("| " + " | ".join(cells) + " |", flush=True)
+
+
+def _train(
+    dataset: str, model: str, spec: TrainSpec, folder: Path, options: argparse.Namespace
+) -> tuple[list[FloatArray], float]:
+    """Embeddings of the probe set at each checkpoint, and the accuracy at the last one."""
+    source = datasets.open_source(
+        "digits" if dataset == "digits" else "ds_" + "0" * 26,
+        uploaded=_stored(dataset, folder, options),
+        allowed_hub=(),
+    )
+    probe_size = min(PROBE_SIZE, source.facts.evaluation_size)
+    backbone, images, probe = prepare(source, model=model, spec=spec, probe_size=probe_size)
+    on_device = ImagesOnDevice(probe, backbone, device=Accelerator(mixed_precision="no").device)
+    frames, accuracy = [], 0.0
+    for checkpoint in fine_tune(backbone, images, spec=spec, capture_steps=capture_steps(spec.steps, FRAMES)):
+        seen = embed(checkpoint.backbone, on_device, step=checkpoint.step, epoch=checkpoint.epoch)
+        frames.append(seen.embeddings)
+        accuracy = seen.accuracy
+    return frames, accuracy
+
+
+def _stored(dataset: str, folder: Path, options: argparse.Namespace) -> Path | None:
+    """Folder of the stored dataset; None for the built-in one."""
+    if dataset == "digits":
+        return None
+    given = folder / "given"
+    given.mkdir()
+    if dataset == "letters":
+        _letters(given)
+    elif options.cifar10:
+        for name in ("train.parquet", "test.parquet"):
+            (given / name).symlink_to((options.cifar10 / name).resolve())
+    else:
+        raise SystemExit("bench layouts wants CIFAR-10: --cifar10 FOLDER with train.parquet and test.parquet")
+    inspect_in_subprocess(given, folder / "stored")
+    return folder / "stored"
+
+
+def _letters(folder: Path) -> None:
+    """6,000 letters to train on, 1,000 to look at, 24 pixels wide."""
+    rng = np.random.default_rng(0)
+    fonts = sorted(font_manager.findSystemFonts([str(Path(font_manager.__file__).parent / "mpl-data/fonts/ttf")]))
+    readable = [font for font in fonts if "DejaVu" in font and "Display" not in font]
+    for name, count in (("train", 6000), ("test", 1000)):
+        labels = rng.integers(0, len(LETTERS), count)
+        drawn = [{"bytes": image, "path": None} for image in _draw(labels, readable, rng)]
+        pq.write_table(
+            pa.table({"image": drawn, "label": [LETTERS[label] for label in labels]}), folder / f"{name}.parquet"
+        )
+
+
+def _draw(labels: NDArray[np.int64], fonts: list[str], rng: np.random.Generator) -> Iterator[bytes]:
+    for label in labels:
+        font = ImageFont.truetype(str(rng.choice(fonts)), int(rng.integers(14, 21)))
+        image = Image.new("L", (24, 24), int(rng.integers(0, 80)))
+        place = (12 + rng.normal(), 12 + rng.normal())
+        ImageDraw.Draw(image).text(place, LETTERS[label], fill=int(rng.integers(150, 256)), font=font, anchor="mm")
+        image = image.rotate(float(rng.normal(0, 15)), Image.Resampling.BILINEAR, fillcolor=image.getpixel((0, 0)))
+        image = image.filter(ImageFilter.GaussianBlur(float(rng.uniform(0, 1))))
+        noisy = np.clip(np.asarray(image) + rng.normal(0, 20, (24, 24)), 0, 255).astype(np.uint8)
+        file = io.BytesIO()
+        Image.fromarray(noisy).convert("RGB").save(file, "PNG")
+        yield file.getvalue()

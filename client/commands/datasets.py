@@ -1,0 +1,71 @@
+"""Commands about datasets: upload, datasets."""
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from client.access import connect
+from client.api import Client
+from client.command import OK, Command
+from client.connection import Json
+from client.output import add_json_flag, show
+
+COLUMNS = ["id", "kind", "classes", "train_size", "evaluation_size", "name"]
+
+
+def upload(options: argparse.Namespace) -> int:
+    """Send a dataset: one or more Parquet files in the image format of Hugging Face."""
+    with connect(options) as client:
+        dataset = _send(client, options.files, name=options.name)
+    classes, train, evaluation = (dataset.get(key) for key in ("classes", "train_size", "evaluation_size"))
+    print(f"{dataset['id']}  {len(classes or [])} classes, {train} images to train on, {evaluation} to evaluate")
+    print(f"embedreel submit --dataset {dataset['id']}")
+    return OK
+
+
+def datasets(options: argparse.Namespace) -> int:
+    """Show what a run may be made of, or delete an uploaded dataset."""
+    with connect(options) as client:
+        if options.delete:
+            client.delete_dataset(options.delete)
+            print(f"{options.delete}  deleted")
+            return OK
+        found = client.datasets()
+    show(found if options.json else [_row(dataset) for dataset in found], COLUMNS, as_json=options.json)
+    return OK
+
+
+def _send(client: Client, files: list[Path], *, name: str | None) -> Json:
+    """Upload under a bar of bytes; where there is no terminal, nothing is drawn."""
+    console = Console(stderr=True)
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    shown = Progress(TextColumn("{task.description}"), *columns, console=console, disable=not console.is_terminal)
+    with shown:
+        task = shown.add_task("upload", total=None)
+
+        def told(sent_bytes: int, total_bytes: int) -> None:
+            doing = "upload" if sent_bytes < total_bytes else "sent; the service looks at every image"
+            shown.update(task, completed=sent_bytes, total=total_bytes, description=doing)
+
+        return client.upload_dataset(files, name=name, told=told)
+
+
+def _row(dataset: Json) -> Json:
+    """A dataset in a line: how many classes, not which."""
+    classes = dataset.get("classes")
+    return dataset | {"classes": None if classes is None else len(classes)}
+
+
+def _upload_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="Parquet files")
+    parser.add_argument("--name", help="what to call the dataset (default: the service finds one)")
+
+
+def _datasets_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--delete", metavar="ID", help="delete this one; films that were made from it stay")
+    add_json_flag(parser)
+
+
+COMMANDS = (Command("upload", upload, _upload_flags), Command("datasets", datasets, _datasets_flags))

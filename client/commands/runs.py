@@ -1,0 +1,129 @@
+"""Commands about runs that there are: status, list, events, download, cancel, retry, delete."""
+
+import argparse
+import json
+from pathlib import Path
+
+from client.access import connect
+from client.api import Client
+from client.command import OK, Command, run_argument
+from client.connection import Json
+from client.errors import describe
+from client.output import add_json_flag, moment, show
+from client.progress import clock, headline, stages
+
+
+def status(options: argparse.Namespace) -> int:
+    """Show one run."""
+    with connect(options) as client:
+        run = client.run(options.run)
+        if options.json:
+            print(json.dumps(run, indent=2))
+        else:
+            _print_run(client, run)
+    return OK
+
+
+def list_runs(options: argparse.Namespace) -> int:
+    """Show the newest runs."""
+    with connect(options) as client:
+        runs = client.runs(limit=options.limit)
+    rows = runs if options.json else [run | {"created": moment(run["created_at"])} for run in runs]
+    show(rows, ["id", "status", "created", "name"], as_json=options.json)
+    return OK
+
+
+def events(options: argparse.Namespace) -> int:
+    """Print what happened to a run: a JSON object a line.
+
+    With --follow also what happens from now on, until the run has ended; a connection that breaks is taken up again
+    after the last event that came.
+    """
+    with connect(options) as client:
+        found = client.follow if options.follow else client.events
+        for event in found(options.run, after=options.after):
+            print(json.dumps(event), flush=options.follow)
+    return OK
+
+
+def download(options: argparse.Namespace) -> int:
+    """Save what a run has made."""
+    what = "log.csv" if options.log else "film.gif"
+    if options.frame is not None:
+        what = f"frames/{options.frame}.png"
+    with connect(options) as client:
+        print(client.download(options.run, what, options.output or Path(Path(what).name)))
+    return OK
+
+
+def cancel(options: argparse.Namespace) -> int:
+    """Ask a run to stop."""
+    with connect(options) as client:
+        print(f"{options.run}  {client.cancel(options.run)['status']}")
+    return OK
+
+
+def retry(options: argparse.Namespace) -> int:
+    """Start a failed or cancelled run again; its finished stages are kept."""
+    with connect(options) as client:
+        print(f"{options.run}  {client.retry(options.run)['status']}")
+    return OK
+
+
+def delete(options: argparse.Namespace) -> int:
+    """Delete a run that has ended, without asking.
+
+    What it made goes too, unless another run shares it.
+    """
+    with connect(options) as client:
+        client.delete(options.run)
+    print(f"{options.run}  deleted")
+    return OK
+
+
+def _print_run(client: Client, run: Json) -> None:
+    print(f"{run['id']}  {headline(run)}")
+    for stage in stages(run):
+        far = f"{stage.done}/{stage.total} {stage.unit}"
+        print(f"  {stage.name:<10} {stage.outcome:<10} {far:<16} {clock(stage.elapsed_seconds)}")
+    if run.get("notice"):
+        print(run["notice"])
+    if run["error"]:
+        print(describe(run["error"]))
+    if run["links"]["film"]:
+        print(f"{client.url}{run['links']['film']}")
+
+
+def _status_flags(parser: argparse.ArgumentParser) -> None:
+    run_argument(parser)
+    add_json_flag(parser)
+
+
+def _list_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--limit", type=int, default=20, metavar="N", help="how many (default 20)")
+    add_json_flag(parser)
+
+
+def _events_flags(parser: argparse.ArgumentParser) -> None:
+    run_argument(parser)
+    parser.add_argument("--follow", action="store_true", help="go on until the run has ended")
+    parser.add_argument("--after", type=int, default=0, metavar="SEQ", help="only those after this number (default 0)")
+
+
+def _download_flags(parser: argparse.ArgumentParser) -> None:
+    run_argument(parser)
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--frame", type=int, metavar="I", help="one frame as PNG, counted from 0; without it, the film")
+    what.add_argument("--log", action="store_true", help="the training log as CSV")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="where to save it (default: its own name)")
+
+
+COMMANDS = (
+    Command("status", status, _status_flags),
+    Command("list", list_runs, _list_flags),
+    Command("events", events, _events_flags),
+    Command("download", download, _download_flags),
+    Command("cancel", cancel, run_argument),
+    Command("retry", retry, run_argument),
+    Command("delete", delete, run_argument),
+)

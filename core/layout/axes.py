@@ -1,0 +1,139 @@
+"""Principal axes of one frame: the directions of greatest variance, of as many features as today's models have."""
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import NDArray
+
+from core.domain.arrays import FloatArray
+from core.errors import DegenerateEmbeddingsError
+
+Double: TypeAlias = NDArray[np.float64]
+
+EXACT_DIMS = 256
+"""Up to so many features (or points) the whole spectrum costs less than to iterate for a few axes of it."""
+SPARE_AXES = 8
+"""Iterated beside those that are asked for: they carry the error."""
+MAX_ROUNDS = 8
+TOLERANCE = 1e-6
+"""Of the two greatest variances, between two rounds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Axes:
+    """Directions of greatest variance.
+
+    Attributes:
+        directions: (D, r) orthonormal columns, widest first.
+        variance: (r,) sum over the points of the squared coordinate along each.
+        total: sum over all directions.
+    """
+
+    directions: Double
+    variance: Double
+    total: float
+
+
+def centre(embeddings: FloatArray) -> tuple[FloatArray, Double]:
+    """(N, D) float32 without its mean, and the mean (D,)."""
+    mean: Double = embeddings.mean(axis=0, dtype=np.float64)
+    centred: FloatArray = (embeddings - mean.astype(embeddings.dtype)).astype(np.float32, copy=False)
+    return centred, mean
+
+
+def principal_axes(centred: FloatArray, *, count: int, start: Double | None = None) -> Axes:
+    """The `count` widest directions of centred points, or fewer where there are no more.
+
+    Narrow frames are solved whole, in double precision. Wide ones by subspace iteration: two passes over the points a
+    round, until the two greatest variances stand still; from a good start, such as the axes of the checkpoint before,
+    that is one or two rounds. A spectrum so flat that it does not settle is solved whole too.
+
+    Args:
+        centred: (N, D), finite.
+        count: at least 1.
+        start: (D, s) directions to begin with; any that are missing are drawn at random, always the same ones.
+
+    References:
+        Halko, Martinsson, Tropp: Finding structure with randomness. arXiv:0909.4061.
+    """
+    n_points, n_dims = centred.shape
+    total = float(np.einsum("nd,nd->", centred, centred, dtype=np.float64))
+    count = min(count, n_points, n_dims)
+    width = count + SPARE_AXES
+    if min(n_points, n_dims) <= max(EXACT_DIMS, 2 * width):
+        return _whole(centred, count, total)
+    basis = _begin(start, n_dims, width)
+    before = np.zeros(2)
+    for _ in range(MAX_ROUNDS):
+        basis, variance = _round(centred, basis)
+        if np.abs(variance[:2] - before).max() <= TOLERANCE * variance[0]:
+            return Axes(basis[:, :count], variance[:count], total)
+        before = variance[:2]
+    return _whole(centred, count, total)
+
+
+def _round(centred: FloatArray, basis: Double) -> tuple[Double, Double]:
+    """One step: Ritz vectors (D, w) of the scatter on the basis after a multiplication by it, and their variances."""
+    coordinates = centred @ basis.astype(np.float32)
+    wider, _ = scipy.linalg.qr((centred.T @ coordinates).astype(np.float64), mode="economic")
+    coordinates = (centred @ wider.astype(np.float32)).astype(np.float64)
+    variance, turn = scipy.linalg.eigh(coordinates.T @ coordinates)
+    return wider @ turn[:, ::-1], variance[::-1].clip(min=0)
+
+
+def _begin(start: Double | None, n_dims: int, width: int) -> Double:
+    drawn: Double = np.random.default_rng(0).standard_normal((n_dims, width))
+    if start is not None:
+        drawn[:, : min(width, start.shape[1])] = start[:, :width]
+    return drawn
+
+
+def _whole(centred: FloatArray, count: int, total: float) -> Axes:
+    doubles = centred.astype(np.float64)
+    n_points, n_dims = doubles.shape
+    if n_points < n_dims:
+        _, singular, rows = scipy.linalg.svd(doubles, full_matrices=False)
+        return Axes(rows[:count].T, singular[:count] ** 2, total)
+    values, vectors = scipy.linalg.eigh(doubles.T @ doubles, subset_by_index=(n_dims - count, n_dims - 1))
+    return Axes(vectors[:, ::-1], values[::-1].clip(min=0), total)
+
+
+def upright(directions: Double) -> Double:
+    """(D, r) with signs such that the feature that weighs most on each axis (the first, if several do) points up."""
+    strongest = directions[np.abs(directions).argmax(axis=0), np.arange(directions.shape[1])]
+    turned: Double = directions * np.where(strongest < 0, -1, 1)
+    return turned
+
+
+def check(embeddings: NDArray[Any]) -> None:
+    """Refuse what cannot be laid out in a plane.
+
+    Raises:
+        DegenerateEmbeddingsError: fewer than 2 points or features, or a value that is NaN or infinite.
+    """
+    n_points, n_dims = embeddings.shape
+    if n_points < 2 or n_dims < 2:  # noqa: PLR2004 - a plane needs two
+        raise DegenerateEmbeddingsError(
+            f"{n_points} embeddings of {n_dims} features cannot be laid out in a plane: it takes 2 of both. "
+            "Raise capture.probe_size, or take a wider model."
+        )
+    if not np.isfinite(embeddings).all():
+        raise DegenerateEmbeddingsError(
+            "Embeddings are NaN or infinite: the training diverged. Try a lower train.learning_rate, or "
+            "train.precision fp32."
+        )
+
+
+def check_spread(embeddings: NDArray[Any]) -> None:
+    """Refuse a frame that has no directions.
+
+    Raises:
+        DegenerateEmbeddingsError: all points are the same.
+    """
+    if not np.ptp(embeddings, axis=0).any():
+        raise DegenerateEmbeddingsError(
+            "All embeddings are the same: the model has collapsed, or the probe images are all alike. "
+            "Try a lower train.learning_rate, or other images."
+        )

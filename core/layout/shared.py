@@ -1,0 +1,167 @@
+"""Axes that all frames of a film share, or that turn slowly: what moves on the screen has moved in the representation.
+
+Let C_t be the covariance of frame t. The axes of frame t are the two widest directions of the covariance smoothed
+over time, S_t = sum_s w(t - s) C_s with a Gaussian w; turned within their plane onto those of the next frame, so that
+nothing spins; and every frame is centred at the same point, so that a cloud that moves as a whole is seen to move.
+Without smoothing that is each frame's own plane, with endless smoothing one plane for all.
+
+The more smoothing, the better motion on the screen follows motion in the representation (the smooth turning of the
+plane is the only motion that is added), and the less of each frame's own variance is shown. `choose` finds the least
+that has nearly all of the first to be had.
+
+Nothing here grows with the number of features times the number of points: of each frame its RANK widest directions are
+kept, and what they span together is reduced to the WIDTH directions that matter over the film.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import NDArray
+
+from core.domain.arrays import FloatArray
+from core.layout.axes import Axes, centre, principal_axes, upright
+from core.measure.motion import pearson, step_lengths
+from core.measure.neighborhoods import distance_ranks, layout_neighbors, trustworthiness
+
+Double: TypeAlias = NDArray[np.float64]
+
+RANK = 24
+WIDTH = 64
+CHOICES = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+"""Widths of smoothing that are tried, in frames, beside one plane for all."""
+WITNESSES = 500
+"""Points by which a width is chosen."""
+NEARLY = 0.02
+"""So much correlation is given up for a narrower width, which shows more of each frame."""
+TRUST_LOSS = 0.01
+TRUST_NEIGHBORS = 15
+TRUST_FRAMES = 6
+
+
+class Survey:
+    """What the first pass over the frames gathers."""
+
+    def __init__(self) -> None:
+        self._frames: list[tuple[Double, Double]] = []
+        self._totals: list[float] = []
+        self._means: list[Double] = []
+        self._spanned: Double = np.zeros((0, 0))
+
+    def add(self, embeddings: FloatArray) -> None:
+        """Take in the next frame, (N, D)."""
+        centred, mean = centre(embeddings)
+        start = self._frames[-1][0] if self._frames else None
+        axes: Axes = principal_axes(centred, count=RANK, start=start)
+        weighted = axes.directions * np.sqrt(axes.variance / max(axes.total, np.finfo(np.float64).tiny))
+        if not self._frames:
+            self._spanned = np.zeros((len(mean), len(mean)))
+        self._spanned += weighted @ weighted.T
+        self._frames.append((axes.directions, axes.variance))
+        self._totals.append(axes.total)
+        self._means.append(mean)
+
+    def finish(self) -> "Film":
+        """What can be said of all frames together."""
+        n_dims = len(self._spanned)
+        width = min(WIDTH, n_dims)
+        _, basis = scipy.linalg.eigh(self._spanned, subset_by_index=(n_dims - width, n_dims - 1))
+        scatter = np.empty((len(self._frames), width, width))
+        for index, (directions, variance) in enumerate(self._frames):
+            inner = basis.T @ directions * np.sqrt(variance)
+            scatter[index] = inner @ inner.T
+        return Film(basis=basis, scatter=scatter, totals=np.array(self._totals), middle=np.mean(self._means, axis=0))
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """All frames' scatter in the directions that matter over the film.
+
+    Attributes:
+        basis: (D, w) orthonormal.
+        scatter: (T, w, w), of each frame around its own mean.
+        totals: (T,), each frame's scatter in all directions.
+        middle: (D,), mean of the frames' means: the one centre.
+    """
+
+    basis: Double
+    scatter: Double
+    totals: Double
+    middle: Double
+
+    def planes(self, smoothing: float | None) -> Double:
+        """Two axes a frame, in the basis, each pair turned onto that of the next frame.
+
+        Args:
+            smoothing: sigma of the Gaussian in frames; None: one plane for all.
+
+        Returns:
+            (T, w, 2), orthonormal columns.
+        """
+        n_frames, width, _ = self.scatter.shape
+        weights = _weights(n_frames, smoothing)
+        smooth = (weights @ self.scatter.reshape(n_frames, -1)).reshape(len(weights), width, width)
+        _, vectors = np.linalg.eigh(smooth)
+        planes: Double = np.broadcast_to(vectors[:, :, :-3:-1], (n_frames, width, 2)).copy()
+        planes[-1] = self.basis.T @ upright(self.basis @ planes[-1])
+        for index in range(n_frames - 2, -1, -1):
+            left, _, right = np.linalg.svd(planes[index].T @ planes[index + 1])
+            planes[index] = planes[index] @ (left @ right)
+        return planes
+
+    def shown(self, planes: Double) -> Double:
+        """(T,) share of each frame's variance that its plane shows, 0..1; 1 where there is none."""
+        seen = np.einsum("twa,twv,tva->t", planes, self.scatter, planes)
+        share: Double = np.divide(seen, self.totals, out=np.ones_like(seen), where=self.totals > 0)
+        return share.clip(0, 1)
+
+
+def _weights(n_frames: int, smoothing: float | None) -> Double:
+    """(T, T), rows of sum 1; (1, T) where one plane serves all."""
+    if smoothing is None:
+        return np.full((1, n_frames), 1 / n_frames)
+    if smoothing == 0:
+        return np.eye(n_frames)
+    apart = np.subtract.outer(np.arange(n_frames), np.arange(n_frames))
+    weights: Double = np.exp(-0.5 * (apart / smoothing) ** 2)
+    weights /= weights.sum(axis=1, keepdims=True)
+    return weights
+
+
+def choose(film: Film, witnesses: Double, moved: FloatArray, choices: Sequence[float] = CHOICES) -> float | None:
+    """The least smoothing with nearly the best correlation of motion on the screen with motion in the representation.
+
+    Of those that cost no visible neighbourhoods: trustworthiness within TRUST_LOSS of the best.
+
+    Args:
+        film: of these frames.
+        witnesses: (T, M, w), coordinates of some points in the film's basis.
+        moved: (T - 1, M), how far each of them moved in the representation.
+        choices: sigmas to try, rising; one plane for all is tried too.
+
+    Returns:
+        A sigma, or None for one plane.
+    """
+    tried = [*(sigma for sigma in choices if sigma < len(witnesses)), None]
+    seen = [np.einsum("tmw,twa->tma", witnesses, film.planes(sigma)) for sigma in tried]
+    trust = np.array(_trust(witnesses, seen))
+    follows = np.array([pearson(step_lengths(points), moved) for points in seen])
+    follows[trust < trust.max() - TRUST_LOSS] = -np.inf
+    return tried[int(np.flatnonzero(follows >= follows.max() - NEARLY)[0])]
+
+
+def _trust(witnesses: Double, layouts: Sequence[Double]) -> list[float]:
+    """Mean trustworthiness of some frames, for each of several layouts (T, M, 2)."""
+    n_frames, n_points, _ = witnesses.shape
+    k = min(TRUST_NEIGHBORS, (n_points - 1) // 2)
+    if k < 1:
+        return [1.0] * len(layouts)
+    rows = np.arange(n_points)
+    frames = np.unique(np.linspace(0, n_frames - 1, TRUST_FRAMES).round().astype(int))
+    ranks = {t: distance_ranks(witnesses[t]) for t in frames}
+    return [
+        float(np.mean([trustworthiness(ranks[t], layout_neighbors(points[t], k=k, rows=rows)) for t in frames]))
+        for points in layouts
+    ]

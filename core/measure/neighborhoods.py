@@ -1,0 +1,152 @@
+"""Whether neighbours in the representation are neighbours in the layout, and of what class they are.
+
+Distances are cosine in the representation, Euclidean in the layout. What needs ranks among all points is computed for
+ANCHORS of them, exactly: a rank is a count, so nothing is sorted, and N x N is never held.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import scipy.spatial
+from numpy.typing import NDArray
+
+from core.domain.arrays import FloatArray, IntArray
+
+ANCHORS = 1000
+BLOCK = 32
+"""Anchors whose distances are held at once."""
+
+Distances: TypeAlias = Callable[[IntArray], NDArray[np.floating]]
+"""Of some points (B,) to all, (B, N)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Faithfulness:
+    """How well one frame's layout keeps neighbourhoods, over its anchors; each 0..1, 1 is best.
+
+    Attributes:
+        trustworthiness: neighbours in the layout are near in the representation.
+        continuity: neighbours in the representation are near in the layout.
+        preservation: share of the k neighbours in the representation that are among the k in the layout.
+    """
+
+    trustworthiness: float
+    continuity: float
+    preservation: float
+
+
+def anchors(n_points: int) -> IntArray:
+    """Rows of the points that are looked at, rising: all, or ANCHORS that are always the same."""
+    if n_points <= ANCHORS:
+        return np.arange(n_points)
+    return np.sort(np.random.default_rng(0).permutation(n_points)[:ANCHORS])
+
+
+def layout_neighbors(points: NDArray[np.floating], *, k: int, rows: IntArray) -> IntArray:
+    """(B, k) nearest other points of these rows in the layout (N, 2), nearest first."""
+    tree = scipy.spatial.cKDTree(points)
+    _, found = tree.query(points[rows], k=k + 1)
+    own = found == rows[:, None]
+    own[~own.any(axis=1), -1] = True  # so many lie on the very same spot that it is not among them
+    others: IntArray = found[~own].reshape(len(rows), k).astype(np.int64)
+    return others
+
+
+def faithfulness(
+    embeddings: FloatArray, points: NDArray[np.floating], *, neighbors: IntArray, rows: IntArray
+) -> Faithfulness:
+    """Compare neighbourhoods of one frame in the representation and in the layout.
+
+    Trustworthiness is 1 - 2 / (B k (2 N - 3 k - 1)) sum_i sum_j max(0, r(i, j) - k), j the k neighbours of i in the
+    layout and r(i, j) the rank of j among all points by distance from i in the representation; continuity the other way
+    around.
+
+    Args:
+        embeddings: (N, D).
+        points: (N, 2), the layout.
+        neighbors: (B, k), of the rows, in the representation; k below N / 2.
+        rows: (B,), as `anchors` gives them.
+
+    References:
+        Venna, Kaski: Neighborhood preservation in nonlinear projection methods. doi:10.1007/3-540-44668-0_68.
+    """
+    n_points, k = len(points), neighbors.shape[1]
+    shown = layout_neighbors(points, k=k, rows=rows)
+    scale = len(rows) * k * (2 * n_points - 3 * k - 1) / 2
+    kept = (neighbors[:, :, None] == shown[:, None, :]).any(axis=2)
+    return Faithfulness(
+        trustworthiness=1 - _excess(_cosine(embeddings), rows, shown) / scale,
+        continuity=1 - _excess(_euclidean(points), rows, neighbors) / scale,
+        preservation=float(kept.mean()),
+    )
+
+
+def distance_ranks(points: NDArray[np.floating]) -> IntArray:
+    """(N, N): which place each point has among the others by Euclidean distance from the point of the row, 1 nearest.
+
+    N x N is held: for few points that many layouts are compared with.
+    """
+    apart = scipy.spatial.distance.cdist(points, points, "sqeuclidean")
+    np.fill_diagonal(apart, -1)
+    ranks = np.empty(apart.shape, dtype=np.int64)
+    np.put_along_axis(ranks, apart.argsort(axis=1, kind="stable"), np.arange(len(points))[None, :], axis=1)
+    return ranks
+
+
+def trustworthiness(ranks: IntArray, shown: IntArray) -> float:
+    """As `faithfulness` has it, of points whose ranks in the representation are known and whose neighbours are shown.
+
+    Args:
+        ranks: (N, N), of `distance_ranks`.
+        shown: (N, k) neighbours in the layout, k below N / 2.
+    """
+    n_points, k = shown.shape
+    excess = float((np.take_along_axis(ranks, shown, axis=1) - k).clip(min=0).sum())
+    worst: float = n_points * k * (2 * n_points - 3 * k - 1) / 2
+    return 1 - excess / worst
+
+
+def neighborhood_hit(neighbors: IntArray, labels: IntArray, rows: IntArray) -> float:
+    """Share of neighbours (B, k) that are of the same class as their point, 0..1."""
+    return float((labels[neighbors] == labels[rows, None]).mean())
+
+
+def knn_accuracy(neighbors: IntArray, labels: IntArray, rows: IntArray) -> float:
+    """Share of points whose class most of their neighbours (B, k) have; of equally many votes, those of the lowest."""
+    votes = np.zeros((len(rows), int(labels.max()) + 1), dtype=np.int64)
+    np.add.at(votes, (np.arange(len(rows))[:, None], labels[neighbors]), 1)
+    return float((votes.argmax(axis=1) == labels[rows]).mean())
+
+
+def _excess(distances: Distances, rows: IntArray, others: IntArray) -> float:
+    """Sum over rows and their others of how far the rank is above k."""
+    k, excess = others.shape[1], 0
+    for some, theirs in _blocks(rows, others):
+        apart = distances(some)
+        apart[np.arange(len(some)), some] = np.inf
+        own = np.take_along_axis(apart, theirs, axis=1)
+        ranks = 1 + np.stack([(apart < limit[:, None]).sum(axis=1) for limit in own.T], axis=1)
+        excess += int((ranks - k).clip(min=0).sum())
+    return float(excess)
+
+
+def _blocks(rows: IntArray, others: IntArray) -> Iterator[tuple[IntArray, IntArray]]:
+    for start in range(0, len(rows), BLOCK):
+        yield rows[start : start + BLOCK], others[start : start + BLOCK]
+
+
+def _cosine(embeddings: FloatArray) -> Distances:
+    """Half the squared distance of directions, which is 1 - cos; their mean is taken out, so that digits are left."""
+    norms = np.linalg.norm(embeddings, axis=1).astype(np.float64)
+    norms[norms == 0] = 1
+    directions = embeddings / norms[:, None].astype(np.float32)
+    directions -= directions.mean(axis=0, dtype=np.float64).astype(np.float32)
+    half = np.einsum("nd,nd->n", directions, directions) / 2
+    return lambda rows: half[rows, None] + half - directions[rows] @ directions.T
+
+
+def _euclidean(points: NDArray[np.floating]) -> Distances:
+    doubles = points.astype(np.float64)
+    return lambda rows: scipy.spatial.distance.cdist(doubles[rows], doubles, "sqeuclidean")

@@ -1,0 +1,97 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from client import cli
+from client.api import Client
+
+
+def run(url: str, *arguments: str) -> int:
+    return cli.main(["--url", url, "--patience", "0", *arguments])
+
+
+def test_status(service: Callable[..., str], capsys: pytest.CaptureFixture[str]) -> None:
+    url = service()
+    assert run(url, "status", "run_1") == 0
+    assert run(url, "status", "run_1", "--json") == 0
+    first, _, rest = capsys.readouterr().out.partition("{")
+    assert "run_1  digits  queued" in first
+    assert "fine_tune  waiting    0/4 steps" in first
+    assert json.loads("{" + rest)["id"] == "run_1"
+
+
+def test_status__of_a_failed_run(service: Callable[..., str], capsys: pytest.CaptureFixture[str], fake: object) -> None:
+    url = service(end="failed")
+    fake.Handler.look = 6
+    assert run(url, "status", "run_1") == 0
+    assert "A stage crashed: Boom." in capsys.readouterr().out
+
+
+def test_cancel_and_retry(service: Callable[..., str], fake: object) -> None:
+    url = service()
+    assert run(url, "cancel", "run_1") == 0
+    assert run(url, "retry", "run_1") == 0
+    assert fake.Handler.cancelled == 1
+
+
+def test_download(service: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(service(), "download", "run_1") == 0
+    assert (tmp_path / "film.gif").read_bytes().startswith(b"GIF89a")
+
+
+@pytest.mark.parametrize(
+    ("flags", "what", "name"),
+    [
+        (["--frame", "3"], "frames/3.png", "3.png"),
+        (["--log"], "log.csv", "log.csv"),
+        (["--log", "--output", "my.csv"], "log.csv", "my.csv"),
+    ],
+)
+def test_download__frame_and_log(monkeypatch: pytest.MonkeyPatch, flags: list[str], what: str, name: str) -> None:
+    asked = []
+    monkeypatch.setattr(Client, "download", lambda _client, *arguments: asked.append(arguments))
+    assert cli.main(["download", "run_1", *flags]) == 0
+    assert asked == [("run_1", what, Path(name))]
+
+
+def test_list__an_id_is_never_cut(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    found = {"id": "run_" + 90 * "9", "status": "running", "name": "mine", "created_at": "2026-01-01T00:00:00.5Z"}
+    monkeypatch.setattr(Client, "runs", lambda _client, limit: [found][:limit])
+    assert cli.main(["list"]) == 0
+    assert capsys.readouterr().out.splitlines()[1] == "run_" + 90 * "9" + "  running  2026-01-01T00:00:00  mine"
+    assert cli.main(["list", "--json", "--limit", "1"]) == 0
+    assert json.loads(capsys.readouterr().out) == [found]
+
+
+def test_delete(service: Callable[..., str], capsys: pytest.CaptureFixture[str], fake: object) -> None:
+    url = service()
+    assert run(url, "delete", "run_1") == 0
+    assert fake.Handler.deleted == ["/v1/runs/run_1"]
+    assert capsys.readouterr().out == "run_1  deleted\n"
+
+
+def test_delete__a_run_that_goes_on(service: Callable[..., str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(service(), "delete", "run_2") == 2
+    assert "The run has not ended: cancel it first." in capsys.readouterr().err
+
+
+EVENTS = [{"seq": seq, "type": "checkpoint", "data": {"step": seq}} for seq in range(1, 8)]
+
+
+def test_events(service: Callable[..., str], capsys: pytest.CaptureFixture[str], fake: object) -> None:
+    url = service()
+    fake.Handler.events = EVENTS
+    assert run(url, "events", "run_1", "--after", "4") == 0
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == EVENTS[4:]
+
+
+def test_events__follow_over_breaks(
+    service: Callable[..., str], capsys: pytest.CaptureFixture[str], fake: object
+) -> None:
+    url = service()
+    fake.Handler.events, fake.Handler.breaks_after = EVENTS, 3
+    assert run(url, "events", "run_1", "--follow") == 0
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == EVENTS

@@ -1,0 +1,76 @@
+"""Models, images and processes small enough to train many of them in a test."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import ViTForImageClassification
+
+from core.domain.models import Architecture
+from core.domain.sources import LabelledImages
+from core.learn.backbones import Backbone, create, preset_config
+from tests.conftest import free_port
+
+COLOURS = np.array([[220, 30, 30], [30, 200, 40], [40, 40, 230]])
+
+TAKE_PART = """
+import importlib, sys, torch
+from pathlib import Path
+torch.set_num_threads(1)
+getattr(importlib.import_module(sys.argv[1]), sys.argv[2])(Path(sys.argv[3]))
+"""
+
+
+def blobs(n_images: int = 50, *, seed: int = 0) -> LabelledImages:
+    """Noisy patches of three colours, 8 x 8 pixels."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 3, n_images)
+    noise = rng.normal(0, 60, (n_images, 8, 8, 3))
+    return LabelledImages((COLOURS[labels][:, None, None] + noise).clip(0, 255).astype(np.uint8), labels)
+
+
+def backbone(*, dropout: float = 0.0, seed: int = 0, width: int | None = None) -> Backbone:
+    """A vit-tiny, or a model of one layer of that width."""
+    made = create("vit-tiny", class_names=("r", "g", "b"), native_image_size=8, seed=seed, allowed_models=())
+    if width is not None:
+        small = Architecture(width=width, depth=1, heads=2, hidden_width=2 * width)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            model = ViTForImageClassification(preset_config(small, class_names=("r", "g", "b"), native_image_size=8))
+        made = replace(made, model=model, head=model.classifier)
+    for part in made.model.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = dropout
+    return made
+
+
+def weights(model: Backbone) -> Tensor:
+    return torch.cat([value.detach().flatten() for value in model.model.parameters()])
+
+
+@contextmanager
+def together(module: str, function: str, paths: list[Path]) -> Iterator[None]:
+    """A process for each path, all of one training, each calls `module.function(path)`; at the end all are done."""
+    shared = {"WORLD_SIZE": str(len(paths)), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", TAKE_PART, module, function, path],
+            cwd=Path(__file__).parents[3],
+            env=os.environ | shared | {"ACCELERATE_USE_CPU": "true", "RANK": str(rank), "LOCAL_RANK": str(rank)},
+        )
+        for rank, path in enumerate(paths)
+    ]
+    try:
+        yield
+        assert [process.wait(timeout=200) for process in processes] == [0] * len(paths)
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()

@@ -1,0 +1,115 @@
+import numpy as np
+import pytest
+from sklearn import manifold
+from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
+
+from core.measure import neighborhoods
+from core.measure.neighborhoods import (
+    anchors,
+    distance_ranks,
+    faithfulness,
+    knn_accuracy,
+    layout_neighbors,
+    neighborhood_hit,
+    trustworthiness,
+)
+from core.measure.neighbors import nearest_neighbors
+
+
+def frame(n_points: int = 120, n_dims: int = 12, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Embeddings in three clusters, a layout that keeps some of them, labels."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 3, n_points)
+    embeddings = (rng.normal(size=(n_points, n_dims)) + 3 * np.eye(3, n_dims)[labels]).astype(np.float32)
+    return embeddings, embeddings[:, :2] + 0.3 * rng.normal(size=(n_points, 2)).astype(np.float32), labels
+
+
+@pytest.mark.parametrize("k", [1, 5, 15])
+def test_faithfulness__as_scikit_learn(k: int) -> None:
+    embeddings, points, _ = frame()
+    rows = anchors(len(points))
+    neighbors = nearest_neighbors(embeddings, k=k).indices
+    found = faithfulness(embeddings, points, neighbors=neighbors, rows=rows)
+    assert found.trustworthiness == pytest.approx(
+        manifold.trustworthiness(embeddings, points, n_neighbors=k, metric="cosine")
+    )
+    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)  # Euclidean there ranks as cosine does
+    assert found.continuity == pytest.approx(manifold.trustworthiness(points, unit, n_neighbors=k), abs=1e-9)
+    shown = NearestNeighbors(n_neighbors=k).fit(points).kneighbors(return_distance=False)
+    both = [len(set(one) & set(other)) for one, other in zip(neighbors, shown, strict=True)]
+    assert found.preservation == pytest.approx(np.mean(both) / k)
+
+
+@pytest.mark.parametrize("k", [1, 15])
+def test_trustworthiness__as_scikit_learn(k: int) -> None:
+    embeddings, points, _ = frame()
+    shown = layout_neighbors(points, k=k, rows=np.arange(len(points)))
+    found = trustworthiness(distance_ranks(embeddings), shown)
+    assert found == pytest.approx(manifold.trustworthiness(embeddings, points, n_neighbors=k))
+
+
+def test_distance_ranks__by_hand() -> None:
+    points = np.array([[0.0], [1.0], [3.0]])
+    assert distance_ranks(points).tolist() == [[0, 1, 2], [1, 0, 2], [2, 1, 0]]
+    assert np.diag(distance_ranks(np.zeros((4, 2)))).tolist() == [0, 0, 0, 0]
+
+
+def test_faithfulness__of_the_thing_itself() -> None:
+    rng = np.random.default_rng(0)
+    angles = rng.uniform(0, np.pi / 2, 80)
+    points = np.column_stack([np.cos(angles), np.sin(angles)]).astype(np.float32)
+    neighbors = nearest_neighbors(points, k=5).indices
+    found = faithfulness(points, points, neighbors=neighbors, rows=anchors(80))
+    assert (found.trustworthiness, found.continuity) == pytest.approx((1, 1), abs=1e-3)
+    assert found.preservation > 0.99
+
+
+def test_faithfulness__anchors_speak_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    embeddings, points, _ = frame(1500)
+    graph = nearest_neighbors(embeddings, k=10).indices
+    every = faithfulness(embeddings, points, neighbors=graph, rows=np.arange(1500))
+    rows = anchors(1500)
+    assert len(rows) == neighborhoods.ANCHORS
+    some = faithfulness(embeddings, points, neighbors=graph[rows], rows=rows)
+    for name in ("trustworthiness", "continuity", "preservation"):
+        assert getattr(some, name) == pytest.approx(getattr(every, name), abs=0.02)
+    monkeypatch.setattr(neighborhoods, "BLOCK", 7)
+    assert faithfulness(embeddings, points, neighbors=graph[rows], rows=rows) == some
+
+
+def test_faithfulness__far_from_the_origin_ranks_as_in_double_precision() -> None:
+    embeddings, points, _ = frame()
+    far = (embeddings / 1000 + 1).astype(np.float32)
+    neighbors = nearest_neighbors(far, k=5).indices
+    found = faithfulness(far, points, neighbors=neighbors, rows=anchors(len(far)))
+    exact = manifold.trustworthiness(far.astype(np.float64), points, n_neighbors=5, metric="cosine")
+    assert found.trustworthiness == pytest.approx(exact, abs=1e-3)
+
+
+def test_anchors__are_always_the_same_and_rise() -> None:
+    assert anchors(5).tolist() == [0, 1, 2, 3, 4]
+    assert (anchors(5000) == anchors(5000)).all()
+    assert (np.diff(anchors(5000)) > 0).all()
+
+
+def test_layout_neighbors__never_the_point_itself_even_among_copies() -> None:
+    points = np.zeros((30, 2))
+    rows = np.arange(30)
+    found = layout_neighbors(points, k=5, rows=rows)
+    assert found.shape == (30, 5)
+    assert not (found == rows[:, None]).any()
+
+
+def test_classes__as_scikit_learn() -> None:
+    embeddings, _, labels = frame()
+    k, rows = 7, np.arange(len(labels))
+    neighbors = nearest_neighbors(embeddings, k=k).indices
+    assert neighborhood_hit(neighbors, labels, rows) == pytest.approx((labels[neighbors] == labels[:, None]).mean())
+    right = []
+    for row in rows:
+        others = np.delete(rows, row)
+        model = KNeighborsClassifier(k, metric="cosine").fit(embeddings[others], labels[others])
+        right.append(model.predict(embeddings[[row]])[0] == labels[row])
+    assert knn_accuracy(neighbors, labels, rows) == pytest.approx(np.mean(right))
+    some = np.array([3, 50, 80])
+    assert 0 <= knn_accuracy(neighbors[some], labels, some) <= 1

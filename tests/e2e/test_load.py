@@ -1,0 +1,35 @@
+"""The load generator of bench/ in small: many clients and streams on a real service make no error and miss nothing."""
+
+import pytest
+
+from bench import load
+from tests.conftest import free_port
+from tests.service import Service
+
+
+@pytest.fixture
+def port(tmp_path):
+    """Of a service with stub stages."""
+    port = free_port()
+    running = Service(tmp_path, port, {"EMBEDREEL_STAGES_MODULE": "tests.stub_stages"})
+    try:
+        running.start_api()
+        running.start_worker()
+        yield port
+    finally:
+        running.stop()
+
+
+def test_clients_that_post_and_poll(port):
+    seen = load.poll(port, clients=5, seconds=5, frames=5)
+    assert seen["errors"] == []
+    assert seen["statuses"]["POST 202"] >= 5
+    assert set(seen["statuses"]) <= {"POST 202", "GET 200", "GET 304"}
+    assert set(seen["milliseconds"]) == {"GET", "POST"}
+
+
+def test_event_streams(port):
+    seen = load.follow(port, streams=12, runs=3, frames=5)
+    assert seen["wrong"] == []
+    assert seen["complete"] == 12
+    assert seen["events"] >= 12 * 10

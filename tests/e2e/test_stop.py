@@ -1,0 +1,41 @@
+"""A worker that is asked to stop, alone or with its whole group as service managers do, loses nothing."""
+
+import os
+import signal
+
+import pytest
+
+from tests.conftest import free_port
+from tests.service import Service, stage
+
+STUBS = {"EMBEDREEL_STAGES_MODULE": "tests.stub_stages", "EMBEDREEL_STUB_SECONDS": "0.1"}
+SPEC = {"dataset": "digits", "train": {"steps": 200}, "capture": {"frames": 60, "probe_size": 100}}
+
+
+@pytest.fixture
+def stubs(tmp_path):
+    running = Service(tmp_path, free_port(), STUBS)
+    try:
+        running.start_api()
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.mark.parametrize("ask", [os.kill, os.killpg])
+def test_a_training_continues_where_its_worker_was_stopped(stubs, ask):
+    worker = stubs.start_worker()
+    run_id = stubs.submit(**SPEC)
+    stubs.wait(run_id, until=lambda run: stage(run, "embed")["progress"]["done"] > 3)
+    ask(worker.pid, signal.SIGTERM)
+    assert worker.wait(60) == 0
+    stubs.start_worker()
+    run = stubs.wait(run_id)
+    assert run["status"] == "succeeded", run["error"]
+    events = stubs.json(f"/v1/runs/{run_id}/events?limit=1000")["events"]
+    assert [event["data"]["reason"] for event in events if event["type"] == "stage.requeued"] == [
+        "its worker was asked to stop"
+    ]
+    begun = [event["data"] for event in events if event["type"] == "stage.started"]
+    assert begun[1]["attempt"] == 1
+    assert begun[1]["resumed_step"] > 0

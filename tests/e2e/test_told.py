@@ -1,0 +1,67 @@
+"""What real processes write to their logs and tell at /metrics."""
+
+import json
+
+import pytest
+
+from tests.conftest import free_port
+from tests.service import Service
+
+FAILING = {"dataset": "digits", "name": "crash", "train": {"steps": 10}, "capture": {"frames": 3, "probe_size": 20}}
+
+
+def read(service, name):
+    """The whole lines so far; as it ends, Celery says farewell in words of its own on standard output."""
+    return [json.loads(line) for line in service.log(name).split("\n")[:-1]]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """A service with a run that crashed, and the lines of its logs."""
+    variables = {"EMBEDREEL_LOG_FORMAT": "json", "EMBEDREEL_STAGES_MODULE": "tests.stub_stages"}
+    service = Service(tmp_path_factory.mktemp("told"), free_port(), variables)
+    try:
+        service.start_api()
+        service.start_worker()
+        service.failed = service.wait(service.post("/v1/runs", FAILING, **{"X-Request-ID": "mine"})["id"])
+        service.figures = service.get("/metrics").decode()
+        service.lines = {name: read(service, name) for name in ("api", "worker")}
+    finally:
+        service.stop()
+    return service
+
+
+def test_every_line_is_json(told):
+    for name in ("api", "worker"):
+        assert told.lines[name], name
+        for line in told.lines[name]:
+            assert {"time", "level", "logger", "message"} <= line.keys(), line
+    assert any(line["logger"] == "uvicorn.error" for line in told.lines["api"])
+    assert any(line["logger"].startswith("celery.") for line in told.lines["worker"])
+
+
+def test_the_api_tells_of_the_request(told):
+    (line,) = [line for line in told.lines["api"] if line.get("method") == "POST"]
+    assert (line["request"], line["run"], line["status"]) == ("mine", told.failed["id"], 202)
+    assert not any(line.get("method") == "GET" for line in told.lines["api"]), "polling is quiet"
+
+
+def test_the_worker_tells_of_the_stage(told):
+    of_stage = [line for line in told.lines["worker"] if line.get("run") == told.failed["id"]]
+    assert {(line["stage"], line["attempt"]) for line in of_stage} == {("fine_tune", 1)}
+    assert next(line["message"] for line in of_stage if line["logger"] == "worker.supervisor") == "stage started"
+    assert len({line["worker"] for line in told.lines["worker"]}) == 1
+
+
+def test_the_child_tells_what_happened(told):
+    (line,) = [line for line in told.lines["worker"] if line["logger"] == "worker.runner"]
+    assert line["run"] == told.failed["id"]
+    assert line["stage"] == "fine_tune"
+    assert line["error"] == "ZeroDivisionError: nobody foresaw this"
+    assert "stub_stages.py" in line["traceback"]
+
+
+def test_figures(told):
+    assert 'embedreel_runs_ended_total{status="failed"} 1.0' in told.figures
+    assert 'embedreel_stages_ended_total{outcome="failed",stage="fine_tune"} 1.0' in told.figures
+    assert 'embedreel_workers{device="cpu",queue="gpu"} ' in told.figures

@@ -1,0 +1,38 @@
+"""The audit file that the stub stages write: who worked on what, and when."""
+
+import json
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One process that worked on one stage. Times are seconds of the machine's monotonic clock."""
+
+    run: str
+    stage: str
+    maker: str
+    pid: int
+    supervisor: int
+    began_at: float
+    ended_at: float | None
+
+
+def read(path):
+    """Attempts in the order in which they began."""
+    if not path.exists():
+        return []
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    ends = {line["maker"]: line["at"] for line in lines if line["what"] == "end"}
+    return [
+        Attempt(
+            line["run"],
+            line["stage"],
+            line["maker"],
+            line["pid"],
+            line["supervisor"],
+            line["at"],
+            ends.get(line["maker"]),
+        )
+        for line in lines
+        if line["what"] == "begin"
+    ]

@@ -1,0 +1,56 @@
+"""A client as it should be: it repeats what was not answered, under the same Idempotency-Key."""
+
+import http.client
+import json
+import time
+
+REPEAT_SECONDS = 0.05
+ANSWER_SECONDS = 10.0
+"""An answer that takes longer than this is a hang, whatever is wrong behind it."""
+
+
+class Answer:
+    """Status, content type and body of one answer, and how long it took."""
+
+    def __init__(self, status, content_type, body, seconds):
+        self.status, self.content_type, self.seconds = status, content_type, seconds
+        self.body = json.loads(body) if body and "json" in (content_type or "") else body
+
+
+def ask(port, method, path, body=None, *, key=None, timeout=ANSWER_SECONDS + 5):
+    """One request.
+
+    Raises:
+        OSError: nobody answered.
+    """
+    headers = {"Content-Type": "application/json"} if body is not None else {}
+    headers |= {"Idempotency-Key": key} if key else {}
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    began = time.monotonic()
+    try:
+        connection.request(method, path, json.dumps(body) if body is not None else None, headers)
+        answer = connection.getresponse()
+        return Answer(answer.status, answer.headers["Content-Type"], answer.read(), time.monotonic() - began)
+    except http.client.HTTPException as error:
+        raise ConnectionError(str(error)) from error
+    finally:
+        connection.close()
+
+
+def insist(ports, method, path, body=None, *, key=None, seconds=60.0):
+    """Repeat a request, at each port in turn, until it is answered with something other than 503.
+
+    Returns:
+        The answer, and how often the request was sent.
+    """
+    deadline, sent = time.monotonic() + seconds, 0
+    while True:
+        sent += 1
+        try:
+            answer = ask(ports[sent % len(ports)], method, path, body, key=key)
+            if answer.status != 503:
+                return answer, sent
+        except OSError:
+            pass
+        assert time.monotonic() < deadline, f"{method} {path} was not answered in {seconds} s"
+        time.sleep(REPEAT_SECONDS)

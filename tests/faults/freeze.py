@@ -1,0 +1,122 @@
+"""SIGSTOP to a worker until its lease has run out and another has its stage; then SIGCONT.
+
+Either the whole worker stands still, as a paused machine would, or its supervisor alone while the child works on.
+"""
+
+import signal
+import sqlite3
+import time
+from contextlib import closing
+
+from tests.faults import processes
+from tests.faults.checker import DOUBLED, Finding
+from tests.faults.lab import PAIRS
+from tests.faults.result import Fault, Result
+from tests.faults.world import LEASE_SECONDS, RECOVERY_SECONDS
+
+WORKERS = 4
+FROZEN_AT_ONCE = 2
+BOUND_SECONDS = RECOVERY_SECONDS + 10
+"""PostgreSQL ends a transaction that stands still after 10 s; until then nobody else has its run."""
+
+ARRIVAL_SECONDS = 0.5
+"""A commit that is on its way to a server arrives, also on a busy machine; the lease lasts for longer."""
+
+LONGEST_SECONDS = 4 * LEASE_SECONDS + 10
+
+
+def freeze(lab, count):
+    halves = [count - count // 2, count // 2]
+    return sum(
+        (_freeze(lab, half, pair) for half, pair in zip(halves, PAIRS, strict=True)),
+        Result(bound_seconds=BOUND_SECONDS),
+    )
+
+
+def _freeze(lab, count, pair):
+    result, disturbed, stale = Result(bound_seconds=BOUND_SECONDS), [], set()
+    with lab.world(pair, workers=WORKERS, EMBEDREEL_MAX_ATTEMPTS="1000") as world:
+        with world.stream(runs=WORKERS):
+            while len(disturbed) < count:
+                time.sleep(lab.rng.uniform(0.1, 0.6))
+                busy = [worker for worker in world.workers if world.claimed_by(worker)]
+                frozen = [_stop(world, victim) for victim in busy[:FROZEN_AT_ONCE]]
+                if not any(stages for _, stages in frozen):
+                    continue
+                met = [stage for _, stages in frozen for stage in stages]
+                _wait_until_taken(world, met)
+                stale |= {one.maker for one in _at_work(world, met)}
+                for family, _ in frozen:
+                    processes.send(family, signal.SIGCONT)
+                disturbed += met
+        result.findings += world.settle()
+        result.recovery, late = world.recovered(disturbed)
+        result.findings += [*late, *_not_fenced(world, stale)]
+        result.injected = len(disturbed)
+    return result
+
+
+def _stop(world, victim):
+    """Stop it; what it had claimed when it stood still. Where that is nothing, it goes on at once."""
+    family = {victim.pid} if world.rng.random() < 0.5 else processes.tree(victim.pid)
+    processes.send(family, signal.SIGSTOP)
+    at = time.monotonic()
+    time.sleep(ARRIVAL_SECONDS)
+    stages = [] if _holds_the_file(world) else world.claimed_by(victim)
+    if not stages:
+        processes.send(family, signal.SIGCONT)
+    return family, [(at, victim.pid, *stage) for stage in stages]
+
+
+def _holds_the_file(world):
+    """Whether SQLite's one writer stands still: then nobody can take anything before it goes on."""
+    if not world.rows.sqlite:
+        return False
+    try:
+        with closing(sqlite3.connect(world.rows.url.removeprefix("sqlite:///"), timeout=1)) as file, file:
+            file.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError:
+        return True
+    return False
+
+
+def _wait_until_taken(world, met):
+    """Longer than the lease, and until another worker works on each stage."""
+    deadline = time.monotonic() + LONGEST_SECONDS
+    time.sleep(LEASE_SECONDS + 1)
+    while world.recovered(met)[1] and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def _at_work(world, met):
+    """Attempts of the frozen workers at these stages: the last one of each."""
+    last = {}
+    for one in world.attempts():
+        for at, victim, run, stage in met:
+            if (one.supervisor, one.run, one.stage) == (victim, run, stage) and one.began_at < at:
+                last[run, stage] = one
+    return last.values()
+
+
+def _not_fenced(world, stale):
+    """What is recorded of a stage must not be what its frozen attempt made."""
+    for row in world.rows.of(
+        "SELECT key, stage, location FROM artifacts WHERE stage <> 'embed' AND stage <> 'checkpoint'"
+    ):
+        folder = world.store / (row["location"] or f"objects/{row['key'][:2]}/{row['key']}")
+        if (maker := folder / "maker.txt").is_file() and maker.read_text() in stale:
+            yield Finding(
+                DOUBLED, f"{row['stage']} {row['key'][:12]} was published by a worker that had lost its lease"
+            )
+
+
+FAULTS = (
+    Fault(
+        name="freeze",
+        title="frozen (SIGSTOP) past the lease",
+        promise="every stale write fenced",
+        in_ci=10,
+        in_full=60,
+        run=freeze,
+    ),
+)

@@ -1,0 +1,69 @@
+"""Where a fault is injected: worlds on either pair of servers, in a temporary folder, with a seeded generator."""
+
+import random
+from contextlib import ExitStack, contextmanager
+
+from tests.faults.world import World
+from tests.servers import Postgres, Redis
+
+EMBEDDED, SERVERS = "SQLite", "PostgreSQL and Redis"
+PAIRS = (EMBEDDED, SERVERS)
+
+
+class Lab:
+    """Servers are started when first needed, and ended with the block."""
+
+    def __init__(self, folder, seed):
+        self.folder = folder
+        self.seed = seed
+        self.rng = random.Random(seed)
+        self._open = ExitStack()
+        self._servers = {}
+        self._worlds = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._open.close()
+
+    def prepare(self, name):
+        """A generator of its own for each fault, so that leaving one out does not change another."""
+        self.rng = random.Random(f"{self.seed} {name}")
+
+    @property
+    def postgres(self):
+        return self._server(Postgres)
+
+    @property
+    def redis(self):
+        return self._server(Redis)
+
+    def pair(self, name):
+        """EMBEDREEL_* variables of a fresh database and an empty broker."""
+        if name == EMBEDDED:
+            return {}
+        self.redis.client().flushall()
+        return {"EMBEDREEL_DATABASE_URL": self.postgres.new_database(), "EMBEDREEL_BROKER_URL": self.redis.url}
+
+    @contextmanager
+    def world(self, pair=EMBEDDED, *, workers, home=None, main=(), **variables):
+        """A service of its own; what it left running is ended. `main`: arguments to Python that start the API."""
+        self._worlds += 1
+        folder = self.new_folder(f"world-{self._worlds}")
+        world = World(folder, {**self.pair(pair), **variables}, rng=self.rng, home=home)
+        try:
+            world.start(workers=workers, main=main)
+            yield world
+        finally:
+            world.close()
+
+    def new_folder(self, name):
+        folder = self.folder / name
+        folder.mkdir()
+        return folder
+
+    def _server(self, kind):
+        if kind not in self._servers:
+            self._servers[kind] = self._open.enter_context(kind.running())
+        return self._servers[kind]

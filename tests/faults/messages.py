@@ -1,0 +1,105 @@
+"""A broker that delivers each message three times, in any order, or not at all."""
+
+import time
+
+from tests.faults.brokers import RedisMessages, SqliteMessages
+from tests.faults.checker import DOUBLED, LOST, Finding
+from tests.faults.lab import EMBEDDED, PAIRS
+from tests.faults.result import Fault, Result
+
+WORKERS = 2
+BATCH = 25
+RUN_SECONDS = 30.0
+
+
+def disturb(lab, count):
+    halves = [count - count // 2, count // 2]
+    return sum(
+        (_disturb(lab, half, pair) for half, pair in zip(halves, PAIRS, strict=True)), Result(bound_seconds=RUN_SECONDS)
+    )
+
+
+def _disturb(lab, count, pair):
+    result = Result(bound_seconds=RUN_SECONDS)
+    with lab.world(pair, workers=0, EMBEDREEL_STUB_SECONDS="0") as world:
+        while result.injected < count:
+            names = [world.submit(frames=2, mode="inline") for _ in range(min(BATCH, count - result.injected))]
+            at = time.monotonic()
+            result.injected += _spoil(lab, world, pair, expected=len(names))
+            workers = world.start_workers(WORKERS)
+            _wait_begun(world, names, result, at)
+            _wait_ended(world)
+            for worker in workers:  # so that the next messages lie in the broker, where they can be spoilt
+                worker.terminate()
+            for worker in workers:
+                worker.wait(30)
+                world.workers.remove(worker)
+        result.findings += [*world.settle(), *_run_twice(world)]
+    return result
+
+
+def _spoil(lab, world, pair, *, expected):
+    """A third of the messages tripled, a third dropped, all of them shuffled; how many runs they were for."""
+    broker = SqliteMessages(world.home / "broker.db") if pair == EMBEDDED else RedisMessages(lab.redis.client())
+    met = []
+
+    def change(messages):
+        met[:] = messages
+        copies = lab.rng.choices([0, 1, 3], k=len(messages))
+        changed = [message for message, times in zip(messages, copies, strict=True) for _ in range(times)]
+        lab.rng.shuffle(changed)
+        return changed
+
+    deadline = time.monotonic() + 20  # the API rings from a thread of its own
+    while _waiting(broker) < expected and time.monotonic() < deadline:
+        time.sleep(0.1)
+    broker.replace(change)
+    return min(len(met), expected)  # bells that were rung again are not counted twice
+
+
+def _waiting(broker):
+    seen = []
+
+    def keep(messages):
+        seen[:] = messages
+        return messages
+
+    broker.replace(keep)
+    return len(seen)
+
+
+def _wait_begun(world, names, result, at):
+    waiting = set(names)
+    while waiting and time.monotonic() - at < 2 * RUN_SECONDS:
+        began = {one.run: one.began_at for one in world.attempts()}
+        result.recovery += [began[name] - at for name in waiting & began.keys()]
+        waiting -= began.keys()
+        time.sleep(0.1)
+    result.findings += [Finding(LOST, f"{name} was not begun") for name in waiting]
+
+
+def _wait_ended(world):
+    deadline = time.monotonic() + 60
+    while world.unfinished() and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def _run_twice(world):
+    """Nobody died, so each stage has one attempt."""
+    seen = set()
+    for one in world.attempts():
+        if (one.run, one.stage) in seen:
+            yield Finding(DOUBLED, f"{one.stage} of {one.run} was run more than once")
+        seen.add((one.run, one.stage))
+
+
+FAULTS = (
+    Fault(
+        name="messages",
+        title="messages tripled, shuffled, dropped",
+        promise="nothing runs twice; dropped ones run within 30 s",
+        in_ci=100,
+        in_full=1000,
+        run=disturb,
+    ),
+)

@@ -1,0 +1,57 @@
+"""The canary must sing, and the watch must tell."""
+
+import json
+import os
+import subprocess
+import sys
+
+from tests.faults.canary import Canary
+from tests.faults.hostile_files import _changed
+from tests.service import ROOT
+
+PROGRAM = """
+import os, sys, socket
+from tests.faults.watched import Watch
+sys.addaudithook(Watch("intake", os.environ["HOME_FOLDER"], os.environ["TOLD"]))
+home, outside = os.environ["HOME_FOLDER"], os.environ["OUTSIDE"]
+open(home + "/mine", "w").close()
+os.remove(home + "/mine")
+for attempt in (
+    lambda: open(outside + "/read"),
+    lambda: open(home + "/../outside/written", "w"),
+    lambda: os.mkdir(outside + "/made"),
+    lambda: socket.create_connection(("127.0.0.1", 9)),
+    lambda: os.system("true"),
+):
+    try:
+        attempt()
+    except OSError:
+        pass
+"""
+
+
+def test_watch(tmp_path):
+    home, outside, told = tmp_path / "home", tmp_path / "outside", tmp_path / "told"
+    home.mkdir()
+    outside.mkdir()
+    variables = {"HOME_FOLDER": str(home), "OUTSIDE": str(outside), "TOLD": str(told), "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", PROGRAM], env=os.environ | variables, check=True, cwd=tmp_path)
+    seen = [json.loads(line)["what"] for line in told.read_text().splitlines()]
+    assert [what for what in seen if what != "socket.getaddrinfo"] == [
+        "begin", "read", "write", "os.mkdir", "socket.connect", "os.system", "end",
+    ]  # fmt: skip
+
+
+def test_canary(tmp_path):
+    with Canary(tmp_path) as canary:
+        assert canary.touched() == []
+        canary.file.read_bytes()
+        assert canary.touched()
+        (tmp_path / "made").touch()
+        assert canary.touched()
+        assert canary.touched() == []
+
+
+def test_changed():
+    assert [finding.what for finding in _changed({"a", "b"}, {"b", "c"})]
+    assert list(_changed({"a"}, {"a"})) == []

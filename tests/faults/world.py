@@ -1,0 +1,204 @@
+"""A service under test: an API, workers with stub stages, a stream of small runs, and the evidence they leave."""
+
+import secrets
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager, suppress
+
+from tests.faults import audit, client, processes
+from tests.faults.checker import LEFT, LOST, Evidence, Finding, check
+from tests.faults.database import TERMINAL, Rows
+from tests.service import ROOT, Service, free_port
+
+LEASE_SECONDS = 3.0
+RECOVERY_SECONDS = LEASE_SECONDS + 10
+SETTLE_SECONDS = 120.0
+
+TIMES = {
+    "EMBEDREEL_LEASE_SECONDS": str(LEASE_SECONDS),
+    "EMBEDREEL_RENEW_SECONDS": "0.5",
+    "EMBEDREEL_SWEEP_SECONDS": "0.5",
+    "EMBEDREEL_HEARTBEAT_SECONDS": "1",
+    "EMBEDREEL_STATE_SECONDS": "0",
+    "EMBEDREEL_CANCEL_POLL_SECONDS": "0.2",
+    "EMBEDREEL_STAGES_MODULE": "tests.stub_stages",
+    "EMBEDREEL_LOG_LEVEL": "WARNING",
+}
+
+
+class World:
+    """Processes on one home folder. `close` ends whatever was started here."""
+
+    def __init__(self, folder, variables, *, rng, home=None):
+        self.rng = rng
+        self.home = home or folder / "home"
+        self.audit = folder / "audit.jsonl"
+        self.port = free_port()
+        stub = {"EMBEDREEL_STUB_AUDIT": str(self.audit), "EMBEDREEL_STUB_SECONDS": "0.05"}
+        self.service = Service(self.home, self.port, {**TIMES, **stub, **variables})
+        self.rows = Rows(
+            self.service.environment.get("EMBEDREEL_DATABASE_URL") or f"sqlite:///{self.home}/embedreel.db"
+        )
+        self.accepted = {}
+        self.may_end = {}
+
+    @property
+    def workers(self):
+        return self.service.workers
+
+    @property
+    def store(self):
+        return self.home / "artifacts"
+
+    def start(self, *, workers, main=()):
+        """API first: it brings the database to its schema. Workers have been heard of when this returns."""
+        self.service.start_api(*main)
+        self.start_workers(workers)
+
+    def start_workers(self, number):
+        """So many more, all ready."""
+        started = [self.service.start_worker() for _ in range(number)]
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while not all(self.rows.of("SELECT id FROM workers WHERE id LIKE ?", f"%-{one.pid}-%") for one in started):
+            assert time.monotonic() < deadline, self.service.log("worker")[-2000:]
+            assert all(one.poll() is None for one in started), self.service.log("worker")[-2000:]
+            time.sleep(0.1)
+        return started
+
+    def submit(self, word="run", *, frames=3, mode=None, ports=None):
+        """A run that shares no artifact with any other; repeated until it is accepted. Returns its name."""
+        name = self.new_name(word)
+        body = self.body(name, frames=frames, mode=mode)
+        answer, _ = client.insist(ports or [self.port], "POST", "/v1/runs", body, key=name)
+        assert answer.status == 202, (answer.status, answer.body)
+        self.accepted[answer.body["id"]] = name
+        return name
+
+    def new_name(self, word="run"):
+        """A name that no other run has; its first word tells the stub stages what to do."""
+        return f"{word}-{len(self.accepted):05d}-{secrets.token_hex(3)}"
+
+    def body(self, name, *, frames=3, mode=None):
+        """What is posted for a run of this name."""
+        mode = mode or self.rng.choice(["inline", "offload"])
+        return {
+            "dataset": "digits",
+            "name": name,
+            "train": {"steps": 10, "seed": secrets.randbits(32)},
+            "capture": {"frames": frames, "probe_size": 3, "mode": mode},
+        }
+
+    def run_id(self, name):
+        """Id of the run that was accepted under this name."""
+        return next(run_id for run_id, given in self.accepted.items() if given == name)
+
+    def unfinished(self, names=None):
+        """How many runs, of these or of all, have not ended."""
+        rows = self.rows.of(f"SELECT name FROM runs WHERE status NOT IN {TERMINAL}")
+        return sum(names is None or row["name"] in names for row in rows)
+
+    def claimed_by(self, worker):
+        """(run name, stage id) of what this worker has claimed and not yet finished."""
+        query = (
+            "SELECT runs.name, stages.id FROM stages JOIN runs ON runs.id = stages.run_id "
+            "WHERE stages.status = 'running' AND stages.worker_id LIKE ?"
+        )
+        return [(row["name"], row["id"]) for row in self.rows.of(query, f"%-{worker.pid}-%")]
+
+    def attempts(self):
+        return audit.read(self.audit)
+
+    @contextmanager
+    def stream(self, *, runs):
+        """Keep so many runs under way while the block lasts."""
+        stopped = threading.Event()
+        troubles = []
+
+        def flow():
+            while not stopped.is_set():
+                try:
+                    for _ in range(runs - self.unfinished()):
+                        self.submit()
+                except AssertionError as error:
+                    troubles.append(error)
+                    return
+                except Exception:  # noqa: BLE001 - the database may be away just now, that is the point
+                    stopped.wait(0.2)
+                stopped.wait(0.1)
+
+        thread = threading.Thread(target=flow, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stopped.set()
+            thread.join()
+        if troubles:
+            raise troubles[0]
+
+    def wait(self, names=None, *, seconds=SETTLE_SECONDS):
+        """Wait until these runs, or all, have ended, or the time is up: then the checker will tell."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            with suppress(Exception):  # a database that is away says nothing yet
+                if not self.unfinished(names):
+                    return
+            time.sleep(0.1)
+
+    def settle(self, *, seconds=SETTLE_SECONDS):
+        """Wait until every run has ended, end the service, let it collect what was left, and check everything."""
+        self.wait(seconds=seconds)
+        findings = [Finding(LEFT, f"process {pid} of a stage that has ended") for pid in self._children()]
+        self.service.stop()
+        findings += [Finding(LEFT, f"process {pid} after all have stopped") for pid in self._remaining()]
+        subprocess.run(
+            [sys.executable, "-m", "tests.faults.tidy"], cwd=ROOT, env=self.service.environment, check=True, timeout=120
+        )
+        return findings + check(self.evidence())
+
+    def evidence(self):
+        return Evidence(self.rows.url, self.store, self.audit, self.accepted, self.may_end)
+
+    def recovered(self, disturbed):
+        """Seconds until each disturbed stage was begun again by another worker.
+
+        Args:
+            disturbed: (moment, victim's process id, run name, stage id) of each.
+
+        Returns:
+            The times; a finding for each that was not begun again.
+        """
+        attempts, seconds, findings = self.attempts(), [], []
+        for at, victim, run, stage in disturbed:
+            again = (
+                one.began_at for one in attempts if (one.run, one.stage) == (run, stage) and one.supervisor != victim
+            )
+            first = next((began for began in again if began > at), None)
+            if first is None:
+                told = f"{stage} of {run} was disturbed and never begun again: {self._shown(run, stage)}"
+                findings.append(Finding(LOST, told))
+            else:
+                seconds.append(first - at)
+        return seconds, findings
+
+    def _shown(self, run, stage):
+        query = (
+            "SELECT stages.status, stages.attempt, stages.token, stages.worker_id FROM stages "
+            "JOIN runs ON runs.id = stages.run_id WHERE runs.name = ? AND stages.id = ?"
+        )
+        return self.rows.of(query, run, stage)
+
+    def close(self):
+        """End every process of this home, asked or not."""
+        self.service.stop()
+        processes.end(processes.of_home(self.home))
+
+    def _children(self):
+        """Processes of stages although no stage runs: each leads a session of its own below a worker's fork server."""
+        began = {attempt.pid for attempt in self.attempts()}
+        return processes.wait_gone(began & processes.of_home(self.home), seconds=5)
+
+    def _remaining(self):
+        return processes.wait_gone(processes.of_home(self.home), seconds=5)

@@ -1,0 +1,103 @@
+"""A real HTTP receiver on loopback: it answers as it is told, and remembers what it heard."""
+
+import json
+import ssl
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A request as it came."""
+
+    path: str
+    headers: dict
+    body: bytes
+    at: float
+
+    @property
+    def id(self):
+        return self.headers["webhook-id"]
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+
+@dataclass
+class Receiver:
+    """`answers` are taken in turn, the last one for ever: a status, or a function that writes what it likes."""
+
+    url: str = ""
+    port: int = 0
+    answers: list = field(default_factory=lambda: [204])
+    heard: list = field(default_factory=list)
+    headers: dict = field(default_factory=dict)
+
+    def wait(self, count, *, seconds=60):
+        """The first `count` requests."""
+        deadline = time.monotonic() + seconds
+        while len(self.heard) < count:
+            assert time.monotonic() < deadline, f"{len(self.heard)} of {count} requests came"
+            time.sleep(0.01)
+        return self.heard[:count]
+
+
+@contextmanager
+def receiving(*answers, tls=None, **headers):
+    """A receiver that runs for as long as the block."""
+    receiver = Receiver(answers=list(answers) or [204], headers=headers)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            sent = {name.lower(): value for name, value in self.headers.items()}
+            receiver.heard.append(Heard(self.path, sent, body, time.time()))
+            answer = receiver.answers.pop(0) if len(receiver.answers) > 1 else receiver.answers[0]
+            if callable(answer):
+                answer(self)
+                return
+            self.send_response(answer)
+            for name, value in receiver.headers.items():
+                self.send_header(name.replace("_", "-"), value)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def do_GET(self):
+            receiver.heard.append(Heard(self.path, {}, b"", time.time()))
+            self.send_error(405)
+
+        def log_message(self, *args):
+            pass
+
+    server = _Quiet(("127.0.0.1", 0), Handler)
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    receiver.port = server.server_address[1]
+    receiver.url = f"http{'s' if tls else ''}://127.0.0.1:{receiver.port}/hook"
+    thread = threading.Thread(target=server.serve_forever, args=[0.01], daemon=True)
+    thread.start()
+    try:
+        yield receiver
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class _Quiet(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, request, client_address):
+        """Senders that hang up are what is tested."""
+
+
+def server_context(authority, *names):
+    """TLS for a receiver that has a certificate for these names."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(*names).configure_cert(context)
+    return context

@@ -1,0 +1,52 @@
+"""What finished stages leave, in small: enough for each route that shows results. The film is no GIF."""
+
+import numpy as np
+
+from core.domain.arrays import OutlierScores, ProbeSet, Projection, TrainingLog
+from core.domain.plan import StageName
+from core.store import codecs
+
+IMAGES = 5
+FILM = bytes(range(256)) * 40
+
+
+def _write_fine_tune(folder, frames):
+    steps = np.arange(3)
+    nothing = np.full(3, np.nan, np.float32)
+    log = TrainingLog(
+        step=steps,
+        epoch=steps.astype(np.float32) / 2,
+        loss=np.float32([2.5, 1.25, 0.5]),
+        learning_rate=np.float32([0.001, 0.0005, 0]),
+        gradient_norm=nothing,
+    )
+    codecs.save(folder / "log", log)
+    labels = np.arange(IMAGES) % 2
+    probe = ProbeSet(np.zeros((IMAGES, 8, 8, 3), np.uint8), labels, np.arange(IMAGES) * 10, ("cat", "dog"))
+    codecs.save(folder / "probe", probe)
+
+
+def _write_scores(folder, frames):
+    distance = np.arange(frames * IMAGES, dtype=np.float32).reshape(frames, IMAGES) % 7
+    codecs.save(folder / "scores", OutlierScores(distance, 1 - distance / 8))
+
+
+def _write_projection(folder, frames):
+    points = np.arange(frames * IMAGES * 2, dtype=np.float32).reshape(frames, IMAGES, 2) / 8
+    codecs.save(folder / "projection", Projection(points, np.full(frames, 0.5, np.float32)))
+
+
+def _write_film(folder, frames):
+    (folder / "film.gif").write_bytes(FILM)
+    (folder / "frames").mkdir()
+    for index in range(frames):
+        (folder / "frames" / f"{index:05d}.png").write_bytes(b"frame %d" % index)
+
+
+WRITERS = {
+    StageName.FINE_TUNE: _write_fine_tune,
+    StageName.SCORE: _write_scores,
+    StageName.PROJECT: _write_projection,
+    StageName.RENDER: _write_film,
+}
+"""Writes the artifact of a stage into a folder, for a film of so many frames."""

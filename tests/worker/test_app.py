@@ -1,0 +1,50 @@
+"""The Celery app of a worker: its queues on a new SQLite broker."""
+
+import sqlite3
+
+import pytest
+from kombu.transport import sqlalchemy
+from sqlalchemy.exc import IntegrityError
+
+from core.settings import Settings
+from worker import app
+
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # kombu's own
+
+
+def queues(home):
+    with sqlite3.connect(home / "broker.db") as file:
+        found = sorted(name for (name,) in file.execute("SELECT name FROM kombu_queue"))
+    file.close()
+    return found
+
+
+@pytest.fixture
+def loser(monkeypatch):
+    """A transport that twice finds that another worker was faster."""
+    create, lost = sqlalchemy.Channel._get_or_create, []  # noqa: SLF001 - the race is in there
+
+    def race(channel, queue):
+        if len(lost) < 2:
+            lost.append(queue)
+            raise IntegrityError("INSERT INTO kombu_queue", {}, Exception("UNIQUE constraint failed"))
+        return create(channel, queue)
+
+    monkeypatch.setattr(sqlalchemy.Channel, "_get_or_create", race)
+    return lost
+
+
+def test_workers_that_start_together_all_find_their_queues(tmp_path, loser):
+    app.declare_queues(app.make_celery(Settings(home=tmp_path)), pause_seconds=0)
+    assert len(loser) == 2
+    assert queues(tmp_path) == ["cpu", "gpu"]
+
+
+def test_queues_are_declared_once(tmp_path):
+    for _ in range(2):
+        app.declare_queues(app.make_celery(Settings(home=tmp_path)))
+    assert queues(tmp_path) == ["cpu", "gpu"]
+
+
+def test_a_broker_that_is_away_is_left_to_celery(tmp_path):
+    app.declare_queues(app.make_celery(Settings(home=tmp_path, broker_url="redis://127.0.0.1:1/0")))

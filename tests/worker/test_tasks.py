@@ -1,0 +1,32 @@
+from types import SimpleNamespace
+
+from core.settings import Settings
+from core.store import workers
+from core.version import installed_version
+from worker.tasks import Keeper
+
+
+def keeper(tmp_path, database, supervisor):
+    return Keeper(Settings(home=tmp_path, queues=("gpu",), worker_concurrency=3), database, supervisor)
+
+
+def test_beat__tells_what_the_worker_is_and_does(tmp_path, database):
+    doing = [{"run": "run_1", "stage": "fine_tune"}]
+    supervisor = SimpleNamespace(worker_id="host-1-abc")
+    keeping = keeper(tmp_path, database, supervisor)
+    for told in (doing, []):
+        supervisor.doing = told
+        keeping.beat()
+        with database.reading() as session:
+            [(row, alive)] = workers.every(session)
+        assert alive
+        assert (row.queues, row.device, row.concurrency, row.doing) == (["gpu"], row.device, 3, told)
+        assert row.version == installed_version()
+
+
+def test_stop__takes_its_leave(tmp_path, database):
+    keeping = keeper(tmp_path, database, SimpleNamespace(worker_id="host-1-abc", doing=[]))
+    keeping.beat()
+    keeping.stop()
+    with database.reading() as session:
+        assert workers.every(session) == []
