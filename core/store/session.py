@@ -22,6 +22,9 @@ from core.errors import MAKE_ROOM, InsufficientStorageError, StorageUnavailableE
 from core.store import counters
 
 LOCK_WAIT_SECONDS = 10
+IDLE_SECONDS = 5
+"""A writer that froze, or whose machine is gone, must not hold a run's row for longer; no transaction of ours idles."""
+
 POSTGRESQL_DISK_FULL = "53100"
 
 
@@ -107,12 +110,11 @@ def _unavailable(error: DBAPIError) -> StorageUnavailableError:
 def _connect_args(url: URL) -> dict[str, Any]:
     if url.get_backend_name() == "sqlite":
         return {"timeout": LOCK_WAIT_SECONDS, "check_same_thread": False}
-    milliseconds = LOCK_WAIT_SECONDS * 1000
+    limits = {"statement_timeout": LOCK_WAIT_SECONDS, "idle_in_transaction_session_timeout": IDLE_SECONDS}
     return {
         "connect_timeout": 5,
-        # A writer that froze, or whose machine is gone, must not hold a run's row for ever.
-        "options": f"-c statement_timeout={milliseconds} -c idle_in_transaction_session_timeout={milliseconds}",
-        "tcp_user_timeout": milliseconds,
+        "options": " ".join(f"-c {name}={seconds}s" for name, seconds in limits.items()),
+        "tcp_user_timeout": LOCK_WAIT_SECONDS * 1000,
         "keepalives_idle": LOCK_WAIT_SECONDS,
     }
 

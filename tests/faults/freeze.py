@@ -8,6 +8,7 @@ import sqlite3
 import time
 from contextlib import closing
 
+from core.store.session import IDLE_SECONDS
 from tests.faults import processes
 from tests.faults.checker import DOUBLED, Finding
 from tests.faults.lab import PAIRS
@@ -16,13 +17,14 @@ from tests.faults.world import LEASE_SECONDS, RECOVERY_SECONDS
 
 WORKERS = 4
 FROZEN_AT_ONCE = 2
-BOUND_SECONDS = RECOVERY_SECONDS + 10
-"""PostgreSQL ends a transaction that stands still after 10 s; until then nobody else has its run."""
+BOUND_SECONDS = RECOVERY_SECONDS + FROZEN_AT_ONCE * IDLE_SECONDS
+"""PostgreSQL ends a transaction that stands still; until then nobody else has its run. Two may stand in a row."""
 
 ARRIVAL_SECONDS = 0.5
 """A commit that is on its way to a server arrives, also on a busy machine; the lease lasts for longer."""
 
-LONGEST_SECONDS = 4 * LEASE_SECONDS + 10
+LONGEST_SECONDS = 3 * BOUND_SECONDS
+"""Then the frozen ones go on anyway, and may take their stages again themselves: a finding. Slowness is told apart."""
 
 
 def freeze(lab, count):
