@@ -16,7 +16,12 @@ from core.store.runs import StageGroup
 from core.store.tables import RunRow
 from core.store.waiting import Glance
 
-FIRST_GUESS: Mapping[str, float] = {StageName.SCORE: 0.05, StageName.PROJECT: 0.05, StageName.RENDER: 0.15}
+FIRST_GUESS: Mapping[str, float] = {
+    StageName.SCORE: 0.05,
+    StageName.PROJECT: 0.05,
+    StageName.MEASURE: 0.1,
+    StageName.RENDER: 0.15,
+}
 """Seconds a frame, until this service has drawn a film and knows better."""
 
 NO_WORKER = (
@@ -142,8 +147,8 @@ def seconds_left(stages: Sequence[Stage], *, at: float, pace: Mapping[str, float
         return None
     seconds = max(rated, default=0.0)
     for name, guess in pace.items():
-        stage = by_name[name]
-        if stage.status is not StageStatus.SUCCEEDED:
+        stage = by_name.get(name)  # a run that is older than a stage has none of it
+        if stage and stage.status is not StageStatus.SUCCEEDED:
             own = _at_its_rate(stage, at)
             seconds += guess * frames if own is None else own
     return round(seconds, 1)
@@ -210,7 +215,18 @@ def _stage(stage: Stage) -> StageOut:
 def links(run_id: str, *, film: bool) -> Links:
     """Addresses of what belongs to a run."""
     base = f"/v1/runs/{run_id}"
-    below = ("events", "stream", "cancel", "retry", "renders", "checkpoints", "projection", "outliers")
+    below = (
+        "events",
+        "stream",
+        "cancel",
+        "retry",
+        "renders",
+        "checkpoints",
+        "projection",
+        "outliers",
+        "quality",
+        "highlights",
+    )
     return Links(
         self=base,
         film=f"{base}/film.gif" if film else None,

@@ -26,13 +26,24 @@ def _stage(name: str, status: str, done: int, total: int) -> dict[str, Any]:
 
 def _links() -> dict[str, Any]:
     base = f"/v1/runs/{_RUN_ID}"
-    below = ("events", "stream", "cancel", "retry", "renders", "checkpoints", "projection", "outliers")
+    below = (
+        "events",
+        "stream",
+        "cancel",
+        "retry",
+        "renders",
+        "checkpoints",
+        "projection",
+        "outliers",
+        "quality",
+        "highlights",
+    )
     return {"self": base, "film": None, "log": f"{base}/log.csv", **{name: f"{base}/{name}" for name in below}}
 
 
 def _run(status: str, *, done: int, position: int | None) -> dict[str, Any]:
     """A run of five frames, `done` of which are embedded."""
-    tasks = {"fine_tune": 1, "embed": _FRAMES, "score": 1, "project": 1, "render": 1}
+    tasks = {"fine_tune": 1, "embed": _FRAMES, "score": 1, "project": 1, "measure": 1, "render": 1}
     return {
         "id": _RUN_ID,
         "name": "digits",
@@ -49,7 +60,7 @@ def _run(status: str, *, done: int, position: int | None) -> dict[str, Any]:
         "stages": [
             _stage("fine_tune", "running" if done else "queued", _STEPS[done], _STEPS[-1] if done else 0),
             _stage("embed", "running" if done else "waiting", done, _FRAMES),
-            *(_stage(name, "waiting", 0, 0) for name in ("score", "project", "render")),
+            *(_stage(name, "waiting", 0, 0) for name in ("score", "project", "measure", "render")),
         ],
         "queue_position": position,
         "eta_seconds": 18.5 if done else None,
@@ -117,6 +128,23 @@ _DELIVERY = {
 _NEW_KEY = {"name": "ann", "tenant": "lab", "scopes": ["read", "write"]}
 _KEY = {**_NEW_KEY, "id": "key_01kaxw5ds4n6r8t0v2x4z6b8da", "created_at": _AT, "revoked_at": None}
 
+_FRAME_QUALITY = {
+    "frame": 0,
+    "step": 0,
+    "trustworthiness": 0.809,
+    "continuity": 0.918,
+    "neighbors_kept": 0.156,
+    "explained_variance": 0.321,
+    "relative_variance": 0.802,
+    "loss": 2.92,
+    "accuracy": 0.077,
+    "knn_accuracy": 0.66,
+    "neighborhood_hit": 0.436,
+    "cka": None,
+    "rank_me": 37.9,
+    "nc1": 2.96,
+}
+
 REQUESTS: Mapping[str, Any] = {
     "makeKey": _NEW_KEY,
     "drawRun": {"name": "digits, small", "render": {"width": 640, "height": 480, "fps": 24}},
@@ -155,7 +183,48 @@ ANSWERS: Mapping[str, Any] = {
     "listOutliers": {
         "frame": 4,
         "frames": _FRAMES,
-        "outliers": [{"image": 17, "row": 17, "label": 8, "class": "8", "distance": 0.213, "cleanlab": 0.41}],
+        "outliers": [
+            {
+                "image": 17,
+                "row": 17,
+                "label": 8,
+                "class": "8",
+                "distance": 0.213,
+                "cleanlab": 0.41,
+                "trajectory": [0.012, 0.054, 0.131, 0.198, 0.213],
+            }
+        ],
+    },
+    "getQuality": {
+        "verdict": "motion on the screen follows the representation: r = 0.80; trustworthiness 0.82, 21 % of nearest "
+        "neighbours kept; frame 1 shows 71 % of what a plane can show of it",
+        "advice": None,
+        "k": 15,
+        "points": 1000,
+        "motion": {
+            "pearson": 0.797,
+            "spearman": 0.865,
+            "temporal_stress": 0.252,
+            "neighborhood_change": 0.659,
+            "residual_rotation": 1.03,
+            "jitter": 1.0,
+            "disparity": 0.0533,
+        },
+        "frames": [_FRAME_QUALITY],
+        "alternatives": [],
+    },
+    "listHighlights": {
+        "highlights": [
+            {
+                "kind": "class_separates",
+                "frame": 2,
+                "step": 150,
+                "caption": "4 separates from 6",
+                "classes": ["4", "6"],
+                "image": None,
+                "numbers": {"own_before": 0.78, "own": 0.862, "other_before": 0.073},
+            }
+        ]
     },
     "uploadDataset": _UPLOADED,
     "listDatasets": {"datasets": [_DATASET, _UPLOADED]},

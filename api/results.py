@@ -28,6 +28,8 @@ Record = TypeVar("Record")
 SIGNIFICANT_DIGITS = 6
 LOGGED = tuple(field.name for field in fields(TrainingLog))
 PIECE_CHARACTERS = 1 << 16
+MOST_FOLLOWED = 1000
+"""Outliers whose scores are told for every frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,9 @@ class Results:
                 "class": probe.class_names[probe.labels[image]],
                 "distance": _finite(scores.distance[index, image]),
                 "cleanlab": _finite(scores.cleanlab[index, image]),
+                "trajectory": [_finite(score) for score in scores.distance[:, image]]
+                if limit <= MOST_FOLLOWED
+                else None,
             }
             for image in worst
         ]
@@ -141,6 +146,11 @@ class Results:
 
 def _not_ready(run: RunRow, stage: StageName) -> NotReadyError:
     """The stage has not made its artifact, or never will."""
+    if run.status == RunStatus.SUCCEEDED:
+        return NotReadyError(
+            f"Run {run.id} was made by an older version, which had no stage {stage}. Draw it anew with POST "
+            f"/v1/runs/{run.id}/renders: nothing is trained."
+        )
     if RunStatus(run.status).terminal:
         return NotReadyError(f"Run {run.id} has {run.status} before its stage {stage} was done. Retry it.")
     return NotReadyError(

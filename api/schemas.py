@@ -194,6 +194,8 @@ class Links(BaseModel):
     film: Annotated[str | None, Field(description="null until the film is there.")]
     projection: str
     outliers: str
+    quality: str
+    highlights: str
     log: str
 
 

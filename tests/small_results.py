@@ -4,6 +4,7 @@ import numpy as np
 
 from core.domain.arrays import OutlierScores, ProbeSet, Projection, TrainingLog
 from core.domain.plan import StageName
+from core.domain.quality import FrameQuality, Highlight, Highlights, MotionQuality, QualityCard
 from core.store import codecs
 
 IMAGES = 5
@@ -33,7 +34,24 @@ def _write_scores(folder, frames):
 
 def _write_projection(folder, frames):
     points = np.arange(frames * IMAGES * 2, dtype=np.float32).reshape(frames, IMAGES, 2) / 8
-    codecs.save(folder / "projection", Projection(points, np.full(frames, 0.5, np.float32)))
+    shown = np.full(frames, 0.5, np.float32)
+    codecs.save(folder / "projection", Projection(points, shown, shown))
+
+
+def _write_measure(folder, frames):
+    unknown = dict.fromkeys(FrameQuality.model_fields)
+    card = QualityCard(
+        verdict="nothing moves",
+        advice=None,
+        k=1,
+        points=IMAGES,
+        motion=MotionQuality(**dict.fromkeys(MotionQuality.model_fields)),
+        frames=[FrameQuality(**{**unknown, "frame": index, "step": index}) for index in range(frames)],
+        alternatives=[],
+    )
+    happened = Highlight(kind="stands_still", frame=0, step=0, caption="Nothing moves", numbers={"fastest": 0.0})
+    (folder / "quality.json").write_text(card.model_dump_json())
+    (folder / "highlights.json").write_text(Highlights(highlights=[happened]).model_dump_json())
 
 
 def _write_film(folder, frames):
@@ -47,6 +65,7 @@ WRITERS = {
     StageName.FINE_TUNE: _write_fine_tune,
     StageName.SCORE: _write_scores,
     StageName.PROJECT: _write_projection,
+    StageName.MEASURE: _write_measure,
     StageName.RENDER: _write_film,
 }
 """Writes the artifact of a stage into a folder, for a film of so many frames."""

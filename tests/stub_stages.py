@@ -141,5 +141,6 @@ STAGES = {
     StageName.EMBED: embed,
     StageName.SCORE: _gather,
     StageName.PROJECT: _gather,
+    StageName.MEASURE: _gather,
     StageName.RENDER: _gather,
 }

@@ -24,5 +24,6 @@ STAGES = stub_stages.STAGES | {
     StageName.FINE_TUNE: fine_tune,
     StageName.SCORE: _write,
     StageName.PROJECT: _write,
+    StageName.MEASURE: _write,
     StageName.RENDER: _write,
 }

@@ -7,8 +7,9 @@ What a stage's artifact holds (records as written by core.store.codecs):
     checkpoint   weights.safetensors, origin.json: offload mode only, until it is embedded
     weights      weights.safetensors: where train.keep_weights asks for them
     embed/i      frame/ Embedded
-    score        scores/ OutlierScores
+    score        scores/ OutlierScores, neighbors/ NeighborGraph
     project      projection/ Projection
+    measure      quality.json, a QualityCard; highlights.json, Highlights
     render       film.gif, frames/00000.png …
 """
 
@@ -27,6 +28,7 @@ from core.domain.arrays import (
     Embedded,
     FloatArray,
     FrameFacts,
+    NeighborGraph,
     OutlierScores,
     ProbeSet,
     Projection,
@@ -37,6 +39,7 @@ from core.domain.sources import ImageSource, LabelledImages
 from core.domain.spec import refuse_many_classes
 from core.errors import NotReadyError, UnusableStateError
 from core.layout.project import project_frames
+from core.layout.review import Filmed, review
 from core.learn import backbones, datasets
 from core.learn.backbones import Backbone
 from core.learn.embed import embed, load_weights, save_weights, weights_sha256
@@ -96,10 +99,11 @@ def embed_frame(ctx: StageContext) -> Facts:
 def score(ctx: StageContext) -> Facts:
     """Score every probe image at every checkpoint."""
     folders = ctx.frames()
-    scores = score_frames(
+    scores, neighbors = score_frames(
         _Embeddings(folders), k=ctx.spec.score.k, on_frame=lambda done: ctx.progress(done, len(folders))
     )
     codecs.save(ctx.output / "scores", scores)
+    codecs.save(ctx.output / "neighbors", neighbors)
     return {}
 
 
@@ -114,6 +118,25 @@ def project(ctx: StageContext) -> Facts:
     )
     codecs.save(ctx.output / "projection", projection)
     return {}
+
+
+def measure(ctx: StageContext) -> Facts:
+    """Say how far the film can be trusted, and what happened in it."""
+    frames = _Embeddings(ctx.frames())
+    probe = codecs.load(ctx.input(StageName.FINE_TUNE) / "probe", ProbeSet)
+    film = Filmed(
+        frames=frames,
+        facts=[_frame_facts(folder) for folder in frames.folders],
+        projection=codecs.load(ctx.input(StageName.PROJECT) / "projection", Projection),
+        scores=codecs.load(ctx.input(StageName.SCORE) / "scores", OutlierScores),
+        neighbors=codecs.load(ctx.input(StageName.SCORE) / "neighbors", NeighborGraph),
+        labels=probe.labels,
+        class_names=probe.class_names,
+    )
+    card, highlights = review(film, project=ctx.spec.project, align=ctx.spec.align, on_frame=ctx.progress)
+    for name, told in (("quality", card), ("highlights", highlights)):
+        (ctx.output / f"{name}.json").write_text(told.model_dump_json())
+    return {"verdict": card.verdict}
 
 
 def render(ctx: StageContext) -> Facts:
@@ -148,6 +171,7 @@ STAGES: Mapping[StageName, Callable[[StageContext], Facts]] = {
     StageName.EMBED: embed_frame,
     StageName.SCORE: score,
     StageName.PROJECT: project,
+    StageName.MEASURE: measure,
     StageName.RENDER: render,
 }
 

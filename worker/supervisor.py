@@ -38,7 +38,7 @@ ASK_SECONDS = 1.0
 
 @dataclass
 class Supervisor:
-    """Works off stages for one worker; `run` is called from as many threads as the worker has places."""
+    """Works off stages for one worker, as many at once as it has places."""
 
     settings: Settings
     database: Database
@@ -47,6 +47,10 @@ class Supervisor:
     ring: Callable[[Iterable[Bell]], None]
     stopping: threading.Event = field(default_factory=threading.Event)
     _working: dict[int, dict[str, str]] = field(default_factory=dict, init=False)
+    _places: threading.Semaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._places = threading.BoundedSemaphore(self.settings.worker_concurrency)
 
     @property
     def idle(self) -> bool:
@@ -63,7 +67,15 @@ class Supervisor:
 
         A bell may be lost, or held by a worker that stands still: what it was for must not wait for another one of its
         own while bells of younger runs are heard. Those have bells of their own, and come after this one is answered.
+        Where every place is taken, the bell is not answered: whoever is done looks for more.
         """
+        if self._places.acquire(blocking=False):
+            try:
+                self._answer()
+            finally:
+                self._places.release()
+
+    def _answer(self) -> None:
         wanted = self._next()
         while wanted and not self.stopping.is_set():
             claim = self._claim(wanted)

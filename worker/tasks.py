@@ -65,6 +65,7 @@ class Keeper:
         self._database = database
         self._supervisor = supervisor
         self._stopped = threading.Event()
+        self._unasked = threading.Thread()
 
     def start(self) -> None:
         """Begin."""
@@ -76,8 +77,10 @@ class Keeper:
             threading.Thread(target=self._every, args=(seconds, duty), daemon=True).start()
 
     def stop(self) -> None:
-        """End, and say that this worker has left."""
+        """End, when what was begun without a bell is given back, and say that this worker has left."""
         self._stopped.set()
+        if self._unasked.is_alive():
+            self._unasked.join()
         try:
             with self._database.writing() as session:
                 workers.leave(session, self._supervisor.worker_id)
@@ -98,16 +101,23 @@ class Keeper:
             )
 
     def sweep(self) -> None:
-        """Take lost stages back and ring for those that nobody came for."""
-        idle_queues = self._settings.queues if self._supervisor.idle else ()
+        """Take lost stages back and ring for those that nobody came for; who is idle looks for work, bell or none."""
+        settings = self._settings
         found = sweep.sweep(
-            self._database,
-            max_attempts=self._settings.max_attempts,
-            deadline_seconds=self._settings.deadline_seconds,
-            idle_queues=idle_queues,
+            self._database, max_attempts=settings.max_attempts, deadline_seconds=settings.deadline_seconds
         )
+        if self._supervisor.idle and not self._unasked.is_alive():
+            self._unasked = threading.Thread(target=self._look_for_work)
+            self._unasked.start()
         self._supervisor.ring(found)
         forget_delivered(self._settings.broker)
+
+    def _look_for_work(self) -> None:
+        """What a bell would begin: the broker may be away, or a worker that stands still may hold what it carries."""
+        try:
+            self._supervisor.answer()
+        except StorageUnavailableError as error:
+            log.warning("no work was looked for: %s", error.detail)
 
     def collect(self) -> None:
         """Remove what nobody writes to any more on this machine."""

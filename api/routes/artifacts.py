@@ -1,14 +1,16 @@
-"""What a run has made: film, frames, checkpoints, log, projection, outliers."""
+"""What a run has made: film, frames, checkpoints, log, projection, outliers, quality card, highlights."""
 
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
 
 from api import files
 from api.schemas import CheckpointList
 from api.wiring import PartsOf
 from core.domain.plan import StageName
+from core.domain.quality import Highlights, QualityCard
 
 router = APIRouter(prefix="/v1/runs/{run_id}", tags=["results"])
 
@@ -18,8 +20,16 @@ FrameIndex = Annotated[int | None, Query(ge=0, le=MAX_FRAMES, description="From 
 
 def _file(media_type: str) -> dict[int | str, dict[str, Any]]:
     content = {media_type: {"schema": {"type": "string", "contentMediaType": media_type}}}
+    return {200: {"description": "The whole file.", "content": content}, **_parts(content)}
+
+
+def _record(model: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
+    piece = {"application/json": {"schema": {"type": "string"}}}
+    return {200: {"description": "All of it.", "model": model}, **_parts(piece)}
+
+
+def _parts(content: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
     return {
-        200: {"description": "The whole file.", "content": content},
         206: {"description": "The part that Range asks for.", "content": content},
         304: {"description": "The client has it already (If-None-Match)."},
     }
@@ -93,5 +103,30 @@ def outliers(
 
     `distance` is the mean cosine distance to the nearest neighbours: higher is more outlying, and comparable across
     frames. `cleanlab` is cleanlab's own score, 0 to 1: lower is more outlying, and not comparable across frames.
+    `trajectory` is the image's distance in every frame, where at most 1,000 images are asked for.
     """
     return parts.results.outliers(run_id, frame=frame, limit=limit)
+
+
+@router.get(
+    "/quality",
+    operation_id="getQuality",
+    summary="The quality card",
+    response_class=Response,
+    responses=_record(QualityCard),
+)
+def quality(parts: PartsOf, request: Request, run_id: str) -> Response:
+    """How far the film can be trusted: a verdict in one line, and what it comes from."""
+    return files.answer(request, parts.results.file(run_id, StageName.MEASURE, "quality.json"), "application/json")
+
+
+@router.get(
+    "/highlights",
+    operation_id="listHighlights",
+    summary="What happened while the model learnt",
+    response_class=Response,
+    responses=_record(Highlights),
+)
+def highlights(parts: PartsOf, request: Request, run_id: str) -> Response:
+    """Classes that separate or merge, jumps of accuracy, outliers that come and go, each with its numbers."""
+    return files.answer(request, parts.results.file(run_id, StageName.MEASURE, "highlights.json"), "application/json")

@@ -84,6 +84,19 @@ class OutlierScores:
 
 
 @dataclass(frozen=True, slots=True)
+class NeighborGraph:
+    """The nearest neighbours of some probe images at every checkpoint, in the representation.
+
+    Attributes:
+        rows: (B,) int64, whose neighbours they are, rising.
+        indices: (T, B, k) int32, among all N, nearest first, without the point itself.
+    """
+
+    rows: IntArray
+    indices: NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
 class Projection:
     """The layout of the film.
 
@@ -91,11 +104,14 @@ class Projection:
         points: (T, N, 2) float32, aligned over time.
         explained_variance: (T,) float32, share of each frame's variance that its two axes show, 0..1; NaN where the
             layout has no axes.
+        best_variance: (T,) float32, share that each frame's own two widest axes would show; NaN likewise, None in
+            projections that were stored before this was told.
         smoothing: sigma in frames by which smooth_pca's axes turn; None for one plane, and for other methods.
     """
 
     points: FloatArray
     explained_variance: FloatArray
+    best_variance: FloatArray | None = None
     smoothing: float | None = None
 
 

@@ -22,6 +22,7 @@ class StageName(StrEnum):
     EMBED = "embed"
     SCORE = "score"
     PROJECT = "project"
+    MEASURE = "measure"
     RENDER = "render"
 
 
@@ -37,6 +38,7 @@ QUEUES: Mapping[StageName, Queue] = {
     StageName.EMBED: Queue.GPU,
     StageName.SCORE: Queue.GPU,
     StageName.PROJECT: Queue.GPU,
+    StageName.MEASURE: Queue.GPU,
     StageName.RENDER: Queue.CPU,
 }
 
@@ -45,7 +47,11 @@ FORMATS: Mapping[str, int] = {
     # 2: what training draws at random follows from the seed and the step, so that it can go on in the middle.
     StageName.FINE_TUNE: 2,
     StageName.EMBED: 2,
-    StageName.PROJECT: 2,
+    # 2: the neighbours of some images are kept, for what is measured later.
+    StageName.SCORE: 2,
+    # 3: what each frame's own best plane would show is told too.
+    StageName.PROJECT: 3,
+    StageName.RENDER: 2,
     "checkpoint": 2,
     "weights": 1,
     "state": 1,
@@ -159,17 +165,20 @@ def build(spec: RunSpec) -> Plan:
         key=artifact_key(StageName.PROJECT, {"project": fields["project"], "align": fields["align"]}, embed_keys),
         needs=("fine_tune", *embed_ids),
     )
+    seen = (fine_tune.key, *embed_keys, score.key, project.key)
+    measure = PlannedStage(
+        id="measure",
+        name=StageName.MEASURE,
+        key=artifact_key(StageName.MEASURE, {"project": fields["project"], "align": fields["align"]}, seen),
+        needs=("fine_tune", *embed_ids, "score", "project"),
+    )
     render = PlannedStage(
         id="render",
         name=StageName.RENDER,
-        key=artifact_key(
-            StageName.RENDER,
-            {"render": fields["render"], "name": spec.name},
-            (fine_tune.key, *embed_keys, score.key, project.key),
-        ),
-        needs=("fine_tune", *embed_ids, "score", "project"),
+        key=artifact_key(StageName.RENDER, {"render": fields["render"], "name": spec.name}, (*seen, measure.key)),
+        needs=("fine_tune", *embed_ids, "score", "project", "measure"),
     )
-    return Plan(steps=steps, stages=(fine_tune, *embeds, score, project, render))
+    return Plan(steps=steps, stages=(fine_tune, *embeds, score, project, measure, render))
 
 
 def _frames(steps: tuple[int, ...], frames: list[str], keys: tuple[str, ...]) -> Iterator[Part]:

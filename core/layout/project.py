@@ -44,7 +44,7 @@ def project_frames(
         on_frame: see `Tell`.
 
     Returns:
-        Points (T, N, 2) and explained variance (T,).
+        Points (T, N, 2), and the variance that they show and could show, (T,) each.
 
     Raises:
         DegenerateEmbeddingsError: a frame cannot be projected or aligned; the message tells which frame.
@@ -52,7 +52,7 @@ def project_frames(
     """
     laid = PROJECTORS[project.method](frames, project, on_frame)
     points = align_frames(laid.points, method=align.method, reference=align.reference, trim=align.trim)
-    return Projection(points, laid.explained_variance, laid.smoothing)
+    return replace(laid, points=points)
 
 
 def pca(embeddings: FloatArray, *, start: NDArray[Any] | None = None) -> tuple[FloatArray, float, NDArray[Any]]:
@@ -98,7 +98,8 @@ def each_by_pca(frames: Frames, spec: ProjectSpec, tell: Tell) -> Projection:  #
         points.append(frame)
         shares.append(share)
         tell(index + 1, len(frames))
-    return Projection(np.stack(points), np.array(shares, dtype=np.float32))
+    shown = np.array(shares, dtype=np.float32)
+    return Projection(np.stack(points), shown, shown)
 
 
 def by_one_plane(frames: Frames, spec: ProjectSpec, tell: Tell) -> Projection:  # noqa: ARG001 - it has no options
@@ -150,7 +151,7 @@ def _lay_out(frames: Frames, film: shared.Film, planes: NDArray[np.float64], tel
     for index, (embeddings, pair) in enumerate(zip(frames, axes, strict=True)):
         points.append(embeddings @ pair - (film.middle @ pair).astype(np.float32))
         tell(len(axes) + index + 1, 2 * len(axes))
-    return Projection(np.stack(points), film.shown(planes).astype(np.float32))
+    return Projection(np.stack(points), film.shown(planes).astype(np.float32), film.best.astype(np.float32))
 
 
 def by_neighborhoods(frames: Frames, spec: ProjectSpec, tell: Tell) -> Projection:
@@ -163,7 +164,8 @@ def by_neighborhoods(frames: Frames, spec: ProjectSpec, tell: Tell) -> Projectio
             check(embeddings)
             points.append(lay_out(embeddings, start=start, warm=bool(points), spec=spec))
         tell(index + 1, len(frames))
-    return Projection(np.stack(points), np.full(len(points), np.nan, dtype=np.float32))
+    unknown = np.full(len(points), np.nan, dtype=np.float32)
+    return Projection(np.stack(points), unknown, unknown)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from core.domain.arrays import FloatArray
 from core.layout.axes import Axes, centre, principal_axes, upright
 from core.measure.motion import pearson, step_lengths
-from core.measure.neighborhoods import distance_ranks, layout_neighbors, trustworthiness
+from core.measure.neighborhoods import distance_ranks, layout_neighbors, size, trustworthiness
 
 Double: TypeAlias = NDArray[np.float64]
 
@@ -37,7 +37,6 @@ WITNESSES = 500
 NEARLY = 0.02
 """So much correlation is given up for a narrower width, which shows more of each frame."""
 TRUST_LOSS = 0.01
-TRUST_NEIGHBORS = 15
 TRUST_FRAMES = 6
 
 
@@ -72,7 +71,9 @@ class Survey:
         for index, (directions, variance) in enumerate(self._frames):
             inner = basis.T @ directions * np.sqrt(variance)
             scatter[index] = inner @ inner.T
-        return Film(basis=basis, scatter=scatter, totals=np.array(self._totals), middle=np.mean(self._means, axis=0))
+        totals = np.array(self._totals)
+        best = _share(np.array([variance[:2].sum() for _, variance in self._frames]), totals)
+        return Film(basis, scatter, totals, best, middle=np.mean(self._means, axis=0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +84,14 @@ class Film:
         basis: (D, w) orthonormal.
         scatter: (T, w, w), of each frame around its own mean.
         totals: (T,), each frame's scatter in all directions.
+        best: (T,), share of it that the frame's own two widest directions hold, 0..1; 1 where there is none.
         middle: (D,), mean of the frames' means: the one centre.
     """
 
     basis: Double
     scatter: Double
     totals: Double
+    best: Double
     middle: Double
 
     def planes(self, smoothing: float | None) -> Double:
@@ -114,8 +117,12 @@ class Film:
     def shown(self, planes: Double) -> Double:
         """(T,) share of each frame's variance that its plane shows, 0..1; 1 where there is none."""
         seen = np.einsum("twa,twv,tva->t", planes, self.scatter, planes)
-        share: Double = np.divide(seen, self.totals, out=np.ones_like(seen), where=self.totals > 0)
-        return share.clip(0, 1)
+        return _share(seen, self.totals)
+
+
+def _share(part: Double, whole: Double) -> Double:
+    share: Double = np.divide(part, whole, out=np.ones_like(part), where=whole > 0)
+    return share.clip(0, 1)
 
 
 def _weights(n_frames: int, smoothing: float | None) -> Double:
@@ -155,9 +162,7 @@ def choose(film: Film, witnesses: Double, moved: FloatArray, choices: Sequence[f
 def _trust(witnesses: Double, layouts: Sequence[Double]) -> list[float]:
     """Mean trustworthiness of some frames, for each of several layouts (T, M, 2)."""
     n_frames, n_points, _ = witnesses.shape
-    k = min(TRUST_NEIGHBORS, (n_points - 1) // 2)
-    if k < 1:
-        return [1.0] * len(layouts)
+    k = size(n_points)
     rows = np.arange(n_points)
     frames = np.unique(np.linspace(0, n_frames - 1, TRUST_FRAMES).round().astype(int))
     ranks = {t: distance_ranks(witnesses[t]) for t in frames}

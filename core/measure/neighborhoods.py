@@ -4,7 +4,7 @@ Distances are cosine in the representation, Euclidean in the layout. What needs 
 ANCHORS of them, exactly: a rank is a count, so nothing is sorted, and N x N is never held.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -15,8 +15,11 @@ from numpy.typing import NDArray
 from core.domain.arrays import FloatArray, IntArray
 
 ANCHORS = 1000
-BLOCK = 32
-"""Anchors whose distances are held at once."""
+USUAL_SIZE = 15
+BLOCK_BYTES = 8 << 20
+"""Of distances that are computed at once: few large products cost less than many small ones."""
+RANKED = 32
+"""Anchors that are ranked at once: their distances stay in the cache."""
 
 Distances: TypeAlias = Callable[[IntArray], NDArray[np.floating]]
 """Of some points (B,) to all, (B, N)."""
@@ -35,6 +38,11 @@ class Faithfulness:
     trustworthiness: float
     continuity: float
     preservation: float
+
+
+def size(n_points: int) -> int:
+    """How many neighbours make a neighbourhood: so many that their ranks can be compared, 1 at least."""
+    return max(1, min(USUAL_SIZE, (n_points - 1) // 2))
 
 
 def anchors(n_points: int) -> IntArray:
@@ -74,11 +82,11 @@ def faithfulness(
     """
     n_points, k = len(points), neighbors.shape[1]
     shown = layout_neighbors(points, k=k, rows=rows)
-    scale = len(rows) * k * (2 * n_points - 3 * k - 1) / 2
+    scale = _worst(len(rows), n_points, k)
     kept = (neighbors[:, :, None] == shown[:, None, :]).any(axis=2)
     return Faithfulness(
-        trustworthiness=1 - _excess(_cosine(embeddings), rows, shown) / scale,
-        continuity=1 - _excess(_euclidean(points), rows, neighbors) / scale,
+        trustworthiness=1 - _excess(_cosine(embeddings), rows, shown, n_points) / scale,
+        continuity=1 - _excess(_euclidean(points), rows, neighbors, n_points) / scale,
         preservation=float(kept.mean()),
     )
 
@@ -104,8 +112,7 @@ def trustworthiness(ranks: IntArray, shown: IntArray) -> float:
     """
     n_points, k = shown.shape
     excess = float((np.take_along_axis(ranks, shown, axis=1) - k).clip(min=0).sum())
-    worst: float = n_points * k * (2 * n_points - 3 * k - 1) / 2
-    return 1 - excess / worst
+    return 1 - excess / _worst(n_points, n_points, k)
 
 
 def neighborhood_hit(neighbors: IntArray, labels: IntArray, rows: IntArray) -> float:
@@ -120,21 +127,25 @@ def knn_accuracy(neighbors: IntArray, labels: IntArray, rows: IntArray) -> float
     return float((votes.argmax(axis=1) == labels[rows]).mean())
 
 
-def _excess(distances: Distances, rows: IntArray, others: IntArray) -> float:
+def _worst(n_rows: int, n_points: int, k: int) -> float:
+    """The largest excess that can be; of two points alone there is none to be had."""
+    return max(1.0, n_rows * k * (2 * n_points - 3 * k - 1) / 2)
+
+
+def _excess(distances: Distances, rows: IntArray, others: IntArray, n_points: int) -> float:
     """Sum over rows and their others of how far the rank is above k."""
     k, excess = others.shape[1], 0
-    for some, theirs in _blocks(rows, others):
+    n_block = max(1, BLOCK_BYTES // (8 * n_points))
+    for start in range(0, len(rows), n_block):
+        some, theirs = rows[start : start + n_block], others[start : start + n_block]
         apart = distances(some)
         apart[np.arange(len(some)), some] = np.inf
-        own = np.take_along_axis(apart, theirs, axis=1)
-        ranks = 1 + np.stack([(apart < limit[:, None]).sum(axis=1) for limit in own.T], axis=1)
-        excess += int((ranks - k).clip(min=0).sum())
+        limits = np.take_along_axis(apart, theirs, axis=1)
+        for first in range(0, len(some), RANKED):
+            few = slice(first, first + RANKED)
+            ranks = 1 + np.stack([(apart[few] < limit[:, None]).sum(axis=1) for limit in limits[few].T], axis=1)
+            excess += int((ranks - k).clip(min=0).sum())
     return float(excess)
-
-
-def _blocks(rows: IntArray, others: IntArray) -> Iterator[tuple[IntArray, IntArray]]:
-    for start in range(0, len(rows), BLOCK):
-        yield rows[start : start + BLOCK], others[start : start + BLOCK]
 
 
 def _cosine(embeddings: FloatArray) -> Distances:

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from core.domain.arrays import FloatArray, OutlierScores
-from core.measure import neighbors
+from core.domain.arrays import FloatArray, NeighborGraph, OutlierScores
+from core.measure import neighborhoods, neighbors
 
 SMALLEST_SCALE = 1e-6  # cleanlab divides by no less (its EPSILON)
 
@@ -30,12 +30,12 @@ def knn_distance(embeddings: FloatArray, k: int) -> FloatArray:
         Kuan, Mueller: Back to the Basics: Revisiting Out-of-Distribution Detection Baselines.
             arXiv:2207.03061.
     """
-    return mean_distance(neighbors.nearest_neighbors(embeddings, k=k))
+    return mean_distance(neighbors.nearest_neighbors(embeddings, k=k), k=k)
 
 
-def mean_distance(graph: neighbors.Neighbors) -> FloatArray:
-    """(N,) float32, mean distance of each point to its neighbours. Higher = more outlying."""
-    mean: FloatArray = graph.distances.mean(axis=1, dtype=np.float64).astype(np.float32)
+def mean_distance(graph: neighbors.Neighbors, *, k: int) -> FloatArray:
+    """(N,) float32, mean distance of each point to its k nearest neighbours. Higher = more outlying."""
+    mean: FloatArray = graph.distances[:, :k].mean(axis=1, dtype=np.float64).astype(np.float32)
     return mean
 
 
@@ -61,8 +61,8 @@ def cleanlab_score(distance: FloatArray) -> FloatArray:
 
 def score_frames(
     frames: Iterable[FloatArray], *, k: int, on_frame: Callable[[int], None] | None = None
-) -> OutlierScores:
-    """Score every probe image at every checkpoint; both scores come from one k-NN graph a frame.
+) -> tuple[OutlierScores, NeighborGraph]:
+    """Score every probe image at every checkpoint; scores and neighbours come from one k-NN graph a frame.
 
     Args:
         frames: T arrays (N, D), taken one at a time.
@@ -70,17 +70,21 @@ def score_frames(
         on_frame: called after each frame with the number of frames done.
 
     Returns:
-        Distances and cleanlab's scores, (T, N) each.
+        Distances and cleanlab's scores, (T, N) each; and who the neighbours of `neighborhoods.anchors` are, for what
+        is measured later.
 
     Raises:
         InvalidSpecError: k is below 1 or above N - 1.
         DegenerateEmbeddingsError: an embedding is NaN or infinite.
     """
-    distances, scores = [], []
+    distances, scores, kept, rows = [], [], [], np.empty(0, dtype=np.int64)
     for done, embeddings in enumerate(frames, start=1):
-        distance = knn_distance(embeddings, k)
-        distances.append(distance)
-        scores.append(cleanlab_score(distance))
+        n_kept = neighborhoods.size(len(embeddings))
+        graph = neighbors.nearest_neighbors(embeddings, k=max(k, n_kept))
+        rows = neighborhoods.anchors(len(embeddings))
+        kept.append(graph.indices[rows, :n_kept].astype(np.int32))
+        distances.append(mean_distance(graph, k=k))
+        scores.append(cleanlab_score(distances[-1]))
         if on_frame:
             on_frame(done)
-    return OutlierScores(distance=np.stack(distances), cleanlab=np.stack(scores))
+    return OutlierScores(np.stack(distances), np.stack(scores)), NeighborGraph(rows, np.stack(kept))

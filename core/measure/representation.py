@@ -16,7 +16,7 @@ Double: TypeAlias = NDArray[np.float64]
 FEWEST_FOR_CKA = 4
 
 
-def linear_cka(one: FloatArray, other: FloatArray) -> float:
+def linear_cka(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
     """Linear centred kernel alignment of two sets of embeddings of the same points, with the unbiased HSIC.
 
     1: the same up to rotation and scale; near 0, above or below: nothing in common. The diagonals of the Gram matrices
@@ -40,7 +40,7 @@ def linear_cka(one: FloatArray, other: FloatArray) -> float:
     return float(min(1.0, _hsic(first, second) / np.sqrt(scale))) if scale > 0 else float("nan")
 
 
-def _gram(embeddings: FloatArray) -> Double:
+def _gram(embeddings: NDArray[np.floating]) -> Double:
     doubles = embeddings.astype(np.float64)
     doubles -= doubles.mean(axis=0)
     size = np.linalg.norm(doubles)

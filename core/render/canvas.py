@@ -6,7 +6,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from core.render.colors import ACCENT, INK, MUTED, PAGE, WARNING, WHITE
 from core.render.lettering import Style, measure, set_line
 from core.render.page import Box
 from core.render.palette import COVERAGE_STEPS, SIZE, Palette
@@ -20,19 +19,20 @@ class Inks:
     muted: NDArray[np.uint8]
     accent: NDArray[np.uint8]
     warning: NDArray[np.uint8]
-    ink_on_white: NDArray[np.uint8]
-    muted_on_white: NDArray[np.uint8]
+    ink_on_card: NDArray[np.uint8]
+    muted_on_card: NDArray[np.uint8]
 
 
 def mix_inks(palette: Palette) -> Inks:
     """All inks of a film, from its palette."""
+    theme = palette.theme
     return Inks(
-        ink=palette.blend(INK, PAGE),
-        muted=palette.blend(MUTED, PAGE),
-        accent=palette.blend(ACCENT, PAGE),
-        warning=palette.blend(WARNING, PAGE),
-        ink_on_white=palette.blend(INK, WHITE),
-        muted_on_white=palette.blend(MUTED, WHITE),
+        ink=palette.blend(theme.ink, theme.page),
+        muted=palette.blend(theme.muted, theme.page),
+        accent=palette.blend(theme.accent, theme.page),
+        warning=palette.blend(theme.warning, theme.page),
+        ink_on_card=palette.blend(theme.ink, theme.card),
+        muted_on_card=palette.blend(theme.muted, theme.card),
     )
 
 

@@ -9,7 +9,7 @@ from matplotlib.patches import FancyBboxPatch
 from numpy.typing import NDArray
 
 from core.render.canvas import Inks, fill, write
-from core.render.colors import LINE, PAGE, WHITE
+from core.render.colors import Color, Theme
 from core.render.curve import CurveArtists, CurvePanel
 from core.render.lettering import Style, fit, measure, printable
 from core.render.page import Box, Page
@@ -44,10 +44,10 @@ def draw_chrome(page: Page, panel: CurvePanel, palette: Palette, inks: Inks, *, 
         inks: text colours.
         name: the run's name, up to 120 letters.
     """
-    figure = Figure(figsize=(page.width / _DPI, page.height / _DPI), dpi=_DPI, facecolor=_unit(PAGE))
+    figure = Figure(figsize=(page.width / _DPI, page.height / _DPI), dpi=_DPI, facecolor=_unit(palette.theme.page))
     canvas = FigureCanvasAgg(figure)
-    _add_card(figure, page)
-    artists = CurveArtists(figure, page, panel)
+    _add_card(figure, page, palette.theme)
+    artists = CurveArtists(figure, page, panel, palette.theme)
 
     layers = []
     for strong in (False, True):
@@ -61,7 +61,7 @@ def draw_chrome(page: Page, panel: CurvePanel, palette: Palette, inks: Inks, *, 
     return Chrome(future=layers[0], past=layers[1])
 
 
-def _add_card(figure: Figure, page: Page) -> None:
+def _add_card(figure: Figure, page: Page, theme: Theme) -> None:
     box, radius = page.plot, 10 * page.scale
     figure.add_artist(
         FancyBboxPatch(
@@ -70,8 +70,8 @@ def _add_card(figure: Figure, page: Page) -> None:
             (box.height - 1) / page.height,
             boxstyle=f"round,pad=0,rounding_size={radius / page.width}",
             mutation_aspect=page.width / page.height,
-            facecolor=_unit(WHITE),
-            edgecolor=_unit(LINE),
+            facecolor=_unit(theme.card),
+            edgecolor=_unit(theme.line),
             linewidth=72.0 / _DPI,
         )
     )
@@ -108,6 +108,6 @@ def _write_curve_heading(layer: NDArray[np.uint8], page: Page, panel: CurvePanel
         x = write(layer, text, (x + dash + pad, baseline), style, inks.muted) + gap
 
 
-def _unit(color: tuple[int, int, int]) -> tuple[float, float, float]:
+def _unit(color: Color) -> tuple[float, float, float]:
     red, green, blue = color
     return red / 255.0, green / 255.0, blue / 255.0

@@ -1,5 +1,6 @@
 """Class colours that colour-blind people can read, and the perceptual space in which colours are compared."""
 
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -8,26 +9,54 @@ from numpy.typing import NDArray
 Color = tuple[int, int, int]
 """sRGB, 0..255."""
 
-WHITE: Color = (255, 255, 255)
-"""Behind the points."""
 
-PAGE: Color = (247, 246, 243)
-"""Behind everything else."""
+@dataclass(frozen=True, slots=True)
+class Theme:
+    """What is light and what is dark in a film.
 
-INK: Color = (29, 33, 41)
-"""Text that is read first, the loss curve, rings."""
+    Attributes:
+        card: behind the points.
+        page: behind everything else.
+        ink: text that is read first, the loss curve, rings.
+        muted: text that is read second.
+        line: borders and axes.
+        accent: the accuracy curve; it lies between no two class colours on the curve's panel.
+        warning: a wrong prediction.
+        dark: the eighth class colour, which is nearly black, is nearly white.
+    """
 
-MUTED: Color = (112, 117, 127)
-"""Text that is read second."""
+    card: Color
+    page: Color
+    ink: Color
+    muted: Color
+    line: Color
+    accent: Color
+    warning: Color
+    dark: bool
 
-LINE: Color = (226, 225, 221)
-"""Borders and axes."""
 
-ACCENT: Color = (124, 77, 196)
-"""The accuracy curve; it lies between no two class colours on the curve's panel."""
-
-WARNING: Color = (176, 42, 48)
-"""A wrong prediction."""
+LIGHT = Theme(
+    card=(255, 255, 255),
+    page=(247, 246, 243),
+    ink=(29, 33, 41),
+    muted=(112, 117, 127),
+    line=(226, 225, 221),
+    accent=(124, 77, 196),
+    warning=(176, 42, 48),
+    dark=False,
+)
+DARK = Theme(
+    card=(18, 21, 27),
+    page=(29, 33, 41),
+    ink=(236, 237, 240),
+    muted=(154, 160, 171),
+    line=(62, 68, 79),
+    accent=(178, 145, 240),
+    warning=(255, 138, 128),
+    dark=True,
+)
+THEMES = {"light": LIGHT, "dark": DARK}
+"""By `render.theme`."""
 
 FIRST_COLORS: tuple[Color, ...] = (
     (0, 104, 192),
@@ -43,6 +72,12 @@ FIRST_COLORS: tuple[Color, ...] = (
 )
 """Okabe and Ito's eight, pushed apart: the least CIE76 difference of any two of the first eight, over full colour
 vision, protanopia and deuteranopia, is 22 (17 in the original with a dark grey for black); of all ten 18."""
+
+_BLACK, _NEARLY_WHITE = 7, (232, 232, 236)
+"""Which of them is nearly black, and what it is in a dark film."""
+
+_TOO_DARK, _DEEP = 8, (146, 104, 226)
+"""Likewise the deep violet."""
 
 MAX_CLASSES = 200
 
@@ -82,7 +117,7 @@ _OPPONENTS = np.array(
 )
 
 
-def class_colors(count: int) -> NDArray[np.uint8]:
+def class_colors(count: int, theme: Theme = LIGHT) -> NDArray[np.uint8]:
     """A colour for each class: fixed for up to ten, then each next one as far as can be from all before it.
 
     "Far" is the Oklab distance under the least helpful of full colour vision, protanopia and deuteranopia. A class
@@ -91,6 +126,7 @@ def class_colors(count: int) -> NDArray[np.uint8]:
     Args:
         count: classes, 1 to 200. Beyond ten, neighbours in the list still differ, but no palette of 200 can be told
             apart at a glance.
+        theme: in a dark one, the two colours that would not be seen are light.
 
     Returns:
         (count, 3) uint8 sRGB.
@@ -107,9 +143,10 @@ def class_colors(count: int) -> NDArray[np.uint8]:
     """
     if not 1 <= count <= MAX_CLASSES:
         raise ValueError(f"Colours are there for 1 to {MAX_CLASSES} classes, not for {count}.")
-    if count <= len(FIRST_COLORS):
-        return np.array(FIRST_COLORS[:count], dtype=np.uint8)
-    return _spread_colors()[:count].copy()
+    first = _first_colors(theme)
+    if count <= len(first):
+        return first[:count]
+    return _spread_colors(theme)[:count].copy()
 
 
 def to_oklab(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -146,17 +183,25 @@ def _seen(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
     return _linear_to_oklab(np.clip(linear @ _VISIONS.transpose(0, 2, 1), 0.0, 1.0))
 
 
+def _first_colors(theme: Theme) -> NDArray[np.uint8]:
+    colors = np.array(FIRST_COLORS, dtype=np.uint8)
+    if theme.dark:
+        colors[_BLACK], colors[_TOO_DARK] = _NEARLY_WHITE, _DEEP
+    return colors
+
+
 @cache
-def _spread_colors() -> NDArray[np.uint8]:
-    """(200, 3): the first colours, then greedy farthest points of a grid that stays off the white page."""
+def _spread_colors(theme: Theme) -> NDArray[np.uint8]:
+    """(200, 3): the first colours, then greedy farthest points of a grid that stays off the card."""
     levels = np.arange(0, 256, 15, dtype=np.uint8)
     grid = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3)
     lightness, green_red, blue_yellow = np.moveaxis(to_oklab(grid), -1, 0)
-    readable = (lightness > 0.3) & (lightness < 0.86) & (np.hypot(green_red, blue_yellow) > 0.04)  # noqa: PLR2004
+    low, high = (0.45, 0.95) if theme.dark else (0.3, 0.86)
+    readable = (lightness > low) & (lightness < high) & (np.hypot(green_red, blue_yellow) > 0.04)  # noqa: PLR2004
     grid = grid[readable]
     seen = _seen(grid)
 
-    chosen = list(np.array(FIRST_COLORS, dtype=np.uint8))
+    chosen = list(_first_colors(theme))
     nearest = np.full(len(grid), np.inf)
     for color in chosen:
         nearest = np.minimum(nearest, _distance(seen, color))

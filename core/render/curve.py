@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from core.domain.arrays import FrameFacts, TrainingLog
-from core.render.colors import ACCENT, INK, LINE, MUTED, PAGE, Color, mix
+from core.render.colors import Color, Theme, mix
 from core.render.page import Page
 
 _SMOOTHED_OVER = 40
@@ -124,7 +124,8 @@ def place_panel(page: Page, curves: Curves) -> CurvePanel:
 class CurveArtists:
     """The panel on a matplotlib figure, once as the future (light), once as the past (strong)."""
 
-    def __init__(self, figure: Figure, page: Page, panel: CurvePanel) -> None:
+    def __init__(self, figure: Figure, page: Page, panel: CurvePanel, theme: Theme) -> None:
+        self._theme = theme
         width, height = page.width, page.height
         place = (
             panel.left / width,
@@ -133,12 +134,12 @@ class CurveArtists:
             (panel.bottom - panel.top) / height,
         )
         curves, pixel = panel.curves, 72.0 / figure.dpi
-        loss = figure.add_axes(place, facecolor=_hex(PAGE))
+        loss = figure.add_axes(place, facecolor=_hex(theme.page))
         loss.set_xlim(0, curves.last_step)
         loss.set_ylim(0, curves.top)
         accuracy = loss.twinx()
         accuracy.set_ylim(0, 1)
-        _tidy(loss, accuracy, page, panel, pixel)
+        _tidy(loss, accuracy, page, panel, theme)
 
         line = 2.0 * page.scale * pixel
         self._raw = loss.plot(curves.loss.step, curves.loss.value, linewidth=line * 0.5, antialiased=True)[0]
@@ -147,14 +148,15 @@ class CurveArtists:
 
     def show(self, *, strong: bool) -> None:
         """Colour the lines as the past or as the future."""
-        share = 1.0 if strong else 0.35
-        self._loss.set_color(_hex(mix(INK, PAGE, share)))
-        self._raw.set_color(_hex(mix(INK, PAGE, share * 0.3)))
-        self._accuracy.set_color(_hex(mix(ACCENT, PAGE, share)))
+        share, theme = 1.0 if strong else 0.35, self._theme
+        self._loss.set_color(_hex(mix(theme.ink, theme.page, share)))
+        self._raw.set_color(_hex(mix(theme.ink, theme.page, share * 0.3)))
+        self._accuracy.set_color(_hex(mix(theme.accent, theme.page, share)))
 
 
-def _tidy(loss: Axes, accuracy: Axes, page: Page, panel: CurvePanel, pixel: float) -> None:
+def _tidy(loss: Axes, accuracy: Axes, page: Page, panel: CurvePanel, theme: Theme) -> None:
     """Muted ticks, a base line, two faint lines across, no box."""
+    pixel = 72.0 / loss.figure.dpi
     size = max(9.0, 10.5 * page.scale) * pixel
     n_steps = max(2, int((panel.right - panel.left) / (70 * page.scale)))
     n_values = max(1, min(4, int((panel.bottom - panel.top) / (26 * page.scale))))
@@ -163,12 +165,12 @@ def _tidy(loss: Axes, accuracy: Axes, page: Page, panel: CurvePanel, pixel: floa
     loss.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}" if step else "step 0"))
     accuracy.set_yticks([0.0, 0.5, 1.0], ["0 %", "50 %", "100 %"])
     for axes in (loss, accuracy):
-        axes.tick_params(length=0, labelsize=size, labelcolor=_hex(MUTED), pad=7 * page.scale * pixel)
+        axes.tick_params(length=0, labelsize=size, labelcolor=_hex(theme.muted), pad=7 * page.scale * pixel)
         for side, spine in axes.spines.items():
             spine.set_visible(side == "bottom")
-            spine.set_color(_hex(LINE))
+            spine.set_color(_hex(theme.line))
             spine.set_linewidth(pixel)
-    loss.grid(visible=True, axis="y", color=_hex(mix(LINE, PAGE, 0.7)), linewidth=pixel)
+    loss.grid(visible=True, axis="y", color=_hex(mix(theme.line, theme.page, 0.7)), linewidth=pixel)
     loss.set_axisbelow(True)
 
 

@@ -7,19 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from core.render.colors import (
-    ACCENT,
-    INK,
-    LINE,
-    MUTED,
-    PAGE,
-    WARNING,
-    WHITE,
-    Color,
-    class_colors,
-    mix,
-    to_oklab,
-)
+from core.render.colors import LIGHT, Color, Theme, class_colors, mix, to_oklab
 
 SIZE = 256
 TRANSPARENT = SIZE - 1
@@ -41,13 +29,15 @@ class Palette:
 
     Attributes:
         colors: (256, 3) uint8 sRGB.
-        discs: (C, 9) uint8: index of each class's colour at 0 to 8 eighths of coverage over white.
+        discs: (C, 9) uint8: index of each class's colour at 0 to 8 eighths of coverage over the card.
         n_chrome: the first entries, for lines and text; class colours follow, then what was chosen for images.
+        theme: what is light and what is dark.
     """
 
     colors: NDArray[np.uint8]
     discs: NDArray[np.uint8]
     n_chrome: int
+    theme: Theme
 
     def class_index(self, label: int) -> int:
         """Index of the full colour of a class."""
@@ -81,26 +71,27 @@ class Palette:
         return self.nearest(np.rint(mixed).astype(np.uint8))
 
 
-def build_palette(n_classes: int, images: NDArray[np.uint8]) -> Palette:
+def build_palette(n_classes: int, images: NDArray[np.uint8], theme: Theme = LIGHT) -> Palette:
     """Divide the 256 entries of a film.
 
-    First greys from white through the page to ink, the accuracy curve's colour and the colour of wrong predictions;
-    then each class colour at one to six coverages over white (six for up to 27 classes, one beyond 82); what is
+    First greys from the card through the page to ink, the accuracy curve's colour and the colour of wrong predictions;
+    then each class colour at one to six coverages over the card (six for up to 27 classes, one beyond 82); what is
     left, at least 24, is chosen by median cut for the thumbnails. The last entry stays free for transparency.
 
     Args:
         n_classes: C, 1 to 200.
         images: (M, S, S, 3) uint8 RGB that will be shown; a regular sample of their pixels is looked at. M may be 0.
+        theme: what is light and what is dark.
 
     Raises:
         ValueError: `n_classes` is out of range.
     """
-    chrome = _chrome_colors()
+    chrome = _chrome_colors(theme)
     room = TRANSPARENT - len(chrome)
     n_levels = int(np.clip((room - _LEAST_FOR_IMAGES) // n_classes, 1, _MOST_LEVELS))
     shares = (np.arange(n_levels) + 1) / n_levels
-    classes = class_colors(n_classes).astype(np.float64)
-    levels = np.rint(255.0 + (classes[:, None] - 255.0) * shares[:, None])
+    classes, card = class_colors(n_classes, theme).astype(np.float64), np.array(theme.card, dtype=np.float64)
+    levels = np.rint(card + (classes[:, None] - card) * shares[:, None])
 
     n_drawn = len(chrome) + n_classes * n_levels
     colors = np.zeros((SIZE, 3), dtype=np.uint8)
@@ -111,18 +102,18 @@ def build_palette(n_classes: int, images: NDArray[np.uint8]) -> Palette:
     level = np.rint(np.arange(COVERAGE_STEPS + 1) / COVERAGE_STEPS * n_levels).astype(np.int64)
     of_class = len(chrome) + np.arange(n_classes)[:, None] * n_levels + level - 1
     discs = np.where(level == 0, 0, of_class).astype(np.uint8)
-    return Palette(colors=colors, discs=discs, n_chrome=len(chrome))
+    return Palette(colors=colors, discs=discs, n_chrome=len(chrome), theme=theme)
 
 
-def _chrome_colors() -> Sequence[Color]:
-    """White first: index 0 is what a disc covers by nothing."""
-    ramp = [mix(INK, PAGE, step / (_RAMP - 1)) for step in range(_RAMP)]
+def _chrome_colors(theme: Theme) -> Sequence[Color]:
+    """The card first: index 0 is what a disc covers by nothing."""
+    ramp = [mix(theme.ink, theme.page, step / (_RAMP - 1)) for step in range(_RAMP)]
     accents = [
-        mix(color, PAGE, (step + 1) / steps)
-        for color, steps in ((ACCENT, _ACCENTS), (WARNING, _ACCENTS))
+        mix(color, theme.page, (step + 1) / steps)
+        for color, steps in ((theme.accent, _ACCENTS), (theme.warning, _ACCENTS))
         for step in range(steps)
     ]
-    return [WHITE, *ramp, LINE, MUTED, *accents]
+    return [theme.card, *ramp, theme.line, theme.muted, *accents]
 
 
 def _image_colors(images: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:

@@ -76,7 +76,7 @@ class Scatter:
             (outliers[outside[outliers]], self._diamond),
         ):
             press(frame, stamp, places[rows][::-1], self._discs[self._labels[rows]][::-1])
-        press(frame, self._ring, places[outliers][::-1], in_eighths(self._inks.ink_on_white))
+        press(frame, self._ring, places[outliers][::-1], in_eighths(self._inks.ink_on_card))
         self._number(frame, places[outliers])
         self._write_caption(frame, explained, len(beyond))
 
@@ -91,7 +91,7 @@ class Scatter:
                 str(number),
                 (x + shift, max(y - self.ring_reach * 0.3, self._box.top + style.size)),
                 style,
-                self._inks.ink_on_white,
+                self._inks.ink_on_card,
                 align="right" if at_edge else "left",
                 halo=max(2, round(2 * self._page.scale)),
             )
@@ -105,7 +105,7 @@ class Scatter:
         if n_beyond:
             said.append(f"◇ {n_beyond:,} beyond the border")
         text = shorten(" · ".join(said), style, card.width - 2 * pad)
-        write(frame, text, (card.left + pad, card.bottom - pad), style, self._inks.muted_on_white)
+        write(frame, text, (card.left + pad, card.bottom - pad), style, self._inks.muted_on_card)
 
 
 def point_radius(count: int, box: Box) -> float:

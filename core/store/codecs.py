@@ -38,6 +38,6 @@ def load(folder: Path, kind: type[Record]) -> Record:
         if field.name in meta:
             value = meta[field.name]
             values[field.name] = tuple(value) if isinstance(value, list) else value
-        elif field.default is dataclasses.MISSING:
-            values[field.name] = np.load(folder / f"{field.name}.npy", mmap_mode="r", allow_pickle=False)
+        elif (path := folder / f"{field.name}.npy").exists() or field.default is dataclasses.MISSING:
+            values[field.name] = np.load(path, mmap_mode="r", allow_pickle=False)
     return kind(**values)

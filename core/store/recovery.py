@@ -1,7 +1,5 @@
 """What was lost: leases that ran out, bells that nobody heard, runs that go on for too long."""
 
-from collections.abc import Iterable
-
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -14,7 +12,6 @@ from core.store.tables import RunRow, StageRow
 
 LONGEST_RING_SECONDS = 600.0
 MOST_DOUBLINGS = 10
-BELLS_OF_THE_IDLE = 100
 
 
 def expired(session: Session) -> list[StageId]:
@@ -36,18 +33,10 @@ def take_back(session: Session, lost: StageId, *, max_attempts: int) -> list[Bel
     return lifecycle.requeue(session, run, row, reason=reason, blame=True, max_attempts=max_attempts)
 
 
-def silent(session: Session, *, idle_queues: Iterable[str] = ()) -> list[StageId]:
-    """Queued stages that somebody should ring for.
-
-    Args:
-        idle_queues: queues of a worker that has nothing to do: what is queued there lost its bell, however often others
-            have rung in vain; the oldest are named.
-    """
-    query = select(StageRow.run_id, StageRow.id).where(StageRow.status == StageStatus.QUEUED)
-    due = query.where(StageRow.ring_at < now())
-    waiting = query.where(StageRow.queue.in_(list(idle_queues))).order_by(StageRow.run_id).limit(BELLS_OF_THE_IDLE)
-    found = [*session.execute(due), *session.execute(waiting)]
-    return [StageId(*row) for row in dict.fromkeys(map(tuple, found))]
+def silent(session: Session) -> list[StageId]:
+    """Queued stages whose bell nobody has heard for too long."""
+    query = select(StageRow.run_id, StageRow.id).where(StageRow.status == StageStatus.QUEUED, StageRow.ring_at < now())
+    return [StageId(*row) for row in session.execute(query)]
 
 
 def ring_again(session: Session, unheard: StageId) -> list[Bell]:

@@ -350,7 +350,7 @@ def seconds_per_frame(session: Session) -> dict[str, float]:
         select(StageRow.run_id, StageRow.name, StageRow.finished_at - StageRow.started_at)
         .where(
             StageRow.run_id.in_(run_ids),
-            StageRow.name.in_([StageName.SCORE, StageName.PROJECT, StageName.RENDER]),
+            StageRow.name.in_([StageName.SCORE, StageName.PROJECT, StageName.MEASURE, StageName.RENDER]),
             StageRow.reused.is_(False),
         )
         .order_by(StageRow.run_id)

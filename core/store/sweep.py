@@ -4,7 +4,7 @@ Workers and the API run it. Each stage has a transaction of its own, so that one
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 
 from sqlalchemy.orm import Session
@@ -17,15 +17,12 @@ from core.store.session import Database
 log = logging.getLogger(__name__)
 
 
-def sweep(
-    database: Database, *, max_attempts: int, deadline_seconds: float, idle_queues: Iterable[str] = ()
-) -> list[Bell]:
+def sweep(database: Database, *, max_attempts: int, deadline_seconds: float) -> list[Bell]:
     """One sweep.
 
     Args:
         max_attempts: so many times a stage may be lost.
         deadline_seconds: so long a run may go on.
-        idle_queues: as for `recovery.silent`.
 
     Returns:
         Bells to be rung.
@@ -42,7 +39,7 @@ def sweep(
     for lost in expired:
         bells += _alone(database, partial(recovery.take_back, lost=lost, max_attempts=max_attempts))
     with database.reading() as session:
-        silent = recovery.silent(session, idle_queues=idle_queues)
+        silent = recovery.silent(session)
     for unheard in silent:
         bells += _alone(database, partial(recovery.ring_again, unheard=unheard))
     return bells

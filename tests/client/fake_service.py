@@ -6,8 +6,8 @@ import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
-STAGES = ("fine_tune", "embed", "score", "project", "render")
-LAST = 6
+STAGES = ("fine_tune", "embed", "score", "project", "measure", "render")
+LAST = len(STAGES) + 1
 WORKER = {
     "id": "worker-1",
     "queues": ["gpu", "cpu"],

@@ -28,14 +28,14 @@ def test_on__a_terminal_has_bars_and_a_file_lines() -> None:
 def test_lines__a_line_as_each_stage_starts_and_finishes(fake: ModuleType) -> None:
     console = plain()
     with Lines(console, now=Time()) as lines:
-        for look in range(7):
+        for look in range(fake.LAST + 1):
             lines.show(fake.run_at(look), None)
             lines.show(fake.run_at(look), None)
     assert console.file.getvalue().splitlines() == [
         line
         for name, unit in [
             ("fine_tune", "steps"), ("embed", "frames"), ("score", "frames"), ("project", "frames"),
-            ("render", "frames"),
+            ("measure", "frames"), ("render", "frames"),
         ]
         for line in (f"[0:00] {name} started: 4 {unit}", f"[0:00] {name} succeeded after 0:02: 4/4 {unit}")
     ]  # fmt: skip
@@ -78,8 +78,8 @@ def test_lines__nobody_works(fake: ModuleType) -> None:
 def test_lines__failed(fake: ModuleType) -> None:
     console = plain()
     with Lines(console, now=Time()) as lines:
-        lines.show(fake.run_at(5), None)
-        lines.show(fake.run_at(6, end="failed"), None)
+        lines.show(fake.run_at(fake.LAST - 1), None)
+        lines.show(fake.run_at(fake.LAST, end="failed"), None)
     assert console.file.getvalue().splitlines()[-1].startswith("[0:00] render failed after 0:02")
 
 

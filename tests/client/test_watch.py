@@ -26,7 +26,7 @@ def test_watch__until_the_end_asking_with_the_etag(service: Callable[..., str], 
         run = watch(client, "run_1", console=console, sleep=no_sleep)
     assert run["status"] == "succeeded"
     assert "render succeeded" in console.file.getvalue()
-    assert fake.Handler.asked_with == [None, *(tag for look in range(1, 7) for tag in [f'"{look}"'] * 2)][:13]
+    assert fake.Handler.asked_with == [None, *(f'"{look}"' for look in range(1, fake.LAST + 1) for _ in "ab")]
 
 
 def test_watch__bars_on_a_terminal(service: Callable[..., str]) -> None:
@@ -57,7 +57,7 @@ def flaky(fake: ModuleType, *, away: int, patience: Patience) -> Client:
         if looks <= away:
             raise httpx.ConnectError("refused")
         return httpx.Response(
-            200, json=fake.run_at(6) if "checkpoints" not in request.url.path else {"checkpoints": []}
+            200, json=fake.run_at(fake.LAST) if "checkpoints" not in request.url.path else {"checkpoints": []}
         )
 
     return Client("http://service.test", transport=httpx.MockTransport(handle), patience=patience)
@@ -83,7 +83,7 @@ def test_watch__pauses_between_looks_only_where_the_service_does_not_wait(
         nonlocal now
         wishes.append(request.headers.get("Prefer"))
         if len(wishes) in {1, 4}:
-            return httpx.Response(200, json=fake.run_at(0 if len(wishes) == 1 else 6), headers={"ETag": '"1"'})
+            return httpx.Response(200, json=fake.run_at(0 if len(wishes) == 1 else fake.LAST), headers={"ETag": '"1"'})
         now += held_back
         return httpx.Response(304)
 

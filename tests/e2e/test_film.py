@@ -28,7 +28,7 @@ def test_post_poll_and_fetch_the_film(service):
     run_id = service.submit(**SMALL)
     run = service.wait(run_id)
     assert run["status"] == "succeeded", run["error"]
-    assert [one["name"] for one in run["stages"]] == ["fine_tune", "embed", "score", "project", "render"]
+    assert [one["name"] for one in run["stages"]] == ["fine_tune", "embed", "score", "project", "measure", "render"]
     assert stage(run, "embed")["progress"] == {"done": 5, "total": 5}
     film = Image.open(io.BytesIO(service.get(f"/v1/runs/{run_id}/film.gif")))
     assert (film.size, film.n_frames, film.info["loop"]) == ((480, 480), 5, 0)

@@ -15,7 +15,7 @@ SPEC = {
     "capture": {"frames": 5, "probe_size": 200, "mode": "offload"},
     "render": {"width": 960, "height": 960},
 }
-STAGES = ["fine_tune", "embed", "score", "project", "render"]
+STAGES = ["fine_tune", "embed", "score", "project", "measure", "render"]
 
 
 def decoded(gif):

@@ -100,6 +100,19 @@ def test_doing__names_the_stage_under_way(make, database):
     assert (supervisor.doing, supervisor.idle) == ([], True)
 
 
+def test_answer__not_beyond_its_places(make, database):
+    supervisor = make()
+    submit(database, name="hang")
+    other = submit(database, name="run")
+    thread = threading.Thread(target=supervisor.answer)
+    thread.start()
+    until(lambda: supervisor.doing)
+    supervisor.answer()
+    assert (len(supervisor.doing), status(database, other)) == (1, "queued")
+    supervisor.stopping.set()
+    thread.join()
+
+
 @pytest.mark.parametrize("mode", ["inline", "offload"])
 def test_one_bell_is_enough_for_the_whole_run(make, database, started, mode):
     supervisor = make()
@@ -118,7 +131,7 @@ def test_one_bell_is_enough_for_the_whole_run(make, database, started, mode):
     assert checkpoints == [0, 300, 600]
     assert all(gone(one.pid) for one in started)
     assert list(supervisor.store.attempts.iterdir()) == []
-    assert len(list(supervisor.store.objects.everything())) == 4 + 3
+    assert len(list(supervisor.store.objects.everything())) == 5 + 3
 
 
 def test_a_doubled_bell_changes_nothing(make, database, started):
@@ -130,7 +143,7 @@ def test_a_doubled_bell_changes_nothing(make, database, started):
     for bell in bells:
         bell.join()
     assert status(database, run_id) == "succeeded"
-    assert len(started) == 4
+    assert len(started) == 5
 
 
 @pytest.mark.parametrize(
@@ -248,7 +261,7 @@ def test_a_training_that_is_asked_to_stop_keeps_its_state_and_continues(make, da
     assert resumed[0] is None
     assert resumed[1] > 0
     assert frames_of(database, run_id) == list(range(6))
-    assert len(list(successor.store.objects.everything())) == 4 + 6
+    assert len(list(successor.store.objects.everything())) == 5 + 6
 
 
 def test_a_killed_training_continues_from_its_last_state(make, database, started):
@@ -262,7 +275,7 @@ def test_a_killed_training_continues_from_its_last_state(make, database, started
     assert status(database, run_id) == "succeeded"
     assert started_with(database, run_id)[1] > 0
     assert state_step(database, run_id) is None
-    assert len(list(supervisor.store.objects.everything())) == 4 + 6
+    assert len(list(supervisor.store.objects.everything())) == 5 + 6
 
 
 def state_step(database, run_id):
@@ -312,10 +325,10 @@ def test_what_another_run_has_made_meanwhile_is_not_made_again(make, database, s
     assert (status(database, first), status(database, second)) == ("succeeded", "queued")
     supervisor.answer()
     assert status(database, second) == "succeeded"
-    assert len(started) == 4
+    assert len(started) == 5
     with database.reading() as session:
         assert lifecycle.stages_of(session, second)["fine_tune"].reused
-    assert len(list(supervisor.store.objects.everything())) == 4 + 3
+    assert len(list(supervisor.store.objects.everything())) == 5 + 3
 
 
 @pytest.fixture
@@ -335,9 +348,9 @@ def test_each_bell_is_for_the_earliest_run(make, database, claimed):
     supervisor = make()
     early, late = submit(database, name="early"), submit(database, name="late", frames=4)
     supervisor.answer()
-    assert claimed == [early] * 4
+    assert claimed == [early] * 5
     supervisor.answer()
-    assert claimed == [early] * 4 + [late] * 4
+    assert claimed == [early] * 5 + [late] * 5
     assert [bell.stage_id for bell in supervisor.rung] == ["project"] * 2  # others could do that at the same time
 
 
@@ -361,7 +374,7 @@ def test_an_earlier_run_that_comes_back_is_done_first_and_the_later_one_is_rung_
 
     monkeypatch.setattr(stages, "finish", finish_and_come_back)
     supervisor.answer()
-    assert claimed == [late] + [early] * 4
+    assert claimed == [late] + [early] * 5
     assert [bell.stage_id for bell in supervisor.rung if bell.run_id == late] == ["project", "score"]
     assert (status(database, early), status(database, late)) == ("succeeded", "running")
 

@@ -1,3 +1,4 @@
+import threading
 from types import SimpleNamespace
 
 from core.settings import Settings
@@ -30,3 +31,24 @@ def test_stop__takes_its_leave(tmp_path, database):
     keeping.stop()
     with database.reading() as session:
         assert workers.every(session) == []
+
+
+def test_sweep__who_is_idle_looks_for_work_without_a_bell(tmp_path, database):
+    looked, go_on = threading.Event(), threading.Event()
+
+    def answer():
+        looked.set()
+        go_on.wait()
+
+    supervisor = SimpleNamespace(worker_id="w", idle=True, doing=[], ring=list, answer=answer)
+    keeping = keeper(tmp_path, database, supervisor)
+    keeping.sweep()
+    assert looked.wait(10)
+    looked.clear()
+    keeping.sweep()  # it is still at it
+    go_on.set()
+    keeping.stop()
+    assert not looked.is_set()
+    supervisor.idle = False
+    keeping.sweep()
+    assert not looked.wait(0.2)

@@ -89,7 +89,7 @@ def test_lines_and_children_carry_the_stage(work, monkeypatch, caplog):
 def test_a_span_a_stage(work, spans):
     run_id = work("run")
     told = [(span.name, span.attributes["embedreel.stage"]) for span in spans()]
-    assert told == [(name, name) for name in ("fine_tune", "score", "project", "render")]
+    assert told == [(name, name) for name in ("fine_tune", "score", "project", "measure", "render")]
     assert {span.attributes["embedreel.run"] for span in spans()} == {run_id}
     assert {span.status.status_code for span in spans()} == {StatusCode.UNSET}
 

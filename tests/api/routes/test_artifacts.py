@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from core.errors import TrainingDivergedError
+from core.store.tables import StageRow
 
 
 def test_film(gallery, exhibit, film):
@@ -153,7 +154,39 @@ def test_outliers(gallery, exhibit, problem):
     body = gallery.get(f"{address}?frame=1").json()  # distances of frame 1: 5 6 0 1 2
     assert (body["frame"], body["frames"]) == (1, 3)
     assert [outlier["distance"] for outlier in body["outliers"]] == [6, 5, 2, 1, 0]
-    assert body["outliers"][0] == {"image": 1, "row": 10, "label": 1, "class": "dog", "distance": 6.0, "cleanlab": 0.25}
+    image = {"image": 1, "row": 10, "label": 1, "class": "dog"}
+    assert body["outliers"][0] == {**image, "distance": 6.0, "cleanlab": 0.25, "trajectory": [1.0, 6.0, 4.0]}
+    assert gallery.get(f"{address}?limit=1001").json()["outliers"][0]["trajectory"] is None
     assert gallery.get(address).json()["frame"] == 2
     assert len(gallery.get(f"{address}?limit=2").json()["outliers"]) == 2
     problem(gallery.get(f"{address}?frame=3"), 404, "not-found")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("quality", {"verdict": "nothing moves", "k": 1}), ("highlights", {})],
+)
+def test_quality_and_highlights(gallery, exhibit, name, expected):
+    response = gallery.get(f"/v1/runs/{exhibit}/{name}")
+    body = response.json()
+    assert expected.items() <= body.items()
+    assert len(body["frames" if name == "quality" else "highlights"]) == (3 if name == "quality" else 1)
+    assert response.headers["content-type"] == "application/json"
+    again = gallery.get(f"/v1/runs/{exhibit}/{name}", headers={"If-None-Match": response.headers["etag"]})
+    assert again.status_code == 304
+
+
+def test_quality__not_measured_yet(client, submit, worker, problem):
+    run = submit()
+    problem(client.get(run["links"]["quality"]), 409, "not-ready")
+    worker.work(run["id"], until="measure")
+    problem(client.get(run["links"]["highlights"]), 409, "not-ready")
+
+
+def test_quality__of_a_run_that_is_older_than_the_stage(client, parts, submit, worker, problem):
+    run = submit()
+    worker.work(run["id"])
+    with parts.database.writing() as session:
+        session.delete(session.get_one(StageRow, (run["id"], "measure")))
+    told = problem(client.get(run["links"]["quality"]), 409, "not-ready")
+    assert f"/v1/runs/{run['id']}/renders" in told["detail"]

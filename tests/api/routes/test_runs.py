@@ -19,9 +19,16 @@ def test_submit__only_dataset(client):
     assert run["spec"]["train"]["steps"] == 300
     assert run["spec"]["pinned"] == {"dataset_digest": "digits-v1", "model_revision": None}
     assert len(run["plan"]["steps"]) == 60
-    assert [stage["name"] for stage in run["plan"]["stages"]] == ["fine_tune", "embed", "score", "project", "render"]
-    assert [stage["tasks"] for stage in run["plan"]["stages"]] == [1, 60, 1, 1, 1]
-    assert [stage["queue"] for stage in run["plan"]["stages"]] == ["gpu"] * 4 + ["cpu"]
+    assert [stage["name"] for stage in run["plan"]["stages"]] == [
+        "fine_tune",
+        "embed",
+        "score",
+        "project",
+        "measure",
+        "render",
+    ]
+    assert [stage["tasks"] for stage in run["plan"]["stages"]] == [1, 60, 1, 1, 1, 1]
+    assert [stage["queue"] for stage in run["plan"]["stages"]] == ["gpu"] * 5 + ["cpu"]
     assert run["stages"][1]["progress"] == {"done": 0, "total": 60}
     assert run["links"]["film"] is None
     assert run["eta_seconds"] is None
@@ -231,7 +238,7 @@ def test_show__failed(client, submit, worker):
         "detail": "The loss became NaN.",
         "field": "train.learning_rate",
     }
-    assert [stage["status"] for stage in shown["stages"]] == ["failed"] + ["cancelled"] * 4
+    assert [stage["status"] for stage in shown["stages"]] == ["failed"] + ["cancelled"] * 5
 
 
 @pytest.mark.parametrize(
@@ -333,6 +340,7 @@ def test_renders__nothing_is_trained_again(client, finished, worker):
         "embed": True,
         "score": True,
         "project": True,
+        "measure": True,
         "render": False,
     }
     worker.work(run["id"])
@@ -377,4 +385,4 @@ def test_bells_ring_after_the_commit(parts, small):
                 seen.append((bell.stage_id, bell.queue, len(lifecycle.stages_of(session, bell.run_id))))
 
     replace(parts.service, ring=ring).submit(RunCreate(**small))
-    assert seen == [("fine_tune", "gpu", 7)]
+    assert seen == [("fine_tune", "gpu", 8)]

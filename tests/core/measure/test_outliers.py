@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import DegenerateEmbeddingsError, InvalidSpecError
+from core.measure.neighbors import nearest_neighbors
 from core.measure.outliers import cleanlab_score, knn_distance, score_frames
 
 
@@ -83,12 +84,21 @@ def test_knn_distance__scale_and_rotation_change_nothing(scale: float, seed: int
 def test_score_frames() -> None:
     frames = [clusters(30, 8, spread=spread) for spread in (1.0, 0.3, 0.1)]
     done = []
-    scores = score_frames(iter(frames), k=4, on_frame=done.append)
+    scores, graph = score_frames(iter(frames), k=4, on_frame=done.append)
     assert scores.distance.shape == scores.cleanlab.shape == (3, 30)
     assert scores.distance.dtype == scores.cleanlab.dtype == np.float32
     assert (scores.distance[1] == knn_distance(frames[1], 4)).all()
     assert (scores.cleanlab[2] == cleanlab_score(scores.distance[2])).all()
     assert done == [1, 2, 3]
+    assert graph.rows.tolist() == list(range(30))
+    np.testing.assert_array_equal(graph.indices[1], nearest_neighbors(frames[1], k=14).indices)
+
+
+def test_score_frames__fewer_neighbours_are_kept_than_are_scored_with() -> None:
+    (frame,) = frames = [clusters(9, 8, spread=1.0)]
+    scores, graph = score_frames(frames, k=7)
+    assert graph.indices.shape == (1, 9, 4)
+    assert (scores.distance[0] == knn_distance(frame, 7)).all()
 
 
 def test_score_frames__k_out_of_range() -> None:

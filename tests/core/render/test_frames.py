@@ -9,7 +9,7 @@ import pytest
 from core.domain.spec import RenderSpec
 from core.errors import DegenerateEmbeddingsError
 from core.render import frames as module
-from core.render.colors import PAGE
+from core.render.colors import LIGHT
 from core.render.frames import FrameRenderer, draw_frames
 from core.render.page import arrange
 from core.render.palette import TRANSPARENT
@@ -41,7 +41,7 @@ def test_draw_frames__has_the_size_asked_for_and_leaves_the_border_empty(
         assert frame.dtype == np.uint8
         assert frame.max() < TRANSPARENT
         border = np.concatenate([frame[:6].ravel(), frame[-6:].ravel(), frame[:, :6].ravel(), frame[:, -6:].ravel()])
-        assert np.array_equal(palette.colors[np.unique(border)], [PAGE]), "nothing is cut off at the edge"
+        assert np.array_equal(palette.colors[np.unique(border)], [LIGHT.page]), "nothing is cut off at the edge"
 
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
@@ -90,7 +90,7 @@ def test_draw_frames__outliers_are_ringed_and_drawn_over_their_neighbours(film_i
     assert frame[int(y), int(x)] == palette.class_index(inputs["probe"].labels[77])
     radius = int(renderer.scatter.ring_reach)
     around = frame[int(y) - radius : int(y) + radius, int(x) - radius : int(x) + radius]
-    assert (around == renderer.inks.ink_on_white[-1]).sum() > 30
+    assert (around == renderer.inks.ink_on_card[-1]).sum() > 30
 
 
 def test_draw_frames__points_beyond_the_border_are_diamonds_and_counted(film_inputs: Inputs) -> None:

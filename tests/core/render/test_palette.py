@@ -3,7 +3,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from core.render.colors import INK, PAGE, WHITE, class_colors, mix, to_oklab
+from core.render.colors import LIGHT, class_colors, mix, to_oklab
 from core.render.palette import COVERAGE_STEPS, SIZE, TRANSPARENT, build_palette
 
 # Viénot, Brettel and Mollon 1999: an oracle of its own, not the matrices that the colours were chosen with.
@@ -41,7 +41,7 @@ def test_class_colors__eight_can_be_told_apart(vision: str) -> None:
 
 @pytest.mark.parametrize("vision", VISIONS)
 def test_class_colors__stand_out_from_the_white_behind_them(vision: str) -> None:
-    colors = np.concatenate([class_colors(10), [WHITE]]).astype(np.uint8)
+    colors = np.concatenate([class_colors(10), [LIGHT.card]]).astype(np.uint8)
     lab = cielab(colors, vision)
     assert np.linalg.norm(lab[:-1] - lab[-1], axis=1).min() > 30
 
@@ -113,15 +113,15 @@ def test_build_palette__refuses_more_classes_than_colors() -> None:
 
 def test_nearest__finds_exact_colors_and_leaves_class_colors_out() -> None:
     palette = build_palette(10, no_images())
-    wanted = np.array([[WHITE, PAGE], [INK, WHITE]], dtype=np.uint8)
+    wanted = np.array([[LIGHT.card, LIGHT.page], [LIGHT.ink, LIGHT.card]], dtype=np.uint8)
     assert np.array_equal(palette.colors[palette.nearest(wanted)], wanted)
     assert palette.nearest(class_colors(10)).max() < palette.n_chrome <= palette.discs[:, 1:].min()
 
 
 def test_blend__goes_from_the_background_to_the_ink_in_small_steps() -> None:
     palette = build_palette(10, no_images())
-    ramp = palette.colors[palette.blend(INK, PAGE)].astype(int)
-    assert tuple(ramp[0]) == PAGE
-    assert tuple(ramp[-1]) == INK
+    ramp = palette.colors[palette.blend(LIGHT.ink, LIGHT.page)].astype(int)
+    assert tuple(ramp[0]) == LIGHT.page
+    assert tuple(ramp[-1]) == LIGHT.ink
     assert (np.diff(ramp.sum(axis=1)) <= 0).all()
     assert np.abs(np.diff(ramp, axis=0)).max() <= 16

@@ -72,6 +72,7 @@ class Engine:
             *[s for s in self.statuses(run_id) if s.startswith("embed")],
             "score",
             "project",
+            "measure",
             "render",
         ):
             claim = self.claim(run_id, stage_id)

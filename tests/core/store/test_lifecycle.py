@@ -16,7 +16,8 @@ def test_a_run_goes_through_its_stages_in_order(engine):
     assert engine.statuses(run_id)["embed/00002"] == "succeeded"
     assert engine.finish(training) == (["score", "project"], [])
     assert engine.finish(engine.claim(run_id, "score")) == ([], [])
-    assert engine.finish(engine.claim(run_id, "project")) == (["render"], [])
+    assert engine.finish(engine.claim(run_id, "project")) == (["measure"], [])
+    assert engine.finish(engine.claim(run_id, "measure")) == (["render"], [])
     engine.finish(engine.claim(run_id, "render"))
     run = engine.run(run_id)
     assert run.status == "succeeded"

@@ -1,0 +1,283 @@
+"""What happened while the model learnt, found in what is measured of each frame: in words, with numbers that say so.
+
+What holds for a frame or two is noise, and is not told: a change counts when it lasts to the end of the film, or when
+it goes far beyond what frames usually do.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.domain.arrays import FloatArray, FrameFacts, IntArray
+from core.domain.quality import Highlight
+from core.measure.quality import told
+
+Double = NDArray[np.float64]
+
+LASTS = 3
+"""Frames at the end of the film that a change must hold for."""
+OWN = 0.8
+"""A class is apart when so many of its neighbours are its own, and was not while there were fewer than MIXED."""
+MIXED = 0.6
+MERGED = 0.35
+"""Two classes are one when each has so many of the other among its neighbours, and were two below PARTED."""
+PARTED = 0.15
+JUMP = 0.1
+"""Of accuracy between two frames; and so many times what frames usually differ by."""
+JUMP_TIMES = 5.0
+STILL = 0.1
+"""The representation has stopped moving when it moves by less than this share of its fastest."""
+RISEN = 1.5
+"""The loss rises when it ends at so many times its least, and far from it in time."""
+DIVERGED = 10.0
+SETTLED_SHARE = 0.15
+"""An image has changed its class for good when it held both for such a share of the film."""
+OUTLYING = 3.0
+"""An outlier is so many median deviations above the film's median distance, on a scale of logarithms."""
+MOST_IMAGES = 12
+"""Highlights of each kind that are of single images."""
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What is looked at. T frames, N images, C classes.
+
+    Attributes:
+        facts: one a frame.
+        labels: (N,).
+        class_names: C names.
+        distance: (T, N), outlier scores.
+        moved: (T - 1,), how fast the representation moves.
+        mixing: (T, C, C), as `core.measure.quality.Measured` has it.
+    """
+
+    facts: Sequence[FrameFacts]
+    labels: IntArray
+    class_names: Sequence[str]
+    distance: FloatArray
+    moved: Double
+    mixing: Double
+
+    def highlight(
+        self,
+        kind: str,
+        frame: int,
+        caption: str,
+        *,
+        numbers: Mapping[str, float],
+        classes: tuple[str, ...] = (),
+        image: int | None = None,
+    ) -> Highlight:
+        """A highlight of this film; a number that is none is left out."""
+        known = {name: value for name, number in numbers.items() if (value := told(number)) is not None}
+        step = self.facts[frame].step
+        return Highlight(
+            kind=kind, frame=frame, step=step, caption=caption, numbers=known, classes=classes, image=image
+        )
+
+
+def find_highlights(story: Story) -> list[Highlight]:
+    """All of them, by frame; those of one frame with what concerns most images first."""
+    found = [one for find in FINDERS for one in find(story)]
+    return sorted(found, key=lambda one: one.frame)
+
+
+def separations(story: Story) -> Iterator[Highlight]:
+    """A class comes apart from the one that it was mixed with most, for good."""
+    for one, name in enumerate(story.class_names):
+        own = story.mixing[:, one, one]
+        if not np.isfinite(own).all():
+            continue
+        begins = _for_good(own >= OWN)
+        if not begins or own[:begins].min() >= MIXED:
+            continue
+        others = story.mixing[begins - 1, one].copy()
+        others[one] = -1
+        other = int(others.argmax())
+        if others[other] <= 0:
+            continue
+        yield story.highlight(
+            "class_separates",
+            begins,
+            f"{name} separates from {story.class_names[other]}",
+            classes=(name, story.class_names[other]),
+            numbers={"own_before": own[begins - 1], "own": own[begins], "other_before": others[other]},
+        )
+
+
+def mergers(story: Story) -> Iterator[Highlight]:
+    """Two classes that were apart become one, for good."""
+    n_classes = len(story.class_names)
+    for one in range(n_classes):
+        for other in range(one + 1, n_classes):
+            shared = np.minimum(story.mixing[:, one, other], story.mixing[:, other, one])
+            if not np.isfinite(shared).all():
+                continue
+            begins = _for_good(shared >= MERGED)
+            if not begins or shared[:begins].min() >= PARTED:
+                continue
+            names = story.class_names[one], story.class_names[other]
+            yield story.highlight(
+                "classes_merge",
+                begins,
+                f"{names[0]} and {names[1]} merge",
+                classes=names,
+                numbers={"shared_before": shared[:begins].min(), "shared": shared[begins]},
+            )
+
+
+def jumps(story: Story) -> Iterator[Highlight]:
+    """Accuracy changes between two frames by far more than it usually does."""
+    accuracy = np.array([one.accuracy for one in story.facts], dtype=np.float64)
+    change = np.diff(accuracy)
+    usual = float(np.nanmedian(np.abs(change))) if np.isfinite(change).any() else 0.0
+    far = np.abs(change) > max(JUMP, JUMP_TIMES * usual)
+    for index in np.flatnonzero(far):
+        if index and far[index - 1] and change[index] * change[index - 1] > 0:
+            continue  # the same rise goes on
+        ends = index
+        while ends + 1 < len(change) and far[ends + 1] and change[ends + 1] * change[index] > 0:
+            ends += 1
+        before, after = accuracy[index], accuracy[ends + 1]
+        word = "rises" if after > before else "falls"
+        yield story.highlight(
+            "accuracy_jumps",
+            int(ends) + 1,
+            f"Accuracy {word} from {_percent(before)} to {_percent(after)}",
+            numbers={"before": before, "after": after, "usual_change": usual},
+        )
+
+
+def losses(story: Story) -> Iterator[Highlight]:
+    """The evaluation loss leaves its least behind: the model overfits, or diverges."""
+    loss = np.array([one.loss for one in story.facts], dtype=np.float64)
+    if not np.isfinite(loss).any():
+        return
+    if not np.isfinite(loss).all():
+        frame = int(np.flatnonzero(~np.isfinite(loss))[0])
+        least = float(np.nanmin(loss[:frame])) if np.isfinite(loss[:frame]).any() else float("nan")
+        yield story.highlight("loss_diverges", frame, "The loss is not a number any more", numbers={"least": least})
+        return
+    lowest = int(loss.argmin())
+    least, last = float(loss[lowest]), float(loss[-1])
+    diverged = last > max(DIVERGED * least, float(loss[0]))
+    if least <= 0 or last < RISEN * least or not lowest + 1 < len(loss):
+        return
+    frame = lowest + 1 + int(np.flatnonzero(loss[lowest + 1 :] >= RISEN * least)[0])
+    kind, words = ("loss_diverges", "diverges") if diverged else ("loss_rises", "rises again: the model overfits")
+    yield story.highlight(kind, frame, f"The loss {words}", numbers={"least": least, "last": last})
+
+
+def standstill(story: Story) -> Iterator[Highlight]:
+    """The representation moves no more, to the end."""
+    if not len(story.moved) or story.moved.max() == 0:
+        if len(story.facts) > 1:
+            yield story.highlight("stands_still", 0, "The representation does not move", numbers={"fastest": 0.0})
+        return
+    fastest = float(story.moved.max())
+    begins = _for_good(story.moved < STILL * fastest)
+    if begins:
+        numbers = {"fastest": fastest, "moves": float(story.moved[begins:].mean())}
+        yield story.highlight("stands_still", begins, "The representation has all but stopped moving", numbers=numbers)
+
+
+def conversions(story: Story) -> Iterator[Highlight]:
+    """An image that was long taken for one class is taken for another, for good."""
+    taken = np.stack([one.predictions for one in story.facts])
+    enough = max(2, round(SETTLED_SHARE * len(taken)))
+    found = []
+    for image in np.flatnonzero((taken != taken[-1]).any(axis=0)).tolist():
+        for_good = _for_good(taken[:, image] == taken[-1, image])
+        held = _run_before(taken[:, image], for_good)
+        after = len(taken) - for_good
+        if held >= enough and after >= enough:
+            found.append((min(held, after), -image, for_good))
+    for _, image, frame in sorted(found, reverse=True)[:MOST_IMAGES]:
+        row = -image
+        before, now = int(taken[frame - 1, row]), int(taken[-1, row])
+        right = {True: " (right)", False: ""}[now == story.labels[row]]
+        yield story.highlight(
+            "prediction_changes",
+            frame,
+            f"Image {row} is taken for {story.class_names[now]}{right}, not {story.class_names[before]}",
+            image=row,
+            classes=(story.class_names[before], story.class_names[now]),
+            numbers={"frames_before": _run_before(taken[:, row], frame), "frames_after": len(taken) - frame},
+        )
+
+
+def outliers(story: Story) -> Iterator[Highlight]:
+    """An image becomes an outlier to the end of the film, or is one no more."""
+    limit = _outlying(story.distance)
+    out = story.distance > limit
+    if len(out) < 2 or not np.isfinite(limit):  # noqa: PLR2004 - nothing can change
+        return
+    enough = max(2, round(SETTLED_SHARE * len(out)))
+    for kind, word, now in (
+        ("outlier_appears", "becomes an outlier", True),
+        ("outlier_resolved", "is no outlier any more", False),
+    ):
+        found = []
+        for image in np.flatnonzero((out[-1] == now) & (out != now).any(axis=0)).tolist():
+            frame = _for_good(out[:, image] == now)
+            held = _run_before(out[:, image], frame)
+            if held >= enough and len(out) - frame >= enough:
+                highest = float(story.distance[:, image].max())
+                found.append((-highest, image, frame))
+        for _, image, frame in sorted(found)[:MOST_IMAGES]:
+            name = story.class_names[int(story.labels[image])]
+            numbers = {
+                "limit": limit,
+                "before": story.distance[frame - 1, image],
+                "score": story.distance[frame, image],
+            }
+            yield story.highlight(
+                kind, frame, f"Image {image} ({name}) {word}", image=image, classes=(name,), numbers=numbers
+            )
+
+
+FINDERS: Sequence[Callable[[Story], Iterator[Highlight]]] = (
+    losses,
+    jumps,
+    mergers,
+    separations,
+    standstill,
+    outliers,
+    conversions,
+)
+"""What concerns most images first."""
+
+
+def _for_good(holds: NDArray[np.bool_]) -> int:
+    """The first frame from which on it holds to the end; 0 where it always does, or not for LASTS frames.
+
+    >>> _for_good(np.array([False, True, False, True, True, True]))
+    3
+    """
+    if holds.all() or not holds[-LASTS:].all():
+        return 0
+    return int(np.flatnonzero(~holds)[-1]) + 1
+
+
+def _run_before(values: NDArray[np.generic], frame: int) -> int:
+    """How many frames before this one are all alike."""
+    if not frame:
+        return 0
+    differs = np.flatnonzero(values[:frame] != values[frame - 1])
+    return frame - (int(differs[-1]) + 1 if len(differs) else 0)
+
+
+def _outlying(distance: FloatArray) -> float:
+    """One limit for the film: beyond it a distance is far above what is usual in any of its frames."""
+    positive = np.log(distance[distance > 0].astype(np.float64))
+    if not len(positive):
+        return float("inf")
+    middle = float(np.median(positive))
+    deviation = float(np.median(np.abs(positive - middle)))
+    return float(np.exp(middle + OUTLYING * deviation)) if deviation > 0 else float("inf")
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}".replace("%", " %")

@@ -1,0 +1,122 @@
+import numpy as np
+import pytest
+
+from core.domain.arrays import FrameFacts
+from core.measure.highlights import Story, find_highlights
+
+T, N = 12, 30
+NAMES = ("cat", "dog", "owl")
+LABELS = np.arange(N) % 3
+
+
+def story(*, accuracy=None, loss=None, predictions=None, distance=None, moved=None, mixing=None):
+    """A film in which nothing happens, but for what is given."""
+    accuracy = np.full(T, 0.5) if accuracy is None else np.asarray(accuracy, float)
+    loss = np.full(T, 1.0) if loss is None else np.asarray(loss, float)
+    predictions = np.tile(LABELS, (T, 1)) if predictions is None else predictions
+    distance = np.random.default_rng(0).uniform(0.09, 0.11, (T, N)).astype(np.float32) if distance is None else distance
+    mixing = np.tile(np.full((3, 3), 0.05) + 0.85 * np.eye(3), (T, 1, 1)) if mixing is None else mixing
+    facts = [FrameFacts(5 * t, t / 4, float(loss[t]), float(accuracy[t]), predictions[t]) for t in range(T)]
+    return Story(facts, LABELS, NAMES, distance, np.ones(T - 1) if moved is None else np.asarray(moved, float), mixing)
+
+
+def found(**changes):
+    return [(one.kind, one.frame, one.caption) for one in find_highlights(story(**changes))]
+
+
+def mixed(one, other, share, frames):
+    """Shares of neighbours in which a class has so many of another in some frames."""
+    mixing = np.tile(np.full((3, 3), 0.05) + 0.85 * np.eye(3), (T, 1, 1))
+    for a, b in ((one, other), (other, one)):
+        mixing[frames, a, b], mixing[frames, a, a] = share, 0.95 - share
+    return mixing
+
+
+def test_nothing_happens():
+    assert found() == []
+
+
+def test_a_class_separates():
+    mixing = mixed(0, 2, 0.5, slice(0, 4))
+    assert found(mixing=mixing) == [
+        ("class_separates", 4, "cat separates from owl"),
+        ("class_separates", 4, "owl separates from cat"),
+    ]
+    [first, _] = find_highlights(story(mixing=mixing))
+    assert (first.step, first.classes) == (20, ("cat", "owl"))
+    assert first.numbers == {"own_before": 0.45, "own": 0.9, "other_before": 0.5}
+
+
+def test_a_class_that_is_apart_for_a_moment_only_has_not_separated():
+    mixing = mixed(0, 2, 0.5, slice(0, 4))
+    mixing[-1] = mixing[0]
+    assert found(mixing=mixing) == []
+
+
+def test_two_classes_merge():
+    assert found(mixing=mixed(1, 2, 0.45, slice(7, T))) == [("classes_merge", 7, "dog and owl merge")]
+
+
+def test_a_class_without_points_says_nothing():
+    mixing = mixed(0, 2, 0.5, slice(0, 4))
+    mixing[:, 0] = np.nan
+    assert found(mixing=mixing) == [("class_separates", 4, "owl separates from cat")]
+
+
+def test_accuracy_jumps_once_though_it_takes_two_frames():
+    accuracy = [0.1] * 3 + [0.3, 0.6] + [0.6] * 7
+    assert found(accuracy=accuracy) == [("accuracy_jumps", 4, "Accuracy rises from 10 % to 60 %")]
+    falls = [0.9] * 6 + [0.2] * 6
+    assert found(accuracy=falls) == [("accuracy_jumps", 6, "Accuracy falls from 90 % to 20 %")]
+
+
+def test_accuracy_that_always_rises_as_fast_does_not_jump():
+    assert found(accuracy=np.linspace(0, 1, T) * 1.3 - 0.3) == []
+
+
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [
+        ([2, 1, 0.5] + [0.9] * 9, [("loss_rises", 3, "The loss rises again: the model overfits")]),
+        ([2, 1, 0.5] + [50] * 9, [("loss_diverges", 3, "The loss diverges")]),
+        ([2, 1, 0.5, 0.6] + [np.nan] * 8, [("loss_diverges", 4, "The loss is not a number any more")]),
+        ([2, 1, 0.5] + [0.6] * 9, []),
+        (np.linspace(2, 0.1, T), []),
+        ([np.nan] * T, []),
+    ],
+)
+def test_losses(loss, expected):
+    assert found(loss=loss) == expected
+
+
+def test_the_representation_stops_moving():
+    moved = [1.0] * 6 + [0.01] * 5
+    assert found(moved=moved) == [("stands_still", 6, "The representation has all but stopped moving")]
+    assert found(moved=np.zeros(T - 1)) == [("stands_still", 0, "The representation does not move")]
+    assert found(moved=[1.0] * 6 + [0.01] * 4 + [0.5]) == []
+
+
+def test_an_image_changes_its_class_for_good():
+    predictions = np.tile(LABELS, (T, 1))
+    predictions[:6, 4] = 2  # a dog that was taken for an owl
+    predictions[:6, 5] = [0, 1, 0, 1, 0, 1]  # never settled before
+    predictions[-1, 6] = 1  # for one frame only
+    [one] = find_highlights(story(predictions=predictions))
+    assert (one.kind, one.frame, one.image, one.classes) == ("prediction_changes", 6, 4, ("owl", "dog"))
+    assert one.caption == "Image 4 is taken for dog (right), not owl"
+    assert one.numbers == {"frames_before": 6, "frames_after": 6}
+
+
+def test_outliers_come_and_go():
+    distance = np.random.default_rng(0).uniform(0.09, 0.11, (T, N)).astype(np.float32)
+    distance[5:, 3] = 1.2
+    distance[:4, 7] = 0.9
+    distance[6, 8] = 1.5  # for one frame only
+    assert found(distance=distance) == [
+        ("outlier_resolved", 4, "Image 7 (dog) is no outlier any more"),
+        ("outlier_appears", 5, "Image 3 (cat) becomes an outlier"),
+    ]
+
+
+def test_duplicates_are_no_outliers():
+    assert found(distance=np.zeros((T, N), np.float32)) == []
