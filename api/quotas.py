@@ -32,11 +32,12 @@ def check_film(settings: Settings, spec: RunSpec) -> None:
     Raises:
         InvalidSpecError: the film has too many pixels.
     """
-    width, height, frames = spec.render.width, spec.render.height, spec.capture.frames
+    width, height = spec.render.width, spec.render.height
+    frames = spec.capture.frames + (spec.capture.frames - 1) * spec.render.tween
     if (pixels := width * height * frames) > settings.max_film_pixels:
         raise InvalidSpecError(
             f"The film has {pixels:,} pixels, {width} x {height} x {frames} frames, but this service draws at most "
-            f"{settings.max_film_pixels:,} (EMBEDREEL_MAX_FILM_PIXELS). Ask for less width, height or frames.",
+            f"{settings.max_film_pixels:,} (EMBEDREEL_MAX_FILM_PIXELS). Ask for less width, height, frames or tween.",
             field="render.width",
         )
 

@@ -12,13 +12,14 @@ from api.intake import Intake
 from api.keyring import KeyRing
 from api.keys import Keys, operators_key
 from api.looks import Looks
-from api.queue import Ringer
+from api.queue import make_celery
 from api.results import Results
 from api.service import Service
 from api.sweep import Sweeper
 from api.webhooks import Webhooks
 from core.settings import Settings
 from core.store.artifacts import ArtifactStore, open_store
+from core.store.ringer import Ringer
 from core.store.session import Database
 
 MOST_BOUND = 1000
@@ -71,7 +72,7 @@ class Parts:
 
 def wire(settings: Settings) -> Parts:
     """Put the parts together, for nobody: `Parts.of` gives a caller's. Nothing is opened or started yet."""
-    database, ringer, tenant = Database(settings.database), Ringer(settings.broker), NOBODY.tenant
+    database, ringer, tenant = Database(settings.database), Ringer(make_celery(settings.broker)), NOBODY.tenant
     store, stopping = open_store(settings.artifacts, home=settings.root), threading.Event()
     sweeper = Sweeper(settings, database, store, ringer.ring)
     return Parts(

@@ -15,11 +15,12 @@ from core.errors import EmbedreelError
 from core.settings import Settings, read_settings
 from core.store import migrate, ownership
 from core.store.artifacts import open_store
+from core.store.ringer import Ringer
 from core.store.session import Database
 from worker.app import declare_queues, make_celery, make_sender
 from worker.child import warm_up
 from worker.supervisor import Supervisor
-from worker.tasks import Keeper, register, ringer
+from worker.tasks import Keeper, register
 
 
 def main() -> int:
@@ -44,11 +45,13 @@ def main() -> int:
         return 1
     warnings.filterwarnings("ignore", category=SecurityWarning)  # it is about pickle as root; we take JSON only
     app = make_celery(settings)
-    supervisor = Supervisor(settings, database, store, worker_id, ringer(make_sender(settings)))
+    ringer = Ringer(make_sender(settings))
+    supervisor = Supervisor(settings, database, store, worker_id, ringer.ring)
     keeper = Keeper(settings, database, supervisor)
     register(app, supervisor)
 
     def start(**_: object) -> None:
+        ringer.start()
         keeper.start()
 
     def stop(**_: object) -> None:
@@ -64,6 +67,7 @@ def main() -> int:
         ["--quiet", "worker", "--loglevel", settings.log_level, "--without-gossip", "--without-mingle", "-n", worker_id]
     )
     keeper.stop()
+    ringer.stop()
     return 0
 
 

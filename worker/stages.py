@@ -10,7 +10,7 @@ What a stage's artifact holds (records as written by core.store.codecs):
     score        scores/ OutlierScores, neighbors/ NeighborGraph
     project      projection/ Projection
     measure      quality.json, a QualityCard; highlights.json, Highlights
-    render       film.gif, frames/00000.png …
+    render       film.gif, film.mp4 and film.webp where asked for, frames/00000.png …, contact_sheet.png
 """
 
 import json
@@ -35,6 +35,7 @@ from core.domain.arrays import (
     TrainingLog,
 )
 from core.domain.plan import StageName
+from core.domain.quality import Highlight, Highlights, QualityCard
 from core.domain.sources import ImageSource, LabelledImages
 from core.domain.spec import refuse_many_classes
 from core.errors import NotReadyError, UnusableStateError
@@ -49,8 +50,8 @@ from core.learn.pixels import ImagesOnDevice
 from core.learn.training_log import LogRows
 from core.learn.training_state import LiveState, StoredState
 from core.measure.outliers import score_frames
-from core.render.film import write_gif, write_png
-from core.render.frames import draw_frames
+from core.render.frames import Scene
+from core.render.produce import produce
 from core.store import codecs
 from worker import ranks
 from worker.context import StageContext, StoppedError
@@ -142,28 +143,29 @@ def measure(ctx: StageContext) -> Facts:
 def render(ctx: StageContext) -> Facts:
     """Draw the frames and encode the film."""
     spec = ctx.spec
-    palette, frames = draw_frames(
-        spec=spec.render,
+    card, highlights = _reviewed(ctx)
+    scene = Scene(
         name=spec.name,
         projection=codecs.load(ctx.input(StageName.PROJECT) / "projection", Projection),
         scores=codecs.load(ctx.input(StageName.SCORE) / "scores", OutlierScores),
         log=codecs.load(ctx.input(StageName.FINE_TUNE) / "log", TrainingLog),
         probe=codecs.load(ctx.input(StageName.FINE_TUNE) / "probe", ProbeSet),
         embedded=[_frame_facts(folder) for folder in ctx.frames()],
-        caption=f"{_PROJECTED[spec.project.method]}{_ALIGNED[spec.align.method]}",
+        note=f"{_PROJECTED[spec.project.method]}{_ALIGNED[spec.align.method]}",
+        highlights=highlights,
+        card=card,
     )
-    pictures = ctx.output / "frames"
-    pictures.mkdir()
-    n_frames = len(ctx.plan.steps)
+    drawn = produce(ctx.output, spec.render, scene, on_frame=ctx.progress)
+    return {"width": drawn.width, "height": drawn.height, "tween": drawn.tween}
 
-    def keep_each() -> Iterator[Any]:
-        for index, frame in enumerate(frames):
-            write_png(pictures / f"{index:05d}.png", frame, palette)
-            ctx.progress(index, n_frames)
-            yield frame
 
-    write_gif(ctx.output / "film.gif", keep_each(), palette, fps=spec.render.fps)
-    return {}
+def _reviewed(ctx: StageContext) -> tuple[QualityCard | None, tuple[Highlight, ...]]:
+    """What `measure` has found; nothing for a run that is older than that stage."""
+    if not ctx.plan.named(StageName.MEASURE):
+        return None, ()
+    folder = ctx.input(StageName.MEASURE)
+    card = QualityCard.model_validate_json((folder / "quality.json").read_text())
+    return card, Highlights.model_validate_json((folder / "highlights.json").read_text()).highlights
 
 
 STAGES: Mapping[StageName, Callable[[StageContext], Facts]] = {

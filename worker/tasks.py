@@ -4,7 +4,7 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -14,7 +14,6 @@ from core.domain.plan import StageName
 from core.errors import StorageUnavailableError
 from core.settings import Settings
 from core.store import collect, sweep, workers
-from core.store.lifecycle import Bell
 from core.store.session import Database
 from worker.supervisor import Supervisor
 
@@ -33,25 +32,12 @@ def register(app: Celery, supervisor: Supervisor) -> None:
         app.task(answer, name=f"embedreel.{name}", bind=False)
 
 
-def ringer(app: Celery) -> Callable[[Iterable[Bell]], None]:
-    """A function that rings bells; those that cannot be rung are left to the sweep."""
-
-    def ring(bells: Iterable[Bell]) -> None:
-        try:
-            for bell in bells:
-                app.send_task(f"embedreel.{bell.name}", (bell.run_id, bell.stage_id), queue=bell.queue, retry=False)
-        except Exception as error:  # noqa: BLE001 - every transport has exceptions of its own
-            log.warning("the broker does not answer, the sweep will ring again: %s", error)
-
-    return ring
-
-
 def forget_delivered(broker: str) -> None:
     """Delete the bells that kombu's SQLite transport has delivered: it only marks them, and the file would grow."""
     if not broker.startswith(SQLITE_BROKER):
         return
     try:
-        with closing(sqlite3.connect(broker.removeprefix(SQLITE_BROKER), timeout=5)) as file, file:
+        with closing(sqlite3.connect(broker.removeprefix(SQLITE_BROKER), timeout=0.2)) as file, file:
             file.execute("DELETE FROM kombu_message WHERE visible = 0")
     except sqlite3.OperationalError as error:  # no bell was ever rung, or the file is busy
         log.debug("delivered bells are kept: %s", error)

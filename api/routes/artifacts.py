@@ -35,17 +35,38 @@ def _parts(content: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
     }
 
 
+def _film(suffix: str, media_type: str, operation_id: str) -> None:
+    """A route for the film in one format."""
+
+    @router.get(
+        f"/film.{suffix}",
+        operation_id=operation_id,
+        summary=f"The film as {suffix.upper()}",
+        response_class=Response,
+        responses=_file(media_type),
+    )
+    @router.head(f"/film.{suffix}", include_in_schema=False)
+    def film(parts: PartsOf, request: Request, run_id: str) -> Response:
+        """The film, if `render.formats` asks for this format; a GIF is always made."""
+        return files.answer(request, parts.results.file(run_id, StageName.RENDER, f"film.{suffix}"), media_type)
+
+
+_film("gif", "image/gif", "getFilm")
+_film("mp4", "video/mp4", "getFilmAsVideo")
+_film("webp", "image/webp", "getFilmAsWebp")
+
+
 @router.get(
-    "/film.gif",
-    operation_id="getFilm",
-    summary="The film",
+    "/contact-sheet.png",
+    operation_id="getContactSheet",
+    summary="Four frames of the film",
     response_class=Response,
-    responses=_file("image/gif"),
+    responses=_file("image/png"),
 )
-@router.head("/film.gif", include_in_schema=False)
-def film(parts: PartsOf, request: Request, run_id: str) -> Response:
-    """The film as an animated GIF."""
-    return files.answer(request, parts.results.file(run_id, StageName.RENDER, "film.gif"), "image/gif")
+@router.head("/contact-sheet.png", include_in_schema=False)
+def contact_sheet(parts: PartsOf, request: Request, run_id: str) -> Response:
+    """The first frame, the last and two between them, as one picture."""
+    return files.answer(request, parts.results.file(run_id, StageName.RENDER, "contact_sheet.png"), "image/png")
 
 
 @router.get(

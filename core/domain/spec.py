@@ -93,13 +93,28 @@ class AlignSpec(Frozen):
     ] = 0.1
 
 
+SMALLEST_SIDE = 320
+
+
 class RenderSpec(Frozen):
     """How the frames are drawn."""
 
-    width: Annotated[int, Field(ge=480, le=2160, description="Pixels.")] = 960
-    height: Annotated[int, Field(ge=480, le=2160, description="Pixels.")] = 960
+    width: Annotated[int, Field(ge=SMALLEST_SIDE, le=2160, description="Pixels.")] = 960
+    height: Annotated[int, Field(ge=SMALLEST_SIDE, le=2160, description="Pixels.")] = 960
     fps: Annotated[int, Field(ge=1, le=50, description="Frames a second.")] = 12
-    formats: tuple[Literal["gif"], ...] = ("gif",)
+    theme: Literal["light", "dark"] = "light"
+    tween: Annotated[
+        int, Field(ge=0, le=12, description="Frames drawn between two checkpoints; points ease from one to the other.")
+    ] = 0
+    captions: Annotated[bool, Field(description="Highlights are told as they happen.")] = True
+    card: Annotated[bool, Field(description="How far the film can be trusted, as a panel in it.")] = False
+    formats: Annotated[
+        tuple[Literal["gif", "mp4", "webp"], ...], Field(max_length=3, description="A GIF is always made.")
+    ] = ("gif",)
+    max_bytes: Annotated[
+        int | None,
+        Field(ge=10_000, description="Of the GIF; frames between checkpoints, then size are given up for it."),
+    ] = None
     leaderboard: Annotated[int, Field(ge=0, le=12, description="Worst outliers shown.")] = 8
 
 

@@ -93,7 +93,7 @@ def _write_name(layer: NDArray[np.uint8], page: Page, inks: Inks, name: str) -> 
 
 def _write_curve_heading(layer: NDArray[np.uint8], page: Page, panel: CurvePanel, inks: Inks) -> None:
     """The names of the two curves, each behind a piece of its line."""
-    box, style = page.curve, Style(round(11 * page.scale))
+    box, style = page.curve, Style(max(9, round(11 * page.scale)))
     baseline = box.top + style.size
     dash, thick = round(16 * page.scale), max(2, round(2 * page.scale))
     row = round(baseline - style.size * 0.36 - thick / 2)
@@ -104,6 +104,8 @@ def _write_curve_heading(layer: NDArray[np.uint8], page: Page, panel: CurvePanel
     accuracy = "Accuracy on the probe images"
     accuracy = accuracy if measure(accuracy, style) <= room else "Accuracy"
     for text, ink in ((loss, inks.ink), (accuracy, inks.accent)):
+        if x + dash + pad + measure(text, style) > box.right:
+            break  # a very small film
         fill(layer, Box(round(x), row, dash, thick), int(ink[-1]))
         x = write(layer, text, (x + dash + pad, baseline), style, inks.muted) + gap
 

@@ -1,24 +1,30 @@
 """The frames of a film: what stays is drawn once, what moves is written into a copy of it, frame by frame."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.domain.arrays import FrameFacts, OutlierScores, ProbeSet, Projection, TrainingLog
+from core.domain.quality import Highlight, QualityCard
 from core.domain.spec import RenderSpec
 from core.render import colors
 from core.render.canvas import in_eighths, mix_inks
+from core.render.captions import captions
 from core.render.chrome import draw_chrome
 from core.render.curve import place_panel, read_curves
-from core.render.leaderboard import Row, draw_heading, draw_row, plan_leaderboard, worst
+from core.render.leaderboard import Row, draw_heading, draw_row, plan_leaderboard
 from core.render.legend import draw_legend
 from core.render.page import arrange
-from core.render.palette import Palette, build_palette
+from core.render.palette import build_palette
 from core.render.scatter import Scatter
 from core.render.stamps import disc, press
+from core.render.standings import standings
 from core.render.stats import draw_stats, plan_stats
 from core.render.thumbnails import Thumbnails, resize
+from core.render.trust import draw_trust
 from core.render.viewport import fit_viewport
 
 Frame = NDArray[np.uint8]
@@ -28,53 +34,53 @@ _MOST_SAMPLED = 400
 """So many thumbnails, spread over the film, choose the palette's free colours."""
 
 
-def draw_frames(
-    *,
-    spec: RenderSpec,
-    name: str,
-    projection: Projection,
-    scores: OutlierScores,
-    log: TrainingLog,
-    probe: ProbeSet,
-    embedded: Sequence[FrameFacts],
-    caption: str = "PCA",
-) -> tuple[Palette, Iterator[Frame]]:
-    """Draw a film.
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What is drawn. T frames of N points.
 
-    Args:
-        spec: size of the frames and rows of the leaderboard.
+    Attributes:
         name: the run's name, drawn as the title.
         projection: T layouts of N points.
         scores: of the same T and N.
         log: the curve under the points; NaN is left out.
         probe: N images with their labels.
         embedded: T facts, one a frame, by rising step.
-        caption: how the layout was made, in the plot's corner.
-
-    Returns:
-        The film's one palette, and T frames of (height, width), each drawn when it is asked for and never written
-        to again.
-
-    Raises:
-        DegenerateEmbeddingsError: a coordinate is NaN or infinite.
-        ValueError: the arrays disagree in T or N, T is 0, or there are more than 200 classes.
+        note: how the layout was made, in the plot's corner.
+        highlights: what is told in captions, by frame.
+        card: how far to trust the film, None where that is not known.
     """
-    _check_shapes(projection, scores, probe, embedded)
-    renderer = FrameRenderer(
-        spec,
-        name=name,
-        projection=projection,
-        scores=scores,
-        log=log,
-        probe=probe,
-        embedded=embedded,
-        caption=caption,
-    )
-    return renderer.palette, (renderer.draw(index) for index in range(len(embedded)))
+
+    name: str
+    projection: Projection
+    scores: OutlierScores
+    log: TrainingLog
+    probe: ProbeSet
+    embedded: Sequence[FrameFacts]
+    note: str = "PCA"
+    highlights: Sequence[Highlight] = ()
+    card: QualityCard | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse arrays that disagree.
+
+        Raises:
+            ValueError: the arrays disagree in T or N, T is 0, or there are more than 200 classes.
+        """
+        n_frames, n_points = len(self.embedded), len(self.probe.labels)
+        if not n_frames or not n_points:
+            raise ValueError("A film needs at least one frame and one point.")
+        if self.projection.points.shape != (n_frames, n_points, 2):
+            raise ValueError(f"points are {self.projection.points.shape}, not {(n_frames, n_points, 2)}.")
+        if self.scores.distance.shape != (n_frames, n_points):
+            raise ValueError(f"scores are {self.scores.distance.shape}, not {(n_frames, n_points)}.")
+        if any(len(facts.predictions) != n_points for facts in self.embedded):
+            raise ValueError(f"Each frame needs {n_points} predictions.")
+        if len(self.probe.class_names) > colors.MAX_CLASSES:
+            raise ValueError(f"A film can show {colors.MAX_CLASSES} classes, not {len(self.probe.class_names)}.")
 
 
 class FrameRenderer:
-    """Holds what the frames of one film share.
+    """Holds what the frames of one film share, and draws them one at a time.
 
     Attributes:
         palette: of the film.
@@ -83,78 +89,100 @@ class FrameRenderer:
         board: the leaderboard's grid, None where there is none.
         panel: the axes of loss and accuracy.
         scatter: draws the points.
+
+    Raises:
+        DegenerateEmbeddingsError: a coordinate is NaN or infinite.
     """
 
-    def __init__(
-        self,
-        spec: RenderSpec,
-        *,
-        name: str,
-        projection: Projection,
-        scores: OutlierScores,
-        log: TrainingLog,
-        probe: ProbeSet,
-        embedded: Sequence[FrameFacts],
-        caption: str,
-    ) -> None:
-        self._projection, self._scores, self._probe, self._embedded = projection, scores, probe, embedded
-        n_rows = min(spec.leaderboard, len(probe.labels))
-        self._worst = [worst(distance, n_rows) for distance in scores.distance]
-        self.page = arrange(spec.width, spec.height, n_classes=len(probe.class_names), leaderboard=spec.leaderboard)
+    def __init__(self, spec: RenderSpec, scene: Scene) -> None:
+        self._scene, self._tween = scene, spec.tween
+        probe, embedded = scene.probe, scene.embedded
+        n_classes, n_rows = len(probe.class_names), min(spec.leaderboard, len(probe.labels))
+        self._standings = standings(scene.scores.distance, n_rows)
+        self.page = arrange(
+            spec.width,
+            spec.height,
+            n_classes=n_classes,
+            leaderboard=spec.leaderboard,
+            captions=spec.captions and bool(scene.highlights),
+            card=spec.card and scene.card is not None,
+        )
         self.board = plan_leaderboard(self.page, n_rows)
         side = self.board.thumbnail if self.board else 1
-        self.palette = build_palette(len(probe.class_names), self._sample_thumbnails(side))
+        self.palette = build_palette(n_classes, self._sample_thumbnails(side), colors.THEMES[spec.theme])
         self._thumbnails = Thumbnails(probe.images, self.palette, side)
         self.inks = mix_inks(self.palette)
-        self.panel = place_panel(self.page, read_curves(log, embedded))
+        self.panel = place_panel(self.page, read_curves(scene.log, embedded))
         self._stats = plan_stats(self.page, embedded, total=self.panel.curves.last_step)
+        self._told = captions(scene.highlights, len(embedded), frames_a_second=spec.fps / (1 + spec.tween))
         self.scatter = Scatter(
             self.page,
-            viewport=fit_viewport(projection.points, aspect=Scatter.aspect(self.page)),
+            viewport=fit_viewport(scene.projection.points, aspect=Scatter.aspect(self.page)),
             labels=probe.labels,
             palette=self.palette,
             inks=self.inks,
-            caption=caption,
+            caption=scene.note,
         )
-        self._chrome = draw_chrome(self.page, self.panel, self.palette, self.inks, name=name)
+        self._chrome = draw_chrome(self.page, self.panel, self.palette, self.inks, name=scene.name)
         for layer in (self._chrome.future, self._chrome.past):
             draw_legend(layer, self.page, self.palette, self.inks, probe.class_names)
             if self.board:
                 draw_heading(layer, self.page, self.inks)
 
-    def draw(self, index: int) -> Frame:
-        """(H, W) uint8: frame `index`, from 0; its array is new."""
-        frame = self._chrome.future.copy()
-        shown = self._worst[index]
-        self.scatter.draw(
-            frame,
-            self._projection.points[index],
-            shown,
-            explained=float(self._projection.explained_variance[index]),
+    def film(self) -> Iterator[tuple[int | None, Frame]]:
+        """All frames, each drawn when it is asked for: its checkpoint, None for one between two, and its picture."""
+        last = len(self._scene.embedded) - 1
+        for index in range(last + 1):
+            yield index, self.draw(index)
+            for step in range(self._tween if index < last else 0):
+                yield None, self.draw(index, toward_next=ease((step + 1) / (self._tween + 1)))
+
+    def draw(self, index: int, *, toward_next: float = 0.0) -> Frame:
+        """(H, W) uint8: frame `index`, from 0, or one on the way to the next; its array is new."""
+        scene, frame = self._scene, self._chrome.future.copy()
+        moment = _Moment(index, min(index + 1, len(scene.embedded) - 1), toward_next)
+        points, explained = (
+            moment.between(of) for of in (scene.projection.points, scene.projection.explained_variance)
         )
-        draw_stats(frame, self.page, self._stats, self._embedded[index], self.inks)
-        self._draw_leaderboard(frame, index)
-        self._draw_position(frame, self._embedded[index])
+        self.scatter.draw(frame, points, self._standings[moment.nearest].images, explained=float(explained))
+        self.scatter.tell(frame, self._told[index])
+        facts = moment.facts(scene.embedded)
+        draw_stats(frame, self.page, self._stats, facts, self.inks)
+        self._draw_leaderboard(frame, moment)
+        self._draw_position(frame, facts)
+        if self.page.card.height and scene.card:
+            draw_trust(frame, self.page, self.inks, scene.card, index)
         return frame
 
-    def _draw_leaderboard(self, frame: Frame, index: int) -> None:
+    def _draw_leaderboard(self, frame: Frame, moment: "_Moment") -> None:
+        """Who stays slides to its new place; who comes and who goes does so half-way."""
         if self.board is None:
             return
-        predictions, distance = self._embedded[index].predictions, self._scores.distance[index]
-        for number, image in enumerate(self._worst[index].tolist(), start=1):
+        scene = self._scene
+        before, after = (self._standings[at].images.tolist() for at in (moment.index, moment.following))
+        standing = self._standings[moment.nearest]
+        predictions = scene.embedded[moment.index].predictions
+        rows = []
+        for number, image in enumerate(standing.images.tolist(), start=1):
+            stays = image in before and image in after
+            places = (before.index(image), after.index(image)) if stays else (number - 1, number - 1)
             row = Row(
                 number=number,
+                at=places[0] + (places[1] - places[0]) * moment.share,
+                new=image in standing.new,
                 image=image,
-                label=int(self._probe.labels[image]),
+                label=int(scene.probe.labels[image]),
                 predicted=int(predictions[image]),
-                score=float(distance[image]),
+                score=float(moment.between(scene.scores.distance[:, image])),
             )
+            rows.append((places[0] != places[1], row))
+        for _, row in sorted(rows, key=lambda pair: pair[0]):  # those that slide last, over the others
             draw_row(
                 frame,
                 self.board,
                 row,
                 thumbnails=self._thumbnails,
-                class_names=self._probe.class_names,
+                class_names=scene.probe.class_names,
                 inks=self.inks,
             )
 
@@ -176,24 +204,55 @@ class FrameRenderer:
 
     def _sample_thumbnails(self, side: int) -> NDArray[np.uint8]:
         """(M, side, side, 3): thumbnails from all over the film."""
-        rows = np.unique(np.concatenate(self._worst))
+        rows = np.unique(np.concatenate([standing.images for standing in self._standings]))
         rows = rows[:: max(1, -(-len(rows) // _MOST_SAMPLED))]
         if not len(rows):
             return np.zeros((0, side, side, 3), dtype=np.uint8)
-        return np.stack([np.asarray(resize(self._probe.images[row], side)) for row in rows])
+        return np.stack([np.asarray(resize(self._scene.probe.images[row], side)) for row in rows])
 
 
-def _check_shapes(
-    projection: Projection, scores: OutlierScores, probe: ProbeSet, embedded: Sequence[FrameFacts]
-) -> None:
-    n_frames, n_points = len(embedded), len(probe.labels)
-    if not n_frames or not n_points:
-        raise ValueError("A film needs at least one frame and one point.")
-    if projection.points.shape != (n_frames, n_points, 2):
-        raise ValueError(f"points are {projection.points.shape}, not {(n_frames, n_points, 2)}.")
-    if scores.distance.shape != (n_frames, n_points):
-        raise ValueError(f"scores are {scores.distance.shape}, not {(n_frames, n_points)}.")
-    if any(len(facts.predictions) != n_points for facts in embedded):
-        raise ValueError(f"Each frame needs {n_points} predictions.")
-    if len(probe.class_names) > colors.MAX_CLASSES:
-        raise ValueError(f"A film can show {colors.MAX_CLASSES} classes, not {len(probe.class_names)}.")
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """A point in time of the film.
+
+    Attributes:
+        index: the checkpoint that was passed last.
+        following: the one after it, or the same at the film's end.
+        share: of the way between them, 0..1.
+    """
+
+    index: int
+    following: int
+    share: float
+
+    @property
+    def nearest(self) -> int:
+        """The checkpoint whose standings are shown."""
+        return self.index if self.share < 0.5 else self.following  # noqa: PLR2004 - half-way
+
+    def between(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Of (T, ...) values what they are at this moment."""
+        if not self.share:
+            return np.asarray(values[self.index])
+        before, after = (np.asarray(values[at]) for at in (self.index, self.following))
+        return np.asarray(before + (after - before) * self.share)
+
+    def facts(self, embedded: Sequence[FrameFacts]) -> FrameFacts:
+        """Step and epoch go on; what is measured at checkpoints only is that of the last one, but for the marker."""
+        before, after = embedded[self.index], embedded[self.following]
+        return FrameFacts(
+            step=round(before.step + (after.step - before.step) * self.share),
+            epoch=before.epoch + (after.epoch - before.epoch) * self.share,
+            loss=before.loss,
+            accuracy=before.accuracy + (after.accuracy - before.accuracy) * self.share,
+            predictions=before.predictions,
+        )
+
+
+def ease(share: float) -> float:
+    """Slow at both ends: 3 s^2 - 2 s^3.
+
+    >>> ease(0.0), ease(0.5), ease(1.0)
+    (0.0, 0.5, 1.0)
+    """
+    return share * share * (3 - 2 * share)

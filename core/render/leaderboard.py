@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from core.domain.arrays import FloatArray, IntArray
 from core.render.canvas import Inks, fill, paste, write
 from core.render.lettering import Style, measure, printable, shorten
 from core.render.page import Box, Page
@@ -15,6 +14,7 @@ from core.render.thumbnails import Thumbnails
 
 _TWO_LINES = 24
 _SMALLEST_SCORE = 0.001
+_NEW = "new"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,13 @@ class Leaderboard:
     detail: Style
     two_lines: bool
 
+    def cell(self, at: float) -> Box:
+        """The box of a place from 0, or one between two."""
+        before, after = self.cells[int(at)], self.cells[min(int(at) + 1, len(self.cells) - 1)]
+        share = at - int(at)
+        left, top = (round(a + (b - a) * share) for a, b in ((before.left, after.left), (before.top, after.top)))
+        return Box(left, top, before.width, before.height)
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -42,6 +49,8 @@ class Row:
 
     Attributes:
         number: place, from 1.
+        at: where it is drawn, in places from 0; between two while it slides.
+        new: it has just come.
         image: row in the probe set.
         label: the class it is of.
         predicted: the class it is taken for.
@@ -49,27 +58,12 @@ class Row:
     """
 
     number: int
+    at: float
+    new: bool
     image: int
     label: int
     predicted: int
     score: float
-
-
-def worst(distance: FloatArray, count: int) -> IntArray:
-    """The images that lie farthest from their neighbours.
-
-    Args:
-        distance: (N,) higher = more outlying; NaN ranks last.
-        count: how many, at most N are given.
-
-    Returns:
-        (count,) int64, worst first; of equal ones the first in the probe set.
-
-    >>> worst(np.array([0.1, 0.5, 0.3], dtype=np.float32), 2).tolist()
-    [1, 2]
-    """
-    ranked = np.where(np.isnan(distance), -np.inf, distance)
-    return np.argsort(-ranked, kind="stable")[:count].astype(np.int64)
 
 
 def plan_leaderboard(page: Page, count: int) -> Leaderboard | None:
@@ -103,7 +97,7 @@ def plan_leaderboard(page: Page, count: int) -> Leaderboard | None:
 
 def draw_heading(frame: NDArray[np.uint8], page: Page, inks: Inks) -> None:
     """What the rows are and what their numbers mean."""
-    box, style = page.leaderboard, Style(round(11 * page.scale))
+    box, style = page.leaderboard, Style(max(9, round(11 * page.scale)))
     baseline = box.top + style.size
     end = write(frame, "Outliers", (box.left, baseline), style, inks.muted)
     meaning = "distance to neighbours"
@@ -122,11 +116,12 @@ def draw_row(
     inks: Inks,
 ) -> None:
     """Fill the row's cell: number, thumbnail, class, what it was taken for if that is wrong, and score."""
-    cell = board.cells[row.number - 1]
+    cell = board.cell(row.at)
+    fill(frame, cell, int(inks.ink[0]))  # it may slide over another
     left = cell.left + round(measure("00", board.detail)) + 4
     middle = cell.top + board.thumbnail / 2
     number = (left - 4, middle + board.detail.size * 0.36)
-    write(frame, str(row.number), number, board.detail, inks.muted, align="right")
+    write(frame, str(row.number), number, board.detail, inks.accent if row.new else inks.muted, align="right")
     image = thumbnails[row.image]
     fill(frame, Box(left - 1, cell.top - 1, len(image) + 2, len(image) + 2), int(inks.muted[90]))
     paste(frame, image, left=left, top=cell.top)
@@ -140,8 +135,12 @@ def draw_row(
     color = thumbnails.palette.discs[row.label : row.label + 1]
     press(frame, disc(size * 0.34), np.array([[left + size * 0.36, baseline - size * 0.36]]), color)
 
+    taken = measure(score, board.name) + 6
+    if row.new and board.two_lines:
+        taken = max(taken, measure(_NEW, board.detail) + 6)
+        write(frame, _NEW, (cell.right, baseline + 1.25 * size), board.detail, inks.accent, align="right")
     room = Box(left + size, round(baseline), cell.right - left - size, 0)
-    _write_names(frame, board, row, class_names, inks=inks, room=room, score=measure(score, board.name) + 6)
+    _write_names(frame, board, row, class_names, inks=inks, room=room, score=taken)
 
 
 def format_score(score: float) -> str:
@@ -174,7 +173,7 @@ def _write_names(
     end = write(frame, shown, (room.left, room.top), board.name, inks.ink)
     if wrong and board.two_lines:
         start, baseline = room.left - board.name.size, room.top + board.name.size * 1.25
-        shown = shorten(taken_for, board.detail, room.right - start)
+        shown = shorten(taken_for, board.detail, room.right - start - (score if row.new else 0))
         write(frame, shown, (start, baseline), board.detail, inks.warning)
     elif wrong:
         shown = shorten(taken_for, board.name, room.left + width - end - 5)

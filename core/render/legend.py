@@ -39,7 +39,7 @@ def draw_legend(frame: NDArray[np.uint8], page: Page, palette: Palette, inks: In
         class_names: C names; long ones end in an ellipsis.
     """
     box, scale = page.legend, page.scale
-    heading = Style(round(11 * scale))
+    heading = Style(max(9, round(11 * scale)))
     write(frame, f"{len(class_names):,} classes", (box.left, box.top + heading.size), heading, inks.muted)
     box = box.below(round(heading.size * 1.75))
     names = [printable(name) for name in class_names]
@@ -69,7 +69,8 @@ def draw_legend(frame: NDArray[np.uint8], page: Page, palette: Palette, inks: In
 
 def _choose_grid(box: Box, names: Sequence[str], scale: float) -> _Grid:
     """The grid that cuts least off the names, then the largest text; where not all have a cell, the most."""
-    largest, smallest = round(13 * scale), max(9, round(10 * scale))
+    smallest = max(9, round(10 * scale))
+    largest = max(smallest, round(13 * scale))
     grids = [
         _Grid(columns, max(1, box.height // _row_height(Style(size))), Style(size))
         for size in range(largest, smallest - 1, -1)

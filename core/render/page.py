@@ -1,8 +1,10 @@
-"""Where things are on a frame of any shape from 480 to 2160 pixels a side."""
+"""Where things are on a frame of any shape from 320 to 2160 pixels a side."""
 
 from dataclasses import dataclass
 
 _DESIGN_SIDE = 960
+_SMALL = 480
+"""Below it letters and marks shrink further, to what can just be read."""
 _WIDE = 1.2
 _TALL = 0.75
 
@@ -50,9 +52,11 @@ class Page:
         name: the run's name.
         stats: step, epoch and accuracy.
         plot: the card with the points.
+        caption: a strip at the card's upper edge; without rows where no captions are wanted.
         legend: class names.
         leaderboard: the worst outliers; without rows where none are wanted.
         curve: loss and accuracy.
+        card: how far to trust the film; without rows where that is not wanted.
     """
 
     width: int
@@ -61,31 +65,50 @@ class Page:
     name: Box
     stats: Box
     plot: Box
+    caption: Box
     legend: Box
     leaderboard: Box
     curve: Box
+    card: Box
 
 
-def arrange(width: int, height: int, *, n_classes: int, leaderboard: int) -> Page:
+def arrange(
+    width: int, height: int, *, n_classes: int, leaderboard: int, captions: bool = False, card: bool = False
+) -> Page:
     """Divide a frame: side by side where it is wide, one below the other where it is tall.
 
     Args:
-        width: pixels, 480 to 2160.
-        height: pixels, 480 to 2160.
+        width: pixels, 320 to 2160.
+        height: pixels, 320 to 2160.
         n_classes: names in the legend.
         leaderboard: rows of the leaderboard, 0 to 12.
+        captions: whether there is a strip for captions.
+        card: whether there is a panel that tells how far to trust the film.
     """
-    scale = min(max(min(width, height) / _DESIGN_SIDE, 0.78), 1.7)
+    side = min(width, height)
+    scale = min(max(side / _DESIGN_SIDE, 0.78), 1.7) if side >= _SMALL else 0.78 - (_SMALL - side) / 1200
     margin, gap = round(26 * scale), round(18 * scale)
     inner = Box(margin, round(margin * 0.85), width - 2 * margin, height - round(margin * 1.7))
     name, stats, rest = _head(inner, scale, gap)
     aspect = rest.width / rest.height
-    divide = _wide if aspect > _WIDE else _tall if aspect < _TALL else _square
+    divide = _wide if aspect > _WIDE and rest.width >= 700 * scale else _tall if aspect < _TALL else _square
     plot, legend, board, curve = divide(rest, scale, gap, n_classes, leaderboard)
-    return Page(width, height, scale, name, stats, plot, legend, board, curve)
+    caption = plot.first(round(24 * scale) if captions else 0)
+    curve, panel = _share(curve, scale, gap) if card else (curve, curve.first(0))
+    return Page(width, height, scale, name, stats, plot, caption, legend, board, curve, panel)
 
 
 Panels = tuple[Box, Box, Box, Box]
+
+
+def _share(curve: Box, scale: float, gap: int) -> tuple[Box, Box]:
+    """Part of the curve's box for the card: at its right where it is wide, else its last line."""
+    if curve.width >= 560 * scale and curve.height >= 110 * scale:
+        width = round(230 * scale)
+        card = Box(curve.right - width, curve.top, width, curve.height)
+        return Box(curve.left, curve.top, curve.width - width - 2 * gap, curve.height), card
+    line = round(20 * scale)
+    return curve.first(curve.height - line), curve.below(curve.height - line)
 
 
 def _head(inner: Box, scale: float, gap: int) -> tuple[Box, Box, Box]:

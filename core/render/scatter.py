@@ -1,10 +1,13 @@
 """The points of a frame: discs in class colours, rings around the outliers, diamonds at the border."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from core.domain.arrays import FloatArray, IntArray
 from core.render.canvas import Inks, in_eighths, write
+from core.render.captions import in_one_line
 from core.render.lettering import Style, printable, shorten
 from core.render.page import Box, Page
 from core.render.palette import Palette
@@ -58,7 +61,7 @@ class Scatter:
         return self._viewport.place(points, left=box.left, top=box.top, width=box.width, height=box.height)
 
     def draw(self, frame: NDArray[np.uint8], points: FloatArray, outliers: IntArray, *, explained: float) -> None:
-        """Write one frame's points, rings and caption.
+        """Write one frame's points, rings and note.
 
         Args:
             frame: (H, W) uint8 index image, changed in place.
@@ -78,7 +81,7 @@ class Scatter:
             press(frame, stamp, places[rows][::-1], self._discs[self._labels[rows]][::-1])
         press(frame, self._ring, places[outliers][::-1], in_eighths(self._inks.ink_on_card))
         self._number(frame, places[outliers])
-        self._write_caption(frame, explained, len(beyond))
+        self._write_note(frame, explained, len(beyond))
 
     def _number(self, frame: NDArray[np.uint8], places: NDArray[np.float64]) -> None:
         """The outliers' places on the leaderboard, beside their rings."""
@@ -96,7 +99,17 @@ class Scatter:
                 halo=max(2, round(2 * self._page.scale)),
             )
 
-    def _write_caption(self, frame: NDArray[np.uint8], explained: float, n_beyond: int) -> None:
+    def tell(self, frame: NDArray[np.uint8], told: Sequence[str]) -> None:
+        """Write what has just happened into the strip above the points."""
+        strip, style = self._page.caption, Style(max(9, round(12.5 * self._page.scale)), bold=True)
+        if strip.height and told:
+            pad = round(12 * self._page.scale)
+            width = strip.width - 2 * pad
+            text = shorten(in_one_line(told, style, width), style, width)
+            write(frame, text, (strip.left + pad, strip.bottom - style.size * 0.3), style, self._inks.ink_on_card)
+
+    def _write_note(self, frame: NDArray[np.uint8], explained: float, n_beyond: int) -> None:
+        """How the layout was made, in the plot's lower corner."""
         card, style = self._page.plot, Style(max(9, round(10.5 * self._page.scale)))
         pad = round(12 * self._page.scale)
         said = [self._caption] if self._caption else []
@@ -120,5 +133,5 @@ def point_radius(count: int, box: Box) -> float:
 def _inner_box(page: Page) -> Box:
     """The card without room for marks at its border and for the caption."""
     pad = round(16 * page.scale)
-    inner = page.plot.inset(pad)
+    inner = page.plot.inset(pad).below(max(0, page.caption.height - pad // 2))
     return Box(inner.left, inner.top, inner.width, inner.height - round(12 * page.scale))

@@ -19,7 +19,8 @@ class Standing:
 
     Attributes:
         images: (L,) rows of the probe set, the first place first.
-        new: those that have come to the board in this frame or just before.
+        new: those that have come to the board in this frame or just before; none where most have, for then nothing is
+            settled yet.
     """
 
     images: IntArray
@@ -62,7 +63,7 @@ def standings(distance: FloatArray, count: int) -> list[Standing]:
         since = {image: since.get(image, index) for image in board}
         new = frozenset(image for image, came in since.items() if came > 0 and index - came < NEW_FOR)
         boards.append(board)
-        found.append(Standing(np.array(board, dtype=np.int64), new))
+        found.append(Standing(np.array(board, dtype=np.int64), new if 2 * len(new) <= count else frozenset()))
     return found
 
 

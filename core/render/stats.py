@@ -40,9 +40,9 @@ def plan_stats(page: Page, embedded: Sequence[FrameFacts], *, total: int) -> Sta
     """The largest numbers that fit the page's box in every frame of the film."""
     scale = page.scale
     stacked = page.stats.height > _STACKED_FROM * scale
-    label = Style(round(11 * scale))
+    label = Style(max(9, round(11 * scale)))
     longest = [max(texts, key=len) for texts in zip(*(_texts(f, total) for f in embedded), strict=True)]
-    for size in range(round((20 if stacked else 14) * scale), 7, -1):
+    for size in range(max(8, round((20 if stacked else 14) * scale)), 7, -1):
         value = Style(size, bold=True)
         stats = Stats(stacked, label, value, _widths(longest, label, value, stacked=stacked), total)
         if sum(stats.widths) + 2 * _gap(stats) <= page.stats.width:

@@ -6,9 +6,10 @@ import time
 
 import pytest
 
-from api import queue
-from api.queue import Ringer
+from api.queue import make_celery
+from core.store import ringer as ringing
 from core.store.lifecycle import Bell
+from core.store.ringer import Ringer
 
 BELL = Bell("run_1", "embed/00003", "embed", "gpu")
 
@@ -22,7 +23,7 @@ def wait_for(condition):
 
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # of kombu's, under SQLAlchemy 2.1
 def test_ring__message_carries_ids_only(tmp_path):
-    ringer = Ringer(f"sqla+sqlite:///{tmp_path / 'broker.db'}")
+    ringer = Ringer(make_celery(f"sqla+sqlite:///{tmp_path / 'broker.db'}"))
     ringer.start()
     ringer.ring([BELL])
     ringer.stop()
@@ -46,7 +47,7 @@ def _dispose():
 
 
 def test_ring__broker_away_is_only_logged(caplog):
-    ringer = Ringer("redis://127.0.0.1:1/0")
+    ringer = Ringer(make_celery("redis://127.0.0.1:1/0"))
     ringer.start()
     ringer.ring([BELL, BELL])
     wait_for(lambda: caplog.text.count("bell of run_1 embed/00003 not rung") == 2)
@@ -62,15 +63,15 @@ def test_submit__broker_away(serve, small, caplog):
 
 
 def test_ring__too_many_are_left_to_the_sweep(monkeypatch, caplog):
-    monkeypatch.setattr(queue, "MAX_WAITING", 2)
-    ringer = Ringer("memory://")
+    monkeypatch.setattr(ringing, "MAX_WAITING", 2)
+    ringer = Ringer(make_celery("memory://"))
     ringer.ring([BELL] * 3)
     assert caplog.text.count("too many are waiting") == 1
 
 
 def test_stop__does_not_wait_for_a_broker_that_hangs(monkeypatch):
-    monkeypatch.setattr(queue, "STOP_SECONDS", 0.05)
-    ringer = Ringer("memory://")
+    monkeypatch.setattr(ringing, "STOP_SECONDS", 0.05)
+    ringer = Ringer(make_celery("memory://"))
     answered = threading.Event()
     monkeypatch.setattr(ringer, "_send", lambda _: answered.wait(20))
     ringer.start()

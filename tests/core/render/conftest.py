@@ -17,10 +17,10 @@ def _log(n_steps: int) -> TrainingLog:
 
 @pytest.fixture(scope="session")
 def film_inputs() -> Callable[..., dict[str, Any]]:
-    """Everything that `draw_frames` takes: classes on a circle that move apart, images of one grey each."""
+    """A RenderSpec and all that a `Scene` takes: classes on a circle that move apart, images of one grey each."""
 
     def build(
-        *, n_points: int = 60, n_classes: int = 4, n_frames: int = 3, seed: int = 0, **spec: int
+        *, n_points: int = 60, n_classes: int = 4, n_frames: int = 3, seed: int = 0, **spec: Any
     ) -> dict[str, Any]:
         rng = np.random.default_rng(seed)
         labels = np.arange(n_points) % n_classes

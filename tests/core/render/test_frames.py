@@ -6,25 +6,25 @@ from typing import Any
 import numpy as np
 import pytest
 
+from core.domain.quality import FrameQuality, Highlight, MotionQuality, QualityCard
 from core.domain.spec import RenderSpec
 from core.errors import DegenerateEmbeddingsError
-from core.render import frames as module
-from core.render.colors import LIGHT
-from core.render.frames import FrameRenderer, draw_frames
+from core.render.colors import LIGHT, THEMES, class_colors, to_oklab
+from core.render.frames import FrameRenderer, Scene
 from core.render.page import arrange
 from core.render.palette import TRANSPARENT
 
 Inputs = Callable[..., dict[str, Any]]
-SIZES = [(480, 480), (960, 960), (1920, 1080), (640, 1200), (2160, 480), (480, 2160)]
+SIZES = [(320, 320), (480, 480), (960, 960), (1920, 1080), (640, 1200), (2160, 480), (480, 2160)]
 
 
 def all_frames(inputs: dict[str, Any]) -> tuple[Any, list[np.ndarray]]:
-    palette, frames = draw_frames(**inputs)
-    return palette, list(frames)
+    renderer = renderer_of(inputs)
+    return renderer.palette, [frame for _, frame in renderer.film()]
 
 
 def renderer_of(inputs: dict[str, Any]) -> FrameRenderer:
-    return FrameRenderer(inputs["spec"], caption="PCA", **{k: v for k, v in inputs.items() if k != "spec"})
+    return FrameRenderer(inputs["spec"], Scene(**{k: v for k, v in inputs.items() if k != "spec"}))
 
 
 def nan_like(array: np.ndarray) -> np.ndarray:
@@ -32,9 +32,7 @@ def nan_like(array: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
-def test_draw_frames__has_the_size_asked_for_and_leaves_the_border_empty(
-    film_inputs: Inputs, width: int, height: int
-) -> None:
+def test_film__has_the_size_asked_for_and_leaves_the_border_empty(film_inputs: Inputs, width: int, height: int) -> None:
     palette, frames = all_frames(film_inputs(width=width, height=height, n_frames=2, leaderboard=12))
     assert [frame.shape for frame in frames] == [(height, width)] * 2
     for frame in frames:
@@ -62,7 +60,7 @@ def test_arrange__boxes_are_on_the_page_and_do_not_overlap(
     assert page.plot.width * page.plot.height >= 0.2 * min(width, height) ** 2
 
 
-def test_draw_frames__a_point_has_its_class_s_color_where_the_viewport_puts_it(film_inputs: Inputs) -> None:
+def test_film__a_point_has_its_class_s_color_where_the_viewport_puts_it(film_inputs: Inputs) -> None:
     inputs = film_inputs(n_points=12, n_classes=4, width=960, height=960, leaderboard=0)
     palette, frames = all_frames(inputs)
     scatter = renderer_of(inputs).scatter
@@ -76,7 +74,7 @@ def test_draw_frames__a_point_has_its_class_s_color_where_the_viewport_puts_it(f
             assert frame[y, x] == palette.class_index(inputs["probe"].labels[row])
 
 
-def test_draw_frames__outliers_are_ringed_and_drawn_over_their_neighbours(film_inputs: Inputs) -> None:
+def test_film__outliers_are_ringed_and_drawn_over_their_neighbours(film_inputs: Inputs) -> None:
     inputs = film_inputs(n_points=200, n_frames=1, leaderboard=3, width=960, height=960)
     points = np.zeros_like(inputs["projection"].points)
     points[0, :5] = [[-1, -1], [1, 1], [-1, 1], [1, -1], [0, 0.5]]
@@ -93,7 +91,7 @@ def test_draw_frames__outliers_are_ringed_and_drawn_over_their_neighbours(film_i
     assert (around == renderer.inks.ink_on_card[-1]).sum() > 30
 
 
-def test_draw_frames__points_beyond_the_border_are_diamonds_and_counted(film_inputs: Inputs) -> None:
+def test_film__points_beyond_the_border_are_diamonds_and_counted(film_inputs: Inputs) -> None:
     inputs = film_inputs(n_points=1000, n_frames=1, leaderboard=0, width=960, height=960)
     points = inputs["projection"].points.copy()
     points[0, 5] = [500.0, 0.0]
@@ -108,7 +106,7 @@ def test_draw_frames__points_beyond_the_border_are_diamonds_and_counted(film_inp
     assert (frame[y - 8 : y + 9, x - 8 : x + 9] == full).sum() > 8
 
 
-def test_draw_frames__the_leaderboard_shows_the_images_with_the_highest_distance(film_inputs: Inputs) -> None:
+def test_film__the_leaderboard_shows_the_images_with_the_highest_distance(film_inputs: Inputs) -> None:
     inputs = film_inputs(leaderboard=4, n_frames=2)
     palette, frames = all_frames(inputs)
     board = renderer_of(inputs).board
@@ -122,14 +120,14 @@ def test_draw_frames__the_leaderboard_shows_the_images_with_the_highest_distance
             assert exact >= board.thumbnail**2
 
 
-def test_draw_frames__no_leaderboard_no_rings_and_more_room_for_points(film_inputs: Inputs) -> None:
+def test_film__no_leaderboard_no_rings_and_more_room_for_points(film_inputs: Inputs) -> None:
     with_board, without = (renderer_of(film_inputs(leaderboard=rows)) for rows in (8, 0))
     assert without.board is None
     assert without.page.plot.width > with_board.page.plot.width
     assert without.draw(0).shape == (480, 480)
 
 
-def test_draw_frames__the_past_of_the_curve_is_stronger_than_its_future(film_inputs: Inputs) -> None:
+def test_film__the_past_of_the_curve_is_stronger_than_its_future(film_inputs: Inputs) -> None:
     inputs = film_inputs(n_frames=3)
     renderer = renderer_of(inputs)
     panel = renderer.panel
@@ -141,7 +139,7 @@ def test_draw_frames__the_past_of_the_curve_is_stronger_than_its_future(film_inp
     assert not dark[:, middle + 8 : int(panel.right) - 2].any()
 
 
-def test_draw_frames__the_marker_stands_at_step_and_loss(film_inputs: Inputs) -> None:
+def test_film__the_marker_stands_at_step_and_loss(film_inputs: Inputs) -> None:
     inputs = film_inputs(n_frames=5, width=960, height=960)
     renderer = renderer_of(inputs)
     panel, log = renderer.panel, inputs["log"]
@@ -150,8 +148,8 @@ def test_draw_frames__the_marker_stands_at_step_and_loss(film_inputs: Inputs) ->
         assert renderer.draw(index)[int(y), int(x) - 1] == renderer.inks.ink[-1]
 
 
-def test_draw_frames__frames_differ_and_are_not_written_to_again(film_inputs: Inputs) -> None:
-    _, drawn = draw_frames(**film_inputs(n_frames=4))
+def test_film__frames_differ_and_are_not_written_to_again(film_inputs: Inputs) -> None:
+    drawn = (frame for _, frame in renderer_of(film_inputs(n_frames=4)).film())
     frames, copies = [], []
     for frame in drawn:
         frames.append(frame)
@@ -160,13 +158,13 @@ def test_draw_frames__frames_differ_and_are_not_written_to_again(film_inputs: In
     assert all(not np.array_equal(a, b) for a, b in pairwise(frames))
 
 
-def test_draw_frames__the_same_inputs_give_the_same_pixels(film_inputs: Inputs) -> None:
+def test_film__the_same_inputs_give_the_same_pixels(film_inputs: Inputs) -> None:
     (palette, frames), (again, others) = (all_frames(film_inputs()) for _ in range(2))
     assert np.array_equal(palette.colors, again.colors)
     assert all(np.array_equal(a, b) for a, b in zip(frames, others, strict=True))
 
 
-def test_draw_frames__step_epoch_and_accuracy_stand_in_the_head(film_inputs: Inputs) -> None:
+def test_film__step_epoch_and_accuracy_stand_in_the_head(film_inputs: Inputs) -> None:
     renderer = renderer_of(film_inputs(n_frames=2, width=960, height=960))
     box = renderer.page.stats
     first, last = (renderer.draw(i)[box.top : box.bottom, box.left : box.right] for i in (0, 1))
@@ -174,7 +172,7 @@ def test_draw_frames__step_epoch_and_accuracy_stand_in_the_head(film_inputs: Inp
     assert not np.array_equal(first, last)
 
 
-def test_draw_frames__nan_in_log_scores_and_facts_is_left_out(film_inputs: Inputs) -> None:
+def test_film__nan_in_log_scores_and_facts_is_left_out(film_inputs: Inputs) -> None:
     inputs = film_inputs(n_frames=2)
     log = inputs["log"]
     inputs["log"] = dataclasses.replace(log, loss=nan_like(log.loss))
@@ -191,7 +189,7 @@ def test_draw_frames__nan_in_log_scores_and_facts_is_left_out(film_inputs: Input
     assert renderer_of(inputs).panel.curves.loss.at(0) is None
 
 
-def test_draw_frames__without_a_training_loss_the_probe_loss_is_drawn(film_inputs: Inputs) -> None:
+def test_film__without_a_training_loss_the_probe_loss_is_drawn(film_inputs: Inputs) -> None:
     inputs = film_inputs()
     inputs["log"] = dataclasses.replace(inputs["log"], loss=nan_like(inputs["log"].loss))
     curves = renderer_of(inputs).panel.curves
@@ -200,7 +198,7 @@ def test_draw_frames__without_a_training_loss_the_probe_loss_is_drawn(film_input
 
 
 @pytest.mark.parametrize("spike", [50.0, 1e6])
-def test_draw_frames__a_spike_of_the_first_losses_does_not_flatten_the_curve(film_inputs: Inputs, spike: float) -> None:
+def test_film__a_spike_of_the_first_losses_does_not_flatten_the_curve(film_inputs: Inputs, spike: float) -> None:
     inputs = film_inputs()
     loss = inputs["log"].loss.copy()
     loss[0] = spike
@@ -209,7 +207,7 @@ def test_draw_frames__a_spike_of_the_first_losses_does_not_flatten_the_curve(fil
 
 
 @pytest.mark.parametrize("n_classes", [1, 40, 200])
-def test_draw_frames__many_classes_and_names_of_all_kinds(film_inputs: Inputs, n_classes: int) -> None:
+def test_film__many_classes_and_names_of_all_kinds(film_inputs: Inputs, n_classes: int) -> None:
     inputs = film_inputs(n_points=400, n_classes=n_classes, n_frames=1)
     names = ["$x_1$ \n of a very long kind indeed, longer than any column", "", "猫", "\ud800", "W" * 500]
     names = [names[label % 5] for label in range(n_classes)]
@@ -219,22 +217,22 @@ def test_draw_frames__many_classes_and_names_of_all_kinds(film_inputs: Inputs, n
     assert frame.shape == (480, 480)
 
 
-def test_draw_frames__fewer_images_than_rows_of_the_leaderboard(film_inputs: Inputs) -> None:
+def test_film__fewer_images_than_rows_of_the_leaderboard(film_inputs: Inputs) -> None:
     _, frames = all_frames(film_inputs(n_points=3, n_classes=2, leaderboard=12))
     assert len(frames) == 3
 
 
-def test_draw_frames__one_frame_makes_a_film(film_inputs: Inputs) -> None:
+def test_film__one_frame_makes_a_film(film_inputs: Inputs) -> None:
     assert len(all_frames(film_inputs(n_frames=1))[1]) == 1
 
 
-def test_draw_frames__refuses_a_layout_that_is_not_finite(film_inputs: Inputs) -> None:
+def test_film__refuses_a_layout_that_is_not_finite(film_inputs: Inputs) -> None:
     inputs = film_inputs()
     points = inputs["projection"].points.copy()
     points[0, 0, 0] = np.nan
     inputs["projection"] = dataclasses.replace(inputs["projection"], points=points)
     with pytest.raises(DegenerateEmbeddingsError):
-        draw_frames(**inputs)
+        renderer_of(inputs)
 
 
 @pytest.mark.parametrize(
@@ -256,12 +254,70 @@ def test_draw_frames__refuses_a_layout_that_is_not_finite(film_inputs: Inputs) -
         ),
     ],
 )
-def test_draw_frames__refuses_inputs_that_disagree(film_inputs: Inputs, changed: Callable, message: str) -> None:
+def test_film__refuses_inputs_that_disagree(film_inputs: Inputs, changed: Callable, message: str) -> None:
     inputs = film_inputs()
     with pytest.raises(ValueError, match=message):
-        draw_frames(**(inputs | changed(inputs)))
+        renderer_of(inputs | changed(inputs))
 
 
-def test_draw_frames__takes_every_spec_s_default() -> None:
-    assert RenderSpec().leaderboard == 8
-    assert module.draw_frames.__kwdefaults__ == {"caption": "PCA"}
+def test_film__frames_between_checkpoints_ease_from_one_to_the_next(film_inputs: Inputs) -> None:
+    inputs = film_inputs(n_frames=3, tween=4)
+    renderer = renderer_of(inputs)
+    drawn = list(renderer.film())
+    assert [index for index, _ in drawn] == [0, None, None, None, None, 1, None, None, None, None, 2]
+    alone = [frame for _, frame in renderer_of(film_inputs(n_frames=3)).film()]
+    for frame, (index, same) in zip(alone, [pair for pair in drawn if pair[0] is not None], strict=True):
+        assert np.array_equal(frame, same), index
+    changed = [(one != other).sum() for (_, one), (_, other) in pairwise(drawn)]
+    assert changed[0] < changed[2]
+    assert changed[4] < changed[2]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_film__theme(film_inputs: Inputs, theme: str) -> None:
+    palette, frames = all_frames(film_inputs(n_classes=10, theme=theme))
+    assert palette.theme == THEMES[theme]
+    assert tuple(palette.colors[frames[0][0, 0]]) == THEMES[theme].page
+    card = np.array(THEMES[theme].card, dtype=np.uint8)
+    seen = np.concatenate([class_colors(10, THEMES[theme]), [card]])
+    apart = np.linalg.norm(to_oklab(seen)[:, None] - to_oklab(seen)[None], axis=2)
+    assert apart[~np.eye(11, dtype=bool)].min() > 0.05
+
+
+def happened(*frames: int) -> list[Highlight]:
+    return [Highlight(kind="x", frame=at, step=at, caption=f"No. {at} of a kind", numbers={}) for at in frames]
+
+
+def test_film__captions_stand_in_a_strip_of_their_own(film_inputs: Inputs) -> None:
+    inputs = film_inputs(n_frames=3, fps=1) | {"highlights": happened(1)}
+    renderer = renderer_of(inputs)
+    strip = renderer.page.caption
+    assert strip.height > 10
+    inside = [frame[strip.top + 3 : strip.bottom, strip.left + 3 : strip.right - 3] for _, frame in renderer.film()]
+    assert len(np.unique(inside[0])) == 1, "no point stands here"
+    assert len(np.unique(inside[1])) > 1
+    silent = renderer_of(inputs | {"spec": RenderSpec(width=480, height=480, captions=False)})
+    assert silent.page.caption.height == 0
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_film__card(film_inputs: Inputs, width: int, height: int) -> None:
+    unknown = dict.fromkeys(FrameQuality.model_fields)
+    motion = MotionQuality(**{**dict.fromkeys(MotionQuality.model_fields), "pearson": 0.71})
+    card = QualityCard(
+        verdict="",
+        advice=None,
+        k=1,
+        points=1,
+        motion=motion,
+        frames=[FrameQuality(**{**unknown, "frame": at, "step": at, "neighbors_kept": at / 2}) for at in range(2)],
+        alternatives=[],
+    )
+    renderer = renderer_of(film_inputs(n_frames=2, width=width, height=height, card=True) | {"card": card})
+    box = renderer.page.card
+    panels = [frame[box.top : box.bottom, box.left : box.right] for _, frame in renderer.film()]
+    assert panels[0].shape == (box.height, box.width)
+    assert (panels[0] != panels[1]).any()
+    curve = renderer.page.curve
+    assert curve.right <= box.left or curve.bottom <= box.top
+    assert renderer_of(film_inputs(card=True)).page.card.height == 0, "nothing is known"

@@ -1,0 +1,37 @@
+"""Highlights as captions: what has just happened, while the viewer can still see it."""
+
+from collections.abc import Sequence
+
+from core.domain.quality import Highlight
+from core.render.lettering import Style, measure, printable
+
+HELD_SECONDS = 2.0
+_BETWEEN = "  ·  "
+
+
+def captions(highlights: Sequence[Highlight], n_frames: int, *, frames_a_second: float) -> list[tuple[str, ...]]:
+    """Of each frame the captions to be shown: those of the latest highlights, for HELD_SECONDS or until the next.
+
+    Args:
+        highlights: by frame, what matters most first.
+        n_frames: T.
+        frames_a_second: checkpoints that go by in a second of film.
+    """
+    held = max(1, round(HELD_SECONDS * frames_a_second))
+    shown: list[tuple[str, ...]] = []
+    for frame in range(n_frames):
+        latest = max((one.frame for one in highlights if one.frame <= frame), default=-held)
+        recent = latest > frame - held
+        shown.append(tuple(one.caption for one in highlights if one.frame == latest) if recent else ())
+    return shown
+
+
+def in_one_line(told: Sequence[str], style: Style, width: float) -> str:
+    """As many captions as fit, and how many more there are."""
+    texts = [printable(text) for text in told]
+    for count in range(len(texts), 0, -1):
+        more = f"{_BETWEEN}+{len(texts) - count} more" if count < len(texts) else ""
+        line = _BETWEEN.join(texts[:count]) + more
+        if measure(line, style) <= width:
+            return line
+    return texts[0] if texts else ""

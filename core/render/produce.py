@@ -1,0 +1,112 @@
+"""A whole film into a folder: the GIF and what else is asked for, each checkpoint's frame, a contact sheet."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.domain.spec import SMALLEST_SIDE, RenderSpec
+from core.errors import InvalidSpecError
+from core.render.film import write_gif, write_png
+from core.render.frames import FrameRenderer, Scene
+from core.render.video import VideoWriter
+
+Frame = NDArray[np.uint8]
+
+FILM = "film.gif"
+SHEET = "contact_sheet.png"
+SMALLER = 0.85
+"""Of the sides, from one try to the next, while the film is larger than it may be."""
+
+
+class _TooLargeError(Exception):
+    """The GIF has more bytes than it may have."""
+
+
+def produce(folder: Path, spec: RenderSpec, scene: Scene, *, on_frame: Callable[[int, int], None]) -> RenderSpec:
+    """Draw and encode a film.
+
+    Where the GIF may have so many bytes only, what it costs most is given up, until it fits: first the frames between
+    checkpoints, then size.
+
+    Args:
+        folder: empty; `film.gif`, `film.<format>`, `frames/00000.png` … and `contact_sheet.png` are written.
+        spec: how it is to be drawn.
+        scene: what.
+        on_frame: called with the number of checkpoints drawn and of all.
+
+    Returns:
+        How it was drawn.
+
+    Raises:
+        InvalidSpecError: the GIF is too large even as small as can be.
+        DegenerateEmbeddingsError: a coordinate is NaN or infinite.
+    """
+    (folder / "frames").mkdir()
+    for drawn in _economies(spec):
+        try:
+            _write(folder, drawn, scene, on_frame)
+        except _TooLargeError:
+            continue
+        return drawn
+    raise InvalidSpecError(
+        f"The film has more than {spec.max_bytes:,} bytes even without frames between checkpoints and at the least "
+        "size. Ask for more bytes, fewer frames or fewer probe images.",
+        field="render.max_bytes",
+    )
+
+
+def _economies(spec: RenderSpec) -> Iterator[RenderSpec]:
+    """As asked for, then, where bytes are limited, ever cheaper."""
+    yield spec
+    if spec.max_bytes is None:
+        return
+    if spec.tween:
+        spec = spec.model_copy(update={"tween": 0})
+        yield spec
+    while min(spec.width, spec.height) > SMALLEST_SIDE:
+        share = max(SMALLER, SMALLEST_SIDE / min(spec.width, spec.height))
+        spec = spec.model_copy(update={"width": round(spec.width * share), "height": round(spec.height * share)})
+        yield spec
+
+
+def _write(folder: Path, spec: RenderSpec, scene: Scene, on_frame: Callable[[int, int], None]) -> None:
+    renderer, path = FrameRenderer(spec, scene), folder / FILM
+    n_frames = len(scene.embedded)
+    picked = np.linspace(0, n_frames - 1, 4).round().astype(int).tolist()
+    sheet: dict[int, Frame] = {}
+
+    with ExitStack() as stack:
+        others = [
+            stack.enter_context(VideoWriter(folder / f"film.{name}", renderer.palette, fps=spec.fps))
+            for name in spec.formats
+            if name != "gif"
+        ]
+
+        def each() -> Iterator[Frame]:
+            for index, frame in renderer.film():
+                for other in others:
+                    other.add(frame)
+                if index is not None:
+                    write_png(folder / "frames" / f"{index:05d}.png", frame, renderer.palette)
+                    on_frame(index, n_frames)
+                    if index in picked:
+                        sheet[index] = frame
+                yield frame
+                _keep_within(path, spec.max_bytes)
+
+        write_gif(path, each(), renderer.palette, fps=spec.fps)
+        _keep_within(path, spec.max_bytes)
+    write_png(folder / SHEET, _arranged([sheet[index] for index in picked]), renderer.palette)
+
+
+def _keep_within(path: Path, max_bytes: int | None) -> None:
+    if max_bytes is not None and path.stat().st_size > max_bytes:
+        raise _TooLargeError
+
+
+def _arranged(frames: Sequence[Frame]) -> Frame:
+    """Four frames, two by two."""
+    return np.concatenate([np.concatenate(frames[:2], axis=1), np.concatenate(frames[2:], axis=1)])
