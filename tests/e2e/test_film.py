@@ -38,10 +38,20 @@ def test_post_poll_and_fetch_the_film(service):
     assert log[0] == "step,epoch,loss,learning_rate,gradient_norm,accuracy"
     assert len(log) == 1 + 21
     # The same run drawn otherwise: nothing is trained again, and only the render stage runs.
-    drawn = service.post(f"/v1/runs/{run_id}/renders", {"render": {"width": 640, "height": 480}})
+    otherwise = {"width": 640, "height": 480, "theme": "dark", "tween": 1, "card": True, "formats": ["gif", "mp4"]}
+    drawn = service.post(f"/v1/runs/{run_id}/renders", {"render": otherwise})
     again = service.wait(drawn["id"])
-    assert [one["reused"] for one in again["stages"]] == [True, True, True, True, False]
-    assert Image.open(io.BytesIO(service.get(f"/v1/runs/{drawn['id']}/film.gif"))).size == (640, 480)
+    assert [one["reused"] for one in again["stages"]] == [True, True, True, True, True, False]
+    film = Image.open(io.BytesIO(service.get(f"/v1/runs/{drawn['id']}/film.gif")))
+    assert (film.size, film.n_frames) == ((640, 480), 5 + 4)
+    assert service.get(f"/v1/runs/{drawn['id']}/film.mp4")[4:8] == b"ftyp"
+    assert Image.open(io.BytesIO(service.get(f"/v1/runs/{drawn['id']}/contact-sheet.png"))).size == (1280, 960)
+    # How far it can be trusted, and what happened.
+    quality = service.json(run["links"]["quality"])
+    assert "the representation: r =" in quality["verdict"]
+    assert [one["step"] for one in quality["frames"]] == [0, 5, 10, 15, 20]
+    assert all(0 < one["trustworthiness"] <= 1 for one in quality["frames"])
+    assert all(one["numbers"] for one in service.json(run["links"]["highlights"])["highlights"])
 
 
 def test_inline_and_offload_give_the_same_film(service):
@@ -49,7 +59,7 @@ def test_inline_and_offload_give_the_same_film(service):
     for mode in ("inline", "offload"):
         body = SMALL | {"train": {"steps": 20, "batch_size": 16, "seed": 1}}
         run = service.wait(service.submit(**body | {"capture": SMALL["capture"] | {"mode": mode}}))
-        assert [one["reused"] for one in run["stages"]] == [False] * 5
+        assert [one["reused"] for one in run["stages"]] == [False] * 6
         films.append(service.get(f"/v1/runs/{run['id']}/film.gif"))
         projections.append(service.json(f"/v1/runs/{run['id']}/projection")["points"])
         service.delete(f"/v1/runs/{run['id']}")  # so that the other mode makes everything itself
