@@ -4,6 +4,7 @@ demo      the digits film as `make demo` makes it: wall time, and the share that
 capture   training with capture against the same training without, plus the same forward passes alone
 cifar10   a film of CIFAR-10 (--cifar10 FOLDER with train.parquet and test.parquet; else images of the same size)
 api       the API process: time to the first answer, memory, and that torch is not loaded
+film      from embeddings to the GIF: each part against the published notebook, and memory by the number of frames
 layouts   every layout on embeddings of three trainings: motion, neighbourhoods, variance, cost (--cifar10 FOLDER)
 engine    with stub stages: how soon a run and a child start, how many runs several workers finish
 load      the API under load: 50 clients, unpaced polling against a bare FastAPI application, 100 event streams
@@ -19,7 +20,7 @@ from pathlib import Path
 
 from worker.child import TUNING
 
-NAMES = ("api", "load", "engine", "capture", "demo", "cifar10", "layouts")
+NAMES = ("api", "load", "engine", "capture", "demo", "cifar10", "film", "layouts")
 
 
 def tune_like_a_worker() -> None:
