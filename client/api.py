@@ -158,6 +158,14 @@ class Client:
         """Delete a run that has ended, and what it made, unless another run shares it."""
         self._delete(f"/v1/runs/{run_id}")
 
+    def quality(self, run_id: str) -> Json:
+        """How far the run's film can be trusted."""
+        return self._get(f"/v1/runs/{run_id}/quality")
+
+    def highlights(self, run_id: str) -> list[Json]:
+        """What happened while the run's model learnt."""
+        return self._listed(f"/v1/runs/{run_id}/highlights", "highlights")
+
     def models(self) -> list[Json]:
         """What can be fine-tuned."""
         return self._listed("/v1/models", "models")
@@ -226,7 +234,7 @@ class Client:
         self._delete(f"/v1/keys/{key_id}")
 
     def download(self, run_id: str, what: str, path: Path) -> Path:
-        """Save `film.gif`, `frames/<i>.png` or `log.csv` of a run; the file is there whole or not at all.
+        """Save `film.gif`, `frames/<i>.png`, `log.csv` … of a run; the file is there whole or not at all.
 
         Returns:
             The path, absolute.

@@ -19,7 +19,8 @@ examples:
   embedreel submit --file run.json --set align.method=procrustes
   embedreel upload train.parquet test.parquet
   embedreel watch RUN
-  embedreel draw RUN --width 640 --height 480 --output small.gif
+  embedreel draw RUN --theme dark --tween 3 --output dark.gif
+  embedreel quality RUN
   embedreel events RUN --follow
 
 variables:

@@ -73,6 +73,7 @@ def run(home: Path, *, keep_serving: bool = False, processes: serve.Commands | N
             print(f"The run {ended['status']}. {why}\nLog: {folder / 'service.log'}")
             return 1
         path = client.download(ended["id"], "film.gif", folder / "film.gif")
+        print(f"\nHow far to trust it: {client.quality(ended['id'])['verdict']}")
         print(_closing_words(path, ended["id"], url if keep_serving else None), flush=True)
         if keep_serving:
             _keep(service)

@@ -1,4 +1,4 @@
-"""Commands about runs that there are: status, list, events, download, cancel, retry, delete."""
+"""Commands about runs that there are: status, list, events, quality, download, cancel, retry, delete."""
 
 import argparse
 import json
@@ -46,10 +46,29 @@ def events(options: argparse.Namespace) -> int:
     return OK
 
 
+def quality(options: argparse.Namespace) -> int:
+    """Say how far a film can be trusted, and what happened while the model learnt."""
+    with connect(options) as client:
+        card, happened = client.quality(options.run), client.highlights(options.run)
+    if options.json:
+        print(json.dumps({"quality": card, "highlights": happened}, indent=2))
+        return OK
+    print(card["verdict"])
+    if card["advice"]:
+        print(card["advice"])
+    for one in happened:
+        print(f"  step {one['step']:>7,}  {one['caption']}")
+    return OK
+
+
 def download(options: argparse.Namespace) -> int:
     """Save what a run has made."""
-    what = "log.csv" if options.log else "film.gif"
-    if options.frame is not None:
+    what = f"film.{options.format}"
+    if options.log:
+        what = "log.csv"
+    elif options.sheet:
+        what = "contact-sheet.png"
+    elif options.frame is not None:
         what = f"frames/{options.frame}.png"
     with connect(options) as client:
         print(client.download(options.run, what, options.output or Path(Path(what).name)))
@@ -115,6 +134,10 @@ def _download_flags(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--frame", type=int, metavar="I", help="one frame as PNG, counted from 0; without it, the film")
     what.add_argument("--log", action="store_true", help="the training log as CSV")
+    what.add_argument("--sheet", action="store_true", help="four frames as one PNG")
+    what.add_argument(
+        "--format", choices=["gif", "mp4", "webp"], default="gif", help="of the film, if it was drawn so (default gif)"
+    )
     parser.add_argument("--output", type=Path, metavar="FILE", help="where to save it (default: its own name)")
 
 
@@ -122,6 +145,7 @@ COMMANDS = (
     Command("status", status, _status_flags),
     Command("list", list_runs, _list_flags),
     Command("events", events, _events_flags),
+    Command("quality", quality, _status_flags),
     Command("download", download, _download_flags),
     Command("cancel", cancel, run_argument),
     Command("retry", retry, run_argument),

@@ -29,6 +29,11 @@ LISTS: dict[str, dict[str, Any]] = {
     "/v1/keys": {"keys": [KEY]},
     "/v1/models": {"models": [{"id": "vit-tiny", "parameters": 5}]},
 }
+HIGHLIGHT = {"kind": "class_separates", "frame": 2, "step": 1500, "caption": "0 separates from 1", "numbers": {}}
+LISTS |= {
+    "/v1/runs/run_1/quality": {"verdict": "nothing moves", "advice": "smooth_pca would serve this run better."},
+    "/v1/runs/run_1/highlights": {"highlights": [HIGHLIGHT]},
+}
 GIF = b"GIF89a" + b"\x00" * 50
 PROBLEM = {"type": "/problems/not-found", "title": "There is nothing here", "detail": "There is no such run."}
 

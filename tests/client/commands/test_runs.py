@@ -24,9 +24,22 @@ def test_status(service: Callable[..., str], capsys: pytest.CaptureFixture[str])
 
 def test_status__of_a_failed_run(service: Callable[..., str], capsys: pytest.CaptureFixture[str], fake: object) -> None:
     url = service(end="failed")
-    fake.Handler.look = 6
+    fake.Handler.look = fake.LAST
     assert run(url, "status", "run_1") == 0
     assert "A stage crashed: Boom." in capsys.readouterr().out
+
+
+def test_quality(service: Callable[..., str], capsys: pytest.CaptureFixture[str]) -> None:
+    url = service()
+    assert run(url, "quality", "run_1") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "nothing moves",
+        "smooth_pca would serve this run better.",
+        "  step   1,500  0 separates from 1",
+    ]
+    assert run(url, "quality", "run_1", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["quality"]["verdict"], told["highlights"][0]["frame"]) == ("nothing moves", 2)
 
 
 def test_cancel_and_retry(service: Callable[..., str], fake: object) -> None:
@@ -46,6 +59,8 @@ def test_download(service: Callable[..., str], tmp_path: Path, monkeypatch: pyte
     ("flags", "what", "name"),
     [
         (["--frame", "3"], "frames/3.png", "3.png"),
+        (["--format", "mp4"], "film.mp4", "film.mp4"),
+        (["--sheet"], "contact-sheet.png", "contact-sheet.png"),
         (["--log"], "log.csv", "log.csv"),
         (["--log", "--output", "my.csv"], "log.csv", "my.csv"),
     ],
