@@ -34,9 +34,9 @@ def test_the_plan_is_pure():
     [
         ({"render": {"fps": 20}}, {"render"}),
         ({"name": "other"}, {"render"}),
-        ({"align": {"method": "none"}}, {"project", "render"}),
-        ({"score": {"k": 5}}, {"score", "render"}),
-        ({"capture": {"mode": "offload"}}, {"fine_tune", "render"}),
+        ({"align": {"method": "none"}}, {"project", "measure", "render"}),
+        ({"score": {"k": 5}}, {"score", "measure", "render"}),
+        ({"capture": {"mode": "offload"}}, {"fine_tune", "measure", "render"}),
     ],
 )
 def test_a_field_changes_the_keys_of_the_stages_that_read_it_and_of_what_follows(sections, changed):
