@@ -5,6 +5,7 @@ capture   training with capture against the same training without, plus the same
 cifar10   a film of CIFAR-10 (--cifar10 FOLDER with train.parquet and test.parquet; else images of the same size)
 api       the API process: time to the first answer, memory, and that torch is not loaded
 film      from embeddings to the GIF: each part against the published notebook, and memory by the number of frames
+growth    time and memory by the number of images and of frames (--output FILE.png draws them)
 layouts   every layout on embeddings of three trainings: motion, neighbourhoods, variance, cost (--cifar10 FOLDER)
 engine    with stub stages: how soon a run and a child start, how many runs several workers finish
 load      the API under load: 50 clients, unpaced polling against a bare FastAPI application, 100 event streams
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from worker.child import TUNING
 
-NAMES = ("api", "load", "engine", "capture", "demo", "cifar10", "film", "layouts")
+NAMES = ("api", "load", "engine", "capture", "demo", "cifar10", "film", "growth", "layouts")
 
 
 def tune_like_a_worker() -> None:
@@ -47,6 +48,7 @@ def main() -> None:
     parser.add_argument("--cifar10", type=Path, help="folder with train.parquet and test.parquet")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each comparison; medians are printed")
     parser.add_argument("--seconds", type=float, default=60, help="how long the clients of `load` go on")
+    parser.add_argument("--output", type=Path, help="where `growth` draws its picture")
     options = parser.parse_args()
     tune_like_a_worker()
     if unknown := set(options.names) - set(NAMES):

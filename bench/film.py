@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bench import notebook
 from core.domain.arrays import FrameFacts, ProbeSet, TrainingLog
 from core.domain.spec import AlignSpec, ProjectSpec, RenderSpec
-from core.layout.project import project_frames
+from core.layout.project import Frames, project_frames
 from core.layout.review import Filmed, review
 from core.measure.outliers import score_frames
 from core.render.film import write_gif
@@ -27,7 +27,7 @@ from core.render.frames import FrameRenderer, Scene
 from core.render.produce import produce
 
 POINTS, WIDTH, CLASSES = 10_000, 768, 10
-FRAMES = 12
+FRAMES = 30
 SIZE = (1480, 1490)
 MEMORY_POINTS = 2_000
 MEMORY_FRAMES = (10, 50, 200)
@@ -70,7 +70,7 @@ def classes(n_points: int) -> NDArray[np.int64]:
     return np.arange(n_points) % CLASSES
 
 
-def filmed(frames: list[NDArray[np.float32]], labels: NDArray[np.int64]) -> Filmed:
+def filmed(frames: Frames, labels: NDArray[np.int64]) -> Filmed:
     """What the stages before `measure` know."""
     scores, neighbors = score_frames(frames, k=10)
     projection = project_frames(frames, project=ProjectSpec(), align=NONE)
@@ -139,12 +139,12 @@ def _memory() -> None:
         print(f"| {count} | {float(peak):.2f} GiB | {float(seconds):.1f} |", flush=True)
 
 
-class _Stored:
+class Stored:
     """Frames on disk, mapped one at a time, as the worker has them."""
 
-    def __init__(self, folder: Path, count: int) -> None:
+    def __init__(self, folder: Path, count: int, *, n_points: int, width: int) -> None:
         self.paths = [folder / f"{index}.npy" for index in range(count)]
-        for path, frame in zip(self.paths, embeddings(MEMORY_POINTS, count), strict=True):
+        for path, frame in zip(self.paths, embeddings(n_points, count, width=width), strict=True):
             np.save(path, frame)
 
     def __len__(self) -> int:
@@ -156,18 +156,19 @@ class _Stored:
 
 def _one_film(count: int) -> None:
     """A film in this process; prints its peak memory in GiB and its seconds."""
-    before = _peak()
+    before = peak_gib()
     with tempfile.TemporaryDirectory() as folder:
-        stored, started = _Stored(Path(folder), count), time.perf_counter()
-        film = filmed(stored, classes(MEMORY_POINTS))  # type: ignore[arg-type] - gone through like a list
+        stored = Stored(Path(folder), count, n_points=MEMORY_POINTS, width=WIDTH)
+        started = time.perf_counter()
+        film = filmed(stored, classes(MEMORY_POINTS))
         review(film, project=ProjectSpec(), align=NONE)
         (Path(folder) / "film").mkdir()
         produce(Path(folder) / "film", RenderSpec(), scene(film), on_frame=lambda _done, _total: None)
-        print(_peak() - before, time.perf_counter() - started)
+        print(peak_gib() - before, time.perf_counter() - started)
 
 
-def _peak() -> float:
-    """GiB; what `getrusage` tells is inherited from the process that started this one."""
+def peak_gib() -> float:
+    """Of this process; what `getrusage` tells is inherited from the process that started this one."""
     told = Path("/proc/self/status").read_text()
     return int(next(line.split()[1] for line in told.splitlines() if line.startswith("VmHWM"))) / 2**20
 
