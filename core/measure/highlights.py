@@ -58,7 +58,7 @@ class Story:
     class_names: Sequence[str]
     distance: FloatArray
     moved: Double
-    mixing: Double
+    mixing: FloatArray
 
     def highlight(
         self,
