@@ -55,7 +55,8 @@ def _write_measure(folder, frames):
 
 
 def _write_film(folder, frames):
-    (folder / "film.gif").write_bytes(FILM)
+    for name in ("film.gif", "film.mp4", "film.webp", "contact_sheet.png"):
+        (folder / name).write_bytes(FILM)
     (folder / "frames").mkdir()
     for index in range(frames):
         (folder / "frames" / f"{index:05d}.png").write_bytes(b"frame %d" % index)

@@ -3,13 +3,8 @@
 import multiprocessing
 import os
 import signal
-import socket
-import tempfile
-import time
-from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from typing import Any
 
 from worker import runner
@@ -24,40 +19,15 @@ TUNING = {
 }
 """Variables of the fork server and its children, unless the operator has set them."""
 
-YOUNG_SECONDS = 60.0
-"""A fork server that has only just made its socket may not listen yet."""
-
 
 def warm_up(*preload: str) -> None:
     """Start the fork server, which imports these modules once, and wait until it has: children then start at once."""
     os.environ.update({name: value for name, value in TUNING.items() if name not in os.environ})
-    forget_dead_servers(Path(tempfile.gettempdir()))
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["worker.forkserver", *preload])
     first = context.Process(target=int, name="warm up")
     first.start()
     first.join()
-
-
-def forget_dead_servers(folder: Path) -> None:
-    """Remove the sockets of fork servers that were killed: Python makes a folder for each, and leaves it then."""
-    for home in folder.glob("pymp-*"):
-        with suppress(OSError):  # it is somebody else's, or another worker removes it just now
-            sockets = list(home.iterdir())
-            if sockets and time.time() - home.stat().st_mtime > YOUNG_SECONDS and all(map(_refuses, sockets)):
-                for path in sockets:
-                    path.unlink()
-                home.rmdir()
-
-
-def _refuses(path: Path) -> bool:
-    """Nobody listens to this socket."""
-    with socket.socket(socket.AF_UNIX) as caller:
-        try:
-            caller.connect(str(path))
-        except ConnectionRefusedError:
-            return path.is_socket()
-    return False
 
 
 class Child:

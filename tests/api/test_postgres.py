@@ -52,7 +52,7 @@ def test_characters_that_postgresql_refuses(on_servers, problem):
 
 def test_a_run_and_what_is_asked_of_it(on_servers, small, monkeypatch):
     run = on_servers.post("/v1/runs", json=small).json()
-    assert [stage["progress"]["total"] for stage in run["stages"]] == [0, 3, 0, 0, 0]
+    assert [stage["progress"]["total"] for stage in run["stages"]] == [0, 3, 0, 0, 0, 0]
     assert on_servers.get("/v1/runs").json()["runs"][0]["plan"]["steps"] == [0, 5, 10]
     assert on_servers.get(run["links"]["events"]).json()["last"] == 1
     assert on_servers.post(run["links"]["cancel"]).json()["status"] == "cancelled"

@@ -81,7 +81,7 @@ def test_a_film_made_on_other_machines(machines):
     assert (film.size, film.n_frames) == ((480, 480), 3)
     events = api.json(f"/v1/runs/{run['id']}/events?limit=1000")["events"]
     started = [event["data"]["worker"] for event in events if event["type"] == "stage.started"]
-    assert len(started) == 1 + 3 + 3
+    assert len(started) == 1 + 3 + 4
     assert sum("/objects/" in key for key in stored(bucket)) > 3
     assert not (api.home / "artifacts").exists()
     assert not any((worker.home / "embedreel.db").exists() for worker in workers)
