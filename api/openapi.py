@@ -29,8 +29,9 @@ _EXAMPLED = ("application/json", "text/event-stream", "text/csv")
 _CONFLICTS = frozenset(
     {"submitRun", "drawRun", "retryRun", "deleteRun", "deleteDataset", "registerWebhook", "testWebhook", "redeliver"}
 )
-_NOT_READY = frozenset({"getFilm", "getFrame", "getLog", "getProjection", "listOutliers"})
-_RANGES = frozenset({"getFilm", "getFrame"})
+_FILMS = frozenset({"getFilm", "getFilmAsVideo", "getFilmAsWebp"})
+_RANGES = _FILMS | {"getFrame", "getContactSheet", "getQuality", "listHighlights"}
+_NOT_READY = _RANGES | {"getLog", "getProjection", "listOutliers"}
 _STORING = frozenset({"submitRun", "drawRun", "retryRun", "uploadDataset"})
 
 
