@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from api import webhook_schemas
+from api.describe import links
 from api.schemas import EXAMPLE, RunCreate
 from core.domain.spec import PinnedSources
 
@@ -22,23 +23,6 @@ def _stage(name: str, status: str, done: int, total: int) -> dict[str, Any]:
     attempt = 1 if done else 0
     times = {"started_at": started, "finished_at": None}
     return {"name": name, "status": status, "progress": progress, "attempt": attempt, "reused": False, **times}
-
-
-def _links() -> dict[str, Any]:
-    base = f"/v1/runs/{_RUN_ID}"
-    below = (
-        "events",
-        "stream",
-        "cancel",
-        "retry",
-        "renders",
-        "checkpoints",
-        "projection",
-        "outliers",
-        "quality",
-        "highlights",
-    )
-    return {"self": base, "film": None, "log": f"{base}/log.csv", **{name: f"{base}/{name}" for name in below}}
 
 
 def _run(status: str, *, done: int, position: int | None) -> dict[str, Any]:
@@ -67,7 +51,7 @@ def _run(status: str, *, done: int, position: int | None) -> dict[str, Any]:
         "error": None,
         "notice": None,
         "drawn_from": None,
-        "links": _links(),
+        "links": links(_RUN_ID, film=False).model_dump(),
         "created_at": _AT,
         "started_at": _AT if done else None,
         "finished_at": None,

@@ -15,6 +15,7 @@ from api.ids import run_of
 from api.schemas import CheckpointOut
 from core.domain.arrays import OutlierScores, ProbeSet, Projection, TrainingLog
 from core.domain.plan import StageName
+from core.domain.quality import SIGNIFICANT_DIGITS, told
 from core.domain.run import RunStatus
 from core.errors import NotFoundError, NotReadyError
 from core.store import codecs, runs
@@ -25,7 +26,6 @@ from core.store.session import Database
 from core.store.tables import RunRow
 
 Record = TypeVar("Record")
-SIGNIFICANT_DIGITS = 6
 LOGGED = tuple(field.name for field in fields(TrainingLog))
 PIECE_CHARACTERS = 1 << 16
 MOST_FOLLOWED = 1000
@@ -99,11 +99,9 @@ class Results:
                 "row": int(probe.rows[image]),
                 "label": int(probe.labels[image]),
                 "class": probe.class_names[probe.labels[image]],
-                "distance": _finite(scores.distance[index, image]),
-                "cleanlab": _finite(scores.cleanlab[index, image]),
-                "trajectory": [_finite(score) for score in scores.distance[:, image]]
-                if limit <= MOST_FOLLOWED
-                else None,
+                "distance": told(scores.distance[index, image]),
+                "cleanlab": told(scores.cleanlab[index, image]),
+                "trajectory": [told(score) for score in scores.distance[:, image]] if limit <= MOST_FOLLOWED else None,
             }
             for image in worst
         ]
@@ -125,7 +123,7 @@ class Results:
             "labels": probe.labels.tolist(),
             "rows": probe.rows.tolist(),
             "class_names": probe.class_names,
-            "explained_variance": [_finite(layout.explained_variance[index]) for index in wanted],
+            "explained_variance": [told(layout.explained_variance[index]) for index in wanted],
             "smoothing": layout.smoothing,
         }
         return _with_points(head, layout.points, wanted)
@@ -168,15 +166,8 @@ def _frame(run_id: str, frame: int | None, frames: int) -> int:
 
 
 def _row(frame: Frame) -> CheckpointOut:
-    measured = {name: _finite(frame.facts.get(name)) for name in ("step", "epoch", "loss", "accuracy")}
+    measured = {name: told(frame.facts.get(name)) for name in ("step", "epoch", "loss", "accuracy")}
     return CheckpointOut(index=frame.index, **measured)
-
-
-def _finite(value: Any) -> Any:  # noqa: ANN401 - a number of Python's or NumPy's
-    """The number as JSON has it; None for NaN, infinities and what is not there."""
-    if value is None or isinstance(value, int):
-        return value
-    return float(f"{value:.{SIGNIFICANT_DIGITS}g}") if math.isfinite(value) else None
 
 
 def _csv(columns: tuple[str, ...], values: list[Any]) -> Iterator[str]:
@@ -184,7 +175,7 @@ def _csv(columns: tuple[str, ...], values: list[Any]) -> Iterator[str]:
     writer = csv.writer(line)
     writer.writerow(columns)
     for row in zip(*values, strict=True):
-        writer.writerow(["" if (cell := _finite(value.item())) is None else cell for value in row])
+        writer.writerow(["" if (cell := told(value.item())) is None else cell for value in row])
         if line.tell() > PIECE_CHARACTERS:
             yield line.getvalue()
             line.seek(0)

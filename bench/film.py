@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import notebook
-from core.domain.arrays import FrameFacts, ProbeSet, TrainingLog
+from core.domain.arrays import FrameFacts, NeighborGraph, OutlierScores, ProbeSet, Projection, TrainingLog
 from core.domain.spec import AlignSpec, ProjectSpec, RenderSpec
 from core.layout.project import Frames, project_frames
 from core.layout.review import Filmed, review
@@ -73,7 +73,13 @@ def classes(n_points: int) -> NDArray[np.int64]:
 def filmed(frames: Frames, labels: NDArray[np.int64]) -> Filmed:
     """What the stages before `measure` know."""
     scores, neighbors = score_frames(frames, k=10)
-    projection = project_frames(frames, project=ProjectSpec(), align=NONE)
+    return assembled(frames, labels, scores, neighbors, project_frames(frames, project=ProjectSpec(), align=NONE))
+
+
+def assembled(
+    frames: Frames, labels: NDArray[np.int64], scores: OutlierScores, neighbors: NeighborGraph, projection: Projection
+) -> Filmed:
+    """The same of what has been computed already."""
     facts = [FrameFacts(10 * at, at / 2, 2.0 - at / len(frames), at / len(frames), labels) for at in range(len(frames))]
     names = tuple(f"class {label}" for label in range(CLASSES))
     return Filmed(frames, facts, projection, scores, neighbors, labels, names)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from bench.film import Stored, classes, filmed, peak_gib, scene
+from bench.film import Stored, assembled, classes, peak_gib, scene
 from core.domain.spec import AlignSpec, ProjectSpec, RenderSpec
 from core.layout.project import project_frames
 from core.layout.review import review
@@ -68,19 +68,17 @@ def _one_film(points: int, frames: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         stored = Stored(Path(folder), frames, n_points=points, width=WIDTH)
         marks = [time.perf_counter()]
-        score_frames(stored, k=10)
+        scores, neighbors = score_frames(stored, k=10)
         marks.append(time.perf_counter())
-        project_frames(stored, project=project, align=NONE)
+        projection = project_frames(stored, project=project, align=NONE)
         marks.append(time.perf_counter())
-        film = filmed(stored, classes(points))
-        began = time.perf_counter()
+        film = assembled(stored, classes(points), scores, neighbors, projection)
         review(film, project=project, align=NONE)
-        measured = time.perf_counter() - began
+        marks.append(time.perf_counter())
         (Path(folder) / "film").mkdir()
-        began = time.perf_counter()
         produce(Path(folder) / "film", RenderSpec(), scene(film), on_frame=lambda _done, _total: None)
-        drawn = time.perf_counter() - began
-    print(*np.diff(marks), measured, drawn, peak_gib() - before)
+        marks.append(time.perf_counter())
+    print(*np.diff(marks), peak_gib() - before)
 
 
 def _draw(path: Path, by_points: list[dict[str, float]], by_frames: list[dict[str, float]]) -> None:

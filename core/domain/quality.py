@@ -3,13 +3,36 @@
 T checkpoints. A number that cannot be had, such as a correlation of nothing that moves, is None.
 """
 
-from typing import Annotated
+import math
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from core.domain.spec import Frozen
 
 Number = float | None
+SIGNIFICANT_DIGITS = 6
+"""Of what is told: more would be noise."""
+
+
+def told(value: Any) -> Any:  # noqa: ANN401 - a number of Python's or NumPy's
+    """A number as JSON and people get it: rounded, integers as they are; None for NaN, infinities and what is missing.
+
+    >>> told(0.123456789), told(float("nan")), told(None), told(7)
+    (0.123457, None, None, 7)
+    """
+    if value is None or isinstance(value, int):
+        return value
+    return float(f"{value:.{SIGNIFICANT_DIGITS}g}") if math.isfinite(value) else None
+
+
+def percent(share: float) -> str:
+    """A share in words.
+
+    >>> percent(0.715)
+    '72 %'
+    """
+    return f"{100 * share:.0f} %"
 
 
 class MotionQuality(Frozen):

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.domain.arrays import FloatArray, FrameFacts, IntArray, NeighborGraph, OutlierScores, Projection
-from core.domain.quality import Alternative, Highlights, QualityCard
+from core.domain.arrays import FrameFacts, IntArray, NeighborGraph, OutlierScores, Projection
+from core.domain.quality import Alternative, Highlights, QualityCard, told
 from core.domain.spec import AlignSpec, ProjectSpec, usual_alignment
 from core.layout.project import Frames, Tell, project_frames
 from core.measure import motion, neighborhoods
 from core.measure.card import is_better, mean, quality_card
 from core.measure.highlights import Story, find_highlights
-from core.measure.quality import Gauge, Measured, told
+from core.measure.quality import Gauge, Measured
 
 USUAL = ProjectSpec()
 
@@ -66,18 +66,13 @@ def _usual(film: Filmed, measured: Measured) -> Alternative:
     """The usual layout of the same frames."""
     align = AlignSpec(method=usual_alignment(USUAL.method))
     points = project_frames(film.frames, project=USUAL, align=align).points
-    rows = film.neighbors.rows
-    moved, trust, before = [], [], None
+    rows, trust = film.neighbors.rows, []
     for index, embeddings in enumerate(film.frames):
-        some: FloatArray = embeddings[rows]
-        if before is not None:
-            moved.append(np.linalg.norm(some.astype(np.float64) - before, axis=1))
-        before = some
         graph = np.asarray(film.neighbors.indices[index], dtype=np.int64)
         kept = neighborhoods.faithfulness(embeddings, points[index], neighbors=graph, rows=rows)
         trust.append(kept.trustworthiness)
-    steps = motion.step_lengths(points[:, rows])
-    found = told(motion.pearson(np.array(moved), steps)), told(float(np.mean(trust)))
+    shown = motion.step_lengths(points[:, rows])
+    found = told(motion.pearson(measured.steps, shown)), told(float(np.mean(trust)))
     own = measured.motion.pearson, told(mean(frame.trustworthiness for frame in measured.frames))
     return Alternative(method=USUAL.method, pearson=found[0], trustworthiness=found[1], better=is_better(own, found))
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from core.domain.quality import Alternative, FrameQuality, MotionQuality, Number, QualityCard
+from core.domain.quality import Alternative, FrameQuality, MotionQuality, Number, QualityCard, percent
 
 FOLLOWS, PARTLY = 0.7, 0.4
 """Correlations of motion from which on it is said to follow the representation, or to follow it in part."""
@@ -67,7 +67,7 @@ def _of_motion(r: Number) -> str:
 def _of_neighbors(frames: Sequence[FrameQuality]) -> str:
     trust = mean(frame.trustworthiness for frame in frames)
     kept = mean(frame.neighbors_kept for frame in frames)
-    return f"trustworthiness {trust:.2f}, {_percent(kept)} of nearest neighbours kept" if np.isfinite(trust) else ""
+    return f"trustworthiness {trust:.2f}, {percent(kept)} of nearest neighbours kept" if np.isfinite(trust) else ""
 
 
 def _of_variance(frames: Sequence[FrameQuality]) -> str:
@@ -76,13 +76,13 @@ def _of_variance(frames: Sequence[FrameQuality]) -> str:
         return ""
     worst = int(np.nanargmin(shares))
     if shares[worst] >= WELL_SHOWN:
-        return f"each frame shows {_percent(shares[worst])} or more of what a plane can show of it"
+        return f"each frame shows {percent(shares[worst])} or more of what a plane can show of it"
     first = last = worst
     while first > 0 and shares[first - 1] < WELL_SHOWN:
         first -= 1
     while last + 1 < len(shares) and shares[last + 1] < WELL_SHOWN:
         last += 1
-    share = _percent(float(shares[first : last + 1].mean()))
+    share = percent(float(shares[first : last + 1].mean()))
     if first == last:
         return f"frame {first} shows {share} of what a plane can show of it"
     return f"frames {first}-{last} show {share} of what a plane can show of them"
@@ -101,7 +101,3 @@ def _advice(
         f"{best.trustworthiness:.2f}, where {method} has {motion.pearson:.2f} and {own:.2f}. Draw it anew with "
         f'{{"project": {{"method": "{best.method}"}}}}; no training is needed.'
     )
-
-
-def _percent(share: float) -> str:
-    return f"{share:.0%}".replace("%", " %")

@@ -6,13 +6,13 @@ it goes far beyond what frames usually do.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.domain.arrays import FloatArray, FrameFacts, IntArray
-from core.domain.quality import Highlight
-from core.measure.quality import told
+from core.domain.quality import Highlight, percent, told
 
 Double = NDArray[np.float64]
 
@@ -145,7 +145,7 @@ def jumps(story: Story) -> Iterator[Highlight]:
         yield story.highlight(
             "accuracy_jumps",
             int(ends) + 1,
-            f"Accuracy {word} from {_percent(before)} to {_percent(after)}",
+            f"Accuracy {word} from {percent(before)} to {percent(after)}",
             numbers={"before": before, "after": after, "usual_change": usual},
         )
 
@@ -186,53 +186,32 @@ def standstill(story: Story) -> Iterator[Highlight]:
 def conversions(story: Story) -> Iterator[Highlight]:
     """An image that was long taken for one class is taken for another, for good."""
     taken = np.stack([one.predictions for one in story.facts])
-    enough = max(2, round(SETTLED_SHARE * len(taken)))
-    found = []
-    for image in np.flatnonzero((taken != taken[-1]).any(axis=0)).tolist():
-        for_good = _for_good(taken[:, image] == taken[-1, image])
-        held = _run_before(taken[:, image], for_good)
-        after = len(taken) - for_good
-        if held >= enough and after >= enough:
-            found.append((min(held, after), -image, for_good))
-    for _, image, frame in sorted(found, reverse=True)[:MOST_IMAGES]:
-        row = -image
-        before, now = int(taken[frame - 1, row]), int(taken[-1, row])
-        right = {True: " (right)", False: ""}[now == story.labels[row]]
+    found = sorted(_turned(taken), key=lambda one: (-min(one.held, one.holds), one.image))
+    for image, frame, held, holds in found[:MOST_IMAGES]:
+        before, now = int(taken[frame - 1, image]), int(taken[-1, image])
+        right = " (right)" if now == story.labels[image] else ""
         yield story.highlight(
             "prediction_changes",
             frame,
-            f"Image {row} is taken for {story.class_names[now]}{right}, not {story.class_names[before]}",
-            image=row,
+            f"Image {image} is taken for {story.class_names[now]}{right}, not {story.class_names[before]}",
+            image=image,
             classes=(story.class_names[before], story.class_names[now]),
-            numbers={"frames_before": _run_before(taken[:, row], frame), "frames_after": len(taken) - frame},
+            numbers={"frames_before": held, "frames_after": holds},
         )
 
 
 def outliers(story: Story) -> Iterator[Highlight]:
     """An image becomes an outlier to the end of the film, or is one no more."""
-    limit = _outlying(story.distance)
-    out = story.distance > limit
-    if len(out) < 2 or not np.isfinite(limit):  # noqa: PLR2004 - nothing can change
-        return
-    enough = max(2, round(SETTLED_SHARE * len(out)))
+    distance, limit = story.distance, _outlying(story.distance)
+    out = distance > limit
+    found = sorted(_turned(out), key=lambda one: (-float(distance[:, one.image].max()), one.image))
     for kind, word, now in (
         ("outlier_appears", "becomes an outlier", True),
         ("outlier_resolved", "is no outlier any more", False),
     ):
-        found = []
-        for image in np.flatnonzero((out[-1] == now) & (out != now).any(axis=0)).tolist():
-            frame = _for_good(out[:, image] == now)
-            held = _run_before(out[:, image], frame)
-            if held >= enough and len(out) - frame >= enough:
-                highest = float(story.distance[:, image].max())
-                found.append((-highest, image, frame))
-        for _, image, frame in sorted(found)[:MOST_IMAGES]:
+        for image, frame, *_ in [one for one in found if out[-1, one.image] == now][:MOST_IMAGES]:
             name = story.class_names[int(story.labels[image])]
-            numbers = {
-                "limit": limit,
-                "before": story.distance[frame - 1, image],
-                "score": story.distance[frame, image],
-            }
+            numbers = {"limit": limit, "before": distance[frame - 1, image], "score": distance[frame, image]}
             yield story.highlight(
                 kind, frame, f"Image {image} ({name}) {word}", image=image, classes=(name,), numbers=numbers
             )
@@ -261,6 +240,34 @@ def _for_good(holds: NDArray[np.bool_]) -> int:
     return int(np.flatnonzero(~holds)[-1]) + 1
 
 
+class _Turn(NamedTuple):
+    """An image whose value changed for good.
+
+    Attributes:
+        image: its row.
+        frame: from which on it has its last value.
+        held: frames before that, for which it had one other value.
+        holds: frames from there to the end.
+    """
+
+    image: int
+    frame: int
+    held: int
+    holds: int
+
+
+def _turned(values: NDArray[np.generic]) -> Iterator[_Turn]:
+    """Images whose value (T, N) changed for good, and was the same for long both before and after."""
+    n_frames = len(values)
+    enough = max(2, round(SETTLED_SHARE * n_frames))
+    for image in np.flatnonzero((values != values[-1]).any(axis=0)).tolist():
+        own = values[:, image]
+        frame = _for_good(own == own[-1])
+        held = _run_before(own, frame)
+        if held >= enough and n_frames - frame >= enough:
+            yield _Turn(image, frame, held, n_frames - frame)
+
+
 def _run_before(values: NDArray[np.generic], frame: int) -> int:
     """How many frames before this one are all alike."""
     if not frame:
@@ -277,7 +284,3 @@ def _outlying(distance: FloatArray) -> float:
     middle = float(np.median(positive))
     deviation = float(np.median(np.abs(positive - middle)))
     return float(np.exp(middle + OUTLYING * deviation)) if deviation > 0 else float("inf")
-
-
-def _percent(share: float) -> str:
-    return f"{share:.0%}".replace("%", " %")

@@ -12,13 +12,11 @@ import scipy.spatial
 from numpy.typing import NDArray
 
 from core.domain.arrays import FloatArray, FrameFacts, IntArray, NeighborGraph, Projection
-from core.domain.quality import FrameQuality, MotionQuality, Number
+from core.domain.quality import FrameQuality, MotionQuality, told
 from core.measure import motion, neighborhoods
 from core.measure.representation import linear_cka, rank_me, within_class_variability
 
 Double = NDArray[np.float64]
-DIGITS = 6
-"""Of what is told: more would be noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +26,7 @@ class Measured:
     Attributes:
         frames: one a frame.
         motion: over time.
+        steps: (T - 1, B), how far each point moves in the representation.
         moved: (T - 1,), how far the points move in the representation, mean, by the frames' own size.
         mixing: (T, C, C), share of the neighbours of points of a class (row) that are of another (column); NaN where no
             point of the class was looked at.
@@ -35,6 +34,7 @@ class Measured:
 
     frames: tuple[FrameQuality, ...]
     motion: MotionQuality
+    steps: Double
     moved: Double
     mixing: FloatArray
 
@@ -125,6 +125,7 @@ class Gauge:
         return Measured(
             frames=tuple(self._frames),
             motion=self._motion(points),
+            steps=np.array(self._steps),
             moved=np.array(self._moved),
             mixing=np.stack(self._mixing),
         )
@@ -144,11 +145,6 @@ class Gauge:
             jitter=told(motion.jitter(shown, seen) / trembles) if trembles > 0 else None,
             disparity=told(_disparity(points)),
         )
-
-
-def told(value: float) -> Number:
-    """A number as it is given to people: rounded, None where it is none."""
-    return float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None
 
 
 def _mixing(labels: IntArray, of_neighbors: IntArray, n_classes: int) -> FloatArray:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.domain.arrays import FloatArray, IntArray
+from core.domain.quality import percent
 from core.render.canvas import Inks, in_eighths, write
 from core.render.captions import in_one_line
 from core.render.lettering import Style, printable, shorten
@@ -114,7 +115,7 @@ class Scatter:
         pad = round(12 * self._page.scale)
         said = [self._caption] if self._caption else []
         if np.isfinite(explained):
-            said.append(f"{explained:.0%} of the variance".replace("%", " %"))
+            said.append(f"{percent(explained)} of the variance")
         if n_beyond:
             said.append(f"◇ {n_beyond:,} beyond the border")
         text = shorten(" · ".join(said), style, card.width - 2 * pad)

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from core.domain.quality import Number, QualityCard
+from core.domain.quality import Number, QualityCard, percent
 from core.render.canvas import Inks, write
 from core.render.lettering import Style, shorten
 from core.render.page import Page
@@ -41,4 +41,4 @@ def _number(value: Number) -> str:
 
 
 def _percent(value: Number) -> str:
-    return "-" if value is None else f"{value:.0%}".replace("%", " %")
+    return "-" if value is None else percent(value)

@@ -6,8 +6,9 @@ from sklearn.manifold import trustworthiness
 from sklearn.neighbors import NearestNeighbors
 
 from core.domain.arrays import FrameFacts, Projection
+from core.domain.quality import told
 from core.measure.outliers import score_frames
-from core.measure.quality import Gauge, told
+from core.measure.quality import Gauge
 
 N, T, CLASSES = 60, 5, 3
 
