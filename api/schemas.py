@@ -19,6 +19,7 @@ from core.domain.spec import (
     TrainSpec,
     fit_to_dataset,
     fit_to_steps,
+    refuse_unknown_steps,
     usual_alignment,
 )
 from core.errors import InvalidSpecError
@@ -76,6 +77,7 @@ class RunCreate(Frozen):
         Raises:
             InvalidSpecError: a number that the user wrote does not fit; `field` names it.
         """
+        refuse_unknown_steps(self.train, self.capture)
         capture, score = fit_to_steps(self.capture, steps=self.train.steps), self.score
         if facts:
             _check_train_size(self.train, facts)

@@ -27,6 +27,7 @@ SUBMITTED: Flags = {
     "--train-size": Flag("train.train_size", int, "images to train on (default: all)"),
     "--seed": Flag("train.seed", int, "same seed, same film"),
     "--frames": Flag("capture.frames", int, "checkpoints, the untrained model included"),
+    "--spacing": Flag("capture.spacing", str, "even, log, or drift: where the model moves"),
     "--probe-size": Flag("capture.probe_size", int, "images that are embedded"),
     "--mode": Flag("capture.mode", str, "inline or offload"),
 }

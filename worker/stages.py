@@ -46,6 +46,7 @@ from core.learn.backbones import Backbone
 from core.learn.embed import embed, load_weights, save_weights, weights_sha256
 from core.learn.fine_tune import Checkpoint
 from core.learn.fine_tune import fine_tune as train
+from core.learn.pacer import Sentinels
 from core.learn.pixels import ImagesOnDevice
 from core.learn.training_log import LogRows
 from core.learn.training_state import LiveState, StoredState
@@ -58,6 +59,8 @@ from worker.context import StageContext, StoppedError
 
 Facts = dict[str, Any]
 
+SENTINELS, SENTINEL_SHARE = 64, 50
+"""Where drift decides what is captured: so many images are watched, or one in so many of a large probe set."""
 STATE_SHARE = 20
 """Training goes on for so many times as long as storing its state took, before it is stored again."""
 
@@ -70,7 +73,7 @@ def fine_tune(ctx: StageContext) -> Facts:
         probe = _load_probe(ctx, source, size=backbone.image_size)
         probe_on_device = ImagesOnDevice(probe, backbone, device=training.accelerator.device)
         logs = [training.state.log] if training.state else []
-        for checkpoint in training.checkpoints(ctx, on_pause=StateKeeper(ctx)):
+        for checkpoint in training.checkpoints(ctx, on_pause=StateKeeper(ctx, training.sentinels)):
             logs.append(checkpoint.log)
             if ctx.spec.capture.mode == "inline":
                 _capture_frame(ctx, checkpoint, probe_on_device)
@@ -187,6 +190,7 @@ class _Training:
     images: LabelledImages
     accelerator: Accelerator
     state: StoredState | None
+    sentinels: Sentinels | None
 
     @classmethod
     def begin(cls, ctx: StageContext) -> "_Training":
@@ -198,7 +202,11 @@ class _Training:
             source, train_size=train.train_size, size=backbone.image_size, seed=train.seed
         )
         state = _load_state(ctx, backbone)
-        return cls(source, backbone, images, Accelerator(mixed_precision="no"), state)
+        accelerator = Accelerator(mixed_precision="no")
+        sentinels = _sentinels(ctx, source, backbone, accelerator)
+        if state and sentinels:
+            sentinels.restore(state.folder)
+        return cls(source, backbone, images, accelerator, state, sentinels)
 
     def checkpoints(
         self, ctx: StageContext, *, on_pause: Callable[[LiveState], None] | None = None
@@ -219,7 +227,27 @@ class _Training:
             pause_now=lambda: bool(ctx.stop),
             resume_from=self.state,
             accelerator=self.accelerator,
+            sentinels=self.sentinels,
         )
+
+
+def _sentinels(
+    ctx: StageContext, source: ImageSource, backbone: Backbone, accelerator: Accelerator
+) -> Sentinels | None:
+    """Who decides which steps are captured, if it is the model's drift that does."""
+    spec = ctx.spec
+    if spec.capture.spacing != "drift":
+        return None
+    count = min(spec.capture.probe_size, max(SENTINELS, spec.capture.probe_size // SENTINEL_SHARE))
+    images = datasets.load_probe_set(source, probe_size=count, size=backbone.image_size, seed=spec.train.seed)
+    return Sentinels(
+        backbone,
+        ImagesOnDevice(images, backbone, device=accelerator.device),
+        candidates=ctx.plan.steps,
+        frames=spec.capture.frames,
+        spec=spec.train,
+        accelerator=accelerator,
+    )
 
 
 def _load_state(ctx: StageContext, backbone: Backbone) -> StoredState | None:
@@ -242,8 +270,8 @@ def _train_along(ctx: StageContext) -> None:
 class StateKeeper:
     """Stores a training's state when it must stop, and now and then: so rarely that it costs at most a twentieth."""
 
-    def __init__(self, ctx: StageContext) -> None:
-        self._ctx = ctx
+    def __init__(self, ctx: StageContext, sentinels: Sentinels | None = None) -> None:
+        self._ctx, self._sentinels = ctx, sentinels
         self._due_at = time.monotonic() + ctx.settings.state_seconds
 
     def __call__(self, live: LiveState) -> None:
@@ -257,6 +285,8 @@ class StateKeeper:
         started = time.monotonic()
         folder = self._ctx.beside(f"state-{live.step}")
         live.save(folder)
+        if self._sentinels:
+            self._sentinels.save(folder)
         self._ctx.keep_state(folder, step=live.step)
         took = time.monotonic() - started
         self._due_at = time.monotonic() + max(self._ctx.settings.state_seconds, STATE_SHARE * took)

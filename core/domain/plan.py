@@ -11,8 +11,8 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, Literal
 
-from core.domain.schedule import capture_steps
-from core.domain.spec import Frozen, RunSpec
+from core.domain.schedule import candidate_steps, capture_steps
+from core.domain.spec import CaptureSpec, Frozen, RunSpec
 
 
 class StageName(StrEnum):
@@ -65,14 +65,14 @@ class Part(Frozen):
 
     `completes`: the other stage is done with it (a frame embedded during training); `releases`: the other stage can
     start with it (a checkpoint to be embedded by any worker); `keeps`: it is for the user (weights), and `stage` is the
-    one that makes it.
+    one that makes it; `step` is the optimiser step that it is of, None where only the training will tell.
     """
 
     id: str
     key: str
     stage: str
     effect: Literal["completes", "releases", "keeps"]
-    step: int = 0
+    step: int | None = None
 
 
 class PlannedStage(Frozen):
@@ -92,7 +92,10 @@ class PlannedStage(Frozen):
 
 
 class Plan(Frozen):
-    """Stages in an order in which each comes after what it needs."""
+    """Stages in an order in which each comes after what it needs.
+
+    `steps` are those at which a checkpoint is captured or, where the model's drift decides, may be.
+    """
 
     steps: tuple[int, ...]
     stages: tuple[PlannedStage, ...]
@@ -132,15 +135,17 @@ def artifact_key(stage: str, reads: Mapping[str, Any], inputs: tuple[str, ...] =
 
 def build(spec: RunSpec) -> Plan:
     """The plan of a run, from its spec alone."""
-    steps = capture_steps(spec.train.steps, spec.capture.frames, spacing=spec.capture.spacing)
+    steps, captured = _steps(spec.capture, steps=spec.train.steps)
     fields = spec.model_dump(mode="json")
     learned = {name: fields[name] for name in ("dataset", "model", "train", "capture", "pinned")}
     embedded = learned | {"capture": {k: v for k, v in fields["capture"].items() if k != "mode"}}
 
-    frames = [f"{index:05d}" for index in range(len(steps))]
-    embed_keys = tuple(artifact_key(StageName.EMBED, embedded | {"index": index}) for index in range(len(steps)))
+    frames = [f"{index:05d}" for index in range(len(captured))]
+    embed_keys = tuple(artifact_key(StageName.EMBED, embedded | {"index": index}) for index in range(len(captured)))
     made = (
-        _frames(steps, frames, embed_keys) if spec.capture.mode == "inline" else _checkpoints(steps, frames, embedded)
+        _frames(captured, frames, embed_keys)
+        if spec.capture.mode == "inline"
+        else _checkpoints(captured, frames, embedded)
     )
     fine_tune = PlannedStage(
         id="fine_tune",
@@ -181,12 +186,20 @@ def build(spec: RunSpec) -> Plan:
     return Plan(steps=steps, stages=(fine_tune, *embeds, score, project, measure, render))
 
 
-def _frames(steps: tuple[int, ...], frames: list[str], keys: tuple[str, ...]) -> Iterator[Part]:
+def _steps(capture: CaptureSpec, *, steps: int) -> tuple[tuple[int, ...], tuple[int | None, ...]]:
+    """Steps at which training stops to capture or to ask whether to; and the step of each frame, where it is known."""
+    if capture.spacing == "drift":
+        return candidate_steps(steps, capture.frames), (None,) * capture.frames
+    known = capture_steps(steps, capture.frames, spacing=capture.spacing)
+    return known, known
+
+
+def _frames(steps: tuple[int | None, ...], frames: list[str], keys: tuple[str, ...]) -> Iterator[Part]:
     for step, frame, key in zip(steps, frames, keys, strict=True):
         yield Part(id=f"embed/{frame}", key=key, stage=f"embed/{frame}", effect="completes", step=step)
 
 
-def _checkpoints(steps: tuple[int, ...], frames: list[str], reads: Mapping[str, Any]) -> Iterator[Part]:
+def _checkpoints(steps: tuple[int | None, ...], frames: list[str], reads: Mapping[str, Any]) -> Iterator[Part]:
     for index, (step, frame) in enumerate(zip(steps, frames, strict=True)):
         key = artifact_key("checkpoint", {**reads, "index": index})
         yield Part(id=f"checkpoint/{frame}", key=key, stage=f"embed/{frame}", effect="releases", step=step)

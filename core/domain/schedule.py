@@ -3,6 +3,9 @@
 import math
 from typing import Literal
 
+CANDIDATES = 4
+"""For "drift": so many times as many steps are looked at as are captured."""
+
 
 def capture_steps(steps: int, frames: int, *, spacing: Literal["even", "log"] = "even") -> tuple[int, ...]:
     """Distinct, rising steps from 0 (before any training) to `steps`.
@@ -30,3 +33,13 @@ def capture_steps(steps: int, frames: int, *, spacing: Literal["even", "log"] = 
         latest = steps - (last - index)
         chosen.append(min(max(round(step), earliest), latest))
     return tuple(chosen)
+
+
+def candidate_steps(steps: int, frames: int) -> tuple[int, ...]:
+    """Steps at which a `Pacer` is asked: the even ones, CANDIDATES times as dense, and the early ones of "log".
+
+    >>> candidate_steps(40, 3)
+    (0, 5, 6, 10, 15, 20, 25, 30, 35, 40)
+    """
+    dense = capture_steps(steps, min(steps + 1, CANDIDATES * (frames - 1) + 1))
+    return tuple(sorted({*dense, *capture_steps(steps, frames, spacing="log")}))

@@ -42,9 +42,13 @@ class CaptureSpec(Frozen):
     """When the probe set is embedded."""
 
     frames: Annotated[int, Field(ge=2, le=600, description="Checkpoints, the untrained model included.")] = 60
-    spacing: Annotated[Literal["even", "log"], Field(description="log: many early checkpoints, few late ones.")] = (
-        "even"
-    )
+    spacing: Annotated[
+        Literal["even", "log", "drift"],
+        Field(
+            description="log: many early checkpoints, few late ones; drift: a few images are watched, and a checkpoint "
+            "is captured when they have moved enough, so that few are spent where nothing moves."
+        ),
+    ] = "even"
     probe_size: Annotated[int, Field(ge=3, le=100_000, description="Images that are embedded.")] = 1000
     mode: Annotated[
         Literal["inline", "offload"],
@@ -163,6 +167,20 @@ def fit_to_steps(capture: CaptureSpec, *, steps: int) -> CaptureSpec:
         InvalidSpecError: more frames were asked for than steps + 1.
     """
     return _bound(capture, "frames", steps + 1, "capture", f"{steps} steps have {steps + 1} checkpoints")
+
+
+def refuse_unknown_steps(train: TrainSpec, capture: CaptureSpec) -> None:
+    """Refuse to keep the weights of steps that only the training will choose.
+
+    Raises:
+        InvalidSpecError: train.keep_weights is "all" where capture.spacing is "drift".
+    """
+    if train.keep_weights == "all" and capture.spacing == "drift":
+        raise InvalidSpecError(
+            'keep_weights "all" needs steps that are known beforehand: ask for capture.spacing "even" or "log", or for '
+            'the "last" weights.',
+            field="train.keep_weights",
+        )
 
 
 def usual_alignment(projection: str) -> Literal["rigid", "none"]:

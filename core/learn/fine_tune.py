@@ -30,6 +30,7 @@ from core.domain.sources import LabelledImages
 from core.domain.spec import TrainSpec
 from core.learn.backbones import Backbone
 from core.learn.optimizer import adamw, rate_factor
+from core.learn.pacer import Sentinels
 from core.learn.passes import ShuffledPasses
 from core.learn.pixels import ImagesOnDevice, autocast
 from core.learn.randomness import derived_seed, own_randomness
@@ -71,6 +72,7 @@ def fine_tune(
     pause_now: Callable[[], bool] | None = None,
     resume_from: StoredState | None = None,
     accelerator: Accelerator | None = None,
+    sentinels: Sentinels | None = None,
 ) -> Iterator[Checkpoint]:
     """Train all layers of the model with AdamW, and hand it out at the steps asked for.
 
@@ -94,10 +96,12 @@ def fine_tune(
         accelerator: device and processes; None means what accelerate finds. Its own mixed precision must be
             off: spec.precision is what counts. Every process iterates; what is stored comes from the main
             one's checkpoints.
+        sentinels: choose which of capture_steps are captured; None means all. Where a training is resumed, they
+            have been restored from the same state.
 
     Yields:
-        A checkpoint a capture step. Its log has a row for step 0, for every spec.log_every steps and for
-        every captured step.
+        A checkpoint a captured step. Its log has a row for step 0, for every spec.log_every steps and for
+        every one of capture_steps.
 
     Raises:
         TrainingDivergedError: a loss or gradient since the last checkpoint was not finite; at the latest
@@ -112,14 +116,15 @@ def fine_tune(
         _require_reached(resume_from.step, last=capture_steps[-1])
         training.resume(resume_from)
         first = resume_from.step + 1
-    captured = {step: index for index, step in enumerate(capture_steps)}
+    candidates = {step: index for index, step in enumerate(capture_steps)}
     for step in range(first, capture_steps[-1] + 1):
-        logged = step in captured or step % spec.log_every == 0
+        logged = step in candidates or step % spec.log_every == 0
         epoch = training.advance(step, logged=logged) if step else training.look()
         if on_step is not None:
             on_step(step)
-        if step in captured:
-            yield Checkpoint(captured[step], step, epoch, backbone, training.log.take())
+        if step in candidates and (sentinels is None or sentinels.takes(step)):
+            index = candidates[step] if sentinels is None else sentinels.n_captured - 1
+            yield Checkpoint(index, step, epoch, backbone, training.log.take())
         elif step % _FETCH_EVERY == 0 or (training.is_alone and pause_now is not None and pause_now()):
             training.log.fetch()
         else:

@@ -49,7 +49,7 @@ class Story:
         labels: (N,).
         class_names: C names.
         distance: (T, N), outlier scores.
-        moved: (T - 1,), how fast the representation moves.
+        moved: (T - 1,), how far the representation moves from frame to frame.
         mixing: (T, C, C), as `core.measure.quality.Measured` has it.
     """
 
@@ -176,10 +176,11 @@ def standstill(story: Story) -> Iterator[Highlight]:
         if len(story.facts) > 1:
             yield story.highlight("stands_still", 0, "The representation does not move", numbers={"fastest": 0.0})
         return
-    fastest = float(story.moved.max())
-    begins = _for_good(story.moved < STILL * fastest)
+    speed = story.moved / np.diff([one.step for one in story.facts])  # a step: frames may lie unevenly
+    fastest = float(speed.max())
+    begins = _for_good(speed < STILL * fastest)
     if begins:
-        numbers = {"fastest": fastest, "moves": float(story.moved[begins:].mean())}
+        numbers = {"fastest": fastest, "moves": float(speed[begins:].mean())}
         yield story.highlight("stands_still", begins, "The representation has all but stopped moving", numbers=numbers)
 
 

@@ -1,7 +1,7 @@
 """Whether neighbours in the representation are neighbours in the layout, and of what class they are.
 
 Distances are cosine in the representation, Euclidean in the layout. What needs ranks among all points is computed for
-ANCHORS of them, exactly: a rank is a count, so nothing is sorted, and N x N is never held.
+ANCHORS of them, exactly; N x N is never held.
 """
 
 from collections.abc import Callable
@@ -18,8 +18,6 @@ ANCHORS = 1000
 USUAL_SIZE = 15
 BLOCK_BYTES = 8 << 20
 """Of distances that are computed at once: few large products cost less than many small ones."""
-RANKED = 32
-"""Anchors that are ranked at once: their distances stay in the cache."""
 
 Distances: TypeAlias = Callable[[IntArray], NDArray[np.floating]]
 """Of some points (B,) to all, (B, N)."""
@@ -141,10 +139,9 @@ def _excess(distances: Distances, rows: IntArray, others: IntArray, n_points: in
         apart = distances(some)
         apart[np.arange(len(some)), some] = np.inf
         limits = np.take_along_axis(apart, theirs, axis=1)
-        for first in range(0, len(some), RANKED):
-            few = slice(first, first + RANKED)
-            ranks = 1 + np.stack([(apart[few] < limit[:, None]).sum(axis=1) for limit in limits[few].T], axis=1)
-            excess += int((ranks - k).clip(min=0).sum())
+        apart.sort(axis=1)
+        ranks = 1 + np.stack([np.searchsorted(one, limit) for one, limit in zip(apart, limits, strict=True)])
+        excess += int((ranks - k).clip(min=0).sum())
     return float(excess)
 
 

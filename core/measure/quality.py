@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from core.domain.arrays import FloatArray, FrameFacts, IntArray, NeighborGraph, Projection
 from core.domain.quality import FrameQuality, MotionQuality, told
 from core.measure import motion, neighborhoods
-from core.measure.representation import linear_cka, rank_me, within_class_variability
+from core.measure.representation import Kernel, cka, linear_kernel, rank_me, within_class_variability
 
 Double = NDArray[np.float64]
 
@@ -64,6 +64,7 @@ class Gauge:
         self._frames: list[FrameQuality] = []
         self._mixing: list[FloatArray] = []
         self._seen: list[Double] = []
+        self._kernel: Kernel | None = None
         self._steps: list[Double] = []
         self._turns: list[Double] = []
         self._moved: list[float] = []
@@ -76,7 +77,7 @@ class Gauge:
         kept = neighborhoods.faithfulness(embeddings, self._projection.points[index], neighbors=neighbors, rows=rows)
         shown, best = self._shares(index)
         some = embeddings[rows].astype(np.float64)
-        before = self._seen[-1] if self._seen else None
+        before, self._kernel = self._kernel, linear_kernel(some)
         facts = self._facts[index]
         self._frames.append(
             FrameQuality(
@@ -91,7 +92,7 @@ class Gauge:
                 accuracy=told(facts.accuracy),
                 knn_accuracy=told(neighborhoods.knn_accuracy(neighbors, labels, rows)),
                 neighborhood_hit=told(neighborhoods.neighborhood_hit(neighbors, labels, rows)),
-                cka=None if before is None else told(linear_cka(before, some)),
+                cka=None if before is None else told(cka(before, self._kernel)),
                 rank_me=told(rank_me(embeddings)),
                 nc1=told(within_class_variability(embeddings, labels)),
             )

@@ -3,10 +3,12 @@
 How it drifts, how many directions it uses, how its classes come together.
 """
 
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 import scipy.linalg
+import scipy.sparse
 from numpy.typing import NDArray
 
 from core.domain.arrays import FloatArray, IntArray
@@ -16,6 +18,41 @@ Double: TypeAlias = NDArray[np.float64]
 FEWEST_FOR_CKA = 4
 
 
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """Embeddings of M points as centred kernel alignment sees them: around their mean, and of size 1 all together.
+
+    Attributes:
+        features: (M, D).
+        squares: (M,), what each point's own product is.
+        own: the unbiased HSIC with itself.
+    """
+
+    features: Double
+    squares: Double
+    own: float
+
+
+def linear_kernel(embeddings: NDArray[np.floating]) -> Kernel:
+    """What `cka` compares, of embeddings (M, D)."""
+    features = embeddings.astype(np.float64)
+    features -= features.mean(axis=0)
+    size = np.linalg.norm(features)
+    if size > 0:
+        features /= size
+    squares = np.einsum("nd,nd->n", features, features)
+    return Kernel(features, squares, own=_hsic(features, squares, features, squares))
+
+
+def cka(one: Kernel, other: Kernel) -> float:
+    """As `linear_cka`, of kernels that may be compared with several others."""
+    if len(one.squares) < FEWEST_FOR_CKA:
+        return float("nan")
+    scale = one.own * other.own
+    shared = _hsic(one.features, one.squares, other.features, other.squares)
+    return float(min(1.0, shared / np.sqrt(scale))) if scale > 0 else float("nan")
+
+
 def linear_cka(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
     """Linear centred kernel alignment of two sets of embeddings of the same points, with the unbiased HSIC.
 
@@ -23,7 +60,7 @@ def linear_cka(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
     are left out: with them, independent embeddings of few points look alike.
 
     Args:
-        one: (M, D); M x M is held, so give it some of many points.
+        one: (M, D).
         other: (M, E).
 
     Returns:
@@ -33,31 +70,29 @@ def linear_cka(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
         Kornblith et al.: Similarity of neural network representations revisited. arXiv:1905.00414.
         Song et al.: Feature selection via dependence maximization (the unbiased HSIC). JMLR 13, 2012.
     """
-    if len(one) < FEWEST_FOR_CKA:
-        return float("nan")
-    first, second = _gram(one), _gram(other)
-    scale = _hsic(first, first) * _hsic(second, second)
-    return float(min(1.0, _hsic(first, second) / np.sqrt(scale))) if scale > 0 else float("nan")
+    return cka(linear_kernel(one), linear_kernel(other))
 
 
-def _gram(embeddings: NDArray[np.floating]) -> Double:
-    doubles = embeddings.astype(np.float64)
-    doubles -= doubles.mean(axis=0)
-    size = np.linalg.norm(doubles)
-    if size > 0:
-        doubles /= size
-    gram: Double = doubles @ doubles.T
-    np.fill_diagonal(gram, 0)
-    return gram
+def _hsic(one: Double, squares: Double, other: Double, others: Double) -> float:
+    """Unbiased HSIC of centred features, from their products: no Gram matrix is needed.
+
+    With K = X X' without its diagonal and L likewise: tr(K L) = ||X' Y||^2 - a b, where a and b are the diagonals; as X
+    is centred, the rows of K sum to -a.
+    """
+    n = len(one)
+    if n < FEWEST_FOR_CKA:
+        return 0.0
+    diagonals = float(squares @ others)
+    product = _square_of_product(one, other) - diagonals
+    mean = float(squares.sum() * others.sum()) / ((n - 1) * (n - 2))
+    return (product + mean - 2 * diagonals / (n - 2)) / (n * (n - 3))
 
 
-def _hsic(first: Double, second: Double) -> float:
-    """Of Gram matrices without their diagonals."""
-    n = len(first)
-    sums, others = first.sum(axis=0), second.sum(axis=0)
-    product = (first * second).sum()
-    mean = sums.sum() * others.sum() / ((n - 1) * (n - 2))
-    return float((product + mean - 2 * (sums @ others) / (n - 2)) / (n * (n - 3)))
+def _square_of_product(one: Double, other: Double) -> float:
+    """||X' Y||^2, by the smaller of the products that give it."""
+    if one.shape[1] * other.shape[1] <= len(one) ** 2:
+        return float(np.square(one.T @ other).sum())
+    return float(((one @ one.T) * (other @ other.T)).sum())
 
 
 def rank_me(embeddings: FloatArray) -> float:
@@ -100,14 +135,14 @@ def within_class_variability(embeddings: FloatArray, labels: IntArray) -> float:
     classes, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
     if len(classes) < 2:  # noqa: PLR2004 - a spread between
         return float("nan")
-    means = np.zeros((len(classes), doubles.shape[1]))
-    np.add.at(means, inverse, doubles)
-    means /= counts[:, None]
+    members = scipy.sparse.csr_array((1 / counts[inverse], (inverse, np.arange(len(doubles)))))
+    means = members @ doubles
     apart = (means - means.mean(axis=0)) / np.sqrt(len(classes))
     # S_b = apart' apart has rank K - 1 at most: its pseudo-inverse is applied by the singular vectors of `apart`.
     _, singular, directions = scipy.linalg.svd(apart, full_matrices=False)
     kept = singular > singular.max() * max(apart.shape) * np.finfo(np.float64).eps
     if not kept.any():
         return float("inf")
-    seen = (doubles - means[inverse]) @ (directions[kept].T / singular[kept])
+    axes = directions[kept].T / singular[kept]
+    seen = doubles @ axes - (means @ axes)[inverse]
     return float((seen**2).sum() / len(doubles) / len(classes))

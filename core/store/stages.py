@@ -133,11 +133,11 @@ def _forget_parts(session: Session, run: RunRow, stage: PlannedStage, *, after: 
     Returns:
         Locations to be deleted from the store after the commit.
     """
-    parts = [part for part in stage.parts if after is None or part.step > after]
+    rows = lifecycle.stages_of(session, run.id)
+    parts = list(stage.parts) if after is None else _beyond(session, rows, stage, after)
     if not parts:
         return []
     lifecycle.hold_artifacts(session, to_delete=True)
-    rows = lifecycle.stages_of(session, run.id)
     served = {part.key: rows[part.stage].key for part in parts}  # a part is shared with whoever has what it is for
     supplied = {part.stage for part in parts if part.effect != "keeps"}
     shared = lifecycle.shared_keys(session, run.id, served.values())
@@ -151,6 +151,22 @@ def _forget_parts(session: Session, run: RunRow, stage: PlannedStage, *, after: 
             row.token += 1
             row.lease_until = row.ring_at = row.started_at = row.finished_at = None
     return locations
+
+
+def _beyond(session: Session, rows: Mapping[str, StageRow], stage: PlannedStage, after: int) -> list[Part]:
+    """The parts of later steps; where only the training knew the step, what it published says so."""
+    unknown = {key for part in stage.parts if part.step is None for key in (part.key, rows[part.stage].key)}
+    captured: dict[str, int] = {}
+    for portion in portions(unknown):
+        query = select(ArtifactRow.key, ArtifactRow.facts).where(ArtifactRow.key.in_(portion))
+        captured |= {key: facts["step"] for key, facts in session.execute(query)}
+
+    def step(part: Part) -> int:
+        if part.step is not None:
+            return part.step
+        return max(captured.get(key, 0) for key in (part.key, rows[part.stage].key))  # nothing published: nothing to do
+
+    return [part for part in stage.parts if step(part) > after]
 
 
 def next_queued(session: Session, *, queues: Iterable[str]) -> StageId | None:

@@ -58,7 +58,8 @@ def test_inline_and_offload_give_the_same_film(service):
     films, projections = [], []
     for mode in ("inline", "offload"):
         body = SMALL | {"train": {"steps": 20, "batch_size": 16, "seed": 1}}
-        run = service.wait(service.submit(**body | {"capture": SMALL["capture"] | {"mode": mode}}))
+        captured = SMALL["capture"] | {"mode": mode, "spacing": "drift"}
+        run = service.wait(service.submit(**body | {"capture": captured}))
         assert [one["reused"] for one in run["stages"]] == [False] * 6
         films.append(service.get(f"/v1/runs/{run['id']}/film.gif"))
         projections.append(service.json(f"/v1/runs/{run['id']}/projection")["points"])

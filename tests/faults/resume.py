@@ -1,4 +1,7 @@
-"""A real training, killed after it stored a state, and continued by another worker: the weights must be the same."""
+"""A real training, killed after it stored a state, and continued by another worker.
+
+The weights must be the same, and the steps that were captured, those that the model's drift has chosen too.
+"""
 
 import time
 
@@ -9,6 +12,7 @@ from tests.faults.world import RECOVERY_SECONDS
 
 STEPS = 120
 STAGE_SECONDS = 240.0
+SPACINGS = ("even", "drift")
 TERMINAL = "('succeeded', 'failed', 'cancelled')"
 
 
@@ -22,18 +26,19 @@ def disturb(lab, count):
     }
     with lab.world(workers=1, **real) as world:
         seed = lab.rng.getrandbits(32)
-        undisturbed = _hash(world, _run(world, seed))
-        assert undisturbed, "the undisturbed training tells no hash of its weights"
+        undisturbed = {spacing: _outcome(world, _run(world, seed, spacing)) for spacing in SPACINGS}
+        assert all(weights for weights, _ in undisturbed.values()), "the undisturbed training tells no hash"
         while result.injected < count:
             _delete_all(world)
-            result.injected += _kill_once(world, seed, undisturbed, result)
+            spacing = SPACINGS[result.injected % len(SPACINGS)]
+            result.injected += _kill_once(world, seed, spacing, undisturbed[spacing], result)
         result.findings += world.settle()
     return result
 
 
-def _kill_once(world, seed, undisturbed, result):
+def _kill_once(world, seed, spacing, undisturbed, result):
     """Whether the training was met under way, with a state; then it must have continued from it."""
-    run_id = _submit(world, seed)
+    run_id = _submit(world, seed, spacing)
     if not _wait(
         world, run_id, "SELECT count(*) FROM stages WHERE run_id = ? AND status = 'running' AND state_step > 0"
     ):
@@ -55,22 +60,21 @@ def _kill_once(world, seed, undisturbed, result):
     result.recovery.append(started[1]["at"] - at)
     if not started[1]["data"].get("resumed_step"):
         result.findings.append(Finding(LOST, f"{run_id} began anew instead of continuing"))
-    if (found := _hash(world, run_id)) != undisturbed:
-        result.findings.append(
-            Finding(DOUBLED, f"{run_id} ended with other weights: {found}, undisturbed {undisturbed}")
-        )
+    if (found := _outcome(world, run_id)) != undisturbed:
+        result.findings.append(Finding(DOUBLED, f"{run_id} ended with {found}, undisturbed {undisturbed}"))
     return 1
 
 
-def _run(world, seed):
-    run_id = _submit(world, seed)
+def _run(world, seed, spacing):
+    run_id = _submit(world, seed, spacing)
     _wait(world, run_id, f"SELECT count(*) FROM runs WHERE id = ? AND status IN {TERMINAL}", or_terminal=False)
     return run_id
 
 
-def _submit(world, seed):
+def _submit(world, seed, spacing):
     name = world.new_name()
     body = world.body(name, frames=5, mode="inline")
+    body["capture"] |= {"spacing": spacing}
     body["train"] = {"steps": STEPS, "seed": seed, "batch_size": 16}
     answer, _ = client.insist([world.port], "POST", "/v1/runs", body, key=name)
     world.accepted[answer.body["id"]] = name
@@ -89,12 +93,12 @@ def _wait(world, run_id, query, *, or_terminal=True):
     raise AssertionError(f"{run_id}: {query} after {STAGE_SECONDS} s; {world.service.log('worker')[-2000:]}")
 
 
-def _hash(world, run_id):
-    query = (
-        "SELECT facts FROM artifacts JOIN stages ON stages.key = artifacts.key WHERE run_id = ? AND id = 'fine_tune'"
-    )
-    found = world.rows.of(query, run_id)
-    return found[0]["facts"].get("weights_sha256") if found else None
+def _outcome(world, run_id):
+    """The hash of the weights, and the steps that were captured."""
+    query = "SELECT id, facts FROM artifacts JOIN stages ON stages.key = artifacts.key WHERE run_id = ? ORDER BY id"
+    facts = {row["id"]: row["facts"] for row in world.rows.of(query, run_id)}
+    steps = [told["step"] for stage, told in facts.items() if stage.startswith("embed/")]
+    return facts.get("fine_tune", {}).get("weights_sha256"), steps
 
 
 def _delete_all(world):

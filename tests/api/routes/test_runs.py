@@ -48,6 +48,7 @@ def test_submit__default_is_bounded_by_the_steps(client):
         ({"capture": {"probe_size": 1001}}, "invalid-spec", "capture.probe_size"),
         ({"capture": {"probe_size": 10}, "score": {"k": 10}}, "invalid-spec", "score.k"),
         ({"train": {"train_size": 798}}, "invalid-spec", "train.train_size"),
+        ({"train": {"keep_weights": "all"}, "capture": {"spacing": "drift"}}, "invalid-spec", "train.keep_weights"),
         ({"train": {"steps": 200_001}}, "invalid-spec", "train.steps"),
         ({"train": {"steps": 0}}, "invalid-spec", "train.steps"),
         ({"train": {"steps": 10**30}}, "invalid-spec", "train.steps"),

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.domain.plan import StageName, build
-from core.domain.schedule import capture_steps
+from core.domain.schedule import candidate_steps, capture_steps
 from core.domain.spec import PinnedSources, RunSpec
 
 
@@ -65,3 +65,21 @@ def test_capture_steps_rise_from_zero_to_the_end(data):
     chosen = capture_steps(steps, frames, spacing=data.draw(st.sampled_from(["even", "log"])))
     assert (chosen[0], chosen[-1], len(chosen)) == (0, steps, frames)
     assert all(before < after for before, after in pairwise(chosen))
+
+
+@given(st.data())
+def test_candidates_rise_from_zero_to_the_end_and_suffice(data):
+    steps = data.draw(st.integers(1, 3000))
+    frames = data.draw(st.integers(2, min(steps + 1, 600)))
+    candidates = candidate_steps(steps, frames)
+    assert (candidates[0], candidates[-1]) == (0, steps)
+    assert len(candidates) >= frames
+    assert all(before < after for before, after in pairwise(candidates))
+
+
+def test_where_drift_decides_no_frame_has_a_step_yet():
+    plan = build(spec(capture={"spacing": "drift", "frames": 4}, train={"keep_weights": "last"}))
+    assert plan.steps == candidate_steps(300, 4)
+    assert [part.step for part in plan.stage("fine_tune").parts] == [None] * 4 + [300]
+    assert len(plan.named(StageName.EMBED)) == 4
+    assert not set(keys(plan).values()) & set(keys(build(spec(capture={"frames": 4}))).values())

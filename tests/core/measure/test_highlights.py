@@ -9,14 +9,15 @@ NAMES = ("cat", "dog", "owl")
 LABELS = np.arange(N) % 3
 
 
-def story(*, accuracy=None, loss=None, predictions=None, distance=None, moved=None, mixing=None):
+def story(*, accuracy=None, loss=None, predictions=None, distance=None, moved=None, mixing=None, steps=None):
     """A film in which nothing happens, but for what is given."""
     accuracy = np.full(T, 0.5) if accuracy is None else np.asarray(accuracy, float)
     loss = np.full(T, 1.0) if loss is None else np.asarray(loss, float)
     predictions = np.tile(LABELS, (T, 1)) if predictions is None else predictions
     distance = np.random.default_rng(0).uniform(0.09, 0.11, (T, N)).astype(np.float32) if distance is None else distance
     mixing = np.tile(np.full((3, 3), 0.05) + 0.85 * np.eye(3), (T, 1, 1)) if mixing is None else mixing
-    facts = [FrameFacts(5 * t, t / 4, float(loss[t]), float(accuracy[t]), predictions[t]) for t in range(T)]
+    steps = [5 * t for t in range(T)] if steps is None else steps
+    facts = [FrameFacts(steps[t], t / 4, float(loss[t]), float(accuracy[t]), predictions[t]) for t in range(T)]
     return Story(facts, LABELS, NAMES, distance, np.ones(T - 1) if moved is None else np.asarray(moved, float), mixing)
 
 
@@ -94,6 +95,12 @@ def test_the_representation_stops_moving():
     assert found(moved=moved) == [("stands_still", 6, "The representation has all but stopped moving")]
     assert found(moved=np.zeros(T - 1)) == [("stands_still", 0, "The representation does not move")]
     assert found(moved=[1.0] * 6 + [0.01] * 4 + [0.5]) == []
+
+
+def test_it_stands_still_by_the_step_and_not_by_the_frame():
+    steps = [0, 1, 2, 3, 4, 5, 6, 106, 206, 306, 406, 506]  # as far from frame to frame, but in ever more steps
+    assert found(steps=steps) == [("stands_still", 6, "The representation has all but stopped moving")]
+    assert found(steps=steps, moved=[1.0] * 6 + [50.0] * 5) == []
 
 
 def test_an_image_changes_its_class_for_good():

@@ -74,7 +74,6 @@ def test_faithfulness__anchors_speak_for_all(monkeypatch: pytest.MonkeyPatch) ->
     for name in ("trustworthiness", "continuity", "preservation"):
         assert getattr(some, name) == pytest.approx(getattr(every, name), abs=0.02)
     monkeypatch.setattr(neighborhoods, "BLOCK_BYTES", 8 * 7 * len(points))
-    monkeypatch.setattr(neighborhoods, "RANKED", 3)
     assert faithfulness(embeddings, points, neighbors=graph[rows], rows=rows) == some
 
 

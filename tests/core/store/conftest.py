@@ -11,18 +11,22 @@ def stored(claim, key):
     return Stored(f"objects/{key[:2]}/{key}-{claim.run_id}-{claim.token}", {"file": {"size": 1, "sha256": "0"}})
 
 
+CAPTURED_BY_DRIFT = (0, 2, 10)
+"""Steps that a training of three frames has chosen."""
+
+
 class Engine:
     """The store's functions, each in a transaction of its own, as the API and a worker call them."""
 
     def __init__(self, database):
         self.database = database
 
-    def submit(self, *, mode="inline", frames=3, seed=0, name="run", fps=12, keep_weights="none"):
+    def submit(self, *, mode="inline", frames=3, seed=0, name="run", fps=12, keep_weights="none", spacing="even"):
         spec = RunSpec(
             name=name,
             dataset="digits",
             train=TrainSpec(steps=10, seed=seed, keep_weights=keep_weights),
-            capture=CaptureSpec(frames=frames, mode=mode),
+            capture=CaptureSpec(frames=frames, mode=mode, spacing=spacing),
             pinned=PinnedSources(dataset_digest="d"),
         )
         spec = spec.model_copy(update={"render": spec.render.model_copy(update={"fps": fps})})
@@ -39,7 +43,8 @@ class Engine:
 
     def part(self, claim, index):
         part = claim.stage.parts[index]
-        published = self.call(stages.publish_part, claim, part, stored(claim, part.key), {"frame": index})
+        facts = {"frame": index, "step": CAPTURED_BY_DRIFT[index] if part.step is None else part.step}
+        published = self.call(stages.publish_part, claim, part, stored(claim, part.key), facts)
         return [bell.stage_id for bell in published.bells]
 
     def state(self, claim, step):

@@ -273,8 +273,9 @@ def test_a_commit_whose_answer_was_lost_is_not_undone_by_its_repetition(engine):
     assert engine.finish(claim) == ([], [])
 
 
-def test_a_training_continues_from_its_state_and_keeps_the_frames_up_to_it(engine):
-    run_id, _ = engine.submit()
+@pytest.mark.parametrize("spacing", ["even", "drift"])
+def test_a_training_continues_from_its_state_and_keeps_the_frames_up_to_it(engine, spacing):
+    run_id, _ = engine.submit(spacing=spacing)
     lost = expire(engine, run_id, "fine_tune")
     assert lost.state is None
     for index in range(3):
@@ -292,6 +293,19 @@ def test_a_training_continues_from_its_state_and_keeps_the_frames_up_to_it(engin
     assert [one.get("resumed_step") for one in started] == [None, 5]
     engine.part(again, 2)
     assert engine.finish(again) == (["score", "project"], ["objects/state-1-5"])
+
+
+def test_checkpoints_beyond_the_state_are_taken_back_before_anybody_embeds_them(engine):
+    run_id, _ = engine.submit(mode="offload", spacing="drift")
+    lost = expire(engine, run_id, "fine_tune")
+    for index in range(3):
+        assert engine.part(lost, index) == [f"embed/{index:05d}"]
+    engine.state(lost, 5)
+    sweep(engine)
+    again = engine.claim(run_id, "fine_tune")
+    statuses = engine.statuses(run_id)
+    assert [statuses[f"embed/{index:05d}"] for index in range(3)] == ["queued", "queued", "waiting"]
+    assert len(again.unneeded) == 1
 
 
 def test_a_training_that_gets_further_each_time_may_be_lost_often(engine):

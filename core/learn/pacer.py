@@ -1,0 +1,191 @@
+"""Which checkpoints are captured where the model itself decides: those between which it has moved about as far.
+
+A few images of the probe set, the sentinels, are embedded at every candidate step; how far they have moved, and nothing
+else, decides whether the whole probe set is embedded there. Neither the weights nor anything drawn at random depends on
+it, so the training is the same one with any spacing.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from core.domain.arrays import FloatArray
+from core.domain.spec import TrainSpec
+from core.errors import UnusableStateError
+from core.learn.backbones import Backbone
+from core.learn.embed import embed
+from core.learn.optimizer import rate_factor
+from core.learn.pixels import ImagesOnDevice
+
+_FILE = "pacer.safetensors"
+
+
+class Sentinels:
+    """Tells how far the live model has moved between two looks at a few images; chooses by it what is captured."""
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        images: ImagesOnDevice,
+        *,
+        candidates: Sequence[int],
+        frames: int,
+        spec: TrainSpec,
+        accelerator: Accelerator,
+    ) -> None:
+        """Look at the model at some steps, and choose `frames` of them.
+
+        Args:
+            backbone: the model that is trained.
+            images: the sentinels, on its device.
+            candidates: rising steps, the first 0.
+            frames: how many to choose, 2 to len(candidates).
+            spec: how the model learns.
+            accelerator: with several processes all look, and all do as the main one says.
+        """
+        self._backbone, self._images, self._spec, self._accelerator = backbone, images, spec, accelerator
+        rates = [
+            sum(rate_factor(step, steps=spec.steps, warmup=spec.warmup) for step in range(before + 1, after + 1))
+            for before, after in pairwise(candidates)
+        ]
+        self._pacer = Pacer(rates, frames)
+        self._seen: FloatArray | None = None
+
+    @property
+    def n_captured(self) -> int:
+        """How many steps were chosen so far; one before the first look."""
+        return len(self._pacer.captured)
+
+    def takes(self, step: int) -> bool:
+        """Whether this step, the next of the candidates, is captured. Every process asks."""
+        seen = embed(self._backbone, self._images, step=step, epoch=0.0, precision=self._spec.precision).embeddings
+        before, self._seen = self._seen, seen
+        if before is None:
+            return True
+        moved = torch.tensor(movement(before, seen), dtype=torch.float64, device=self._images.device)
+        return self._pacer.takes(float(broadcast(moved)) if self._accelerator.num_processes > 1 else float(moved))
+
+    def save(self, folder: Path) -> None:
+        """Write all that the choice depends on into the folder of a training's state."""
+        if self._seen is not None:
+            moved, captured = np.array(self._pacer.moved, dtype=np.float64), np.array(self._pacer.captured)
+            save_file({"seen": self._seen, "moved": moved, "captured": captured}, folder / _FILE)
+
+    def restore(self, folder: Path) -> None:
+        """Go on from what `save` wrote.
+
+        Raises:
+            UnusableStateError: it is not there, or broken.
+        """
+        try:
+            stored = load_file(folder / _FILE)
+            self._seen = stored["seen"]
+            self._pacer.restore(stored["moved"].tolist(), stored["captured"].tolist())
+        except (OSError, SafetensorError, KeyError) as error:
+            raise UnusableStateError(
+                f"{folder} does not say which checkpoints were captured ({error}): train from the beginning"
+            ) from error
+
+
+def movement(before: FloatArray, after: FloatArray) -> float:
+    """How far points have moved, in units of how far they lie apart.
+
+    sqrt(sum ||x_i' - x_i||^2 / the larger of sum ||x_i||^2 and sum ||x_i'||^2), both around their own means; 0 where
+    all points are the same.
+
+    Args:
+        before: (M, D).
+        after: (M, D), the same points.
+
+    >>> movement(np.array([[0, 0], [2, 0]], np.float32), np.array([[5, 1], [5, 3]], np.float32)).__round__(3)
+    1.414
+    """
+    first, second = (points.astype(np.float64) - points.mean(axis=0, dtype=np.float64) for points in (before, after))
+    spread = max(float((first**2).sum()), float((second**2).sum()))
+    return math.sqrt(float(((second - first) ** 2).sum()) / spread) if spread > 0 else 0.0
+
+
+class Pacer:
+    """Chooses which of some candidate checkpoints are captured, so that the model moves about as far between any two.
+
+    It learns of each candidate's movement only when training has come there, and what it chose stays chosen. So it
+    foresees the way that is left: the way so far grows as a power of the sum of learning rates, whose exponent is read
+    off the way so far. A candidate is captured when the way since the last capture has come to an equal part of what
+    is left. Foresight fails: a quarter of the captures is kept for later and spread evenly, however little moves.
+
+    Attributes:
+        moved: (n,) what it was told so far: how far the model moved from each candidate to the next.
+        captured: which candidates it chose, by their number; the first and the last always.
+    """
+
+    EVEN_SHARE = 0.25
+    EXPONENT = 0.5
+    """Of the way by the sum of rates, before there is a way to read it off: much moves early."""
+    DOUBT = 8
+    """Candidates after which the way so far has as much say as EXPONENT."""
+    EXPONENTS = (0.1, 1.5)
+
+    def __init__(self, rates: Sequence[float], frames: int) -> None:
+        """Be asked about len(rates) + 1 candidates, the first of which is captured.
+
+        Args:
+            rates: sum of the learning rates between each candidate and the next, above 0.
+            frames: how many to choose, 2 to len(rates) + 1.
+        """
+        if not 2 <= frames <= len(rates) + 1:  # noqa: PLR2004 - the first and the last
+            raise ValueError(f"{frames} of {len(rates) + 1} candidates cannot be chosen")
+        self._frames = frames
+        self._effort = np.concatenate([[0.0], np.cumsum(np.asarray(rates, dtype=np.float64))])
+        self.moved: list[float] = []
+        self.captured: list[int] = [0]
+
+    def restore(self, moved: Sequence[float], captured: Sequence[int]) -> None:
+        """Be where another pacer was that said this of itself."""
+        self.moved, self.captured = [float(one) for one in moved], [int(one) for one in captured]
+
+    def takes(self, moved: float) -> bool:
+        """Whether the next candidate is captured.
+
+        Args:
+            moved: how far the model has moved since the candidate before, at least 0.
+        """
+        self.moved.append(moved)
+        taken = self._takes()
+        if taken:
+            self.captured.append(len(self.moved))
+        return taken
+
+    def _takes(self) -> bool:
+        now, last, taken = len(self.moved), len(self._effort) - 1, len(self.captured)
+        if now == last:
+            return True
+        before_last = self._frames - 1 - taken
+        if before_last <= 0 or last - now <= before_last:
+            return before_last > 0
+        even = self.EVEN_SHARE * (self._frames - 1)
+        if taken <= even * now / last:
+            return True
+        if taken > self._frames - 1 - even * (1 - now / last):
+            return False
+        since = sum(self.moved[self.captured[-1] :])
+        return since * (before_last + 1) >= since + self._ahead()
+
+    def _ahead(self) -> float:
+        """How far the model will move from here to the end, so far as can be said."""
+        way = np.concatenate([[0.0], np.cumsum(self.moved)])
+        efforts = self._effort[: len(way)]
+        here, so_far = float(efforts[-1]), float(way[-1])
+        half = float(np.interp(here / 2, efforts, way))
+        exponent, doubt = self.EXPONENT, self.DOUBT / (self.DOUBT + len(self.moved))
+        if so_far > 0:
+            read = math.log2(so_far) - math.log2(half) if half > 0 else self.EXPONENTS[1]
+            exponent = doubt * exponent + (1 - doubt) * float(np.clip(read, *self.EXPONENTS))
+        return so_far * (math.pow(float(self._effort[-1]) / here, exponent) - 1)

@@ -1,0 +1,189 @@
+"""Who moves is captured: the choice of checkpoints by drift."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.domain.schedule import candidate_steps
+from core.domain.spec import TrainSpec
+from core.errors import UnusableStateError
+from core.learn.embed import weights_sha256
+from core.learn.fine_tune import fine_tune
+from core.learn.optimizer import rate_factor
+from core.learn.pacer import Pacer, Sentinels, movement
+from core.learn.pixels import ImagesOnDevice
+from core.learn.training_state import LiveState, StoredState
+from tests.core.learn.small_training import backbone, blobs
+
+STEPS, FRAMES = 60, 6
+SPEC = TrainSpec(steps=STEPS, batch_size=16, log_every=7, seed=3)
+CANDIDATES = candidate_steps(STEPS, FRAMES)
+
+
+def choose(moved: Sequence[float], frames: int, *, rates: Sequence[float] | None = None) -> list[int]:
+    pacer = Pacer([1.0] * len(moved) if rates is None else rates, frames)
+    for one in moved:
+        pacer.takes(one)
+    return pacer.captured
+
+
+def longest(moved: Sequence[float], captured: Sequence[int]) -> float:
+    """The longest way between two captures, by the mean one; 1 is best."""
+    way = np.concatenate([[0.0], np.cumsum(moved)])[list(captured)]
+    return float(np.diff(way).max() / np.diff(way).mean())
+
+
+movements = st.lists(st.floats(0, 1e6), min_size=1, max_size=80)
+
+
+@given(movements, st.data())
+def test_it_chooses_as_many_as_asked__the_first_and_the_last_among_them(
+    moved: list[float], data: st.DataObject
+) -> None:
+    frames = data.draw(st.integers(2, len(moved) + 1))
+    captured = choose(moved, frames)
+    assert (captured[0], captured[-1], len(captured)) == (0, len(moved), frames)
+    assert all(before < after for before, after in pairwise(captured))
+
+
+@given(movements, st.data())
+def test_a_pacer_that_goes_on_chooses_as_one_that_was_never_stopped(moved: list[float], data: st.DataObject) -> None:
+    frames, stop = data.draw(st.integers(2, len(moved) + 1)), data.draw(st.integers(0, len(moved)))
+    first, second = Pacer([1.0] * len(moved), frames), Pacer([1.0] * len(moved), frames)
+    for one in moved[:stop]:
+        first.takes(one)
+    second.restore(first.moved, first.captured)
+    for one in moved[stop:]:
+        second.takes(one)
+    assert second.captured == choose(moved, frames)
+
+
+FADING = [rate_factor(step, steps=240, warmup=0.1) for step in range(1, 241)]
+
+
+@pytest.mark.parametrize(
+    ("moved", "rates"),
+    [
+        pytest.param((1 / (1 + np.arange(240) / 10)).tolist(), None, id="a burst that dies away"),
+        pytest.param(FADING, FADING, id="a movement that follows the learning rate"),
+        pytest.param(
+            (0.05 + np.exp(-0.5 * ((np.arange(240) - 90) / 12) ** 2)).tolist(), None, id="a jump in the middle"
+        ),
+    ],
+)
+def test_what_moves_gets_the_frames(moved: list[float], rates: list[float] | None) -> None:
+    even = np.linspace(0, 240, 41).round().astype(int).tolist()
+    assert longest(moved, choose(moved, 41, rates=rates)) < 0.85 * longest(moved, even)
+
+
+def test_a_plateau_gets_few_frames_but_never_none() -> None:
+    rates = [1.0] * 120 + [0.001] * 120
+    on_plateau = sum(index > 120 for index in choose(rates, 41, rates=rates))
+    assert 4 <= on_plateau <= 12  # evenly spaced it would have 20
+
+
+def test_what_nobody_could_foresee_is_filmed_too() -> None:
+    moved = [1.0] * 60 + [0.001] * 120 + [1.0] * 60
+    captured = choose(moved, 41, rates=[1.0] * 60 + [0.001] * 180)
+    assert sum(index > 180 for index in captured) >= 3
+
+
+def test_movement__is_that_of_the_shape() -> None:
+    points = np.random.default_rng(0).standard_normal((20, 5)).astype(np.float32)
+    moved = points + 0.1 * np.random.default_rng(1).standard_normal((20, 5)).astype(np.float32)
+    assert movement(points, points + 7) == pytest.approx(0, abs=1e-5)
+    assert movement(points, moved) == pytest.approx(movement(100 * points, 100 * moved), rel=1e-5)
+    assert 0.05 < movement(points, moved) < 0.2
+    assert movement(points[:1], moved[:1]) == 0
+
+
+def sentinels(model: object) -> Sentinels:
+    accelerator = Accelerator(mixed_precision="no")
+    images = ImagesOnDevice(blobs(12, seed=5), model, device=torch.device("cpu"))
+    return Sentinels(model, images, candidates=CANDIDATES, frames=FRAMES, spec=SPEC, accelerator=accelerator)
+
+
+class Trained:
+    """A training whose checkpoints its drift has chosen; each pause leaves a state in `folder`."""
+
+    def __init__(self, folder: Path | None = None, *, resume: Path | None = None, seed: int = 0) -> None:
+        self.model = backbone(dropout=0.2, seed=seed)
+        watched = sentinels(self.model)
+        options = {}
+        if resume:
+            options["resume_from"] = StoredState.load(resume)
+            watched.restore(resume)
+
+        def on_pause(state: LiveState) -> None:
+            if folder:
+                state.save(folder / str(state.step))
+                watched.save(folder / str(state.step))
+
+        found = fine_tune(
+            self.model,
+            blobs(40),
+            spec=SPEC,
+            capture_steps=CANDIDATES,
+            sentinels=watched,
+            on_pause=on_pause,
+            accelerator=Accelerator(mixed_precision="no"),
+            **options,
+        )
+        self.checkpoints = [(one.index, one.step, weights_sha256(self.model.model)) for one in found]
+
+
+@pytest.fixture(scope="module")
+def states(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("states")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(states: Path) -> Trained:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    trained = Trained(states)
+    torch.set_num_threads(before)
+    return trained
+
+
+def test_a_training_is_captured_as_often_as_asked(undisturbed: Trained) -> None:
+    indices, steps, _ = zip(*undisturbed.checkpoints, strict=True)
+    assert indices == tuple(range(FRAMES))
+    assert (steps[0], steps[-1]) == (0, STEPS)
+    assert set(steps) <= set(CANDIDATES)
+    assert steps != tuple(np.linspace(0, STEPS, FRAMES).round().astype(int))
+
+
+def test_watching_changes_nothing_of_what_is_learned(undisturbed: Trained) -> None:
+    plain = backbone(dropout=0.2)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    list(fine_tune(plain, blobs(40), spec=SPEC, capture_steps=(0, STEPS)))
+    torch.set_num_threads(before)
+    assert weights_sha256(plain.model) == undisturbed.checkpoints[-1][2]
+
+
+def test_a_resumed_training_captures_the_same_steps(undisturbed: Trained, states: Path) -> None:
+    pauses = sorted(int(folder.name) for folder in states.iterdir())
+    assert len(pauses) > FRAMES  # some of them are between two captures
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    for step in pauses:
+        resumed = Trained(resume=states / str(step), seed=9)
+        assert resumed.checkpoints == [one for one in undisturbed.checkpoints if one[1] > step]
+    torch.set_num_threads(before)
+
+
+def test_a_state_that_does_not_say_what_was_captured_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnusableStateError, match="which checkpoints were captured"):
+        sentinels(backbone()).restore(tmp_path)
+    (tmp_path / "pacer.safetensors").write_bytes(b"torn")
+    with pytest.raises(UnusableStateError, match="train from the beginning"):
+        sentinels(backbone()).restore(tmp_path)
