@@ -6,6 +6,7 @@ cifar10   a film of CIFAR-10 (--cifar10 FOLDER with train.parquet and test.parqu
 api       the API process: time to the first answer, memory, and that torch is not loaded
 film      from embeddings to the GIF: each part against the published notebook, and memory by the number of frames
 growth    time and memory by the number of images and of frames (--output FILE.png draws them)
+spacing   how evenly the model moves from frame to frame, with checkpoints spaced evenly, by ratio, and by drift
 layouts   every layout on embeddings of three trainings: motion, neighbourhoods, variance, cost (--cifar10 FOLDER)
 engine    with stub stages: how soon a run and a child start, how many runs several workers finish
 load      the API under load: 50 clients, unpaced polling against a bare FastAPI application, 100 event streams
@@ -21,7 +22,7 @@ from pathlib import Path
 
 from worker.child import TUNING
 
-NAMES = ("api", "load", "engine", "capture", "demo", "cifar10", "film", "growth", "layouts")
+NAMES = ("api", "load", "engine", "capture", "demo", "cifar10", "film", "growth", "spacing", "layouts")
 
 
 def tune_like_a_worker() -> None:

@@ -17,8 +17,8 @@ EXACT_DIMS = 256
 SPARE_AXES = 8
 """Iterated beside those that are asked for: they carry the error."""
 MAX_ROUNDS = 8
-TOLERANCE = 1e-6
-"""Of the two greatest variances, between two rounds."""
+TOLERANCE = 1e-5
+"""Of the widest variance: what the two widest may still be wrong by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,10 @@ def centre(embeddings: FloatArray) -> tuple[FloatArray, Double]:
 def principal_axes(centred: FloatArray, *, count: int, start: Double | None = None) -> Axes:
     """The `count` widest directions of centred points, or fewer where there are no more.
 
-    Narrow frames are solved whole, in double precision. Wide ones by subspace iteration: two passes over the points a
-    round, until the two greatest variances stand still; from a good start, such as the axes of the checkpoint before,
-    that is one or two rounds. A spectrum so flat that it does not settle is solved whole too.
+    Narrow frames are solved whole, in double precision. Wide ones by subspace iteration, two passes over the points a
+    round. The error of a variance shrinks with every round by the square of the narrowest over the second variance; it
+    is enough when so much of the last change is little. From a good start, such as the axes of the checkpoint before,
+    that is one round or two. A spectrum so flat that it does not settle is solved whole too.
 
     Args:
         centred: (N, D), finite.
@@ -57,30 +58,35 @@ def principal_axes(centred: FloatArray, *, count: int, start: Double | None = No
 
     References:
         Halko, Martinsson, Tropp: Finding structure with randomness. arXiv:0909.4061.
+        Saad: Numerical methods for large eigenvalue problems, section 5.2, on the rate. doi:10.1137/1.9781611970739.
     """
     n_points, n_dims = centred.shape
-    total = float(np.einsum("nd,nd->", centred, centred, dtype=np.float64))
+    total = float(np.einsum("nd,nd->n", centred, centred).sum(dtype=np.float64))
     count = min(count, n_points, n_dims)
     width = count + SPARE_AXES
     if min(n_points, n_dims) <= max(EXACT_DIMS, 2 * width):
         return _whole(centred, count, total)
-    basis = _begin(start, n_dims, width)
-    before = np.zeros(2)
+    basis, _ = scipy.linalg.qr(_begin(start, n_dims, width), mode="economic")
+    product = _scatter_times(centred, basis)
+    before = np.einsum("dw,dw->w", basis, product)[:2]
     for _ in range(MAX_ROUNDS):
-        basis, variance = _round(centred, basis)
-        if np.abs(variance[:2] - before).max() <= TOLERANCE * variance[0]:
+        wider, _ = scipy.linalg.qr(product, mode="economic")
+        product = _scatter_times(centred, wider)
+        inner = wider.T @ product
+        variance, turn = scipy.linalg.eigh((inner + inner.T) / 2)
+        variance, turn = variance[::-1].clip(min=0), turn[:, ::-1]
+        basis, product = wider @ turn, product @ turn
+        rate = (variance[-1] / variance[1]) ** 2 if variance[1] > 0 else 0.0
+        if rate * np.abs(variance[:2] - before).max() <= TOLERANCE * variance[0]:
             return Axes(basis[:, :count], variance[:count], total)
         before = variance[:2]
     return _whole(centred, count, total)
 
 
-def _round(centred: FloatArray, basis: Double) -> tuple[Double, Double]:
-    """One step: Ritz vectors (D, w) of the scatter on the basis after a multiplication by it, and their variances."""
-    coordinates = centred @ basis.astype(np.float32)
-    wider, _ = scipy.linalg.qr((centred.T @ coordinates).astype(np.float64), mode="economic")
-    coordinates = (centred @ wider.astype(np.float32)).astype(np.float64)
-    variance, turn = scipy.linalg.eigh(coordinates.T @ coordinates)
-    return wider @ turn[:, ::-1], variance[::-1].clip(min=0)
+def _scatter_times(centred: FloatArray, basis: Double) -> Double:
+    """(D, w): the scatter of the points times a basis; the scatter itself, (D, D), is never made."""
+    product: Double = (centred.T @ (centred @ basis.astype(np.float32))).astype(np.float64)
+    return product
 
 
 def _begin(start: Double | None, n_dims: int, width: int) -> Double:
@@ -119,7 +125,8 @@ def check(embeddings: NDArray[Any]) -> None:
             f"{n_points} embeddings of {n_dims} features cannot be laid out in a plane: it takes 2 of both. "
             "Raise capture.probe_size, or take a wider model."
         )
-    if not np.isfinite(embeddings).all():
+    # A sum tells of most what looking at each value would, and in a fraction of the time.
+    if not (np.isfinite(embeddings @ np.ones(n_dims, embeddings.dtype)).all() or np.isfinite(embeddings).all()):
         raise DegenerateEmbeddingsError(
             "Embeddings are NaN or infinite: the training diverged. Try a lower train.learning_rate, or "
             "train.precision fp32."
@@ -132,7 +139,7 @@ def check_spread(embeddings: NDArray[Any]) -> None:
     Raises:
         DegenerateEmbeddingsError: all points are the same.
     """
-    if not np.ptp(embeddings, axis=0).any():
+    if (embeddings == embeddings[0]).all():
         raise DegenerateEmbeddingsError(
             "All embeddings are the same: the model has collapsed, or the probe images are all alike. "
             "Try a lower train.learning_rate, or other images."

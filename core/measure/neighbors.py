@@ -8,20 +8,23 @@ against all points.
 """
 
 import math
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from core.domain.arrays import FloatArray, IntArray
 from core.errors import DegenerateEmbeddingsError, InvalidSpecError
 
 Double: TypeAlias = NDArray[np.float64]
 
-SPARE_CANDIDATES = 22  # with k = 10 that makes 32
-BLOCK_BYTES = 8 << 20  # of similarities held at once
+SPARE_CANDIDATES = 10
+BLOCK_BYTES = 8 << 20  # of similarities that a thread holds at once
 RERANK_BYTES = 1 << 20  # of candidates' features held at once: they stay in the cache
 SAME_DIRECTION = 100 * float(np.finfo(np.float64).epsneg)  # below this 1 - cos is rounding error, as in cleanlab
 
@@ -89,17 +92,39 @@ def nearest_neighbors(embeddings: FloatArray, *, k: int) -> Neighbors:
     points = _prepare(np.asarray(embeddings), n_rows=-(-n_points // width) * width)
     indices = np.empty((n_points, k), dtype=np.int64)
     distances = np.empty((n_points, k), dtype=np.float32)
-    unsure = [np.empty(0, dtype=np.int64)]
-    for rows, candidates, approximate in _candidates(points, n_candidates, width):
+
+    def find(rows: IntArray) -> IntArray:
+        """Fill in these rows; returns those that must be looked at in double precision."""
+        candidates, approximate = _candidates(points, rows, n_candidates, width)
         exact = _pair_distances(points, rows, candidates)
         order = np.lexsort((candidates, exact))[:, :k]
         indices[rows] = np.take_along_axis(candidates, order, axis=1)
         distances[rows] = np.take_along_axis(exact, order, axis=1)
-        if n_candidates < n_points - 1:
-            unsure.append(rows[_unsure(points, rows, approximate, k=k)])
+        return rows[_unsure(points, rows, approximate, k=k) & (n_candidates < n_points - 1)]
+
+    unsure = _on_all_cores(find, _blocks(n_points, n_columns=len(points.centred)))
     for rows, all_indices, all_distances in _in_double(points, np.concatenate(unsure), k):
         indices[rows], distances[rows] = all_indices, all_distances
     return Neighbors(indices=indices, distances=distances)
+
+
+def _blocks(n_points: int, *, n_columns: int) -> list[IntArray]:
+    """All rows, in blocks whose similarities to all columns are of BLOCK_BYTES at most."""
+    n_block = max(1, BLOCK_BYTES // (4 * n_columns))
+    return [np.arange(start, min(start + n_block, n_points)) for start in range(0, n_points, n_block)]
+
+
+def _on_all_cores(find: Callable[[IntArray], IntArray], blocks: Sequence[IntArray]) -> list[IntArray]:
+    """`find` of each block, in order. Each core works on a block of its own: only products gain from sharing one."""
+    if len(blocks) == 1:
+        return [find(blocks[0])]
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(_cores()) as pool:
+        return list(pool.map(find, blocks))
+
+
+def _cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _prepare(embeddings: NDArray[Any], *, n_rows: int) -> _Points:
@@ -129,20 +154,15 @@ def _group_width(n_points: int, n_candidates: int) -> int:
     return max(1, round(math.sqrt(n_points / n_candidates)))
 
 
-def _candidates(points: _Points, n_candidates: int, width: int) -> Iterator[tuple[IntArray, IntArray, FloatArray]]:
-    """Blocks of rows (B,), their candidates (B, c) and the approximate half_square_i - distance (B, c)."""
-    n_points, n_columns = len(points.norms), len(points.centred)
-    n_block = min(n_points, max(1, BLOCK_BYTES // (4 * n_columns)))
-    block = np.empty((n_block, n_columns), dtype=np.float32)
-    for start in range(0, n_points, n_block):
-        rows = np.arange(start, min(start + n_block, n_points))
-        similarity = block[: len(rows)]
-        np.dot(points.centred[rows[0] : rows[-1] + 1], points.centred.T, out=similarity)
-        similarity -= points.half_square
-        similarity[:, n_points:] = -np.inf
-        similarity[np.arange(len(rows)), rows] = -np.inf
-        candidates = _largest(similarity, n_candidates, width)
-        yield rows, candidates, np.take_along_axis(similarity, candidates, axis=1)
+def _candidates(points: _Points, rows: IntArray, n_candidates: int, width: int) -> tuple[IntArray, FloatArray]:
+    """Candidates of neighbouring rows (B,), each (B, c): who they are, and approximately half_square_i - distance."""
+    n_points = len(points.norms)
+    similarity = points.centred[rows[0] : rows[-1] + 1] @ points.centred.T
+    similarity -= points.half_square
+    similarity[:, n_points:] = -np.inf
+    similarity[np.arange(len(rows)), rows] = -np.inf
+    candidates = _largest(similarity, n_candidates, width)
+    return candidates, np.take_along_axis(similarity, candidates, axis=1)
 
 
 def _largest(values: FloatArray, count: int, width: int) -> IntArray:
