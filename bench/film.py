@@ -92,7 +92,7 @@ def assembled(
 def scene(film: Filmed) -> Scene:
     """What is drawn of it."""
     n_points, last = len(film.labels), film.facts[-1].step
-    images = np.random.default_rng(1).integers(0, 256, (n_points, 32, 32, 3)).astype(np.uint8)
+    images = np.random.default_rng(1).integers(0, 256, (n_points, 4, 4, 3)).astype(np.uint8).repeat(8, 1).repeat(8, 2)
     step = np.arange(last + 1)
     loss, nothing = (2.3 * np.exp(-3 * step / last)).astype(np.float32), np.full(last + 1, np.nan, dtype=np.float32)
     log = TrainingLog(step, (step / 20).astype(np.float32), loss, nothing, nothing)

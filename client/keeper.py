@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 FIRST_PAUSE_SECONDS = 1.0
-LONGEST_PAUSE_SECONDS = 60.0
-SOUND_SECONDS = 60.0  # a process that has run for so long was not started in vain
+LONGEST_PAUSE_SECONDS = 15.0
+SOUND_SECONDS = 15.0  # a process that has run for so long was not started in vain
 
 
 class Processes(Protocol):

@@ -27,7 +27,7 @@ HOST = "127.0.0.1"
 PORT = 8000
 READY_SECONDS = 90.0
 STOP_SECONDS = 30.0
-LOOK_SECONDS = 0.1
+LOOK_SECONDS, LONGEST_LOOK_SECONDS = 0.1, 1.0
 UNSPECIFIED = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where "everywhere" is reached from here
 
 Commands = Mapping[str, Sequence[str]]
@@ -116,7 +116,7 @@ class Service:
             ServeError: a process ended before, or the time is up.
         """
         stop = stop or threading.Event()
-        until = time.monotonic() + seconds
+        until, pause = time.monotonic() + seconds, LOOK_SECONDS
         with httpx.Client(trust_env=False, timeout=2) as http:
             while time.monotonic() < until:
                 self.check()
@@ -124,8 +124,9 @@ class Service:
                     answer = http.get(f"{self.url}/readyz")
                     if answer.status_code == httpx.codes.OK and answer.json().get("workers", 0):
                         return
-                if stop.wait(LOOK_SECONDS):
+                if stop.wait(pause):
                     return
+                pause = min(LONGEST_LOOK_SECONDS, 1.2 * pause)
         raise ServeError(f"{self.url}/readyz was not ready within {seconds:.0f} seconds.{self._see_log()}")
 
     @property

@@ -18,6 +18,9 @@ from typing import Literal
 Style = Literal["text", "json"]
 Field = str | int | float
 
+TALKATIVE = ("alembic.runtime", "celery.worker.strategy", "celery.app.trace")
+"""Loggers that tell of every bell, stale ones too; what a worker does about one it tells itself."""
+
 _PLAIN = re.compile(r"[^\s\"=\x00-\x1f\x7f]+")
 _bound: ContextVar[Mapping[str, Field]] = ContextVar("bound", default={})  # noqa: B039 - never changed, only replaced
 _always: dict[str, Field] = {}
@@ -34,7 +37,8 @@ def configure(level: str, style: Style, **always: Field) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    logging.getLogger("alembic.runtime").setLevel(logging.WARNING)
+    for talkative in TALKATIVE:
+        logging.getLogger(talkative).setLevel(logging.WARNING)
 
 
 @contextmanager

@@ -101,10 +101,11 @@ class Database:
 
 
 def _unavailable(error: DBAPIError) -> StorageUnavailableError:
+    what = " ".join(str(error.orig).split()).rstrip(".?")
     full = getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
     if full or getattr(error.orig, "sqlstate", None) == POSTGRESQL_DISK_FULL:
-        return InsufficientStorageError(f"The database cannot grow: {error.orig}. {MAKE_ROOM}")
-    return StorageUnavailableError(f"The database does not answer: {error.orig}. Try again.")
+        return InsufficientStorageError(f"The database cannot grow: {what}. {MAKE_ROOM}")
+    return StorageUnavailableError(f"The database does not answer: {what}. Try again.")
 
 
 def _connect_args(url: URL) -> dict[str, Any]:
