@@ -6,7 +6,6 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
@@ -59,7 +58,7 @@ def _begin(source: Any, probe_size: int) -> tuple[backbones.Backbone, ImagesOnDe
         allowed_models=(),
     )
     probe = datasets.load_probe_set(source, probe_size=probe_size, size=backbone.image_size, seed=SPEC.seed)
-    return backbone, ImagesOnDevice(probe, backbone, device=torch.device("cpu"))
+    return backbone, ImagesOnDevice(probe, backbone, device=Accelerator(mixed_precision="no").device)
 
 
 def _by_drift(source: Any, images: Any, frames: int) -> list[int]:  # noqa: ANN401 - an image source, its images

@@ -27,7 +27,8 @@ def make_celery(settings: Settings) -> Celery:
         task_ignore_result=True,
         task_reject_on_worker_lost=False,
         worker_pool="threads",
-        worker_concurrency=settings.worker_concurrency,
+        # One hears the bells that no place is free for: where there is always work, they would pile up in the broker.
+        worker_concurrency=settings.worker_concurrency + 1,
         worker_prefetch_multiplier=prefetch(settings.broker),
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_hijack_root_logger=False,

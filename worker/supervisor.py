@@ -48,6 +48,7 @@ class Supervisor:
     stopping: threading.Event = field(default_factory=threading.Event)
     _working: dict[int, dict[str, str]] = field(default_factory=dict, init=False)
     _places: threading.Semaphore = field(init=False)
+    _heard: threading.Event = field(default_factory=threading.Event, init=False)
 
     def __post_init__(self) -> None:
         self._places = threading.BoundedSemaphore(self.settings.worker_concurrency)
@@ -63,13 +64,14 @@ class Supervisor:
         return list(self._working.values())
 
     def answer(self) -> None:
-        """Answer a bell: do the earliest run's first queued stage, whichever it was rung for, then its next ones.
+        """Answer a bell, whichever: do what is queued, the earliest run's first stage first, until nothing is.
 
         A bell may be lost, or held by a worker that stands still: what it was for must not wait for another one of its
-        own while bells of younger runs are heard. Those have bells of their own, and come after this one is answered.
-        Where every place is taken, the bell is not answered: whoever is done looks for more.
+        own while bells of younger runs are heard. Where every place is taken, whoever is done first looks once more.
         """
-        if self._places.acquire(blocking=False):
+        self._heard.set()
+        while self._heard.is_set() and self._places.acquire(blocking=False):
+            self._heard.clear()
             try:
                 self._answer()
             finally:
@@ -82,7 +84,7 @@ class Supervisor:
             unrung = self._do(claim) if claim else []
             following = self._next()
             self.ring([bell for bell in unrung if bell.stage != following or self.stopping.is_set()])
-            if following is None or (following == wanted if claim is None else following.run_id > wanted.run_id):
+            if claim is None and following == wanted:
                 return
             wanted = following
 

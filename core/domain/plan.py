@@ -49,8 +49,10 @@ FORMATS: Mapping[str, int] = {
     StageName.EMBED: 2,
     # 2: the neighbours of some images are kept, for what is measured later.
     StageName.SCORE: 2,
-    # 3: what each frame's own best plane would show is told too.
-    StageName.PROJECT: 3,
+    # 3: what each frame's own best plane would show is told too. 4: axes are iterated to another tolerance.
+    StageName.PROJECT: 4,
+    # 2: standing still is told by the step.
+    StageName.MEASURE: 2,
     StageName.RENDER: 2,
     "checkpoint": 2,
     "weights": 1,

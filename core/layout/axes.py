@@ -48,8 +48,9 @@ def principal_axes(centred: FloatArray, *, count: int, start: Double | None = No
 
     Narrow frames are solved whole, in double precision. Wide ones by subspace iteration, two passes over the points a
     round. The error of a variance shrinks with every round by the square of the narrowest over the second variance; it
-    is enough when so much of the last change is little. From a good start, such as the axes of the checkpoint before,
-    that is one round or two. A spectrum so flat that it does not settle is solved whole too.
+    is enough when what is left after the last change is little. From a good start, such as the axes of the checkpoint
+    before, that is one round or two. A spectrum so flat that it does not settle is solved whole too. The two widest are
+    waited for; later ones are roughly right.
 
     Args:
         centred: (N, D), finite.
@@ -69,7 +70,7 @@ def principal_axes(centred: FloatArray, *, count: int, start: Double | None = No
     basis, _ = scipy.linalg.qr(_begin(start, n_dims, width), mode="economic")
     product = _scatter_times(centred, basis)
     before = np.einsum("dw,dw->w", basis, product)[:2]
-    for _ in range(MAX_ROUNDS):
+    for done in range(1, MAX_ROUNDS + 1):
         wider, _ = scipy.linalg.qr(product, mode="economic")
         product = _scatter_times(centred, wider)
         inner = wider.T @ product
@@ -77,7 +78,8 @@ def principal_axes(centred: FloatArray, *, count: int, start: Double | None = No
         variance, turn = variance[::-1].clip(min=0), turn[:, ::-1]
         basis, product = wider @ turn, product @ turn
         rate = (variance[-1] / variance[1]) ** 2 if variance[1] > 0 else 0.0
-        if rate * np.abs(variance[:2] - before).max() <= TOLERANCE * variance[0]:
+        settled = rate * np.abs(variance[:2] - before).max() <= TOLERANCE * variance[0] * (1 - rate)
+        if settled and (done > 1 or start is not None):
             return Axes(basis[:, :count], variance[:count], total)
         before = variance[:2]
     return _whole(centred, count, total)

@@ -122,6 +122,8 @@ def fine_tune(
         epoch = training.advance(step, logged=logged) if step else training.look()
         if on_step is not None:
             on_step(step)
+        if step in candidates and sentinels is not None:
+            training.log.fetch()  # a training that diverged ends as such, before anybody looks at its model
         if step in candidates and (sentinels is None or sentinels.takes(step)):
             index = candidates[step] if sentinels is None else sentinels.n_captured - 1
             yield Checkpoint(index, step, epoch, backbone, training.log.take())

@@ -70,8 +70,10 @@ class Sentinels:
         before, self._seen = self._seen, seen
         if before is None:
             return True
-        moved = torch.tensor(movement(before, seen), dtype=torch.float64, device=self._images.device)
-        return self._pacer.takes(float(broadcast(moved)) if self._accelerator.num_processes > 1 else float(moved))
+        moved = movement(before, seen)
+        if self._accelerator.num_processes > 1:
+            moved = float(broadcast(torch.tensor(moved, dtype=torch.float64, device=self._images.device)))
+        return self._pacer.takes(moved)
 
     def save(self, folder: Path) -> None:
         """Write all that the choice depends on into the folder of a training's state."""
@@ -176,7 +178,7 @@ class Pacer:
         if taken > self._frames - 1 - even * (1 - now / last):
             return False
         since = sum(self.moved[self.captured[-1] :])
-        return since * (before_last + 1) >= since + self._ahead()
+        return since > 0 and since * (before_last + 1) >= since + self._ahead()
 
     def _ahead(self) -> float:
         """How far the model will move from here to the end, so far as can be said."""

@@ -176,7 +176,8 @@ def standstill(story: Story) -> Iterator[Highlight]:
         if len(story.facts) > 1:
             yield story.highlight("stands_still", 0, "The representation does not move", numbers={"fastest": 0.0})
         return
-    speed = story.moved / np.diff([one.step for one in story.facts])  # a step: frames may lie unevenly
+    steps = np.diff([one.step for one in story.facts]).clip(min=1)
+    speed = story.moved / steps  # frames may lie unevenly
     fastest = float(speed.max())
     begins = _for_good(speed < STILL * fastest)
     if begins:

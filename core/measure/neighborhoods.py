@@ -97,7 +97,7 @@ def distance_ranks(points: NDArray[np.floating]) -> IntArray:
     apart = scipy.spatial.distance.cdist(points, points, "sqeuclidean")
     np.fill_diagonal(apart, -1)
     ranks = np.empty(apart.shape, dtype=np.int64)
-    np.put_along_axis(ranks, apart.argsort(axis=1), np.arange(len(points))[None, :], axis=1)
+    np.put_along_axis(ranks, apart.argsort(axis=1, kind="stable"), np.arange(len(points))[None, :], axis=1)
     return ranks
 
 

@@ -25,6 +25,7 @@ Double: TypeAlias = NDArray[np.float64]
 
 SPARE_CANDIDATES = 10
 BLOCK_BYTES = 8 << 20  # of similarities that a thread holds at once
+MOST_THREADS = 16  # memory grows with them
 RERANK_BYTES = 1 << 20  # of candidates' features held at once: they stay in the cache
 SAME_DIRECTION = 100 * float(np.finfo(np.float64).epsneg)  # below this 1 - cos is rounding error, as in cleanlab
 
@@ -118,7 +119,8 @@ def _on_all_cores(find: Callable[[IntArray], IntArray], blocks: Sequence[IntArra
     """`find` of each block, in order. Each core works on a block of its own: only products gain from sharing one."""
     if len(blocks) == 1:
         return [find(blocks[0])]
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(_cores()) as pool:
+    n_threads = min(len(blocks), _cores(), MOST_THREADS)
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_threads) as pool:
         return list(pool.map(find, blocks))
 
 

@@ -16,6 +16,8 @@ from core.domain.arrays import FloatArray, IntArray
 Double: TypeAlias = NDArray[np.float64]
 
 FEWEST_FOR_CKA = 4
+NOTHING = 1e-12
+"""A share that is rounding error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +38,10 @@ class Kernel:
 def linear_kernel(embeddings: NDArray[np.floating]) -> Kernel:
     """What `cka` compares, of embeddings (M, D)."""
     features = embeddings.astype(np.float64)
+    before = np.linalg.norm(features)
     features -= features.mean(axis=0)
     size = np.linalg.norm(features)
-    if size > 0:
+    if size > NOTHING * before:
         features /= size
     squares = np.einsum("nd,nd->n", features, features)
     return Kernel(features, squares, own=_hsic(features, squares, features, squares))
@@ -48,9 +51,11 @@ def cka(one: Kernel, other: Kernel) -> float:
     """As `linear_cka`, of kernels that may be compared with several others."""
     if len(one.squares) < FEWEST_FOR_CKA:
         return float("nan")
-    scale = one.own * other.own
+    n = len(one.squares)
+    if min(one.own, other.own) * n * (n - 3) <= NOTHING:  # features are of size 1: what is left is rounding error
+        return float("nan")
     shared = _hsic(one.features, one.squares, other.features, other.squares)
-    return float(min(1.0, shared / np.sqrt(scale))) if scale > 0 else float("nan")
+    return float(min(1.0, shared / np.sqrt(one.own * other.own)))
 
 
 def linear_cka(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:

@@ -36,6 +36,13 @@ def living(pids):
     return {pid for pid in pids if Path(f"/proc/{pid}").exists() and not _zombie(Path(f"/proc/{pid}"))}
 
 
+def started(pid):
+    """When a process was started, seconds of the machine's monotonic clock; None if it is gone."""
+    with suppress(OSError, IndexError, ValueError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+    return None
+
+
 def wait_gone(pids, *, seconds):
     """Those that are still there after so long."""
     deadline = time.monotonic() + seconds

@@ -197,8 +197,11 @@ class World:
 
     def _children(self):
         """Processes of stages although no stage runs: each leads a session of its own below a worker's fork server."""
-        began = {attempt.pid for attempt in self.attempts()}
-        return processes.wait_gone(began & processes.of_home(self.home), seconds=5)
+        began = {attempt.pid: attempt.began_at for attempt in self.attempts()}
+        home = processes.of_home(self.home)
+        # Ids are given out anew: who was started after the attempt has begun is somebody else.
+        own = {pid for pid, at in began.items() if pid in home and (processes.started(pid) or at) <= at}
+        return processes.wait_gone(own, seconds=5)
 
     def _remaining(self):
         return processes.wait_gone(processes.of_home(self.home), seconds=5)

@@ -69,7 +69,7 @@ def together(module: str, function: str, paths: list[Path]) -> Iterator[None]:
     ]
     try:
         yield
-        assert [process.wait(timeout=200) for process in processes] == [0] * len(paths)
+        assert [process.wait(timeout=280) for process in processes] == [0] * len(paths)
     finally:
         for process in processes:
             process.kill()

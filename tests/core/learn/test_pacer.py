@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 from core.domain.schedule import candidate_steps
 from core.domain.spec import TrainSpec
-from core.errors import UnusableStateError
+from core.errors import TrainingDivergedError, UnusableStateError
 from core.learn.embed import weights_sha256
 from core.learn.fine_tune import fine_tune
 from core.learn.optimizer import rate_factor
 from core.learn.pacer import Pacer, Sentinels, movement
 from core.learn.pixels import ImagesOnDevice
 from core.learn.training_state import LiveState, StoredState
-from tests.core.learn.small_training import backbone, blobs
+from tests.core.learn.small_training import backbone, blobs, together
 
 STEPS, FRAMES = 60, 6
 SPEC = TrainSpec(steps=STEPS, batch_size=16, log_every=7, seed=3)
@@ -93,6 +93,12 @@ def test_what_nobody_could_foresee_is_filmed_too() -> None:
     moved = [1.0] * 60 + [0.001] * 120 + [1.0] * 60
     captured = choose(moved, 41, rates=[1.0] * 60 + [0.001] * 180)
     assert sum(index > 180 for index in captured) >= 3
+
+
+def test_what_does_not_move_at_all_gets_no_more_than_its_share() -> None:
+    captured = choose([0.0] * 30 + [1.0] * 210, 41)
+    assert sum(index <= 30 for index in captured) <= 3
+    assert choose([0.0] * 20, 5)[-1] == 20
 
 
 def test_movement__is_that_of_the_shape() -> None:
@@ -179,6 +185,29 @@ def test_a_resumed_training_captures_the_same_steps(undisturbed: Trained, states
         resumed = Trained(resume=states / str(step), seed=9)
         assert resumed.checkpoints == [one for one in undisturbed.checkpoints if one[1] > step]
     torch.set_num_threads(before)
+
+
+def test_a_training_that_diverges_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = backbone()
+    calls = iter(range(1000))
+    model.head.register_forward_hook(lambda _head, _given, logits: logits * (np.nan if next(calls) > 8 else 1.0))
+    with pytest.raises(TrainingDivergedError):
+        list(fine_tune(model, blobs(40), spec=SPEC, capture_steps=CANDIDATES, sentinels=sentinels(model)))
+
+
+def train_together(path: Path) -> None:
+    """Train with the other processes; write down what was captured."""
+    torch.set_num_threads(1)
+    path.write_text(repr([(index, step) for index, step, _ in Trained().checkpoints]))
+
+
+def test_several_processes_capture_the_same_steps(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{rank}.txt" for rank in range(2)]
+    with together("tests.core.learn.test_pacer", "train_together", paths):
+        pass
+    first, second = (path.read_text() for path in paths)
+    assert first == second
+    assert first.count("(") == FRAMES
 
 
 def test_a_state_that_does_not_say_what_was_captured_is_refused(tmp_path: Path) -> None:

@@ -44,7 +44,12 @@ def test_linear_cka__of_independent_embeddings_is_about_nothing() -> None:
 
 def test_linear_cka__where_there_is_none() -> None:
     assert np.isnan(linear_cka(embeddings(3), embeddings(3)))
-    assert np.isnan(linear_cka(embeddings(9), np.ones((9, 4), dtype=np.float32)))
+    for value in (1.0, 0.1):
+        assert np.isnan(linear_cka(embeddings(9), np.full((9, 4), value, dtype=np.float32)))
+    alone = np.zeros((50, 8), dtype=np.float32)
+    alone[0] = 1  # no two of the others differ: there is no variance without its diagonal
+    assert np.isnan(linear_cka(alone, alone))
+    assert np.isnan(linear_cka(np.eye(100, dtype=np.float32), np.eye(100, dtype=np.float32)))
 
 
 @pytest.mark.parametrize("shape", [(50, 8), (8, 50)])
