@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from importlib.metadata import version
 
 from client import access
 from client.command import BROKEN_PIPE, FAILED, INTERRUPTED, UNREACHABLE, USAGE, add
@@ -78,10 +79,19 @@ def _status(error: Exception) -> int:
             return USAGE
 
 
+class _ShowVersion(argparse.Action):
+    """Looks the version up only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_rest: object) -> None:
+        print(f"embedreel {version('embedreel')}")
+        parser.exit()
+
+
 def _parser() -> argparse.ArgumentParser:
     layout = argparse.RawDescriptionHelpFormatter
     about = "Film a vision model while it learns."
     parser = argparse.ArgumentParser(prog="embedreel", description=about, epilog=EPILOG, formatter_class=layout)
+    parser.add_argument("--version", action=_ShowVersion, nargs=0, help="show which version this is, and end")
     access.add_flags(parser)
     add(parser.add_subparsers(title="commands", required=True, metavar="COMMAND"), COMMANDS)
     return parser

@@ -35,6 +35,12 @@ def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert "%(" not in shown
 
 
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--version"])
+    assert (caught.value.code, capsys.readouterr().out.split()[0]) == (0, "embedreel")
+
+
 def test_exit__refused(service: Callable[..., str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(service(), "status", "run_2") == 2
     assert capsys.readouterr().err == "embedreel: There is nothing here: There is no such run.\n"
