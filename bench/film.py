@@ -118,17 +118,25 @@ def _lay_out(frames: list[NDArray[np.float32]], repeats: int) -> tuple[str, floa
     return name, _timed(published, repeats) / len(frames), _timed(here, repeats) / len(frames)
 
 
+def _renderer(drawn: Scene) -> FrameRenderer:
+    return FrameRenderer(RenderSpec(width=SIZE[0], height=SIZE[1]), drawn)
+
+
+def _published(film: Filmed, drawn: Scene) -> Callable[[NDArray[np.floating]], NDArray[np.uint8]]:
+    """Draws points in the published way."""
+    worst, losses = np.argsort(-film.scores.distance[-1])[:8], (drawn.log.step, drawn.log.loss)
+    return lambda points: notebook.draw(points, film.labels, worst, drawn.probe.images, losses)
+
+
 def _draw(film: Filmed, repeats: int) -> tuple[str, float, float]:
-    drawn, width, height = scene(film), *SIZE
-    renderer = FrameRenderer(RenderSpec(width=width, height=height), drawn)
-    worst = np.argsort(-film.scores.distance[-1])[:8]
-    losses, points = (drawn.log.step, drawn.log.loss), film.projection.points[-1]
-    published = _timed(lambda: notebook.draw(points, film.labels, worst, drawn.probe.images, losses), repeats)
-    return f"drawing, {width} x {height}", published, _timed(lambda: renderer.draw(FRAMES - 1), 10 * repeats)
+    drawn, points = scene(film), film.projection.points[-1]
+    renderer, theirs = _renderer(drawn), _published(film, drawn)
+    published = _timed(lambda: theirs(points), repeats)
+    return f"drawing, {SIZE[0]} x {SIZE[1]}", published, _timed(lambda: renderer.draw(FRAMES - 1), 10 * repeats)
 
 
 def _encode(film: Filmed) -> tuple[str, float, float]:
-    renderer = FrameRenderer(RenderSpec(width=SIZE[0], height=SIZE[1]), scene(film))
+    renderer = _renderer(scene(film))
     indices = [frame for _, frame in renderer.film()]
     pictures = [renderer.palette.colors[frame] for frame in indices]
     with tempfile.TemporaryDirectory() as folder:
@@ -145,9 +153,8 @@ def _bytes(frames: list[NDArray[np.float32]], film: Filmed) -> tuple[float, floa
     laid: list[NDArray[np.float64]] = []
     for frame in frames[-ENCODED:]:
         laid.append(notebook.lay_out(frame, laid[-1] if laid else None))
-    worst, losses = np.argsort(-film.scores.distance[-1])[:8], (drawn.log.step, drawn.log.loss)
-    pictures = [notebook.draw(points, film.labels, worst, drawn.probe.images, losses) for points in laid]
-    renderer = FrameRenderer(RenderSpec(width=SIZE[0], height=SIZE[1]), drawn)
+    pictures = list(map(_published(film, drawn), laid))
+    renderer = _renderer(drawn)
     indices = [renderer.draw(index) for index in range(FRAMES - ENCODED, FRAMES)]
     with tempfile.TemporaryDirectory() as folder:
         theirs, ours = Path(folder) / "theirs.gif", Path(folder) / "ours.gif"

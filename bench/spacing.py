@@ -3,30 +3,31 @@
 import argparse
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
+from bench.training import SPEC as DIGITS
+from bench.training import prepare
 from core.domain.schedule import candidate_steps, capture_steps
-from core.domain.spec import TrainSpec
-from core.learn import backbones, datasets
+from core.domain.sources import ImageSource
+from core.learn import datasets
 from core.learn.embed import embed
 from core.learn.fine_tune import fine_tune
-from core.learn.pacer import Sentinels, movement
+from core.learn.pacer import Sentinels, movement, n_sentinels
 from core.learn.pixels import ImagesOnDevice
 
-SPEC = TrainSpec(steps=300)
+MODEL, SPEC = DIGITS.model, DIGITS.train
 FRAMES = (20, 60)
-PROBE, SENTINELS = 500, 64
+PROBE = 500
 STILL = 0.02
 
 
 def main(options: argparse.Namespace) -> None:  # noqa: ARG001 - it has none
     source = datasets.open_source("digits", uploaded=None, allowed_hub=())
-    backbone, probe = _begin(source, PROBE)
-    images = datasets.load_training_images(source, train_size=None, size=backbone.image_size, seed=SPEC.seed)
+    backbone, images, shown = prepare(source, model=MODEL, spec=SPEC, probe_size=PROBE)
+    probe = ImagesOnDevice(shown, backbone, device=Accelerator(mixed_precision="no").device)
     every_step = [
         embed(backbone, probe, step=one.step, epoch=one.epoch).embeddings
         for one in fine_tune(backbone, images, spec=SPEC, capture_steps=range(SPEC.steps + 1))
@@ -40,7 +41,7 @@ def main(options: argparse.Namespace) -> None:  # noqa: ARG001 - it has none
         chosen = {
             "even": capture_steps(SPEC.steps, frames),
             "log": capture_steps(SPEC.steps, frames, spacing="log"),
-            "drift": _by_drift(source, images, frames),
+            "drift": _by_drift(source, frames),
         }
         for name, steps in chosen.items():
             moved = _movements(every_step, steps)
@@ -49,24 +50,19 @@ def main(options: argparse.Namespace) -> None:  # noqa: ARG001 - it has none
             print(f"| {frames} | {name} | {moved.std() / mean:.2f} | {moved.max() / mean:.2f} | {still} |", flush=True)
 
 
-def _begin(source: Any, probe_size: int) -> tuple[backbones.Backbone, ImagesOnDevice]:  # noqa: ANN401 - an image source
-    backbone = backbones.create(
-        "vit-tiny",
-        class_names=source.facts.class_names,
-        native_image_size=source.image_size,
-        seed=SPEC.seed,
-        allowed_models=(),
-    )
-    probe = datasets.load_probe_set(source, probe_size=probe_size, size=backbone.image_size, seed=SPEC.seed)
-    return backbone, ImagesOnDevice(probe, backbone, device=Accelerator(mixed_precision="no").device)
-
-
-def _by_drift(source: Any, images: Any, frames: int) -> list[int]:  # noqa: ANN401 - an image source, its images
+def _by_drift(source: ImageSource, frames: int) -> list[int]:
     """Steps that the same training chooses."""
-    backbone, watched = _begin(source, SENTINELS)
-    candidates = candidate_steps(SPEC.steps, frames)
+    backbone, images, watched = prepare(source, model=MODEL, spec=SPEC, probe_size=n_sentinels(PROBE))
     accelerator = Accelerator(mixed_precision="no")
-    sentinels = Sentinels(backbone, watched, candidates=candidates, frames=frames, spec=SPEC, accelerator=accelerator)
+    candidates = candidate_steps(SPEC.steps, frames)
+    sentinels = Sentinels(
+        backbone,
+        ImagesOnDevice(watched, backbone, device=accelerator.device),
+        candidates=candidates,
+        frames=frames,
+        spec=SPEC,
+        accelerator=accelerator,
+    )
     found = fine_tune(
         backbone, images, spec=SPEC, capture_steps=candidates, sentinels=sentinels, accelerator=accelerator
     )

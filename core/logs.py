@@ -19,7 +19,7 @@ Style = Literal["text", "json"]
 Field = str | int | float
 
 TALKATIVE = ("alembic.runtime", "celery.worker.strategy", "celery.app.trace")
-"""Loggers that tell of every bell, stale ones too; what a worker does about one it tells itself."""
+"""Loggers that tell of every step of a migration and of every bell, stale ones too: only their warnings are told."""
 
 _PLAIN = re.compile(r"[^\s\"=\x00-\x1f\x7f]+")
 _bound: ContextVar[Mapping[str, Field]] = ContextVar("bound", default={})  # noqa: B039 - never changed, only replaced

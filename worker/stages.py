@@ -46,7 +46,7 @@ from core.learn.backbones import Backbone
 from core.learn.embed import embed, load_weights, save_weights, weights_sha256
 from core.learn.fine_tune import Checkpoint
 from core.learn.fine_tune import fine_tune as train
-from core.learn.pacer import Sentinels
+from core.learn.pacer import Sentinels, n_sentinels
 from core.learn.pixels import ImagesOnDevice
 from core.learn.training_log import LogRows
 from core.learn.training_state import LiveState, StoredState
@@ -59,8 +59,6 @@ from worker.context import StageContext, StoppedError
 
 Facts = dict[str, Any]
 
-SENTINELS, SENTINEL_SHARE = 64, 50
-"""Where drift decides what is captured: so many images are watched, or one in so many of a large probe set."""
 STATE_SHARE = 20
 """Training goes on for so many times as long as storing its state took, before it is stored again."""
 
@@ -238,7 +236,7 @@ def _sentinels(
     spec = ctx.spec
     if spec.capture.spacing != "drift":
         return None
-    count = min(spec.capture.probe_size, max(SENTINELS, spec.capture.probe_size // SENTINEL_SHARE))
+    count = n_sentinels(spec.capture.probe_size)
     images = datasets.load_probe_set(source, probe_size=count, size=backbone.image_size, seed=spec.train.seed)
     return Sentinels(
         backbone,

@@ -122,9 +122,11 @@ def fine_tune(
         epoch = training.advance(step, logged=logged) if step else training.look()
         if on_step is not None:
             on_step(step)
-        if step in candidates and sentinels is not None:
+        captured = step in candidates
+        if captured and sentinels is not None:
             training.log.fetch()  # a training that diverged ends as such, before anybody looks at its model
-        if step in candidates and (sentinels is None or sentinels.takes(step)):
+            captured = sentinels.takes(step)
+        if captured:
             index = candidates[step] if sentinels is None else sentinels.n_captured - 1
             yield Checkpoint(index, step, epoch, backbone, training.log.take())
         elif step % _FETCH_EVERY == 0 or (training.is_alone and pause_now is not None and pause_now()):

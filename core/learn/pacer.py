@@ -1,8 +1,8 @@
 """Which checkpoints are captured where the model itself decides: those between which it has moved about as far.
 
-A few images of the probe set, the sentinels, are embedded at every candidate step; how far they have moved, and nothing
-else, decides whether the whole probe set is embedded there. Neither the weights nor anything drawn at random depends on
-it, so the training is the same one with any spacing.
+A few images of the evaluation split, the sentinels, are embedded at every candidate step; how far they have moved, and
+nothing else, decides whether the probe set is embedded there. Neither the weights nor anything drawn at random depends
+on it, so the training is the same one with any spacing.
 """
 
 import math
@@ -26,6 +26,16 @@ from core.learn.optimizer import rate_factor
 from core.learn.pixels import ImagesOnDevice
 
 _FILE = "pacer.safetensors"
+_FEWEST, _SHARE = 64, 50
+
+
+def n_sentinels(probe_size: int) -> int:
+    """How many images are watched: 64, one in 50 of a large probe set, no more than a small one has.
+
+    >>> n_sentinels(20), n_sentinels(1000), n_sentinels(10_000)
+    (20, 64, 200)
+    """
+    return min(probe_size, max(_FEWEST, probe_size // _SHARE))
 
 
 class Sentinels:
@@ -170,8 +180,10 @@ class Pacer:
         if now == last:
             return True
         before_last = self._frames - 1 - taken
-        if before_last <= 0 or last - now <= before_last:
-            return before_last > 0
+        if before_last == 0:
+            return False
+        if last - now <= before_last:
+            return True
         even = self.EVEN_SHARE * (self._frames - 1)
         if taken <= even * now / last:
             return True

@@ -48,25 +48,14 @@ def linear_kernel(embeddings: NDArray[np.floating]) -> Kernel:
 
 
 def cka(one: Kernel, other: Kernel) -> float:
-    """As `linear_cka`, of kernels that may be compared with several others."""
-    if len(one.squares) < FEWEST_FOR_CKA:
-        return float("nan")
-    n = len(one.squares)
-    if min(one.own, other.own) * n * (n - 3) <= NOTHING:  # features are of size 1: what is left is rounding error
-        return float("nan")
-    shared = _hsic(one.features, one.squares, other.features, other.squares)
-    return float(min(1.0, shared / np.sqrt(one.own * other.own)))
-
-
-def linear_cka(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
     """Linear centred kernel alignment of two sets of embeddings of the same points, with the unbiased HSIC.
 
     1: the same up to rotation and scale; near 0, above or below: nothing in common. The diagonals of the Gram matrices
     are left out: with them, independent embeddings of few points look alike.
 
     Args:
-        one: (M, D).
-        other: (M, E).
+        one: of (M, D) embeddings.
+        other: of (M, E).
 
     Returns:
         A number up to 1; NaN for fewer than FEWEST_FOR_CKA points, or where one of them has no variance.
@@ -75,11 +64,15 @@ def linear_cka(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
         Kornblith et al.: Similarity of neural network representations revisited. arXiv:1905.00414.
         Song et al.: Feature selection via dependence maximization (the unbiased HSIC). JMLR 13, 2012.
     """
-    return cka(linear_kernel(one), linear_kernel(other))
+    n = len(one.squares)
+    if min(one.own, other.own) * n * (n - 3) <= NOTHING:  # features are of size 1: what is left is rounding error
+        return float("nan")
+    shared = _hsic(one.features, one.squares, other.features, other.squares)
+    return float(min(1.0, shared / np.sqrt(one.own * other.own)))
 
 
 def _hsic(one: Double, squares: Double, other: Double, others: Double) -> float:
-    """Unbiased HSIC of centred features, from their products: no Gram matrix is needed.
+    """Unbiased HSIC of centred features, from their products: no Gram matrix is needed. 0 of too few points.
 
     With K = X X' without its diagonal and L likewise: tr(K L) = ||X' Y||^2 - a b, where a and b are the diagonals; as X
     is centred, the rows of K sum to -a.

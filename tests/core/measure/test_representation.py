@@ -1,11 +1,15 @@
 import numpy as np
 import pytest
 
-from core.measure.representation import linear_cka, rank_me, within_class_variability
+from core.measure.representation import cka, linear_kernel, rank_me, within_class_variability
 
 
 def embeddings(n_points: int = 60, n_dims: int = 8, *, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(n_points, n_dims)).astype(np.float32)
+
+
+def linear_cka(one: np.ndarray, other: np.ndarray) -> float:
+    return cka(linear_kernel(one), linear_kernel(other))
 
 
 def unbiased_by_the_book(one: np.ndarray, other: np.ndarray) -> float:

@@ -1,0 +1,182 @@
+"""What becomes of one stage and its child, however it ends: real children, stub stages and a real database."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from core.store import lifecycle, runs, stages
+from tests.worker.supervised import gone, status, submit, until
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("diverge", "training-diverged"),
+        ("crash", "stage-crashed"),
+        ("exit", "stage-lost"),
+        ("ENOSPC", "storage-unavailable"),
+        ("EIO", "storage-unavailable"),
+    ],
+)
+def test_how_a_stage_can_fail(make, database, name, kind):
+    supervisor = make()
+    run_id = submit(database, name=name)
+    supervisor.answer()
+    with database.reading() as session:
+        run = runs.get(session, run_id)
+    assert (run.status, run.error["type"]) == ("failed", kind)
+    assert run.error["detail"]
+    assert list(supervisor.store.objects.everything()) == []
+
+
+def waits(supervisor):
+    """Whether the stub training `wait` has come to where it stays."""
+    return (supervisor.settings.root / "waited").exists()
+
+
+def test_a_killed_child_is_replaced(make, database, started):
+    supervisor = make()
+    run_id = submit(database, name="wait", frames=6)
+    working = threading.Thread(target=supervisor.answer)
+    working.start()
+    until(lambda: waits(supervisor))
+    os.kill(started[0].pid, signal.SIGKILL)
+    working.join(60)
+    assert status(database, run_id) == "succeeded"
+    with database.reading() as session:
+        requeued = [
+            event.data["reason"]
+            for event in runs.events(session, run_id, after=0, limit=999)
+            if event.type == "stage.requeued"
+        ]
+    assert requeued == ["its process ended with signal SIGKILL (out of memory?)"]
+
+
+def test_cancel_stops_the_child(make, database, started):
+    supervisor = make()
+    run_id = submit(database, name="wait", frames=6)
+    working = threading.Thread(target=supervisor.answer)
+    working.start()
+    until(lambda: status(database, run_id) == "running" and started)
+    with database.writing() as session:
+        runs.cancel(session, run_id)
+    working.join(20)
+    assert status(database, run_id) == "cancelled"
+    assert gone(started[0].pid)
+
+
+def test_a_lost_lease_stops_the_child_and_publishes_nothing_more(make, database, started):
+    supervisor = make()
+    run_id = submit(database, name="wait", frames=6)
+    working = threading.Thread(target=supervisor.answer)
+    working.start()
+    until(lambda: status(database, run_id) == "running" and started)
+    with database.writing() as session:  # as if the sweep had taken the stage back from a frozen worker
+        row = lifecycle.stages_of(session, run_id)["fine_tune"]
+        row.token += 1
+        row.status = "queued"
+    supervisor.stopping.set()
+    working.join(20)
+    assert gone(started[0].pid)
+    with database.reading() as session:
+        assert lifecycle.stages_of(session, run_id)["fine_tune"].status == "queued"
+
+
+def test_a_stopping_worker_gives_its_stage_back(make, database, started):
+    supervisor = make()
+    run_id = submit(database, name="wait", frames=6)
+    working = threading.Thread(target=supervisor.answer)
+    working.start()
+    until(lambda: status(database, run_id) == "running" and started)
+    supervisor.stopping.set()
+    working.join(20)
+    assert gone(started[0].pid)
+    with database.reading() as session:
+        row = lifecycle.stages_of(session, run_id)["fine_tune"]
+    assert (row.status, row.attempt) == ("queued", 0)
+    assert [bell.stage_id for bell in supervisor.rung] == ["fine_tune"]
+
+
+def frames_of(database, run_id):
+    with database.reading() as session:
+        events = runs.events(session, run_id, after=0, limit=9999)
+    return [event.data["frame"] for event in events if event.type == "checkpoint"]
+
+
+def started_with(database, run_id):
+    with database.reading() as session:
+        events = runs.events(session, run_id, after=0, limit=9999)
+    return [event.data.get("resumed_step") for event in events if event.type == "stage.started"]
+
+
+def test_a_training_that_is_asked_to_stop_keeps_its_state_and_continues(make, database, started):
+    supervisor, successor = make(), make()
+    run_id = submit(database, name="wait", frames=6)
+    working = threading.Thread(target=supervisor.answer)
+    working.start()
+    until(lambda: waits(supervisor))
+    supervisor.stopping.set()
+    working.join(60)
+    successor.answer()
+    assert status(database, run_id) == "succeeded"
+    resumed = started_with(database, run_id)
+    assert resumed[0] is None
+    assert resumed[1] > 0
+    assert frames_of(database, run_id) == list(range(6))
+    assert len(list(successor.store.objects.everything())) == 5 + 6
+
+
+def test_a_killed_training_continues_from_its_last_state(make, database, started):
+    supervisor = make(state_seconds=0)
+    run_id = submit(database, name="wait", frames=6)
+    working = threading.Thread(target=supervisor.answer)
+    working.start()
+    until(lambda: waits(supervisor) and state_step(database, run_id) is not None)
+    os.kill(started[0].pid, signal.SIGKILL)
+    working.join(60)
+    assert status(database, run_id) == "succeeded"
+    assert started_with(database, run_id)[1] > 0
+    assert state_step(database, run_id) is None
+    assert len(list(supervisor.store.objects.everything())) == 5 + 6
+
+
+def state_step(database, run_id):
+    with database.reading() as session:
+        return lifecycle.stages_of(session, run_id)["fine_tune"].state_step
+
+
+def test_an_input_that_is_gone_fails_the_run_and_says_so(make, database):
+    supervisor = make()
+    run_id = submit(database)
+    with database.reading() as session:
+        plan = lifecycle.plan_of(runs.get(session, run_id))
+    from core.store.stages import finish
+
+    def lose(session, held, *args):
+        published = finish(session, held, *args)
+        if held.stage.id == "fine_tune":
+            lost = stages.recorded(session, [plan.stage("embed/00001").key])
+            supervisor.store.delete(stored.location for stored in lost.values())
+        return published
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(stages, "finish", lose)
+        supervisor.answer()
+    with database.reading() as session:
+        error = runs.get(session, run_id).error
+        stored = runs.stored(session, run_id)
+    assert (error["type"], "Retry the run" in error["detail"]) == ("not-ready", True)
+    with database.writing() as session:
+        runs.retry(session, run_id, missing=supervisor.store.missing(stored))
+    supervisor.answer()
+    assert status(database, run_id) == "succeeded"
+
+
+def test_a_stage_without_progress_is_given_back(make, database):
+    supervisor = make(stall_seconds=0.3, max_attempts=1)
+    run_id = submit(database, name="hang")
+    supervisor.answer()
+    with database.reading() as session:
+        assert "no progress" in runs.get(session, run_id).error["detail"]
