@@ -73,12 +73,15 @@ def write(session: Session) -> None:
         return
     session.flush()
     rows = [{"name": name, "labels": labels, "value": value} for (name, labels), value in sorted(added.items())]
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    raised = dialect.insert(CounterRow).values(rows)
-    raised = raised.on_conflict_do_update(
-        index_elements=[CounterRow.name, CounterRow.labels], set_={"value": CounterRow.value + raised.excluded.value}
-    )
-    session.execute(raised)
+    session.execute(_RAISE[session.get_bind().dialect.name], rows)
+
+
+def _raise(insert: postgresql.Insert | sqlite.Insert) -> postgresql.Insert | sqlite.Insert:
+    raised = {"value": CounterRow.value + insert.excluded.value}
+    return insert.on_conflict_do_update(index_elements=[CounterRow.name, CounterRow.labels], set_=raised)
+
+
+_RAISE = {"postgresql": _raise(postgresql.insert(CounterRow)), "sqlite": _raise(sqlite.insert(CounterRow))}
 
 
 def read(session: Session) -> dict[str, dict[Labels, float]]:

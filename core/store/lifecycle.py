@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import delete, literal, select, text, update
+from sqlalchemy import Select, bindparam, delete, insert, literal, select, text, update
 from sqlalchemy.orm import Session
 
 from core.domain.plan import Part, Plan, PlannedStage
@@ -69,8 +69,11 @@ def plan_of(run: RunRow) -> Plan:
 
 def stages_of(session: Session, run_id: str) -> dict[str, StageRow]:
     """The run's stages by id, in the plan's order."""
-    query = select(StageRow).where(StageRow.run_id == run_id).order_by(StageRow.position)
-    return {row.id: row for row in session.scalars(query.execution_options(populate_existing=True))}
+    return _by_id(session, _STAGES, {"run_id": run_id})
+
+
+def _by_id(session: Session, query: Select[StageRow], asked: Mapping[str, Any]) -> dict[str, StageRow]:
+    return {row.id: row for row in session.scalars(query, asked, execution_options={"populate_existing": True})}
 
 
 def emit(session: Session, run: RunRow, kind: str, **data: Any) -> None:  # noqa: ANN401 - JSON values
@@ -81,9 +84,18 @@ def emit(session: Session, run: RunRow, kind: str, **data: Any) -> None:  # noqa
     outbox.enqueue(session, run, event)
 
 
+# Statements that every run asks for many times are built once: building one takes longer than SQLite takes to run it.
+_CLOCK = select(now())
+_STORED = select(ArtifactRow.key).where(ArtifactRow.key.in_(bindparam("keys", expanding=True)))
+_STAGES = select(StageRow).where(StageRow.run_id == bindparam("run_id")).order_by(StageRow.position)
+_THESE = _STAGES.where(StageRow.id.in_(bindparam("stage_ids", expanding=True)))
+_NEW_STAGES = insert(StageRow)
+_STATUSES = select(StageRow.id, StageRow.status).where(StageRow.run_id == bindparam("run_id"))
+
+
 def clock(session: Session) -> float:
     """The database's time, seconds since 1970."""
-    return session.execute(select(now())).scalar_one()
+    return session.execute(_CLOCK).scalar_one()
 
 
 def move(session: Session, run: RunRow, status: RunStatus, *, error: EmbedreelError | None = None) -> None:
@@ -122,7 +134,7 @@ def stored_keys(session: Session, keys: Iterable[str]) -> set[str]:
     """Which of these artifacts are published."""
     stored: set[str] = set()
     for portion in portions(keys):
-        stored.update(session.scalars(select(ArtifactRow.key).where(ArtifactRow.key.in_(portion))))
+        stored.update(session.scalars(_STORED, {"keys": portion}))
     return stored
 
 
@@ -188,22 +200,53 @@ def succeed(session: Session, run: RunRow, stage: StageRow, *, reused: bool = Fa
     emit(session, run, "stage.succeeded", stage=stage.id, reused=reused)
 
 
+def begin(session: Session, run: RunRow, plan: Plan) -> list[Bell]:
+    """Write the stages of a new run, and advance it."""
+    stages = [
+        {
+            "run_id": run.id,
+            "id": stage.id,
+            "name": stage.name,
+            "position": position,
+            "queue": stage.queue,
+            "key": stage.key,
+            "status": StageStatus.WAITING,
+        }
+        for position, stage in enumerate(plan.stages)
+    ]
+    session.connection().execute(_NEW_STAGES, stages)
+    return _advance(session, run, plan)
+
+
 def advance(session: Session, run: RunRow) -> list[Bell]:
     """Finish what is already stored, queue what has all it needs, end the run when nothing is left to do."""
+    return _advance(session, run, plan_of(run))
+
+
+def _advance(session: Session, run: RunRow, plan: Plan) -> list[Bell]:
     hold_artifacts(session)
-    rows, plan = stages_of(session, run.id), plan_of(run)
+    statuses = {stage_id: status for stage_id, status in session.execute(_STATUSES, {"run_id": run.id})}  # noqa: C416
     suppliers = {part.stage: part for stage in plan.stages for part in stage.parts if part.effect != "keeps"}
     stored = stored_keys(session, plan.keys)
-    bells = []
+    moved = []
     for stage in plan.stages:
-        row = rows[stage.id]
-        if row.status != StageStatus.WAITING:
+        if statuses[stage.id] != StageStatus.WAITING:
             continue
         if _reusable(stage, plan, stored):
-            succeed(session, run, row, reused=True)
-        elif _ready(stage, rows, suppliers.get(stage.id), stored):
-            bells.append(queue(session, run, row))
-    if all(row.status == StageStatus.SUCCEEDED for row in rows.values()):
+            statuses[stage.id] = StageStatus.SUCCEEDED
+        elif _ready(stage, statuses, suppliers.get(stage.id), stored):
+            statuses[stage.id] = StageStatus.QUEUED
+        else:
+            continue
+        moved.append(stage.id)
+    bells = []
+    for portion in portions(moved):
+        for stage_id, row in _by_id(session, _THESE, {"run_id": run.id, "stage_ids": portion}).items():
+            if statuses[stage_id] == StageStatus.QUEUED:
+                bells.append(queue(session, run, row))
+            else:
+                succeed(session, run, row, reused=True)
+    if all(status == StageStatus.SUCCEEDED for status in statuses.values()):
         move(session, run, RunStatus.SUCCEEDED)
     return bells
 
@@ -224,10 +267,10 @@ def _served(part: Part, plan: Plan, stored: set[str]) -> bool:
     return part.key in stored or (part.effect != "keeps" and plan.stage(part.stage).key in stored)
 
 
-def _ready(stage: PlannedStage, rows: dict[str, StageRow], supplier: Part | None, stored: set[str]) -> bool:
+def _ready(stage: PlannedStage, statuses: Mapping[str, str], supplier: Part | None, stored: set[str]) -> bool:
     if supplier:
         return supplier.effect == "releases" and supplier.key in stored
-    return all(rows[need].status == StageStatus.SUCCEEDED for need in stage.needs)
+    return all(statuses[need] == StageStatus.SUCCEEDED for need in stage.needs)
 
 
 def drop_unfinished(rows: Iterable[StageRow], *, but: StageRow | None = None) -> None:

@@ -4,12 +4,19 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from core.domain.ids import new_id
 from core.domain.webhook import EVENTS, DeliveryStatus
 from core.store.tables import DeliveryRow, EventRow, RunRow, WebhookRow
+
+_LISTENING = (
+    select(WebhookRow)
+    .where(WebhookRow.tenant == bindparam("tenant"), WebhookRow.disabled_at.is_(None))
+    # One that is being deleted is waited for: a delivery for it would fail the run's transaction.
+    .with_for_update(read=True, key_share=True)
+)
 
 
 def enqueue(session: Session, run: RunRow, event: EventRow) -> None:
@@ -19,13 +26,7 @@ def enqueue(session: Session, run: RunRow, event: EventRow) -> None:
     """
     if event.type not in EVENTS:
         return
-    listening = (
-        select(WebhookRow)
-        .where(WebhookRow.tenant == run.tenant, WebhookRow.disabled_at.is_(None))
-        # One that is being deleted is waited for: a delivery for it would fail the run's transaction.
-        .with_for_update(read=True, key_share=True)
-    )
-    for webhook in session.scalars(listening):
+    for webhook in session.scalars(_LISTENING, {"tenant": run.tenant}):
         if event.type in webhook.events:
             add(session, webhook, event.type, at=event.at, data=_data(run, event))
 

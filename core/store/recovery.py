@@ -6,12 +6,13 @@ from sqlalchemy.orm import Session
 from core.domain.run import RunStatus, StageStatus
 from core.errors import RunTimedOutError
 from core.store import counted, lifecycle
-from core.store.lifecycle import RING_AGAIN_SECONDS, Bell, StageId
+from core.store.lifecycle import QUEUED, RING_AGAIN_SECONDS, Bell, StageId
 from core.store.session import now
 from core.store.tables import RunRow, StageRow
 
 LONGEST_RING_SECONDS = 600.0
 MOST_DOUBLINGS = 10
+RUNG_AT_ONCE = 100
 
 
 def expired(session: Session) -> list[StageId]:
@@ -33,22 +34,26 @@ def take_back(session: Session, lost: StageId, *, max_attempts: int) -> list[Bel
     return lifecycle.requeue(session, run, row, reason=reason, blame=True, max_attempts=max_attempts)
 
 
-def silent(session: Session) -> list[StageId]:
-    """Queued stages whose bell nobody has heard for too long."""
-    query = select(StageRow.run_id, StageRow.id).where(StageRow.status == StageStatus.QUEUED, StageRow.ring_at < now())
-    return [StageId(*row) for row in session.execute(query)]
+def ring_again(session: Session) -> list[Bell]:
+    """Bells for queued stages whose bell nobody has heard for too long; each one's next comes after twice the pause.
 
-
-def ring_again(session: Session, unheard: StageId) -> list[Bell]:
-    """A bell for a queued stage; the next one comes after twice the pause."""
-    row = session.get(StageRow, (unheard.run_id, unheard.stage_id), with_for_update=True, populate_existing=True)
-    if row is None or row.status != StageStatus.QUEUED:
-        return []
-    counted.BELLS_RUNG_AGAIN.add(session, queue=row.queue)
-    row.rings = min(row.rings + 1, MOST_DOUBLINGS)
-    pause = min(RING_AGAIN_SECONDS * 2**row.rings, LONGEST_RING_SECONDS)
-    row.ring_at = lifecycle.clock(session) + pause
-    return [Bell(unheard.run_id, unheard.stage_id, row.name, row.queue)]
+    No more than RUNG_AT_ONCE, the earliest runs' first: whoever hears a bell works until nothing is queued.
+    """
+    unheard = (
+        select(StageRow)
+        .where(StageRow.status == QUEUED, StageRow.ring_at < now())
+        .order_by(StageRow.run_id, StageRow.position)
+        .limit(RUNG_AT_ONCE)
+        .with_for_update(skip_locked=True)
+    )
+    at = lifecycle.clock(session)
+    bells = []
+    for row in session.scalars(unheard):
+        counted.BELLS_RUNG_AGAIN.add(session, queue=row.queue)
+        row.rings = min(row.rings + 1, MOST_DOUBLINGS)
+        row.ring_at = at + min(RING_AGAIN_SECONDS * 2**row.rings, LONGEST_RING_SECONDS)
+        bells.append(Bell(row.run_id, row.id, row.name, row.queue))
+    return bells
 
 
 def overdue(session: Session, *, deadline_seconds: float) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from sqlalchemy import bindparam, case, delete, func, insert, select, text
+from sqlalchemy import bindparam, case, delete, func, select, text
 from sqlalchemy.orm import Session
 
 from core.domain.plan import Plan, StageName
@@ -45,22 +45,9 @@ def accept(
     )
     session.add(run)
     session.flush()
-    stages = [
-        {
-            "run_id": run_id,
-            "id": stage.id,
-            "name": stage.name,
-            "position": position,
-            "queue": stage.queue,
-            "key": stage.key,
-            "status": StageStatus.WAITING,
-        }
-        for position, stage in enumerate(plan.stages)
-    ]
-    session.execute(insert(StageRow), stages)
     lifecycle.emit(session, run, "run.queued")
     counted.RUNS_ACCEPTED.add(session)
-    return run, lifecycle.advance(session, run)
+    return run, lifecycle.begin(session, run, plan)
 
 
 def get(session: Session, run_id: str) -> RunRow:

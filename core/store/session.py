@@ -7,6 +7,7 @@ leases of several machines are compared by one clock only.
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -22,6 +23,7 @@ from core.errors import MAKE_ROOM, InsufficientStorageError, StorageUnavailableE
 from core.store import counters
 
 LOCK_WAIT_SECONDS = 10
+LOOK_AGAIN_SECONDS = 0.001
 IDLE_SECONDS = 5
 """A writer that froze, or whose machine is gone, must not hold a run's row for longer; no transaction of ours idles."""
 
@@ -127,5 +129,32 @@ def _prepare_sqlite(connection: Any, record: Any) -> None:  # noqa: ANN401, ARG0
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    readonly = connection.get_execution_options().get("embedreel_readonly")
-    connection.exec_driver_sql("BEGIN" if readonly else "BEGIN IMMEDIATE")
+    if connection.get_execution_options().get("embedreel_readonly"):
+        connection.exec_driver_sql("BEGIN")
+    else:
+        _take_write_lock(connection)
+
+
+def _take_write_lock(connection: Connection) -> None:
+    """Begin to write as soon as nobody else does.
+
+    SQLite's own wait sleeps longer each time, up to 100 ms: where several processes write all the time, who has waited
+    longest comes last.
+    """
+    end = time.monotonic() + LOCK_WAIT_SECONDS
+    connection.exec_driver_sql("PRAGMA busy_timeout=0")
+    try:
+        while not _begun(connection, last=time.monotonic() > end):
+            time.sleep(LOOK_AGAIN_SECONDS)
+    finally:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={LOCK_WAIT_SECONDS * 1000}")
+
+
+def _begun(connection: Connection, *, last: bool) -> bool:
+    try:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    except OperationalError as error:
+        if last or getattr(error.orig, "sqlite_errorcode", None) != sqlite3.SQLITE_BUSY:
+            raise
+        return False
+    return True

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
 from core.domain.plan import Part, Plan, PlannedStage, StageName, state_key
@@ -176,12 +176,16 @@ def next_queued(session: Session, *, queues: Iterable[str]) -> StageId | None:
     return StageId(*found) if found else None
 
 
+_RECORDED = select(ArtifactRow.key, ArtifactRow.location, ArtifactRow.files).where(
+    ArtifactRow.key.in_(bindparam("keys", expanding=True))
+)
+
+
 def recorded(session: Session, keys: Iterable[str]) -> Mapping[str, Stored]:
     """The artifacts of these keys that are published."""
     found: dict[str, Stored] = {}
-    query = select(ArtifactRow.key, ArtifactRow.location, ArtifactRow.files)
     for portion in portions(keys):
-        for key, location, files in session.execute(query.where(ArtifactRow.key.in_(portion))):
+        for key, location, files in session.execute(_RECORDED, {"keys": portion}):
             found[key] = Stored(location, files)
     return found
 

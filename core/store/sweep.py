@@ -1,6 +1,7 @@
 """The sweep: end runs past their deadline, take lost stages back, and ring for those that nobody came for.
 
-Workers and the API run it. Each stage has a transaction of its own, so that one that cannot be had now stops no other.
+Workers and the API run it. What is ended or taken back has a transaction of its own, so that a stage that cannot be had
+now stops no other.
 """
 
 import logging
@@ -38,11 +39,7 @@ def sweep(database: Database, *, max_attempts: int, deadline_seconds: float) -> 
         bells += _alone(database, partial(recovery.time_out, run_id=run_id, deadline_seconds=deadline_seconds))
     for lost in expired:
         bells += _alone(database, partial(recovery.take_back, lost=lost, max_attempts=max_attempts))
-    with database.reading() as session:
-        silent = recovery.silent(session)
-    for unheard in silent:
-        bells += _alone(database, partial(recovery.ring_again, unheard=unheard))
-    return bells
+    return bells + _alone(database, recovery.ring_again)
 
 
 def _alone(database: Database, change: Callable[[Session], list[Bell]]) -> list[Bell]:

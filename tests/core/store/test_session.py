@@ -3,12 +3,12 @@ import threading
 import time
 
 import pytest
-from sqlalchemy import inspect, select
+from sqlalchemy import inspect, select, text
 from sqlalchemy.exc import OperationalError
 
 from core.errors import InsufficientStorageError, StorageUnavailableError
 from core.store import lifecycle, migrate
-from core.store.session import Database, now
+from core.store.session import LOCK_WAIT_SECONDS, Database, now
 from core.store.tables import Base, WorkerRow
 
 
@@ -66,6 +66,38 @@ def test_concurrent_writers_queue_up(database):
         thread.join()
     with database.reading() as session:
         assert session.get(WorkerRow, "w").device == "80"
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Somebody else who writes to a SQLite database, and the database."""
+    database = Database(f"sqlite:///{tmp_path}/embedreel.db")
+    other = sqlite3.connect(tmp_path / "embedreel.db", isolation_level=None, check_same_thread=False)
+    other.execute("PRAGMA journal_mode=WAL")
+    other.execute("BEGIN IMMEDIATE")
+    yield database, other
+    other.close()
+    database.close()
+
+
+def test_a_writer_waits_for_another_process_and_goes_on_when_that_is_done(holder):
+    database, other = holder
+    timer = threading.Timer(0.3, other.rollback)
+    timer.start()
+    with database.writing() as session:
+        assert timer.finished.is_set()
+        assert session.execute(text("PRAGMA busy_timeout")).scalar_one() == 1000 * LOCK_WAIT_SECONDS
+    timer.join()
+
+
+def test_a_writer_that_waits_for_too_long_is_told_so_and_can_write_later(holder, monkeypatch):
+    database, other = holder
+    monkeypatch.setattr("core.store.session.LOCK_WAIT_SECONDS", 0.1)
+    with pytest.raises(StorageUnavailableError, match="locked"), database.writing():
+        pytest.fail("it was held")
+    other.rollback()
+    with database.writing() as session:
+        assert session.execute(text("SELECT 1")).scalar_one() == 1
 
 
 def test_a_database_that_is_away():
