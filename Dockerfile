@@ -79,7 +79,11 @@ CMD ["python", "-m", "api"]
 COPY --from=api-packages /opt/venv /opt/venv
 COPY --from=api-source /app /app
 
+# Names of classes in any script: letters that DejaVu Sans lacks, and what joins and turns those of Arabic.
 FROM runtime AS worker
+RUN apt-get update -qq \
+ && apt-get install -y -qq --no-install-recommends fonts-noto-cjk libfribidi0 \
+ && rm -rf /var/lib/apt/lists/*
 USER 10001:10001
 ENV HF_HOME=/data/hub \
     HF_HUB_DISABLE_TELEMETRY=1

@@ -3,11 +3,14 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Protocol, TypeAlias
+from functools import partial
+from itertools import islice
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.cores import side_by_side
 from core.domain.arrays import FloatArray, Projection
 from core.domain.spec import AlignSpec, ProjectSpec
 from core.errors import DegenerateEmbeddingsError
@@ -15,6 +18,11 @@ from core.layout import shared
 from core.layout.align import align as align_frames
 from core.layout.axes import centre, check, check_spread, principal_axes, upright
 from core.layout.neighborhoods import LayOut, tsne, umap
+
+ABREAST = 4
+"""Frames that are held, and worked on, at a time: the same on every machine, for they begin with the same axes."""
+
+Made = TypeVar("Made")
 
 
 class Frames(Protocol):
@@ -29,6 +37,7 @@ class Frames(Protocol):
 
 Tell: TypeAlias = Callable[[int, int], None]
 """Called with the number of frames done and the number to be done, over all passes."""
+Numbered: TypeAlias = tuple[int, FloatArray]
 Projector: TypeAlias = Callable[[Frames, ProjectSpec, Tell], Projection]
 
 
@@ -38,7 +47,7 @@ def project_frames(
     """Project each frame, then keep the frames still against each other.
 
     Args:
-        frames: T arrays (N, D), finite; only one or two of them are held at a time.
+        frames: T arrays (N, D), finite; no more than ABREAST of them are held at a time.
         project: how D features become two.
         align: how the frames are aligned.
         on_frame: see `Tell`.
@@ -91,13 +100,13 @@ def pca(embeddings: FloatArray, *, start: NDArray[Any] | None = None) -> tuple[F
 
 def each_by_pca(frames: Frames, spec: ProjectSpec, tell: Tell) -> Projection:  # noqa: ARG001 - it has no options
     """Every frame by its own two axes."""
-    points, shares, axes = [], [], None
-    for index, embeddings in enumerate(frames):
-        with _of(index):
-            frame, share, axes = pca(embeddings, start=axes)
-        points.append(frame)
-        shares.append(share)
-        tell(index + 1, len(frames))
+    laid: list[tuple[FloatArray, float, NDArray[Any]]] = []
+    with side_by_side(ABREAST) as each:
+        for some in _abreast(frames):
+            start = laid[-1][2] if laid else None
+            laid += each(_named(partial(pca, start=start)), some)
+            tell(len(laid), len(frames))
+    points, shares, _ = zip(*laid, strict=True)
     shown = np.array(shares, dtype=np.float32)
     return Projection(np.stack(points), shown, shown)
 
@@ -118,12 +127,16 @@ def by_turning_planes(frames: Frames, spec: ProjectSpec, tell: Tell) -> Projecti
 
 def _survey(frames: Frames, tell: Tell) -> shared.Film:
     survey = shared.Survey()
-    for index, embeddings in enumerate(frames):
-        with _of(index):
-            check(embeddings)
-            survey.add(embeddings)
-        tell(index + 1, 2 * len(frames))
-    film = survey.finish()
+
+    def look(embeddings: FloatArray) -> shared.Look:
+        check(embeddings)
+        return shared.look(embeddings, start=survey.newest)
+
+    with side_by_side(ABREAST) as each:
+        for some in _abreast(frames):
+            survey.add(each(_named(look), some))
+            tell(some[-1][0] + 1, 2 * len(frames))
+        film = survey.finish()
     if not film.totals.any():
         raise DegenerateEmbeddingsError(
             "In no frame do the embeddings differ: the model has collapsed, or the probe images are all alike. "
@@ -147,10 +160,17 @@ def _least_smoothing(frames: Frames, film: shared.Film) -> float | None:
 
 def _lay_out(frames: Frames, film: shared.Film, planes: NDArray[np.float64], tell: Tell) -> Projection:
     axes = (film.basis @ planes).astype(np.float32)
-    points = []
-    for index, (embeddings, pair) in enumerate(zip(frames, axes, strict=True)):
-        points.append(embeddings @ pair - (film.middle @ pair).astype(np.float32))
-        tell(len(axes) + index + 1, 2 * len(axes))
+    points: list[FloatArray] = []
+
+    def lay_out(frame: Numbered) -> FloatArray:
+        index, embeddings = frame
+        laid: FloatArray = embeddings @ axes[index] - (film.middle @ axes[index]).astype(np.float32)
+        return laid
+
+    with side_by_side(ABREAST) as each:
+        for some in _abreast(frames):
+            points += each(lay_out, some)
+            tell(len(axes) + len(points), 2 * len(axes))
     return Projection(np.stack(points), film.shown(planes).astype(np.float32), film.best.astype(np.float32))
 
 
@@ -166,6 +186,24 @@ def by_neighborhoods(frames: Frames, spec: ProjectSpec, tell: Tell) -> Projectio
         tell(index + 1, len(frames))
     unknown = np.full(len(points), np.nan, dtype=np.float32)
     return Projection(np.stack(points), unknown, unknown)
+
+
+def _abreast(frames: Frames) -> Iterator[list[Numbered]]:
+    """Each frame with its number: the first one alone, then always ABREAST of them, which begin with what is known."""
+    numbered = enumerate(frames)
+    yield from ([first] for first in islice(numbered, 1))
+    while some := list(islice(numbered, ABREAST)):
+        yield some
+
+
+def _named(work: Callable[[FloatArray], Made]) -> Callable[[Numbered], Made]:
+    """The same for a numbered frame."""
+
+    def of(frame: Numbered) -> Made:
+        with _of(frame[0]):
+            return work(frame[1])
+
+    return of
 
 
 @contextmanager

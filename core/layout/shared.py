@@ -40,40 +40,56 @@ TRUST_LOSS = 0.01
 TRUST_FRAMES = 6
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a film's survey keeps of one frame: its mean (D,) and its RANK widest axes."""
+
+    mean: Double
+    axes: Axes
+
+
+def look(embeddings: FloatArray, *, start: Double | None = None) -> Look:
+    """Of a frame (N, D); `start`: axes (D, r) of one that is much like it."""
+    centred, mean = centre(embeddings)
+    return Look(mean, principal_axes(centred, count=RANK, start=start))
+
+
 class Survey:
     """What the first pass over the frames gathers."""
 
     def __init__(self) -> None:
-        self._frames: list[tuple[Double, Double]] = []
-        self._totals: list[float] = []
-        self._means: list[Double] = []
-        self._spanned: Double = np.zeros((0, 0))
+        self._looks: list[Look] = []
+        self._spanned: Double = np.zeros(())
 
-    def add(self, embeddings: FloatArray) -> None:
-        """Take in the next frame, (N, D)."""
-        centred, mean = centre(embeddings)
-        start = self._frames[-1][0] if self._frames else None
-        axes: Axes = principal_axes(centred, count=RANK, start=start)
-        weighted = axes.directions * np.sqrt(axes.variance / max(axes.total, np.finfo(np.float64).tiny))
-        if not self._frames:
-            self._spanned = np.zeros((len(mean), len(mean)))
-        self._spanned += weighted @ weighted.T
-        self._frames.append((axes.directions, axes.variance))
-        self._totals.append(axes.total)
-        self._means.append(mean)
+    @property
+    def newest(self) -> Double | None:
+        """Axes (D, r) of the last frame that was added."""
+        return self._looks[-1].axes.directions if self._looks else None
+
+    def add(self, looks: Sequence[Look]) -> None:
+        """Take in the next frames."""
+        weighted = np.concatenate([_weighted(look.axes) for look in looks], axis=1)
+        self._spanned = self._spanned + weighted @ weighted.T
+        self._looks += looks
 
     def finish(self) -> "Film":
         """What can be said of all frames together."""
         n_dims = len(self._spanned)
         width = min(WIDTH, n_dims)
         _, basis = scipy.linalg.eigh(self._spanned, subset_by_index=(n_dims - width, n_dims - 1))
-        scatter = np.empty((len(self._frames), width, width))
-        for index, (directions, variance) in enumerate(self._frames):
-            inner = basis.T @ directions * np.sqrt(variance)
+        scatter = np.empty((len(self._looks), width, width))
+        for index, look in enumerate(self._looks):
+            inner = basis.T @ look.axes.directions * np.sqrt(look.axes.variance)
             scatter[index] = inner @ inner.T
-        totals = np.array(self._totals)
-        best = _share(np.array([variance[:2].sum() for _, variance in self._frames]), totals)
-        return Film(basis, scatter, totals, best, middle=np.mean(self._means, axis=0))
+        totals = np.array([look.axes.total for look in self._looks])
+        best = _share(np.array([look.axes.variance[:2].sum() for look in self._looks]), totals)
+        return Film(basis, scatter, totals, best, middle=np.mean([look.mean for look in self._looks], axis=0))
+
+
+def _weighted(axes: Axes) -> Double:
+    """(D, r): each direction as long as its share of the frame's variance says."""
+    weighted: Double = axes.directions * np.sqrt(axes.variance / max(axes.total, np.finfo(np.float64).tiny))
+    return weighted
 
 
 @dataclass(frozen=True, slots=True)

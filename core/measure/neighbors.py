@@ -8,16 +8,14 @@ against all points.
 """
 
 import math
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
+from core.cores import side_by_side
 from core.domain.arrays import FloatArray, IntArray
 from core.errors import DegenerateEmbeddingsError, InvalidSpecError
 
@@ -103,7 +101,12 @@ def nearest_neighbors(embeddings: FloatArray, *, k: int) -> Neighbors:
         distances[rows] = np.take_along_axis(exact, order, axis=1)
         return rows[_unsure(points, rows, approximate, k=k) & (n_candidates < n_points - 1)]
 
-    unsure = _on_all_cores(find, _blocks(n_points, n_columns=len(points.centred)))
+    blocks = _blocks(n_points, n_columns=len(points.centred))
+    if len(blocks) == 1:
+        unsure = [find(blocks[0])]
+    else:
+        with side_by_side(min(len(blocks), MOST_THREADS)) as each:
+            unsure = each(find, blocks)
     for rows, all_indices, all_distances in _in_double(points, np.concatenate(unsure), k):
         indices[rows], distances[rows] = all_indices, all_distances
     return Neighbors(indices=indices, distances=distances)
@@ -113,20 +116,6 @@ def _blocks(n_points: int, *, n_columns: int) -> list[IntArray]:
     """All rows, in blocks whose similarities to all columns are of BLOCK_BYTES at most."""
     n_block = max(1, BLOCK_BYTES // (4 * n_columns))
     return [np.arange(start, min(start + n_block, n_points)) for start in range(0, n_points, n_block)]
-
-
-def _on_all_cores(find: Callable[[IntArray], IntArray], blocks: Sequence[IntArray]) -> list[IntArray]:
-    """`find` of each block, in order. Each core works on a block of its own: only products gain from sharing one."""
-    if len(blocks) == 1:
-        return [find(blocks[0])]
-    n_threads = min(len(blocks), _cores(), MOST_THREADS)
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_threads) as pool:
-        return list(pool.map(find, blocks))
-
-
-def _cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _prepare(embeddings: NDArray[Any], *, n_rows: int) -> _Points:

@@ -1,14 +1,15 @@
-"""Text as coverage masks, set in the DejaVu Sans that matplotlib brings along."""
+"""Text as coverage masks, in the fonts that have its letters."""
 
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache, lru_cache
-from pathlib import Path
+from functools import lru_cache
 
-import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+
+from core.render.fonts import runs
 
 ELLIPSIS = "…"
 
@@ -59,7 +60,7 @@ def printable(text: str) -> str:
 
 def measure(text: str, style: Style) -> float:
     """Width of a line, pixels."""
-    return _font(style).getlength(text)
+    return sum(face.at(style.size).getlength(piece) for face, piece in runs(text, bold=style.bold))
 
 
 def shorten(text: str, style: Style, width: float) -> str:
@@ -67,6 +68,8 @@ def shorten(text: str, style: Style, width: float) -> str:
     if measure(text, style) <= width:
         return text
     fitting = bisect_right(range(len(text)), width, key=lambda end: measure(_cut(text, end), style)) - 1
+    while fitting > 0 and measure(_cut(text, fitting), style) > width:  # a letter more can take less room: they join
+        fitting -= 1
     return _cut(text, max(0, fitting))
 
 
@@ -111,16 +114,22 @@ def set_line(text: str, style: Style, *, halo: int = 0) -> Mask:
         style: size and weight.
         halo: pixels by which the strokes are grown on all sides.
     """
-    font = _font(style)
-    left, top, right, bottom = (round(edge) for edge in font.getbbox(text, anchor="ls", stroke_width=halo))
+    pieces = list(_pieces(text, style))
+    boxes = [
+        font.getbbox(piece, anchor="ls", stroke_width=halo) + np.array([pen, 0, pen, 0]) for pen, font, piece in pieces
+    ]
+    left, top = np.min([box[:2] for box in boxes], axis=0).round().astype(int).tolist() if boxes else (0, 0)
+    right, bottom = np.max([box[2:] for box in boxes], axis=0).round().astype(int).tolist() if boxes else (0, 0)
     image = Image.new("L", (max(1, right - left), max(1, bottom - top)))
-    ImageDraw.Draw(image).text((-left, -top), text, fill=255, font=font, anchor="ls", stroke_width=halo)
-    coverage = np.asarray(image)
-    return Mask(coverage=coverage, left=left, top=top, advance=font.getlength(text))
+    for pen, font, piece in pieces:
+        ImageDraw.Draw(image).text((pen - left, -top), piece, fill=255, font=font, anchor="ls", stroke_width=halo)
+    return Mask(coverage=np.asarray(image), left=left, top=top, advance=measure(text, style))
 
 
-@cache
-def _font(style: Style) -> ImageFont.FreeTypeFont:
-    name = "DejaVuSans-Bold.ttf" if style.bold else "DejaVuSans.ttf"
-    path = Path(mpl.get_data_path()) / "fonts" / "ttf" / name
-    return ImageFont.truetype(str(path), style.size, layout_engine=ImageFont.Layout.BASIC)
+def _pieces(text: str, style: Style) -> Iterator[tuple[float, ImageFont.FreeTypeFont, str]]:
+    """Where the pen stands, with which font, and what it sets there."""
+    pen = 0.0
+    for face, piece in runs(text, bold=style.bold):
+        font = face.at(style.size)
+        yield pen, font, piece
+        pen += font.getlength(piece)

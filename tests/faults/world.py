@@ -168,7 +168,8 @@ class World:
             disturbed: (moment, victim's process id, run name, stage id) of each.
 
         Returns:
-            The times; a finding for each that was not begun again.
+            The times; a finding for each that was not begun again, unless the victim itself has ended it: a server goes
+            on with a commit whose sender is gone.
         """
         attempts, seconds, findings = self.attempts(), [], []
         for at, victim, run, stage in disturbed:
@@ -176,11 +177,12 @@ class World:
                 one.began_at for one in attempts if (one.run, one.stage) == (run, stage) and one.supervisor != victim
             )
             first = next((began for began in again if began > at), None)
-            if first is None:
-                told = f"{stage} of {run} was disturbed and never begun again: {self._shown(run, stage)}"
-                findings.append(Finding(LOST, told))
-            else:
+            if first is not None:
                 seconds.append(first - at)
+                continue
+            now = self._shown(run, stage)
+            if now["status"] != "succeeded" or f"-{victim}-" not in (now["worker_id"] or ""):
+                findings.append(Finding(LOST, f"{stage} of {run} was disturbed and never begun again: {now}"))
         return seconds, findings
 
     def _shown(self, run, stage):
@@ -188,7 +190,8 @@ class World:
             "SELECT stages.status, stages.attempt, stages.token, stages.worker_id FROM stages "
             "JOIN runs ON runs.id = stages.run_id WHERE runs.name = ? AND stages.id = ?"
         )
-        return self.rows.of(query, run, stage)
+        (row,) = self.rows.of(query, run, stage)
+        return dict(row)
 
     def close(self):
         """End every process of this home, asked or not."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from core.layout.shared import Film, Survey, choose
+from core.layout.shared import Film, Survey, choose, look
 from core.measure.motion import pearson, step_lengths
 
 SHAPE = (6, 80, 30)
@@ -23,7 +23,7 @@ def frames(*, seed: int = 0) -> np.ndarray:
 def surveyed(film: np.ndarray) -> Film:
     survey = Survey()
     for frame in film:
-        survey.add(frame)
+        survey.add([look(frame, start=survey.newest)])
     return survey.finish()
 
 

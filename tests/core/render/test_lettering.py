@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.render.lettering import ELLIPSIS, Style, fit, measure, printable, set_line, shorten, wrap
@@ -8,6 +8,7 @@ from core.render.lettering import ELLIPSIS, Style, fit, measure, printable, set_
 PLAIN = Style(14)
 
 
+@settings(deadline=None)  # fonts are read once
 @given(st.text(max_size=60), st.floats(30, 300))
 def test_shorten__never_wider_than_the_room_and_a_beginning_of_the_text(text: str, width: float) -> None:
     shown = shorten(printable(text), PLAIN, width)
