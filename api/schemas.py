@@ -86,6 +86,7 @@ class RunCreate(Frozen):
         align = self.align
         if "method" not in align.model_fields_set:
             align = align.model_copy(update={"method": usual_alignment(self.project.method)})
+        _check_trails(self.render, capture)
         sections = {"train": self.train, "project": self.project, "align": align, "render": self.render}
         return RunSpec(
             name=name,
@@ -120,7 +121,8 @@ class RenderCreate(Frozen):
         """The spec of `drawn` with the fields that are written here.
 
         Raises:
-            InvalidSpecError: `score.k` is larger than the probe set allows.
+            InvalidSpecError: `score.k` is larger than the probe set allows, or a trail is asked for of an image that it
+                has not.
         """
         written = self.model_dump(exclude_unset=True, exclude_none=True)
         fields = drawn.model_dump()
@@ -134,7 +136,17 @@ class RenderCreate(Frozen):
         if spec.score.k > others:
             detail = f"k is {spec.score.k}, but each probe image has {others} others: ask for at most {others}."
             raise InvalidSpecError(detail, field="score.k")
+        _check_trails(spec.render, spec.capture)
         return spec
+
+
+def _check_trails(render: RenderSpec, capture: CaptureSpec) -> None:
+    if unknown := [image for image in render.trails if image >= capture.probe_size]:
+        raise InvalidSpecError(
+            f"There is no probe image {unknown[0]}: there are {capture.probe_size}, counted from 0. The outliers of a "
+            "film tell an image's number as `image`.",
+            field="render.trails",
+        )
 
 
 class Progress(BaseModel):

@@ -2,7 +2,7 @@
 
 import json
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -11,11 +11,21 @@ class Flag(NamedTuple):
     """A flag for a field of the body."""
 
     field: str
-    kind: type
+    kind: Callable[[str], Any]
     help: str
 
 
 Flags: TypeAlias = Mapping[str, Flag]
+
+
+def numbers(text: str) -> list[int]:
+    """Whole numbers with commas between them.
+
+    >>> numbers("17,4")
+    [17, 4]
+    """
+    return [int(number) for number in text.split(",")]
+
 
 SUBMITTED: Flags = {
     "--dataset": Flag("dataset", str, "digits, hub:<id>, or the id of an uploaded dataset"),
@@ -42,6 +52,7 @@ DRAWN: Flags = {
     "--tween": Flag("render.tween", int, "frames drawn between two checkpoints"),
     "--max-bytes": Flag("render.max_bytes", int, "of the GIF; tweens and size are given up for it"),
     "--leaderboard": Flag("render.leaderboard", int, "worst outliers shown"),
+    "--trails": Flag("render.trails", numbers, "images whose way is drawn, as `image` in the outliers: 17,4"),
     "--k": Flag("score.k", int, "nearest neighbours that an outlier score looks at"),
     "--project": Flag("project.method", str, "smooth_pca, global_pca, pca, tsne or umap"),
     "--align": Flag("align.method", str, "rigid, procrustes or none"),
@@ -60,7 +71,7 @@ def add_flags(parser: ArgumentParser, flags: Flags, *, rest: str) -> None:
     """
     group = parser.add_argument_group(f"the run ({rest})")
     for flag, (field, kind, text) in flags.items():
-        metavar = {int: "N", float: "X"}.get(kind, "TEXT")
+        metavar = {int: "N", float: "X", numbers: "N,N"}.get(kind, "TEXT")
         group.add_argument(flag, dest=field, type=kind, metavar=metavar, help=text)
     group.add_argument(
         "--set",

@@ -49,11 +49,13 @@ FORMATS: Mapping[str, int] = {
     StageName.EMBED: 2,
     # 2: the neighbours of some images are kept, for what is measured later.
     StageName.SCORE: 2,
-    # 3: what each frame's own best plane would show is told too. 4: axes are iterated to another tolerance.
-    StageName.PROJECT: 4,
+    # 3: what each frame's own best plane would show is told too. 4, 5: axes are iterated to another tolerance, and from
+    # other ones.
+    StageName.PROJECT: 5,
     # 2: standing still is told by the step.
     StageName.MEASURE: 2,
-    StageName.RENDER: 2,
+    # 3: text is set in other fonts too.
+    StageName.RENDER: 3,
     "checkpoint": 2,
     "weights": 1,
     "state": 1,

@@ -120,6 +120,13 @@ class RenderSpec(Frozen):
         Field(ge=10_000, description="Of the GIF; frames between checkpoints, then size are given up for it."),
     ] = None
     leaderboard: Annotated[int, Field(ge=0, le=12, description="Worst outliers shown.")] = 8
+    trails: Annotated[
+        tuple[Annotated[int, Field(ge=0)], ...],
+        Field(
+            max_length=12,
+            description="Probe images whose way through the plot is drawn, by their `image` in the outliers.",
+        ),
+    ] = ()
 
 
 class PinnedSources(Frozen):

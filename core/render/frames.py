@@ -30,6 +30,9 @@ from core.render.viewport import fit_viewport
 Frame = NDArray[np.uint8]
 """(H, W) indices into the film's palette."""
 
+TRAIL_FRAMES = 12
+"""A trail goes back so many checkpoints."""
+
 _MOST_SAMPLED = 400
 """So many thumbnails, spread over the film, choose the palette's free colours."""
 
@@ -97,6 +100,7 @@ class FrameRenderer:
     def __init__(self, spec: RenderSpec, scene: Scene) -> None:
         self._scene, self._tween = scene, spec.tween
         probe, embedded = scene.probe, scene.embedded
+        self._followed = [row for row in spec.trails if row < len(probe.labels)]
         n_classes, n_rows = len(probe.class_names), min(spec.leaderboard, len(probe.labels))
         self._standings = standings(scene.scores.distance, n_rows)
         self.page = arrange(
@@ -144,7 +148,14 @@ class FrameRenderer:
         points, explained = (
             moment.between(of) for of in (scene.projection.points, scene.projection.explained_variance)
         )
-        self.scatter.draw(frame, points, self._standings[moment.nearest].images, explained=float(explained))
+        before = scene.projection.points[max(0, index + 1 - TRAIL_FRAMES) : index + 1]
+        self.scatter.draw(
+            frame,
+            points,
+            self._standings[moment.nearest].images,
+            explained=float(explained),
+            trails={row: np.concatenate([before[:, row], points[[row]]]) for row in self._followed},
+        )
         self.scatter.tell(frame, self._told[index])
         facts = moment.facts(scene.embedded)
         draw_stats(frame, self.page, self._stats, facts, self.inks)

@@ -1,6 +1,7 @@
 """The points of a frame: discs in class colours, rings around the outliers, diamonds at the border."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,17 @@ from core.render.captions import in_one_line
 from core.render.lettering import Style, printable, shorten
 from core.render.page import Box, Page
 from core.render.palette import Palette
-from core.render.stamps import diamond, disc, press, ring
+from core.render.stamps import diamond, disc, press, ring, stroke
 from core.render.viewport import Viewport
+
+TRAIL_SIZES = (0.9, 2.1)
+"""Radius of a trail where it begins and where it ends, pixels at scale 1."""
+TRAIL_BORDER = 1.2
+TRAIL_PARTS = 8
+"""Of one thickness each."""
+TRAIL_SPACING = 0.75
+"""Pixels between the marks that a trail is made of."""
+NO_TRAILS: Mapping[int, FloatArray] = MappingProxyType({})
 
 _SHUFFLE = 20_190_614
 
@@ -46,6 +56,7 @@ class Scatter:
         radius = point_radius(len(labels), self._box)
         rim = min(1.2, max(0.0, 0.4 * radius - 0.4))
         self._disc = disc(radius, rim=rim)
+        self._head = disc(max(1.5 * radius, 3.0 * page.scale), rim=1.5 * page.scale)
         self._diamond = diamond(max(radius * 1.5, 3.5), stroke=max(1.3, radius * 0.4), rim=rim)
         self._ring = ring(radius + 4.0 * page.scale, stroke=1.8 * page.scale, rim=1.0 * page.scale)
         self.ring_reach = radius + 6.0 * page.scale
@@ -61,20 +72,31 @@ class Scatter:
         box = self._box
         return self._viewport.place(points, left=box.left, top=box.top, width=box.width, height=box.height)
 
-    def draw(self, frame: NDArray[np.uint8], points: FloatArray, outliers: IntArray, *, explained: float) -> None:
-        """Write one frame's points, rings and note.
+    def draw(
+        self,
+        frame: NDArray[np.uint8],
+        points: FloatArray,
+        outliers: IntArray,
+        *,
+        explained: float,
+        trails: Mapping[int, FloatArray] = NO_TRAILS,
+    ) -> None:
+        """Write one frame's points, trails, rings and note.
 
         Args:
             frame: (H, W) uint8 index image, changed in place.
             points: (N, 2) layout.
             outliers: rows of the points that get a ring and their number, worst first.
             explained: share of the variance that the layout shows, 0..1, or NaN.
+            trails: by row of a point, where it was, (M, 2) each, ending where it is.
         """
         places, outside = self.pixels(points)
         ordered = self._order[~outside[self._order]]
         beyond = np.flatnonzero(outside)
         for rows, stamp in ((ordered, self._disc), (beyond, self._diamond)):
             press(frame, stamp, places[rows], self._discs[self._labels[rows]])
+        for row, path in trails.items():
+            self._draw_trail(frame, row, path)
         for rows, stamp in (
             (outliers[~outside[outliers]], self._disc),
             (outliers[outside[outliers]], self._diamond),
@@ -83,6 +105,19 @@ class Scatter:
         press(frame, self._ring, places[outliers][::-1], in_eighths(self._inks.ink_on_card))
         self._number(frame, places[outliers])
         self._write_note(frame, explained, len(beyond))
+
+    def _draw_trail(self, frame: NDArray[np.uint8], row: int, path: FloatArray) -> None:
+        """A line that grows towards the point, bordered by the card's colour; the point on top, larger than others."""
+        corners, _ = self.pixels(path)
+        lengths = np.hypot(*np.diff(corners, axis=0).T)
+        along = np.concatenate([[0.0], np.cumsum(lengths)])
+        steps = np.linspace(0, along[-1], 1 + int(along[-1] / TRAIL_SPACING))
+        line = np.column_stack([np.interp(steps, along, axis) for axis in corners.T])
+        color = self._discs[self._labels[row]]
+        radii, parts = np.linspace(*TRAIL_SIZES, TRAIL_PARTS).tolist(), np.array_split(line, TRAIL_PARTS)
+        for values, border in ((np.zeros_like(color), TRAIL_BORDER), (color, 0.0)):
+            stroke(frame, [disc((radius + border) * self._page.scale) for radius in radii], parts, values)
+        press(frame, self._head, corners[-1:], color[None])
 
     def _number(self, frame: NDArray[np.uint8], places: NDArray[np.float64]) -> None:
         """The outliers' places on the leaderboard, beside their rings."""

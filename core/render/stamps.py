@@ -1,6 +1,6 @@
 """Antialiased marks at positions finer than a pixel, written into an index image thousands at a time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -66,17 +66,41 @@ def press(frame: NDArray[np.uint8], stamp: Stamp, points: NDArray[np.floating], 
             reach are moved inwards.
         values: (N, 9) or (1, 9) uint8, the palette's index for each eighth of coverage.
     """
-    height, width = frame.shape
+    places, levels = _touched(frame.shape, stamp, points)
+    drawn = np.take_along_axis(np.broadcast_to(values, (len(points), COVERAGE_STEPS + 1)), levels, axis=1)
+    # put() walks its indices in order, so the last of several marks on a pixel stays.
+    np.put(frame, places, drawn)
+
+
+def stroke(
+    frame: NDArray[np.uint8], stamps: Sequence[Stamp], points: Sequence[NDArray[np.floating]], values: NDArray[np.uint8]
+) -> None:
+    """Write marks that join to one shape: of several on a pixel the one that covers most of it stays.
+
+    Args:
+        frame: as for `press`.
+        stamps: a shape for each part of the stroke.
+        points: (N, 2) for each part, as for `press`.
+        values: (9,) uint8, the ink of all.
+    """
+    touched = [_touched(frame.shape, stamp, part) for stamp, part in zip(stamps, points, strict=True)]
+    places, levels = (np.concatenate([of[kind].ravel() for of in touched]) for kind in (0, 1))
+    order = np.argsort(levels, kind="stable")
+    np.put(frame, places[order], values[levels[order]])
+
+
+def _touched(
+    shape: tuple[int, ...], stamp: Stamp, points: NDArray[np.floating]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pixels (N, K) of a frame that each mark touches, as indices into the flat frame, and how many eighths of each."""
+    height, width = shape
     quarter = np.floor((points - 0.5) * _PHASES + 0.5).astype(np.int64)
     pixel, phase = quarter // _PHASES, quarter % _PHASES
     pixel = np.clip(pixel, stamp.reach, (width - 1 - stamp.reach, height - 1 - stamp.reach))
     kind = phase[:, 1] * _PHASES + phase[:, 0]
 
     shift = stamp.offsets[..., 0] * width + stamp.offsets[..., 1]
-    places = (pixel[:, 1] * width + pixel[:, 0])[:, None] + shift[kind]
-    drawn = np.take_along_axis(np.broadcast_to(values, (len(points), COVERAGE_STEPS + 1)), stamp.coverage[kind], axis=1)
-    # put() walks its indices in order, so the last of several marks on a pixel stays.
-    np.put(frame, places, drawn)
+    return (pixel[:, 1] * width + pixel[:, 0])[:, None] + shift[kind], stamp.coverage[kind]
 
 
 def _stamp(extent: float, inside: Distance, *, hollow: float = -1.0) -> Stamp:

@@ -47,6 +47,7 @@ def test_submit__default_is_bounded_by_the_steps(client):
         ({"train": {"steps": 9}, "capture": {"frames": 60}}, "invalid-spec", "capture.frames"),
         ({"capture": {"probe_size": 1001}}, "invalid-spec", "capture.probe_size"),
         ({"capture": {"probe_size": 10}, "score": {"k": 10}}, "invalid-spec", "score.k"),
+        ({"capture": {"probe_size": 10}, "render": {"trails": [10]}}, "invalid-spec", "render.trails"),
         ({"train": {"train_size": 798}}, "invalid-spec", "train.train_size"),
         ({"train": {"keep_weights": "all"}, "capture": {"spacing": "drift"}}, "invalid-spec", "train.keep_weights"),
         ({"train": {"steps": 200_001}}, "invalid-spec", "train.steps"),
@@ -363,6 +364,7 @@ def test_renders__same_drawing_is_there_at_once(client, finished):
 def test_renders__refused(client, finished, submit, problem):
     renders = f"/v1/runs/{finished}/renders"
     problem(client.post(renders, json={"score": {"k": 5}}), 422, "invalid-spec", "score.k")
+    problem(client.post(renders, json={"render": {"trails": [3, 99]}}), 422, "invalid-spec", "render.trails")
     problem(client.post(renders, json={"train": {"steps": 5}}), 422, "invalid-spec", "train")
     problem(client.post(renders, json={"render": {"fps": 0}}), 422, "invalid-spec", "render.fps")
     waiting = submit(name="waiting", train={"steps": 11})

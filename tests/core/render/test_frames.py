@@ -10,7 +10,7 @@ from core.domain.quality import FrameQuality, Highlight, MotionQuality, QualityC
 from core.domain.spec import RenderSpec
 from core.errors import DegenerateEmbeddingsError
 from core.render.colors import LIGHT, THEMES, class_colors, to_oklab
-from core.render.frames import FrameRenderer, Scene
+from core.render.frames import TRAIL_FRAMES, FrameRenderer, Scene
 from core.render.page import arrange
 from core.render.palette import TRANSPARENT
 
@@ -89,6 +89,43 @@ def test_film__outliers_are_ringed_and_drawn_over_their_neighbours(film_inputs: 
     radius = int(renderer.scatter.ring_reach)
     around = frame[int(y) - radius : int(y) + radius, int(x) - radius : int(x) + radius]
     assert (around == renderer.inks.ink_on_card[-1]).sum() > 30
+
+
+def test_film__a_trail_leads_from_where_a_point_was_to_where_it_is(film_inputs: Inputs) -> None:
+    inputs = film_inputs(n_points=1000, n_frames=3, leaderboard=0, width=960, height=960, tween=1, trails=(5, 5000))
+    points = np.zeros_like(inputs["projection"].points)
+    points[:, 1:5] = [[-1, -1], [1, 1], [-1, 1], [1, -1]]
+    points[:, 5] = [[-0.8, 0.0], [0.5, 0.0], [0.5, -0.8]]
+    inputs["projection"] = dataclasses.replace(inputs["projection"], points=points)
+    palette, frames = all_frames(inputs)
+    own = palette.discs[inputs["probe"].labels[5], 1:]
+    places = renderer_of(inputs).scatter.pixels(points[:, 5])[0]
+
+    def colored(frame: np.ndarray, start: np.ndarray, end: np.ndarray) -> float:
+        """Share of the way that has the class's colour."""
+        x, y = np.floor(np.linspace(start, end, 50)).astype(int).T
+        return float(np.isin(frame[y, x], own).mean())
+
+    half_way = (places[0] + places[1]) / 2
+    assert colored(frames[0], places[0], places[1]) < 0.1, "it has not gone anywhere"
+    assert colored(frames[1], places[0], half_way) > 0.9
+    assert colored(frames[1], half_way + 20, places[1]) == 0.0
+    assert colored(frames[-1], places[0], places[1]) > 0.9
+    assert colored(frames[-1], places[1], places[2]) > 0.9
+
+
+def test_film__a_trail_goes_back_so_many_checkpoints(film_inputs: Inputs) -> None:
+    inputs = film_inputs(n_points=40, n_frames=TRAIL_FRAMES + 1, leaderboard=0, width=960, height=960, trails=(5,))
+    points = np.zeros_like(inputs["projection"].points)
+    points[:, :4] = [[-1, -1], [1, 1], [-1, 1], [1, -1]]
+    points[0, 5] = [-0.9, 0.4]
+    points[1:, 5, 0] = np.linspace(-0.5, 0.5, TRAIL_FRAMES)
+    points[1:, 5, 1] = 0.4
+    inputs["projection"] = dataclasses.replace(inputs["projection"], points=points)
+    palette, frames = all_frames(inputs)
+    x, y = np.floor(renderer_of(inputs).scatter.pixels(points[:2, 5].mean(axis=0)[None])[0][0]).astype(int)
+    shown = [frame[y, x] in palette.discs[inputs["probe"].labels[5], 1:] for frame in frames]
+    assert shown == [False, *[True] * (TRAIL_FRAMES - 1), False]
 
 
 def test_film__points_beyond_the_border_are_diamonds_and_counted(film_inputs: Inputs) -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from core.render.stamps import Stamp, diamond, disc, press, ring
+from core.render.stamps import Stamp, diamond, disc, press, ring, stroke
 
 LEVELS = np.arange(10, 19, dtype=np.uint8)[None]
 """An ink whose index tells the coverage: 10 none, 18 all."""
@@ -52,6 +52,20 @@ def test_press__later_points_cover_earlier_ones() -> None:
     assert frame[20, 22] == 2
     assert frame[20, 20] == 2
     assert frame[20, 16] == 1
+
+
+def test_stroke__joins_its_marks_without_a_seam() -> None:
+    frame = np.zeros((40, 50), dtype=np.uint8)
+    line = np.column_stack([np.arange(10, 40, 0.75), np.full(40, 20.5)])
+    stroke(frame, [disc(2.0), disc(3.0)], [line[:20], line[20:]], LEVELS[0])
+    assert (frame[20, 11:39] == 18).all()
+    assert (frame[19:22, 12:38] == 18).all()
+    assert (frame[:16] == 0).all()
+    seamed = np.zeros_like(frame)
+    for stamp, part in ((disc(2.0), line[:20]), (disc(3.0), line[20:])):
+        press(seamed, stamp, part, LEVELS)
+    assert (seamed <= frame).all()
+    assert (seamed[18:23, 12:38] < frame[18:23, 12:38]).any(), "what a stroke is there for"
 
 
 def test_press__ten_thousand_on_one_spot_leave_the_last() -> None:
