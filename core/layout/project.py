@@ -102,7 +102,7 @@ def each_by_pca(frames: Frames, spec: ProjectSpec, tell: Tell) -> Projection:  #
     """Every frame by its own two axes."""
     laid: list[tuple[FloatArray, float, NDArray[Any]]] = []
     with side_by_side(ABREAST) as each:
-        for some in _abreast(frames):
+        for some in abreast(frames):
             start = laid[-1][2] if laid else None
             laid += each(_named(partial(pca, start=start)), some)
             tell(len(laid), len(frames))
@@ -133,7 +133,7 @@ def _survey(frames: Frames, tell: Tell) -> shared.Film:
         return shared.look(embeddings, start=survey.newest)
 
     with side_by_side(ABREAST) as each:
-        for some in _abreast(frames):
+        for some in abreast(frames):
             survey.add(each(_named(look), some))
             tell(some[-1][0] + 1, 2 * len(frames))
         film = survey.finish()
@@ -168,7 +168,7 @@ def _lay_out(frames: Frames, film: shared.Film, planes: NDArray[np.float64], tel
         return laid
 
     with side_by_side(ABREAST) as each:
-        for some in _abreast(frames):
+        for some in abreast(frames):
             points += each(lay_out, some)
             tell(len(axes) + len(points), 2 * len(axes))
     return Projection(np.stack(points), film.shown(planes).astype(np.float32), film.best.astype(np.float32))
@@ -188,7 +188,7 @@ def by_neighborhoods(frames: Frames, spec: ProjectSpec, tell: Tell) -> Projectio
     return Projection(np.stack(points), unknown, unknown)
 
 
-def _abreast(frames: Frames) -> Iterator[list[Numbered]]:
+def abreast(frames: Frames) -> Iterator[list[Numbered]]:
     """Each frame with its number: the first one alone, then always ABREAST of them, which begin with what is known."""
     numbered = enumerate(frames)
     yield from ([first] for first in islice(numbered, 1))

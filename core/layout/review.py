@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from core.cores import side_by_side
 from core.domain.arrays import FrameFacts, IntArray, NeighborGraph, OutlierScores, Projection
 from core.domain.quality import Alternative, Highlights, QualityCard, told
 from core.domain.spec import AlignSpec, ProjectSpec, usual_alignment
-from core.layout.project import Frames, Tell, project_frames
+from core.layout.project import ABREAST, Frames, Numbered, Tell, abreast, project_frames
 from core.measure import motion, neighborhoods
 from core.measure.card import is_better, mean, quality_card
 from core.measure.highlights import Story, find_highlights
@@ -45,9 +46,11 @@ def review(
         n_classes=len(film.class_names),
         facts=film.facts,
     )
-    for index, embeddings in enumerate(film.frames):
-        gauge.add(embeddings)
-        on_frame(index + 1, len(film.frames))
+    with side_by_side(ABREAST) as each:
+        for some in abreast(film.frames):
+            for look in each(lambda frame: gauge.look(*frame), some):
+                gauge.add(look)
+            on_frame(some[-1][0] + 1, len(film.frames))
     measured = gauge.finish()
     n_rows, k = film.neighbors.indices.shape[1:]
     card = quality_card(
@@ -66,11 +69,16 @@ def _usual(film: Filmed, measured: Measured) -> Alternative:
     """The usual layout of the same frames."""
     align = AlignSpec(method=usual_alignment(USUAL.method))
     points = project_frames(film.frames, project=USUAL, align=align).points
-    rows, trust = film.neighbors.rows, []
-    for index, embeddings in enumerate(film.frames):
+    rows, trust = film.neighbors.rows, list[float]()
+
+    def trusted(frame: Numbered) -> float:
+        index, embeddings = frame
         graph = np.asarray(film.neighbors.indices[index], dtype=np.int64)
-        kept = neighborhoods.faithfulness(embeddings, points[index], neighbors=graph, rows=rows)
-        trust.append(kept.trustworthiness)
+        return neighborhoods.faithfulness(embeddings, points[index], neighbors=graph, rows=rows).trustworthiness
+
+    with side_by_side(ABREAST) as each:
+        for some in abreast(film.frames):
+            trust += each(trusted, some)
     shown = motion.step_lengths(points[:, rows])
     found = told(motion.pearson(measured.steps, shown)), told(float(np.mean(trust)))
     own = measured.motion.pearson, told(mean(frame.trustworthiness for frame in measured.frames))

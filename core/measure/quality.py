@@ -39,8 +39,27 @@ class Measured:
     mixing: FloatArray
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One frame by itself.
+
+    Attributes:
+        quality: all but what it has in common with the frame before.
+        mixing: (C, C), as `Measured` has it.
+        neighbors: (B, k), of the points that are looked at.
+        some: (B, D), those points.
+        kernel: what they are compared by.
+    """
+
+    quality: FrameQuality
+    mixing: FloatArray
+    neighbors: IntArray
+    some: Double
+    kernel: Kernel
+
+
 class Gauge:
-    """Takes in one frame after another.
+    """Looks at frames, and takes in one after another.
 
     Args:
         projection: the film's layout.
@@ -70,35 +89,41 @@ class Gauge:
         self._moved: list[float] = []
         self._changed: list[Double] = []
 
-    def add(self, embeddings: FloatArray) -> None:
-        """Take in the next frame, (N, D)."""
-        index, rows, labels = len(self._frames), self._graph.rows, self._labels
+    def look(self, index: int, embeddings: FloatArray) -> Look:
+        """What can be said of a frame, (N, D), by itself; frames may be looked at side by side."""
+        rows, labels, facts = self._graph.rows, self._labels, self._facts[index]
         neighbors = np.asarray(self._graph.indices[index], dtype=np.int64)
         kept = neighborhoods.faithfulness(embeddings, self._projection.points[index], neighbors=neighbors, rows=rows)
         shown, best = self._shares(index)
         some = embeddings[rows].astype(np.float64)
-        before, self._kernel = self._kernel, linear_kernel(some)
-        facts = self._facts[index]
-        self._frames.append(
-            FrameQuality(
-                frame=index,
-                step=facts.step,
-                trustworthiness=told(kept.trustworthiness),
-                continuity=told(kept.continuity),
-                neighbors_kept=told(kept.preservation),
-                explained_variance=told(shown),
-                relative_variance=told(min(1.0, shown / best) if best > 0 else np.nan),
-                loss=told(facts.loss),
-                accuracy=told(facts.accuracy),
-                knn_accuracy=told(neighborhoods.knn_accuracy(neighbors, labels, rows)),
-                neighborhood_hit=told(neighborhoods.neighborhood_hit(neighbors, labels, rows)),
-                cka=None if before is None else told(cka(before, self._kernel)),
-                rank_me=told(rank_me(embeddings)),
-                nc1=told(within_class_variability(embeddings, labels)),
-            )
+        quality = FrameQuality(
+            frame=index,
+            step=facts.step,
+            trustworthiness=told(kept.trustworthiness),
+            continuity=told(kept.continuity),
+            neighbors_kept=told(kept.preservation),
+            explained_variance=told(shown),
+            relative_variance=told(min(1.0, shown / best) if best > 0 else np.nan),
+            loss=told(facts.loss),
+            accuracy=told(facts.accuracy),
+            knn_accuracy=told(neighborhoods.knn_accuracy(neighbors, labels, rows)),
+            neighborhood_hit=told(neighborhoods.neighborhood_hit(neighbors, labels, rows)),
+            cka=None,
+            rank_me=told(rank_me(embeddings)),
+            nc1=told(within_class_variability(embeddings, labels)),
         )
-        self._mixing.append(_mixing(labels[rows], labels[neighbors], self._n_classes))
-        self._follow(some, neighbors)
+        mixing = _mixing(labels[rows], labels[neighbors], self._n_classes)
+        return Look(quality, mixing, neighbors, some, linear_kernel(some))
+
+    def add(self, look: Look) -> None:
+        """Take in the next frame."""
+        quality = look.quality
+        if self._kernel is not None:
+            quality = quality.model_copy(update={"cka": told(cka(self._kernel, look.kernel))})
+        self._kernel = look.kernel
+        self._frames.append(quality)
+        self._mixing.append(look.mixing)
+        self._follow(look.some, look.neighbors)
 
     def _shares(self, index: int) -> tuple[float, float]:
         """Of the variance: what is shown, and what could be."""

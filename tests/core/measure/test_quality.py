@@ -36,8 +36,8 @@ def gauge(labels, frames, points, *, n_classes=CLASSES):
     facts = [FrameFacts(10 * t, t / 2, 2.0 - t / 5, 0.1 * t, labels) for t in range(len(frames))]
     layout = Projection(points, shares / 2, shares)
     one = Gauge(layout, graph, labels=labels, n_classes=n_classes, facts=facts)
-    for frame in frames:
-        one.add(frame)
+    for index, frame in enumerate(frames):
+        one.add(one.look(index, frame))
     return one.finish()
 
 
