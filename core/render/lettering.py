@@ -58,6 +58,7 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else " " for letter in text).strip()
 
 
+@lru_cache(maxsize=4096)
 def measure(text: str, style: Style) -> float:
     """Width of a line, pixels."""
     return sum(face.at(style.size).getlength(piece) for face, piece in runs(text, bold=style.bold))

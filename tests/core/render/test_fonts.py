@@ -42,7 +42,7 @@ def installed(tmp_path, monkeypatch):
         made.append(str(path))
 
     monkeypatch.setattr(fonts.font_manager, "findSystemFonts", lambda: made)
-    caches = (fonts.face_of, fonts.of_the_system, set_line)
+    caches = (fonts.face_of, fonts.of_the_system, measure, set_line)
     for cached in caches:
         cached.cache_clear()
     yield install
