@@ -82,10 +82,16 @@ def holder(tmp_path):
 
 def test_a_writer_waits_for_another_process_and_goes_on_when_that_is_done(holder):
     database, other = holder
-    timer = threading.Timer(0.3, other.rollback)
+    released = threading.Event()
+
+    def release():
+        released.set()
+        other.rollback()
+
+    timer = threading.Timer(0.3, release)
     timer.start()
     with database.writing() as session:
-        assert timer.finished.is_set()
+        assert released.is_set()
         assert session.execute(text("PRAGMA busy_timeout")).scalar_one() == 1000 * LOCK_WAIT_SECONDS
     timer.join()
 
