@@ -3,8 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
-from itertools import islice
+from itertools import chain, islice, repeat
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
@@ -37,7 +36,6 @@ class Frames(Protocol):
 
 Tell: TypeAlias = Callable[[int, int], None]
 """Called with the number of frames done and the number to be done, over all passes."""
-Numbered: TypeAlias = tuple[int, FloatArray]
 Projector: TypeAlias = Callable[[Frames, ProjectSpec, Tell], Projection]
 
 
@@ -101,11 +99,14 @@ def pca(embeddings: FloatArray, *, start: NDArray[Any] | None = None) -> tuple[F
 def each_by_pca(frames: Frames, spec: ProjectSpec, tell: Tell) -> Projection:  # noqa: ARG001 - it has no options
     """Every frame by its own two axes."""
     laid: list[tuple[FloatArray, float, NDArray[Any]]] = []
-    with side_by_side(ABREAST) as each:
-        for some in abreast(frames):
-            start = laid[-1][2] if laid else None
-            laid += each(_named(partial(pca, start=start)), some)
-            tell(len(laid), len(frames))
+
+    def lay_out(index: int, embeddings: FloatArray) -> tuple[FloatArray, float, NDArray[Any]]:
+        with _of(index):
+            return pca(embeddings, start=laid[-1][2] if laid else None)
+
+    for frame in of_each(frames, lay_out):
+        laid.append(frame)
+        tell(len(laid), len(frames))
     points, shares, _ = zip(*laid, strict=True)
     shown = np.array(shares, dtype=np.float32)
     return Projection(np.stack(points), shown, shown)
@@ -126,17 +127,17 @@ def by_turning_planes(frames: Frames, spec: ProjectSpec, tell: Tell) -> Projecti
 
 
 def _survey(frames: Frames, tell: Tell) -> shared.Film:
-    survey = shared.Survey()
+    looks: list[shared.Look] = []
 
-    def look(embeddings: FloatArray) -> shared.Look:
-        check(embeddings)
-        return shared.look(embeddings, start=survey.newest)
+    def look(index: int, embeddings: FloatArray) -> shared.Look:
+        with _of(index):
+            check(embeddings)
+            return shared.look_at(embeddings, start=looks[-1].axes.directions if looks else None)
 
-    with side_by_side(ABREAST) as each:
-        for some in abreast(frames):
-            survey.add(each(_named(look), some))
-            tell(some[-1][0] + 1, 2 * len(frames))
-        film = survey.finish()
+    for seen in of_each(frames, look):
+        looks.append(seen)
+        tell(len(looks), 2 * len(frames))
+    film = shared.gather(looks)
     if not film.totals.any():
         raise DegenerateEmbeddingsError(
             "In no frame do the embeddings differ: the model has collapsed, or the probe images are all alike. "
@@ -162,15 +163,13 @@ def _lay_out(frames: Frames, film: shared.Film, planes: NDArray[np.float64], tel
     axes = (film.basis @ planes).astype(np.float32)
     points: list[FloatArray] = []
 
-    def lay_out(frame: Numbered) -> FloatArray:
-        index, embeddings = frame
+    def lay_out(index: int, embeddings: FloatArray) -> FloatArray:
         laid: FloatArray = embeddings @ axes[index] - (film.middle @ axes[index]).astype(np.float32)
         return laid
 
-    with side_by_side(ABREAST) as each:
-        for some in abreast(frames):
-            points += each(lay_out, some)
-            tell(len(axes) + len(points), 2 * len(axes))
+    for frame in of_each(frames, lay_out):
+        points.append(frame)
+        tell(len(axes) + len(points), 2 * len(axes))
     return Projection(np.stack(points), film.shown(planes).astype(np.float32), film.best.astype(np.float32))
 
 
@@ -188,22 +187,19 @@ def by_neighborhoods(frames: Frames, spec: ProjectSpec, tell: Tell) -> Projectio
     return Projection(np.stack(points), unknown, unknown)
 
 
-def abreast(frames: Frames) -> Iterator[list[Numbered]]:
-    """Each frame with its number: the first one alone, then always ABREAST of them, which begin with what is known."""
+def of_each(frames: Frames, work: Callable[[int, FloatArray], Made]) -> Iterator[Made]:
+    """What `work` makes of each frame and its number, in order.
+
+    The first frame is worked on alone, then always ABREAST side by side: what has been made of earlier ones, if it is
+    kept as it comes, can be begun with.
+    """
     numbered = enumerate(frames)
-    yield from ([first] for first in islice(numbered, 1))
-    while some := list(islice(numbered, ABREAST)):
-        yield some
-
-
-def _named(work: Callable[[FloatArray], Made]) -> Callable[[Numbered], Made]:
-    """The same for a numbered frame."""
-
-    def of(frame: Numbered) -> Made:
-        with _of(frame[0]):
-            return work(frame[1])
-
-    return of
+    with side_by_side(ABREAST) as each:
+        for count in chain([1], repeat(ABREAST)):
+            made = each(lambda frame: work(*frame), islice(numbered, count))
+            if not made:
+                break
+            yield from made
 
 
 @contextmanager

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.cores import side_by_side
-from core.domain.arrays import FrameFacts, IntArray, NeighborGraph, OutlierScores, Projection
+from core.domain.arrays import FloatArray, FrameFacts, IntArray, NeighborGraph, OutlierScores, Projection
 from core.domain.quality import Alternative, Highlights, QualityCard, told
 from core.domain.spec import AlignSpec, ProjectSpec, usual_alignment
-from core.layout.project import ABREAST, Frames, Numbered, Tell, abreast, project_frames
+from core.layout.project import Frames, Tell, of_each, project_frames
 from core.measure import motion, neighborhoods
 from core.measure.card import is_better, mean, quality_card
 from core.measure.highlights import Story, find_highlights
@@ -46,11 +45,9 @@ def review(
         n_classes=len(film.class_names),
         facts=film.facts,
     )
-    with side_by_side(ABREAST) as each:
-        for some in abreast(film.frames):
-            for look in each(lambda frame: gauge.look(*frame), some):
-                gauge.add(look)
-            on_frame(some[-1][0] + 1, len(film.frames))
+    for done, look in enumerate(of_each(film.frames, gauge.look), start=1):
+        gauge.add(look)
+        on_frame(done, len(film.frames))
     measured = gauge.finish()
     n_rows, k = film.neighbors.indices.shape[1:]
     card = quality_card(
@@ -69,16 +66,13 @@ def _usual(film: Filmed, measured: Measured) -> Alternative:
     """The usual layout of the same frames."""
     align = AlignSpec(method=usual_alignment(USUAL.method))
     points = project_frames(film.frames, project=USUAL, align=align).points
-    rows, trust = film.neighbors.rows, list[float]()
+    rows = film.neighbors.rows
 
-    def trusted(frame: Numbered) -> float:
-        index, embeddings = frame
+    def trusted(index: int, embeddings: FloatArray) -> float:
         graph = np.asarray(film.neighbors.indices[index], dtype=np.int64)
         return neighborhoods.faithfulness(embeddings, points[index], neighbors=graph, rows=rows).trustworthiness
 
-    with side_by_side(ABREAST) as each:
-        for some in abreast(film.frames):
-            trust += each(trusted, some)
+    trust = list(of_each(film.frames, trusted))
     shown = motion.step_lengths(points[:, rows])
     found = told(motion.pearson(measured.steps, shown)), told(float(np.mean(trust)))
     own = measured.motion.pearson, told(mean(frame.trustworthiness for frame in measured.frames))

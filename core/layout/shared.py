@@ -42,54 +42,16 @@ TRUST_FRAMES = 6
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a film's survey keeps of one frame: its mean (D,) and its RANK widest axes."""
+    """What is kept of one frame: its mean (D,) and its RANK widest axes."""
 
     mean: Double
     axes: Axes
 
 
-def look(embeddings: FloatArray, *, start: Double | None = None) -> Look:
+def look_at(embeddings: FloatArray, *, start: Double | None = None) -> Look:
     """Of a frame (N, D); `start`: axes (D, r) of one that is much like it."""
     centred, mean = centre(embeddings)
     return Look(mean, principal_axes(centred, count=RANK, start=start))
-
-
-class Survey:
-    """What the first pass over the frames gathers."""
-
-    def __init__(self) -> None:
-        self._looks: list[Look] = []
-        self._spanned: Double = np.zeros(())
-
-    @property
-    def newest(self) -> Double | None:
-        """Axes (D, r) of the last frame that was added."""
-        return self._looks[-1].axes.directions if self._looks else None
-
-    def add(self, looks: Sequence[Look]) -> None:
-        """Take in the next frames."""
-        weighted = np.concatenate([_weighted(look.axes) for look in looks], axis=1)
-        self._spanned = self._spanned + weighted @ weighted.T
-        self._looks += looks
-
-    def finish(self) -> "Film":
-        """What can be said of all frames together."""
-        n_dims = len(self._spanned)
-        width = min(WIDTH, n_dims)
-        _, basis = scipy.linalg.eigh(self._spanned, subset_by_index=(n_dims - width, n_dims - 1))
-        scatter = np.empty((len(self._looks), width, width))
-        for index, look in enumerate(self._looks):
-            inner = basis.T @ look.axes.directions * np.sqrt(look.axes.variance)
-            scatter[index] = inner @ inner.T
-        totals = np.array([look.axes.total for look in self._looks])
-        best = _share(np.array([look.axes.variance[:2].sum() for look in self._looks]), totals)
-        return Film(basis, scatter, totals, best, middle=np.mean([look.mean for look in self._looks], axis=0))
-
-
-def _weighted(axes: Axes) -> Double:
-    """(D, r): each direction as long as its share of the frame's variance says."""
-    weighted: Double = axes.directions * np.sqrt(axes.variance / max(axes.total, np.finfo(np.float64).tiny))
-    return weighted
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +96,30 @@ class Film:
         """(T,) share of each frame's variance that its plane shows, 0..1; 1 where there is none."""
         seen = np.einsum("twa,twv,tva->t", planes, self.scatter, planes)
         return _share(seen, self.totals)
+
+
+def gather(looks: Sequence[Look]) -> Film:
+    """What can be said of all frames together, in order, one at least."""
+    n_dims = len(looks[0].mean)
+    width = min(WIDTH, n_dims)
+    spanned = np.zeros((n_dims, n_dims))
+    for look in looks:
+        weighted = _weighted(look.axes)
+        spanned += weighted @ weighted.T
+    _, basis = scipy.linalg.eigh(spanned, subset_by_index=(n_dims - width, n_dims - 1))
+    scatter = np.empty((len(looks), width, width))
+    for index, look in enumerate(looks):
+        inner = basis.T @ look.axes.directions * np.sqrt(look.axes.variance)
+        scatter[index] = inner @ inner.T
+    totals = np.array([look.axes.total for look in looks])
+    best = _share(np.array([look.axes.variance[:2].sum() for look in looks]), totals)
+    return Film(basis, scatter, totals, best, middle=np.mean([look.mean for look in looks], axis=0))
+
+
+def _weighted(axes: Axes) -> Double:
+    """(D, r): each direction as long as its share of the frame's variance says."""
+    weighted: Double = axes.directions * np.sqrt(axes.variance / max(axes.total, np.finfo(np.float64).tiny))
+    return weighted
 
 
 def _share(part: Double, whole: Double) -> Double:

@@ -36,11 +36,17 @@ def waits(supervisor):
     return (supervisor.settings.root / "waited").exists()
 
 
-def test_a_killed_child_is_replaced(make, database, started):
-    supervisor = make()
+def training(supervisor, database):
+    """A run whose training stays where it is once it has begun, and the thread that works on it."""
     run_id = submit(database, name="wait", frames=6)
     working = threading.Thread(target=supervisor.answer)
     working.start()
+    return run_id, working
+
+
+def test_a_killed_child_is_replaced(make, database, started):
+    supervisor = make()
+    run_id, working = training(supervisor, database)
     until(lambda: waits(supervisor))
     os.kill(started[0].pid, signal.SIGKILL)
     working.join(60)
@@ -56,9 +62,7 @@ def test_a_killed_child_is_replaced(make, database, started):
 
 def test_cancel_stops_the_child(make, database, started):
     supervisor = make()
-    run_id = submit(database, name="wait", frames=6)
-    working = threading.Thread(target=supervisor.answer)
-    working.start()
+    run_id, working = training(supervisor, database)
     until(lambda: status(database, run_id) == "running" and started)
     with database.writing() as session:
         runs.cancel(session, run_id)
@@ -69,9 +73,7 @@ def test_cancel_stops_the_child(make, database, started):
 
 def test_a_lost_lease_stops_the_child_and_publishes_nothing_more(make, database, started):
     supervisor = make()
-    run_id = submit(database, name="wait", frames=6)
-    working = threading.Thread(target=supervisor.answer)
-    working.start()
+    run_id, working = training(supervisor, database)
     until(lambda: status(database, run_id) == "running" and started)
     with database.writing() as session:  # as if the sweep had taken the stage back from a frozen worker
         row = lifecycle.stages_of(session, run_id)["fine_tune"]
@@ -86,9 +88,7 @@ def test_a_lost_lease_stops_the_child_and_publishes_nothing_more(make, database,
 
 def test_a_stopping_worker_gives_its_stage_back(make, database, started):
     supervisor = make()
-    run_id = submit(database, name="wait", frames=6)
-    working = threading.Thread(target=supervisor.answer)
-    working.start()
+    run_id, working = training(supervisor, database)
     until(lambda: status(database, run_id) == "running" and started)
     supervisor.stopping.set()
     working.join(20)
@@ -113,9 +113,7 @@ def started_with(database, run_id):
 
 def test_a_training_that_is_asked_to_stop_keeps_its_state_and_continues(make, database, started):
     supervisor, successor = make(), make()
-    run_id = submit(database, name="wait", frames=6)
-    working = threading.Thread(target=supervisor.answer)
-    working.start()
+    run_id, working = training(supervisor, database)
     until(lambda: waits(supervisor))
     supervisor.stopping.set()
     working.join(60)
@@ -130,9 +128,7 @@ def test_a_training_that_is_asked_to_stop_keeps_its_state_and_continues(make, da
 
 def test_a_killed_training_continues_from_its_last_state(make, database, started):
     supervisor = make(state_seconds=0)
-    run_id = submit(database, name="wait", frames=6)
-    working = threading.Thread(target=supervisor.answer)
-    working.start()
+    run_id, working = training(supervisor, database)
     until(lambda: waits(supervisor) and state_step(database, run_id) is not None)
     os.kill(started[0].pid, signal.SIGKILL)
     working.join(60)

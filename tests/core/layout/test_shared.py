@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from core.layout.shared import Film, Survey, choose, look
+from core.layout.shared import Film, choose, gather, look_at
 from core.measure.motion import pearson, step_lengths
 
 SHAPE = (6, 80, 30)
@@ -21,10 +21,10 @@ def frames(*, seed: int = 0) -> np.ndarray:
 
 
 def surveyed(film: np.ndarray) -> Film:
-    survey = Survey()
+    looks = []
     for frame in film:
-        survey.add([look(frame, start=survey.newest)])
-    return survey.finish()
+        looks.append(look_at(frame, start=looks[-1].axes.directions if looks else None))
+    return gather(looks)
 
 
 def covariances(film: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from core.domain.plan import build
 from core.domain.spec import CaptureSpec, PinnedSources, RunSpec, TrainSpec
 from core.store import runs, stages
 from core.store.objects import Stored
+from core.store.sweep import sweep
 
 
 def stored(claim, key):
@@ -33,6 +34,11 @@ class Engine:
         with self.database.writing() as session:
             run, bells = runs.accept(session, new_id("run"), spec, build(spec))
         return run.id, [bell.stage_id for bell in bells]
+
+    def sweep(self, **options):
+        """The bells that a sweep wants rung."""
+        limits = {"max_attempts": 3, "deadline_seconds": 3600.0}
+        return sweep(self.database, **(limits | options))
 
     def call(self, function, *args, **options):
         with self.database.writing() as session:

@@ -1,14 +1,11 @@
 import time
 
 import pytest
-from sqlalchemy import update
 
 from core.errors import ConflictError, NotFoundError, TrainingDivergedError
 from core.store import runs, stages
-from core.store import sweep as sweeping
 from core.store.objects import Stored
 from core.store.stages import Standing
-from core.store.tables import StageRow
 
 
 def expire(engine, run_id, stage_id):
@@ -18,13 +15,8 @@ def expire(engine, run_id, stage_id):
     return claim
 
 
-def bells(engine, **options):
-    limits = {"max_attempts": 3, "deadline_seconds": 3600.0}
-    return sweeping.sweep(engine.database, **(limits | options))
-
-
 def sweep(engine, **options):
-    return [bell.stage_id for bell in bells(engine, **options)]
+    return [bell.stage_id for bell in engine.sweep(**options)]
 
 
 def is_recorded(engine, key):
@@ -214,24 +206,6 @@ def test_progress_of_a_lost_claim_is_not_shown(engine):
         from core.store import lifecycle
 
         assert lifecycle.stages_of(session, run_id)["fine_tune"].done == 0
-
-
-def test_a_stage_that_nobody_ever_comes_for_does_not_stop_the_sweep(engine):
-    run_id, _ = engine.submit()
-    with engine.database.writing() as session:
-        row = session.get_one(StageRow, (run_id, "fine_tune"))
-        row.rings, row.ring_at = 5000, 0.0
-    assert sweep(engine) == ["fine_tune"]
-    assert sweep(engine) == []
-
-
-def test_a_sweep_rings_for_the_earliest_runs_only_where_many_were_not_heard(engine, monkeypatch):
-    monkeypatch.setattr("core.store.recovery.RUNG_AT_ONCE", 2)
-    run_ids = [engine.submit(seed=seed)[0] for seed in range(3)]
-    with engine.database.writing() as session:
-        session.execute(update(StageRow).where(StageRow.ring_at.is_not(None)).values(ring_at=0.0))
-    rung = [[bell.run_id for bell in bells(engine)] for _ in range(3)]
-    assert rung == [run_ids[:2], run_ids[2:], []]
 
 
 def test_nothing_is_measured_before_the_training_has_ended(engine):
