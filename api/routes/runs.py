@@ -42,6 +42,38 @@ ACCEPTED: dict[int | str, dict[str, Any]] = {202: {"headers": RUN_THERE}}
 ACCEPTED_ONCE: dict[int | str, dict[str, Any]] = {202: {"headers": RUN_THERE | REPLAYED}}
 
 
+@router.get(  # the first one: routes are tried in order, and this is asked for thousands of times a second
+    "/{run_id}",
+    operation_id="getRun",
+    summary="Show a run",
+    response_model=RunOut,
+    responses={
+        200: {"headers": TAGGED | WAITED},
+        304: {
+            "description": "The client has seen the run as it is (If-None-Match).",
+            "headers": TAGGED | WAITED,
+        },
+    },
+)
+async def show(request: Request, run_id: str, prefer: Prefer = None) -> Response:
+    """A run with its stages, progress and time left. Poll it with If-None-Match.
+
+    `Prefer: wait` waits for a version that the client does not have; without If-None-Match, for the end of the run.
+    """
+    parts = await parts_of(request)  # as a dependency it takes longer
+    seconds = wait_seconds(prefer)
+    if seconds is not None or "if-none-match" in request.headers:
+        seen = await _awaited(parts, request, run_id, seconds or 0)
+        if matches(request, tag := etag_at(seen)):
+            unchanged = Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=_polled(tag))
+            applied(unchanged, seconds)
+            return unchanged
+    shown = await parts.looks.run(run_id, tenant=parts.tenant)
+    answer = Response(shown.body, headers=_polled(shown.etag), media_type="application/json")
+    applied(answer, seconds)
+    return answer
+
+
 @router.post(
     "",
     operation_id="submitRun",
@@ -69,38 +101,6 @@ def page(
 ) -> RunPage:
     """Some runs; `next_cursor` is null on the last page."""
     return parts.service.page(cursor=cursor, limit=limit)
-
-
-@router.get(
-    "/{run_id}",
-    operation_id="getRun",
-    summary="Show a run",
-    response_model=RunOut,
-    responses={
-        200: {"headers": TAGGED | WAITED},
-        304: {
-            "description": "The client has seen the run as it is (If-None-Match).",
-            "headers": TAGGED | WAITED,
-        },
-    },
-)
-async def show(request: Request, run_id: str, prefer: Prefer = None) -> Response:
-    """A run with its stages, progress and time left. Poll it with If-None-Match.
-
-    `Prefer: wait` waits for a version that the client does not have; without If-None-Match, for the end of the run.
-    """
-    parts = await parts_of(request)  # asked for thousands of times a second: as a dependency it takes longer
-    seconds = wait_seconds(prefer)
-    if seconds is not None or "if-none-match" in request.headers:
-        seen = await _awaited(parts, request, run_id, seconds or 0)
-        if matches(request, tag := etag_at(seen)):
-            unchanged = Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=_polled(tag))
-            applied(unchanged, seconds)
-            return unchanged
-    shown = await parts.looks.run(run_id, tenant=parts.tenant)
-    answer = Response(shown.body, headers=_polled(shown.etag), media_type="application/json")
-    applied(answer, seconds)
-    return answer
 
 
 async def _awaited(parts: Parts, request: Request, run_id: str, seconds: int) -> Glance:
