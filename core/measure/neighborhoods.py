@@ -139,10 +139,14 @@ def _excess(distances: Distances, rows: IntArray, others: IntArray, n_points: in
         apart = distances(some)
         apart[np.arange(len(some)), some] = np.inf
         limits = np.take_along_axis(apart, theirs, axis=1)
-        apart.sort(axis=1)
-        ranks = 1 + np.stack([np.searchsorted(one, limit) for one, limit in zip(apart, limits, strict=True)])
+        ranks = 1 + np.array([_below(one, limit) for one, limit in zip(apart, limits, strict=True)])
         excess += int((ranks - k).clip(min=0).sum())
     return float(excess)
+
+
+def _below(values: NDArray[np.floating], limits: NDArray[np.floating]) -> list[int]:
+    """How many of the values (N,) are below each of a few limits (k,): many times as fast as to sort them."""
+    return [int(np.count_nonzero(below)) for below in values < limits[:, None]]
 
 
 def _cosine(embeddings: FloatArray) -> Distances:

@@ -5,11 +5,16 @@ often all points are: a single-precision product then has few right digits left.
 chooses candidates, with the mean direction taken out, and double precision ranks them. A row whose
 candidates could have missed a neighbour, by a bound on the rounding error, is computed in double precision
 against all points.
+
+The product is symmetric, so half of it is computed, tile by tile: a tile tells its rows of its columns, and its
+columns of its rows.
 """
 
 import math
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -22,7 +27,8 @@ from core.errors import DegenerateEmbeddingsError, InvalidSpecError
 Double: TypeAlias = NDArray[np.float64]
 
 SPARE_CANDIDATES = 10
-BLOCK_BYTES = 8 << 20  # of similarities that a thread holds at once
+TILE_BYTES = 4 << 20  # of similarities that a thread computes at once; it holds them twice
+BLOCK_BYTES = 8 << 20  # of distances in double precision, held at once
 MOST_THREADS = 16  # memory grows with them
 RERANK_BYTES = 1 << 20  # of candidates' features held at once: they stay in the cache
 SAME_DIRECTION = 100 * float(np.finfo(np.float64).epsneg)  # below this 1 - cos is rounding error, as in cleanlab
@@ -48,8 +54,8 @@ class _Points:
     Attributes:
         features: (N, D), as given; a row of zeros has an axis of its own added.
         norms: (N,), above 0.
-        centred: (M, D) float32, directions less their mean; rows past N are padding.
-        half_square: (M,) float32, ||centred||^2 / 2, 1 - cos = half_square_i + half_square_j - dot_ij.
+        centred: (N, D) float32, directions less their mean.
+        half_square: (N,) float32, ||centred||^2 / 2, 1 - cos = half_square_i + half_square_j - dot_ij.
     """
 
     features: NDArray[Any]
@@ -86,39 +92,115 @@ def nearest_neighbors(embeddings: FloatArray, *, k: int) -> Neighbors:
             f"k is {k}, but each embedding has {n_points - 1} others: ask for 1 to {n_points - 1}.",
             field="score.k",
         )
+    points = _prepare(np.asarray(embeddings))
     n_candidates = min(k + SPARE_CANDIDATES, n_points - 1)
-    width = _group_width(n_points, n_candidates)
-    points = _prepare(np.asarray(embeddings), n_rows=-(-n_points // width) * width)
+    strips = [_Strip(rows, n_candidates) for rows in _portions(n_points)]
     indices = np.empty((n_points, k), dtype=np.int64)
     distances = np.empty((n_points, k), dtype=np.float32)
 
-    def find(rows: IntArray) -> IntArray:
+    def rank(strip: _Strip) -> IntArray:
         """Fill in these rows; returns those that must be looked at in double precision."""
-        candidates, approximate = _candidates(points, rows, n_candidates, width)
+        rows, candidates = strip.rows, strip.candidates
         exact = _pair_distances(points, rows, candidates)
         order = np.lexsort((candidates, exact))[:, :k]
         indices[rows] = np.take_along_axis(candidates, order, axis=1)
         distances[rows] = np.take_along_axis(exact, order, axis=1)
-        return rows[_unsure(points, rows, approximate, k=k) & (n_candidates < n_points - 1)]
+        return rows[_unsure(points, rows, strip.nearness, k=k) & (n_candidates < n_points - 1)]
 
-    blocks = _blocks(n_points, n_columns=len(points.centred))
-    if len(blocks) == 1:
-        unsure = [find(blocks[0])]
+    if len(strips) == 1:
+        _compare_within(points, strips[0])
+        unsure = [rank(strips[0])]
     else:
-        with side_by_side(min(len(blocks), MOST_THREADS)) as each:
-            unsure = each(find, blocks)
+        with side_by_side(min(len(strips), MOST_THREADS)) as each:
+            each(lambda strip: _compare_within(points, strip), strips)
+            each(lambda pair: _compare(points, *pair), combinations(strips, 2))
+            unsure = each(rank, strips)
     for rows, all_indices, all_distances in _in_double(points, np.concatenate(unsure), k):
         indices[rows], distances[rows] = all_indices, all_distances
     return Neighbors(indices=indices, distances=distances)
 
 
-def _blocks(n_points: int, *, n_columns: int) -> list[IntArray]:
-    """All rows, in blocks whose similarities to all columns are of BLOCK_BYTES at most."""
-    n_block = max(1, BLOCK_BYTES // (4 * n_columns))
-    return [np.arange(start, min(start + n_block, n_points)) for start in range(0, n_points, n_block)]
+class _Strip:
+    """Neighbouring rows and the best candidates of each that were seen so far.
+
+    Attributes:
+        rows: (B,).
+        candidates: (B, c), in no order.
+        nearness: (B, c), of each candidate, approximately half_square_i - distance; -inf where there is none yet.
+    """
+
+    def __init__(self, rows: IntArray, n_candidates: int) -> None:
+        self.rows = rows
+        self.candidates = np.zeros((len(rows), n_candidates), dtype=np.int64)
+        self.nearness = np.full((len(rows), n_candidates), -np.inf, dtype=np.float32)
+        self.limit = np.full(len(rows), -np.inf, dtype=np.float32)
+        self._turn = threading.Lock()
+
+    @property
+    def some(self) -> slice:
+        """The rows."""
+        return slice(int(self.rows[0]), int(self.rows[-1]) + 1)
+
+    def offer_all(self, others: IntArray, nearness: FloatArray) -> None:
+        """Keep the best of what there is and `others` (M,), by their nearness (B, M) to each row."""
+        self._keep(slice(None), np.broadcast_to(others, nearness.shape), nearness)
+
+    def offer(self, rows: IntArray, others: IntArray, nearness: FloatArray) -> None:
+        """The same for some pairs only: the rows (P,), counted from the strip's first, and their others."""
+        if not len(rows):
+            return
+        order = np.argsort(rows.astype(np.uint16), kind="stable")  # of 16 bits NumPy sorts many times as fast
+        rows = rows[order]
+        met, first, counts = np.unique(rows, return_index=True, return_counts=True)
+        at = np.repeat(np.arange(len(met)), counts), np.arange(len(rows)) - np.repeat(first, counts)
+        padded = np.full((len(met), counts.max()), -np.inf, dtype=np.float32)
+        padded[at] = nearness[order]
+        columns = np.zeros(padded.shape, dtype=np.int64)
+        columns[at] = others[order]
+        with self._turn:
+            self._keep(met, columns, padded)
+
+    def _keep(self, rows: IntArray | slice, others: IntArray, nearness: FloatArray) -> None:
+        candidates = np.concatenate([self.candidates[rows], others], axis=1)
+        nearness = np.concatenate([self.nearness[rows], nearness], axis=1)
+        n_worse = others.shape[1]
+        best = np.argpartition(nearness, n_worse, axis=1)[:, n_worse:]
+        self.candidates[rows] = np.take_along_axis(candidates, best, axis=1)
+        self.nearness[rows] = np.take_along_axis(nearness, best, axis=1)
+        self.limit[rows] = self.nearness[rows].min(axis=1)
 
 
-def _prepare(embeddings: NDArray[Any], *, n_rows: int) -> _Points:
+def _portions(n_points: int) -> list[IntArray]:
+    """All rows, in strips so long that a tile of two is of TILE_BYTES at most."""
+    most = max(2, min(math.isqrt(TILE_BYTES // 4), np.iinfo(np.uint16).max))
+    return np.array_split(np.arange(n_points), -(-n_points // most))
+
+
+def _compare_within(points: _Points, strip: _Strip) -> None:
+    """Find candidates for each row of a strip among its other rows."""
+    mine = points.centred[strip.some]
+    nearness = mine @ mine.T
+    nearness -= points.half_square[strip.some]
+    np.fill_diagonal(nearness, -np.inf)
+    strip.offer_all(strip.rows, nearness)
+
+
+def _compare(points: _Points, one: _Strip, other: _Strip) -> None:
+    """Find candidates for each row of either strip among those of the other.
+
+    Most pairs are worse than all that a row has. Should another thread raise that limit meanwhile, more is offered than
+    need be.
+    """
+    product = points.centred[one.some] @ points.centred[other.some].T
+    nearness = product - points.half_square[other.some]
+    mine, theirs = np.divmod(np.flatnonzero(nearness > one.limit[:, None]), len(other.rows))
+    one.offer(mine, other.rows[theirs], nearness[mine, theirs])
+    np.subtract(product, points.half_square[one.some, None], out=nearness)
+    mine, theirs = np.divmod(np.flatnonzero(nearness > other.limit), len(other.rows))
+    other.offer(theirs, one.rows[mine], nearness[mine, theirs])
+
+
+def _prepare(embeddings: NDArray[Any]) -> _Points:
     features = embeddings
     norms = np.sqrt(np.einsum("nd,nd->n", features, features, dtype=np.float64))
     if not np.isfinite(norms).all():
@@ -131,50 +213,13 @@ def _prepare(embeddings: NDArray[Any], *, n_rows: int) -> _Points:
     if zero.any():
         features = np.column_stack([features, zero.astype(features.dtype)])
         norms[zero] = 1
-    centred = np.zeros((n_rows, features.shape[1]), dtype=np.float32)
+    centred = np.empty(features.shape, dtype=np.float32)
     mean = np.einsum("nd,n->d", features, 1 / norms, dtype=np.float64) / len(norms)
     for start in range(0, len(norms), 1024):
         some = slice(start, start + 1024)
-        centred[some][: len(norms[some])] = features[some] / norms[some, None] - mean
+        centred[some] = features[some] / norms[some, None] - mean
     half_square = np.einsum("nd,nd->n", centred, centred, dtype=np.float64) / 2
     return _Points(features, norms, centred, half_square.astype(np.float32))
-
-
-def _group_width(n_points: int, n_candidates: int) -> int:
-    """Columns a group, so that the two steps of `_largest` look at about as many numbers each."""
-    return max(1, round(math.sqrt(n_points / n_candidates)))
-
-
-def _candidates(points: _Points, rows: IntArray, n_candidates: int, width: int) -> tuple[IntArray, FloatArray]:
-    """Candidates of neighbouring rows (B,), each (B, c): who they are, and approximately half_square_i - distance."""
-    n_points = len(points.norms)
-    similarity = points.centred[rows[0] : rows[-1] + 1] @ points.centred.T
-    similarity -= points.half_square
-    similarity[:, n_points:] = -np.inf
-    similarity[np.arange(len(rows)), rows] = -np.inf
-    candidates = _largest(similarity, n_candidates, width)
-    return candidates, np.take_along_axis(similarity, candidates, axis=1)
-
-
-def _largest(values: FloatArray, count: int, width: int) -> IntArray:
-    """Columns of the `count` largest of each row, (B, count), in no order.
-
-    They lie in the `count` groups of columns that have the largest maxima, so only those are searched. A group is
-    every n_groups-th column: its maximum is then taken along whole rows.
-    """
-    n_rows, n_columns = values.shape
-    n_groups = n_columns // width
-    if width == 1 or count >= n_groups:
-        return _top_columns(values, count)
-    maxima = values.reshape(n_rows, width, n_groups).max(axis=1)
-    groups = _top_columns(maxima, count)
-    columns = (groups[:, :, None] + n_groups * np.arange(width)).reshape(n_rows, count * width)
-    best = _top_columns(np.take_along_axis(values, columns, axis=1), count)
-    return np.take_along_axis(columns, best, axis=1)
-
-
-def _top_columns(values: FloatArray, count: int) -> IntArray:
-    return np.argpartition(values, values.shape[1] - count, axis=1)[:, values.shape[1] - count :]
 
 
 def _pair_distances(points: _Points, rows: IntArray, others: IntArray) -> Double:
