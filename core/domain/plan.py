@@ -54,8 +54,8 @@ FORMATS: Mapping[str, int] = {
     StageName.PROJECT: 5,
     # 2: standing still is told by the step.
     StageName.MEASURE: 2,
-    # 3: text is set in other fonts too.
-    StageName.RENDER: 3,
+    # 3: text is set in other fonts too. 4: numbers beside rings keep off each other, names that are cut stay unlike.
+    StageName.RENDER: 4,
     "checkpoint": 2,
     "weights": 1,
     "state": 1,

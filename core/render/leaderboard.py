@@ -1,13 +1,13 @@
 """The worst outliers of a frame, as thumbnails with their classes and scores."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.render.canvas import Inks, fill, paste, write
-from core.render.lettering import Style, measure, printable, shorten
+from core.render.lettering import Style, measure, printable, shorten_each
 from core.render.page import Box, Page
 from core.render.stamps import disc, press
 from core.render.thumbnails import Thumbnails
@@ -15,6 +15,7 @@ from core.render.thumbnails import Thumbnails
 _TWO_LINES = 24
 _SMALLEST_SCORE = 0.001
 _NEW = "new"
+_TAKEN_FOR = "→ "
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ def draw_row(
     row: Row,
     *,
     thumbnails: Thumbnails,
-    class_names: Sequence[str],
+    class_names: tuple[str, ...],
     inks: Inks,
 ) -> None:
     """Fill the row's cell: number, thumbnail, class, what it was taken for if that is wrong, and score."""
@@ -158,23 +159,30 @@ def _write_names(
     frame: NDArray[np.uint8],
     board: Leaderboard,
     row: Row,
-    class_names: Sequence[str],
+    class_names: tuple[str, ...],
     *,
     inks: Inks,
     room: Box,
     score: float,
 ) -> None:
     """The class and, where it is wrong, the prediction; `score` pixels of the first line are taken."""
-    name, taken_for = printable(class_names[row.label]), f"→ {printable(class_names[row.predicted])}"
     wrong = row.predicted != row.label
     width = room.width - score
     share = 0.5 if wrong and not board.two_lines else 1.0
-    shown = shorten(name, board.name, width * share)
+    shown = _shortened(class_names, board.name, int(width * share))[row.label]
     end = write(frame, shown, (room.left, room.top), board.name, inks.ink)
     if wrong and board.two_lines:
         start, baseline = room.left - board.name.size, room.top + board.name.size * 1.25
-        shown = shorten(taken_for, board.detail, room.right - start - (score if row.new else 0))
+        left = room.right - start - (score if row.new else 0)
+        shown = _shortened(class_names, board.detail, int(left), before=_TAKEN_FOR)[row.predicted]
         write(frame, shown, (start, baseline), board.detail, inks.warning)
     elif wrong:
-        shown = shorten(taken_for, board.name, room.left + width - end - 5)
+        left = room.left + width - end - 5
+        shown = _shortened(class_names, board.name, int(left), before=_TAKEN_FOR)[row.predicted]
         write(frame, shown, (end + 5, room.top), board.name, inks.warning)
+
+
+@lru_cache(maxsize=256)
+def _shortened(class_names: tuple[str, ...], style: Style, width: int, *, before: str = "") -> list[str]:
+    """All names as they are written where there is so much room: the same rows come in every frame."""
+    return shorten_each([before + printable(name) for name in class_names], style, width)

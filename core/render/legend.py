@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.render.canvas import Inks, write
-from core.render.lettering import Style, measure, printable, shorten
+from core.render.lettering import Style, measure, printable, shorten_each
 from core.render.page import Box, Page
 from core.render.palette import Palette
 from core.render.stamps import disc, press
@@ -36,7 +36,7 @@ def draw_legend(frame: NDArray[np.uint8], page: Page, palette: Palette, inks: In
         page: its `legend` box is filled, from the top.
         palette: with a colour for each class.
         inks: text colours.
-        class_names: C names; long ones end in an ellipsis.
+        class_names: C names; long ones are shortened, and stay unlike each other.
     """
     box, scale = page.legend, page.scale
     heading = Style(max(9, round(11 * scale)))
@@ -47,6 +47,7 @@ def draw_legend(frame: NDArray[np.uint8], page: Page, palette: Palette, inks: In
     shown = len(names) if len(names) <= grid.cells else grid.cells - 1
     row_height = _row_height(grid.style)
     column_width = box.width / grid.columns
+    written = shorten_each(names[:shown], grid.style, column_width - grid.style.size * 1.7)
     mark = disc(grid.style.size * 0.36)
     for cell in range(min(grid.cells, len(names))):
         column, row = divmod(cell, grid.rows)
@@ -57,14 +58,7 @@ def draw_legend(frame: NDArray[np.uint8], page: Page, palette: Palette, inks: In
             break
         point = np.array([[x + grid.style.size * 0.45, baseline - grid.style.size * 0.36]])
         press(frame, mark, point, palette.discs[cell : cell + 1])
-        room = column_width - grid.style.size * 1.7
-        write(
-            frame,
-            shorten(names[cell], grid.style, room),
-            (x + grid.style.size * 1.2, baseline),
-            grid.style,
-            inks.ink,
-        )
+        write(frame, written[cell], (x + grid.style.size * 1.2, baseline), grid.style, inks.ink)
 
 
 def _choose_grid(box: Box, names: Sequence[str], scale: float) -> _Grid:

@@ -1,7 +1,8 @@
 """Text as coverage masks, in the fonts that have its letters."""
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -12,6 +13,10 @@ from PIL import Image, ImageDraw, ImageFont
 from core.render.fonts import runs
 
 ELLIPSIS = "…"
+CAPITAL = 0.73
+"""Height of capitals and digits, as a share of the em square."""
+_TAIL = 0.6
+"""Of the room for a text whose middle is left out, what its end may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,44 @@ def shorten(text: str, style: Style, width: float) -> str:
     while fitting > 0 and measure(_cut(text, fitting), style) > width:  # a letter more can take less room: they join
         fitting -= 1
     return _cut(text, max(0, fitting))
+
+
+def shorten_each(texts: Sequence[str], style: Style, width: float) -> list[str]:
+    """The same of several texts; where two become alike, their middles are cut, and what tells them apart stays."""
+    shown = [shorten(text, style, width) for text in texts]
+    for short, count in Counter(shown).items():
+        rows = [row for row, other in enumerate(shown) if other == short] if count > 1 else []
+        if len({texts[row] for row in rows}) > 1:
+            for row, text in zip(rows, _told_apart([texts[row] for row in rows], style, width), strict=True):
+                shown[row] = text
+    return shown
+
+
+def _told_apart(texts: Sequence[str], style: Style, width: float) -> list[str]:
+    """Without what each has in common with the one most like it, or with all, if that leaves more of them unlike."""
+    most = [max(_begun_alike(text, other) for other in texts if other != text) for text in texts]
+    least = [min(_begun_alike(text, other) for other in texts) for text in texts]
+    tried = [
+        [_without_middle(text, end, style, width) for text, end in zip(texts, ends, strict=True)]
+        for ends in (most, least)
+    ]
+    return max(tried, key=lambda shown: len(set(shown)))
+
+
+def _without_middle(text: str, end: int, style: Style, width: float) -> str:
+    """As much of the beginning as fits, an ellipsis, and the text from `end` on, or from before it if that fits."""
+    room = _TAIL * width
+    while end > 0 and measure(text[end - 1 :], style) <= room:
+        end -= 1
+    tail = shorten(text[end:], style, room)
+    heads = (_cut(text, length) + tail for length in range(end, -1, -1))
+    return next((head for head in heads if measure(head, style) <= width), shorten(text, style, width))
+
+
+def _begun_alike(one: str, other: str) -> int:
+    """How many letters both begin with."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (mine, theirs) in pairs if mine != theirs), min(len(one), len(other)))
 
 
 def _cut(text: str, end: int) -> str:

@@ -10,7 +10,8 @@ from core.domain.arrays import FloatArray, IntArray
 from core.domain.quality import percent
 from core.render.canvas import Inks, in_eighths, write
 from core.render.captions import in_one_line
-from core.render.lettering import Style, printable, shorten
+from core.render.labels import beside
+from core.render.lettering import CAPITAL, Style, measure, printable, shorten
 from core.render.page import Box, Page
 from core.render.palette import Palette
 from core.render.stamps import diamond, disc, press, ring, stroke
@@ -122,18 +123,12 @@ class Scatter:
     def _number(self, frame: NDArray[np.uint8], places: NDArray[np.float64]) -> None:
         """The outliers' places on the leaderboard, beside their rings."""
         style = Style(max(9, round(10.5 * self._page.scale)), bold=True)
-        for number, (x, y) in reversed(list(enumerate(places.tolist(), start=1))):
-            at_edge = x + self.ring_reach + style.size > self._box.right
-            shift = -self.ring_reach - 1 if at_edge else self.ring_reach + 1
-            write(
-                frame,
-                str(number),
-                (x + shift, max(y - self.ring_reach * 0.3, self._box.top + style.size)),
-                style,
-                self._inks.ink_on_card,
-                align="right" if at_edge else "left",
-                halo=max(2, round(2 * self._page.scale)),
-            )
+        numbers = [str(place) for place in range(1, len(places) + 1)]
+        sizes = np.array([(measure(number, style), CAPITAL * style.size) for number in numbers]).reshape(-1, 2)
+        middles = beside(places, sizes + 2, reach=self.ring_reach, box=self._box)
+        for number, (x, y) in reversed(list(zip(numbers, middles.tolist(), strict=True))):
+            at, halo = (x, y + CAPITAL * style.size / 2), max(2, round(2 * self._page.scale))
+            write(frame, number, at, style, self._inks.ink_on_card, align="center", halo=halo)
 
     def tell(self, frame: NDArray[np.uint8], told: Sequence[str]) -> None:
         """Write what has just happened into the strip above the points."""

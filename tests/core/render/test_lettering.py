@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.render.lettering import ELLIPSIS, Style, fit, measure, printable, set_line, shorten, wrap
+from core.render.lettering import ELLIPSIS, Style, fit, measure, printable, set_line, shorten, shorten_each, wrap
 
 PLAIN = Style(14)
 
@@ -21,6 +21,38 @@ def test_shorten__keeps_what_fits_and_as_much_as_fits() -> None:
     shown = shorten("automobile", PLAIN, 60)
     assert shown.endswith(ELLIPSIS)
     assert measure("automobile"[: len(shown)] + ELLIPSIS, PLAIN) > 60
+
+
+@pytest.mark.parametrize(
+    ("texts", "width"),
+    [
+        (["forget-me-not, alpine", "forget-me-not, wood"], 90),
+        (["class of things number 1", "class of things number 2", "class of things number 12"], 80),
+        (["one kind of rose 1", "one kind of rose 2", "one kind of lily 3", "one kind of lily 4"], 80),
+        (["the very same beginning", "the very same beginning and more"], 70),
+        (["日本語の長い名前の花一", "日本語の長い名前の花二"], 80),
+    ],
+)
+def test_shorten_each__what_tells_names_apart_stays(texts: list[str], width: float) -> None:
+    shown = shorten_each(texts, PLAIN, width)
+    assert len(set(shown)) == len(texts)
+    for text, short in zip(texts, shown, strict=True):
+        assert measure(short, PLAIN) <= width
+        head, _, tail = short.partition(ELLIPSIS)
+        assert head
+        assert text.startswith(head)
+        assert tail.removesuffix(ELLIPSIS) in text
+
+
+def test_shorten_each__names_that_are_unlike_anyway_keep_their_beginning() -> None:
+    texts = ["automobile of the old kind", "aeroplane of the old kind", "cat"]
+    assert shorten_each(texts, PLAIN, 80) == [shorten(text, PLAIN, 80) for text in texts]
+
+
+def test_shorten_each__the_same_name_twice() -> None:
+    one, other = shorten_each(["a name that is too long"] * 2, PLAIN, 60)
+    assert one == other
+    assert measure(one, PLAIN) <= 60
 
 
 def test_wrap__breaks_at_spaces_and_shortens_the_last_line() -> None:
