@@ -15,8 +15,9 @@ from core.domain.sources import ImageSource
 from core.learn import datasets
 from core.learn.embed import embed
 from core.learn.fine_tune import fine_tune
-from core.learn.pacer import Sentinels, movement, n_sentinels
+from core.learn.pacer import Sentinels, n_sentinels
 from core.learn.pixels import ImagesOnDevice
+from core.measure.motion import movement
 
 MODEL, SPEC = DIGITS.model, DIGITS.train
 FRAMES = (20, 60)

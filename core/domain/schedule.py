@@ -38,8 +38,10 @@ def capture_steps(steps: int, frames: int, *, spacing: Literal["even", "log"] = 
 def candidate_steps(steps: int, frames: int) -> tuple[int, ...]:
     """Steps at which a `Pacer` is asked: the even ones, CANDIDATES times as dense, and the early ones of "log".
 
-    >>> candidate_steps(40, 3)
-    (0, 5, 6, 10, 15, 20, 25, 30, 35, 40)
+    >>> capture_steps(300, 4, spacing="log")
+    (0, 6, 44, 300)
+    >>> {6, 44} < set(candidate_steps(300, 4))
+    True
     """
     dense = capture_steps(steps, min(steps + 1, CANDIDATES * (frames - 1) + 1))
     return tuple(sorted({*dense, *capture_steps(steps, frames, spacing="log")}))

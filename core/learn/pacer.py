@@ -24,6 +24,7 @@ from core.learn.backbones import Backbone
 from core.learn.embed import embed
 from core.learn.optimizer import rate_factor
 from core.learn.pixels import ImagesOnDevice
+from core.measure.motion import movement
 
 _FILE = "pacer.safetensors"
 _FEWEST, _SHARE = 64, 50
@@ -76,14 +77,16 @@ class Sentinels:
 
     def takes(self, step: int) -> bool:
         """Whether this step, the next of the candidates, is captured. Every process asks."""
-        seen = embed(self._backbone, self._images, step=step, epoch=0.0, precision=self._spec.precision).embeddings
-        before, self._seen = self._seen, seen
+        before, self._seen = self._seen, self._look(step)
         if before is None:
             return True
-        moved = movement(before, seen)
+        moved = movement(before, self._seen)
         if self._accelerator.num_processes > 1:
             moved = float(broadcast(torch.tensor(moved, dtype=torch.float64, device=self._images.device)))
         return self._pacer.takes(moved)
+
+    def _look(self, step: int) -> FloatArray:
+        return embed(self._backbone, self._images, step=step, epoch=0.0, precision=self._spec.precision).embeddings
 
     def save(self, folder: Path) -> None:
         """Write all that the choice depends on into the folder of a training's state."""
@@ -105,24 +108,6 @@ class Sentinels:
             raise UnusableStateError(
                 f"{folder} does not say which checkpoints were captured ({error}): train from the beginning"
             ) from error
-
-
-def movement(before: FloatArray, after: FloatArray) -> float:
-    """How far points have moved, in units of how far they lie apart.
-
-    sqrt(sum ||x_i' - x_i||^2 / the larger of sum ||x_i||^2 and sum ||x_i'||^2), both around their own means; 0 where
-    all points are the same.
-
-    Args:
-        before: (M, D).
-        after: (M, D), the same points.
-
-    >>> movement(np.array([[0, 0], [2, 0]], np.float32), np.array([[5, 1], [5, 3]], np.float32)).__round__(3)
-    1.414
-    """
-    first, second = (points.astype(np.float64) - points.mean(axis=0, dtype=np.float64) for points in (before, after))
-    spread = max(float((first**2).sum()), float((second**2).sum()))
-    return math.sqrt(float(((second - first) ** 2).sum()) / spread) if spread > 0 else 0.0
 
 
 class Pacer:

@@ -3,6 +3,7 @@
 All of it from steps: how far each point moves between neighbouring frames, dX in the representation, dY in the layout.
 """
 
+import math
 from typing import TypeAlias
 
 import numpy as np
@@ -17,6 +18,24 @@ def step_lengths(frames: NDArray[np.floating]) -> NDArray[np.float64]:
     """(T, M, D) to (T - 1, M): how far each point moves from frame to frame."""
     lengths: NDArray[np.float64] = np.linalg.norm(np.diff(frames.astype(np.float64), axis=0), axis=2)
     return lengths
+
+
+def movement(before: NDArray[np.floating], after: NDArray[np.floating]) -> float:
+    """How far points have moved, in units of how far they lie apart.
+
+    sqrt(sum ||x_i' - x_i||^2 / the larger of sum ||x_i||^2 and sum ||x_i'||^2), both around their own means; 0 where
+    all points are the same.
+
+    Args:
+        before: (M, D).
+        after: (M, D), the same points.
+
+    >>> movement(np.array([[0, 0], [2, 0]], np.float32), np.array([[5, 1], [5, 3]], np.float32)).__round__(3)
+    1.414
+    """
+    first, second = (points.astype(np.float64) - points.mean(axis=0, dtype=np.float64) for points in (before, after))
+    spread = max(float((first**2).sum()), float((second**2).sum()))
+    return math.sqrt(float(((second - first) ** 2).sum()) / spread) if spread > 0 else 0.0
 
 
 def pearson(one: Steps, other: Steps) -> float:

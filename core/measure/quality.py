@@ -27,7 +27,7 @@ class Measured:
         frames: one a frame.
         motion: over time.
         steps: (T - 1, B), how far each point moves in the representation.
-        moved: (T - 1,), how far the points move in the representation, mean, by the frames' own size.
+        moved: (T - 1,), how far the representation moves, by `motion.movement`.
         mixing: (T, C, C), share of the neighbours of points of a class (row) that are of another (column); NaN where no
             point of the class was looked at.
     """
@@ -135,9 +135,8 @@ class Gauge:
         if self._seen:
             before = self._seen[-1]
             steps = np.linalg.norm(some - before, axis=1)
-            size = np.linalg.norm(some - some.mean(axis=0), axis=1).mean()
             self._steps.append(steps)
-            self._moved.append(float(steps.mean() / size) if size > 0 else 0.0)
+            self._moved.append(motion.movement(before, some))
             earlier = self._graph.indices[len(self._frames) - 2]
             same = (neighbors[:, :, None] == earlier[:, None, :]).any(axis=2)
             self._changed.append(1 - same.mean(axis=1))

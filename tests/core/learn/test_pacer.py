@@ -17,7 +17,7 @@ from core.errors import TrainingDivergedError, UnusableStateError
 from core.learn.embed import weights_sha256
 from core.learn.fine_tune import fine_tune
 from core.learn.optimizer import rate_factor
-from core.learn.pacer import Pacer, Sentinels, movement
+from core.learn.pacer import Pacer, Sentinels
 from core.learn.pixels import ImagesOnDevice
 from core.learn.training_state import LiveState, StoredState
 from tests.core.learn.small_training import backbone, blobs, together
@@ -99,15 +99,6 @@ def test_what_does_not_move_at_all_gets_no_more_than_its_share() -> None:
     captured = choose([0.0] * 30 + [1.0] * 210, 41)
     assert sum(index <= 30 for index in captured) <= 3
     assert choose([0.0] * 20, 5)[-1] == 20
-
-
-def test_movement__is_that_of_the_shape() -> None:
-    points = np.random.default_rng(0).standard_normal((20, 5)).astype(np.float32)
-    moved = points + 0.1 * np.random.default_rng(1).standard_normal((20, 5)).astype(np.float32)
-    assert movement(points, points + 7) == pytest.approx(0, abs=1e-5)
-    assert movement(points, moved) == pytest.approx(movement(100 * points, 100 * moved), rel=1e-5)
-    assert 0.05 < movement(points, moved) < 0.2
-    assert movement(points[:1], moved[:1]) == 0
 
 
 def sentinels(model: object) -> Sentinels:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from core.measure.motion import (
     jitter,
+    movement,
     pearson,
     residual_rotation,
     spearman,
@@ -19,6 +20,15 @@ from core.measure.motion import (
 
 def film(*, seed: int = 0, shape: tuple[int, ...] = (6, 30, 2)) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=shape).cumsum(axis=0)
+
+
+def test_movement__is_that_of_the_shape() -> None:
+    points = np.random.default_rng(0).standard_normal((20, 5)).astype(np.float32)
+    moved = points + 0.1 * np.random.default_rng(1).standard_normal((20, 5)).astype(np.float32)
+    assert movement(points, points + 7) == pytest.approx(0, abs=1e-5)
+    assert movement(points, moved) == pytest.approx(movement(100 * points, 100 * moved), rel=1e-5)
+    assert 0.05 < movement(points, moved) < 0.2
+    assert movement(points[:1], moved[:1]) == 0
 
 
 def steps(*, seed: int = 0) -> np.ndarray:
