@@ -3,13 +3,15 @@
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
+from sqlalchemy.orm import Session
 
 from api import quotas, sources, uploads
+from api.idempotency import Asked, InFlight
 from api.ids import dataset_of
 from api.sources import DatasetOut
 from api.uploads import Upload
@@ -17,9 +19,17 @@ from core.data import intake
 from core.domain.ids import new_id
 from core.errors import ConflictError, StorageUnavailableError, storage_error
 from core.settings import Settings
-from core.store import datasets
+from core.store import answers, datasets
 from core.store.artifacts import ArtifactStore
 from core.store.session import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A dataset that was sent; `replayed`: an earlier request under the same Idempotency-Key has made it."""
+
+    dataset: DatasetOut
+    replayed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,21 +40,27 @@ class Intake:
     database: Database
     store: ArtifactStore
     tenant: str
+    in_flight: InFlight = field(default_factory=InFlight)
 
-    async def take(self, request: Request) -> DatasetOut:
+    async def take(self, request: Request, *, idempotency_key: str | None = None) -> Taken:
         """Receive a multipart body, inspect its files in a process of their own, and store the dataset.
 
+        Under an Idempotency-Key that was answered before, the body is received and compared, and nothing is stored.
+
         Raises:
+            InvalidSpecError: the Idempotency-Key came with another body before.
+            InFlightError: another request with this Idempotency-Key is being answered.
             InvalidDatasetError: the files hold no usable images and labels.
             QuotaExceededError: the tenant has as many datasets as it may.
             InsufficientStorageError: the disk is nearly full.
             EmbedreelError: what `uploads.receive` raises.
         """
-        await run_in_threadpool(self._check_room)
         dataset_id = new_id("ds")
-        async with self._incoming(dataset_id) as folder:
-            received = await uploads.receive(request, folder, max_bytes=self.settings.max_upload_bytes)
-            return await run_in_threadpool(self._store, dataset_id, received)
+        with self.in_flight.alone(self.tenant, idempotency_key):
+            await run_in_threadpool(self._check_room, idempotency_key)
+            async with self._incoming(dataset_id) as folder:
+                received = await uploads.receive(request, folder, max_bytes=self.settings.max_upload_bytes)
+                return await run_in_threadpool(self._make, dataset_id, received, idempotency_key)
 
     def every(self) -> list[DatasetOut]:
         """All datasets that a run may name."""
@@ -74,13 +90,25 @@ class Intake:
             location = datasets.remove(session, dataset_id, tenant=self.tenant)
         self.store.delete([location])
 
-    def _check_room(self) -> None:
+    def _check_room(self, idempotency_key: str | None) -> None:
         """Before anything is received, so that a large upload is not refused only at its end."""
         quotas.check_space(self.settings, self.store)
         with self.database.reading() as session:
-            quotas.check_datasets(self.settings, session, tenant=self.tenant)
+            if not (idempotency_key and answers.remembered(session, idempotency_key, tenant=self.tenant)):
+                quotas.check_datasets(self.settings, session, tenant=self.tenant)
 
-    def _store(self, dataset_id: str, received: Upload) -> DatasetOut:
+    def _make(self, dataset_id: str, received: Upload, idempotency_key: str | None) -> Taken:
+        asked = Asked.of(self.tenant, idempotency_key, "datasets", received.identity() if idempotency_key else {})
+        with self.database.reading() as session:
+            answered = asked.answered(session)
+            if answered:
+                return self._replayed(session, answered)
+        return self._store(dataset_id, received, asked)
+
+    def _replayed(self, session: Session, dataset_id: str) -> Taken:
+        return Taken(sources.uploaded(dataset_of(session, dataset_id, self.tenant)), replayed=True)
+
+    def _store(self, dataset_id: str, received: Upload, asked: Asked) -> Taken:
         checked = received.folder.with_name("checked")
         report = intake.inspect_in_subprocess(
             received.folder, checked, names=received.names, max_pixels=self.settings.max_image_pixels
@@ -92,16 +120,23 @@ class Intake:
             raise storage_error(error, "The upload cannot be stored") from error
         try:
             with self.database.writing() as session:
-                quotas.check_datasets(self.settings, session, tenant=self.tenant)
-                row = datasets.add(
-                    session, dataset_id, tenant=self.tenant, name=name, report=dict(report), stored=stored
-                )
-                return sources.uploaded(row)
+                if answered := asked.claim(session):
+                    taken = self._replayed(session, answered)
+                else:
+                    quotas.check_datasets(self.settings, session, tenant=self.tenant)
+                    row = datasets.add(
+                        session, dataset_id, tenant=self.tenant, name=name, report=dict(report), stored=stored
+                    )
+                    asked.remember(session, dataset_id)
+                    taken = Taken(sources.uploaded(row), replayed=False)
         except StorageUnavailableError:  # it may be written all the same: then it counts, else it is collected
             raise
         except BaseException:
             self.store.delete([stored.location])
             raise
+        if taken.replayed:  # another process was quicker
+            self.store.delete([stored.location])
+        return taken
 
     @asynccontextmanager
     async def _incoming(self, dataset_id: str) -> AsyncIterator[Path]:

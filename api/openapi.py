@@ -26,13 +26,12 @@ _UNUSED = ("HTTPValidationError", "ValidationError")
 _EXAMPLED = ("application/json", "text/event-stream", "text/csv")
 
 # What an operation may meet follows from its address and its parameters, but for these.
-_CONFLICTS = frozenset(
-    {"submitRun", "drawRun", "retryRun", "deleteRun", "deleteDataset", "registerWebhook", "testWebhook", "redeliver"}
-)
+_ONCE = frozenset({"submitRun", "drawRun", "uploadDataset"})
+_CONFLICTS = _ONCE | {"retryRun", "deleteRun", "deleteDataset", "registerWebhook", "testWebhook", "redeliver"}
 _FILMS = frozenset({"getFilm", "getFilmAsVideo", "getFilmAsWebp"})
 _RANGES = _FILMS | {"getFrame", "getContactSheet", "getQuality", "listHighlights"}
 _NOT_READY = _RANGES | {"getLog", "getProjection", "listOutliers"}
-_STORING = frozenset({"submitRun", "drawRun", "retryRun", "uploadDataset"})
+_STORING = _ONCE | {"retryRun"}
 
 
 _KEY = "A key of this service; none where it has no keys and is on loopback."

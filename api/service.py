@@ -62,7 +62,7 @@ class Service:
             named = {"dataset": body.dataset, "model": body.model}
             return sources.resolve(session, self.settings, tenant=self.tenant, **named, hold=hold)
 
-        with self.in_flight.alone(asked):
+        with self.in_flight.alone(self.tenant, idempotency_key):
             with self.database.reading() as session:
                 answered = asked.answered(session)
                 found = None if answered else resolve(session)
@@ -83,7 +83,9 @@ class Service:
             QuotaExceededError: the tenant has as many runs in flight as it may.
             InsufficientStorageError: the disk is nearly full.
         """
-        asked = Asked.of(self.tenant, idempotency_key, f"renders of {run_id}", body)
+        asked = Asked.of(
+            self.tenant, idempotency_key, f"renders of {run_id}", body.model_dump(mode="json", exclude_unset=True)
+        )
 
         def check(session: Session) -> None:
             if not runs.drawable(session, run_of(session, run_id, self.tenant, hold=True)):
@@ -92,7 +94,7 @@ class Service:
                     "retry it if it has failed."
                 )
 
-        with self.in_flight.alone(asked):
+        with self.in_flight.alone(self.tenant, idempotency_key):
             with self.database.reading() as session:
                 answered = asked.answered(session)
                 spec = body.to_spec(RunSpec.model_validate(run_of(session, run_id, self.tenant).spec))

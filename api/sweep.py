@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from core.errors import StorageUnavailableError
 from core.settings import Settings
-from core.store import collect, deliveries, runs, sweep
+from core.store import answers, collect, deliveries, sweep
 from core.store.artifacts import ArtifactStore
 from core.store.lifecycle import Bell
 from core.store.session import Database
@@ -45,7 +45,7 @@ class Sweeper:
             sweep.sweep(self._database, max_attempts=settings.max_attempts, deadline_seconds=settings.deadline_seconds)
         )
         with self._database.writing() as session:
-            runs.forget_answers(session)
+            answers.forget_old(session)
             deliveries.forget(session)
         if time.monotonic() - self._collected_at > settings.collect_seconds:
             self._collected_at = time.monotonic()

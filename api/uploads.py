@@ -4,10 +4,11 @@ Files get names of our own making; what the user called them is only remembered.
 the intake, in a process of its own.
 """
 
+import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
@@ -37,6 +38,14 @@ class Upload:
     folder: Path
     names: dict[str, str] = field(default_factory=dict)
     name: str | None = None
+
+    def identity(self) -> dict[str, Any]:
+        """What makes it the same upload: the names, and a digest of each file."""
+        digests = []
+        for stored, given in self.names.items():
+            with (self.folder / stored).open("rb") as file:
+                digests.append([given, hashlib.file_digest(file, "sha256").hexdigest()])
+        return {"name": self.name, "files": digests}
 
 
 async def receive(request: Request, folder: Path, *, max_bytes: int) -> Upload:

@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 
 from api.caller import NOBODY, Caller
 from api.delivery import Deliverer
+from api.idempotency import InFlight
 from api.intake import Intake
 from api.keyring import KeyRing
 from api.keys import Keys, operators_key
@@ -74,15 +75,15 @@ def wire(settings: Settings) -> Parts:
     """Put the parts together, for nobody: `Parts.of` gives a caller's. Nothing is opened or started yet."""
     database, ringer, tenant = Database(settings.database), Ringer(make_celery(settings.broker)), NOBODY.tenant
     store, stopping = open_store(settings.artifacts, home=settings.root), threading.Event()
-    sweeper = Sweeper(settings, database, store, ringer.ring)
+    sweeper, in_flight = Sweeper(settings, database, store, ringer.ring), InFlight()
     return Parts(
         settings=settings,
         database=database,
         store=store,
         ringer=ringer,
         sweeper=sweeper,
-        service=Service(settings, database, store, ringer.ring, tenant),
-        intake=Intake(settings, database, store, tenant),
+        service=Service(settings, database, store, ringer.ring, tenant, in_flight),
+        intake=Intake(settings, database, store, tenant, in_flight),
         results=Results(database, store, tenant),
         webhooks=Webhooks(database, allow_private=settings.webhook_allow_private),
         deliverer=Deliverer(

@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response, status
 
+from api.idempotency import REPLAYED, IdempotencyKey, replay_header
 from api.sources import DatasetOut
 from api.wiring import PartsOf
 
@@ -39,13 +40,17 @@ MULTIPART: dict[str, Any] = {
     operation_id="uploadDataset",
     summary="Upload a dataset",
     status_code=status.HTTP_201_CREATED,
+    responses={201: {"headers": REPLAYED}},
     openapi_extra=MULTIPART,
 )
-async def upload(parts: PartsOf, request: Request, response: Response) -> DatasetOut:
+async def upload(
+    parts: PartsOf, request: Request, response: Response, idempotency_key: IdempotencyKey = None
+) -> DatasetOut:
     """Store Parquet files with an image and a label column; every image is checked before the answer."""
-    dataset = await parts.intake.take(request)
-    response.headers["Location"] = f"/v1/datasets/{dataset.id}"
-    return dataset
+    taken = await parts.intake.take(request, idempotency_key=idempotency_key)
+    response.headers["Location"] = f"/v1/datasets/{taken.dataset.id}"
+    response.headers.update(replay_header(replayed=taken.replayed))
+    return taken.dataset
 
 
 @router.get("", operation_id="listDatasets", summary="List datasets")

@@ -2,27 +2,18 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Header, Query, Request, Response, status
+from fastapi import APIRouter, Body, Query, Request, Response, status
 from fastapi.concurrency import run_in_threadpool
 
 from api.describe import etag_at
 from api.files import matches
+from api.idempotency import REPLAYED, IdempotencyKey, replay_header
 from api.prefer import Prefer, applied, wait_seconds
 from api.schemas import EXAMPLE, RenderCreate, RunCreate, RunOut, RunPage
 from api.wiring import Parts, PartsOf, parts_of
 from core.store.waiting import Glance
 
 router = APIRouter(prefix="/v1/runs", tags=["runs"])
-
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        min_length=1,
-        max_length=255,
-        pattern=r"^[\x21-\x7e]+$",
-        description="The same key and body make one run, however often they are sent; kept for a day.",
-    ),
-]
 
 SUBMITTED = {
     "minimal": {"summary": "Only what is required", "value": {"dataset": "digits"}},
@@ -37,7 +28,6 @@ def _header(description: str) -> dict[str, Any]:
 WAITED = {"Preference-Applied": _header("The `wait` of the Prefer header, at most 60 s, if there was one.")}
 TAGGED = {"ETag": _header("What the client has seen, for If-None-Match.")}
 RUN_THERE = {"Location": _header("The run's address."), **TAGGED, **WAITED}
-REPLAYED = {"Idempotency-Replayed": _header("`true`: an earlier request with this Idempotency-Key made the run.")}
 ACCEPTED: dict[int | str, dict[str, Any]] = {202: {"headers": RUN_THERE}}
 ACCEPTED_ONCE: dict[int | str, dict[str, Any]] = {202: {"headers": RUN_THERE | REPLAYED}}
 
@@ -177,7 +167,7 @@ async def _accepted(parts: Parts, run_id: str, prefer: str | None, *, replayed: 
         await _ended(parts, run_id, seconds)
     shown = await parts.looks.run(run_id, tenant=parts.tenant)
     headers = {"Location": f"/v1/runs/{run_id}", "ETag": shown.etag}
-    headers |= {"Idempotency-Replayed": "true"} if replayed else {}
+    headers |= replay_header(replayed=replayed)
     answer = Response(shown.body, status.HTTP_202_ACCEPTED, headers, media_type="application/json")
     applied(answer, seconds)
     return answer

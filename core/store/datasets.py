@@ -6,7 +6,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.errors import ConflictError, NotFoundError
-from core.store import lifecycle
+from core.store import answers, lifecycle
 from core.store.objects import Stored
 from core.store.tables import DatasetRow, RevisionRow, RunRow
 
@@ -71,7 +71,6 @@ def remove(session: Session, dataset_id: str, *, tenant: str) -> str:
     Returns:
         Its location, to be deleted from the store after the commit.
 
-
     Raises:
         NotFoundError: the tenant has no such dataset.
         ConflictError: a run that has not ended still reads it.
@@ -84,6 +83,7 @@ def remove(session: Session, dataset_id: str, *, tenant: str) -> str:
     )
     if run_id := session.scalar(active.limit(1)):
         raise ConflictError(f"Run {run_id} still reads this dataset. Cancel it first, or wait until it ends.")
+    answers.forget(session, dataset_id)
     session.delete(row)
     return row.location
 

@@ -4,22 +4,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from sqlalchemy import bindparam, case, delete, func, select, text
+from sqlalchemy import bindparam, case, delete, func, select
 from sqlalchemy.orm import Session
 
 from core.domain.plan import Plan, StageName
 from core.domain.run import RunStatus, StageStatus
 from core.domain.spec import RunSpec
 from core.errors import ConflictError, NotFoundError
-from core.store import counted, lifecycle
+from core.store import answers, counted, lifecycle
 from core.store.lifecycle import Bell
 from core.store.objects import Stored
 from core.store.portions import portions
-from core.store.session import now
 from core.store.stages import recorded
-from core.store.tables import DEFAULT_TENANT, ArtifactRow, EventRow, IdempotencyRow, RunRow, StageRow
+from core.store.tables import DEFAULT_TENANT, ArtifactRow, EventRow, RunRow, StageRow
 
-ANSWERS_KEPT_SECONDS = 24 * 3600.0
 RECENT_RUNS = 5
 
 
@@ -195,7 +193,7 @@ def remove(session: Session, run_id: str) -> Removed:
     states = [row.state_key for row in lifecycle.stages_of(session, run_id).values() if row.state_key]
     orphans = [key for key, served in made.items() if served not in shared]
     locations = lifecycle.forget_artifacts(session, [*orphans, *states])
-    session.execute(delete(IdempotencyRow).where(IdempotencyRow.run_id == run_id))
+    answers.forget(session, run_id)
     session.execute(delete(EventRow).where(EventRow.run_id == run_id))
     session.execute(delete(StageRow).where(StageRow.run_id == run_id))
     session.delete(run)
@@ -229,34 +227,6 @@ def artifact(session: Session, run: RunRow, stage_id: str) -> ArtifactRow | None
         .where(StageRow.run_id == run.id, StageRow.id == stage_id, StageRow.status == StageStatus.SUCCEEDED)
     )
     return session.scalars(query).one_or_none()
-
-
-def remembered(session: Session, key: str, *, tenant: str) -> IdempotencyRow | None:
-    """What was answered to this Idempotency-Key of a tenant."""
-    return session.get(IdempotencyRow, (tenant, key))
-
-
-def hold_answer(session: Session, key: str, *, tenant: str) -> bool:
-    """Until the commit, let nobody else answer to this Idempotency-Key; False where somebody is at it.
-
-    SQLite has one writer at a time anyway.
-    """
-    if session.get_bind().dialect.name != "postgresql":
-        return True
-    held = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 1))")
-    return bool(session.execute(held, {"key": f"{tenant} {key}"}).scalar_one())
-
-
-def remember(session: Session, key: str, *, tenant: str, digest: str, run_id: str) -> None:
-    """Keep the answer to an Idempotency-Key, in the transaction that makes the run."""
-    session.add(
-        IdempotencyRow(tenant=tenant, key=key, digest=digest, run_id=run_id, created_at=lifecycle.clock(session))
-    )
-
-
-def forget_answers(session: Session) -> None:
-    """Let go of the Idempotency-Keys that are older than a day."""
-    session.execute(delete(IdempotencyRow).where(IdempotencyRow.created_at < now() - ANSWERS_KEPT_SECONDS))
 
 
 def unrecorded(session: Session, locations: Iterable[str]) -> list[str]:

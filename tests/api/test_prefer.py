@@ -6,6 +6,7 @@ import pytest
 from api import looks
 from api.prefer import MAX_SECONDS, wait_seconds
 from core.errors import TrainingDivergedError
+from core.store import runs
 from core.store.tables import DEFAULT_TENANT
 
 LONG = {"Prefer": "wait=60"}
@@ -129,11 +130,12 @@ def test_wait__holds_no_thread(client, submit, worker, meanwhile):
 
 def test_submit__waits_for_the_end(client, small, parts, worker, meanwhile):
     def work():
-        with parts.database.reading() as session:
-            from core.store import runs
-
-            [run] = runs.page(session, tenant=DEFAULT_TENANT, before=None, limit=1)
-        worker.work(run.id)
+        found = []
+        while not found:
+            with parts.database.reading() as session:
+                found = runs.page(session, tenant=DEFAULT_TENANT, before=None, limit=1)
+            time.sleep(0.01)
+        worker.work(found[0].id)
 
     working = meanwhile(work)
     answer = client.post("/v1/runs", json=small, headers=LONG)

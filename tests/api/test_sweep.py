@@ -6,7 +6,7 @@ from sqlalchemy import select, update
 
 from api.sweep import Sweeper
 from core.errors import StorageUnavailableError
-from core.store import collect, runs
+from core.store import answers, collect
 from core.store.tables import DeliveryRow, IdempotencyRow, StageRow
 
 
@@ -48,7 +48,7 @@ def test_sweep__forgets_old_idempotency_keys(client, parts, small, sweeper):
     sweeper.sweep()
     assert client.post("/v1/runs", json=small, headers=headers).json()["id"] == first["id"]
     with parts.database.writing() as session:
-        session.execute(update(IdempotencyRow).values(created_at=time.time() - runs.ANSWERS_KEPT_SECONDS - 60))
+        session.execute(update(IdempotencyRow).values(created_at=time.time() - answers.KEPT_SECONDS - 60))
     sweeper.sweep()
     assert client.post("/v1/runs", json=small, headers=headers).json()["id"] != first["id"]
 

@@ -234,3 +234,85 @@ def test_delete__while_a_run_on_it_is_being_submitted(client, inspected, parts, 
     monkeypatch.setattr("api.quotas.check_training", lambda *_: parts.intake.remove(dataset))
     problem(client.post("/v1/runs", json={"dataset": dataset}), 422, "unknown-dataset", "dataset")
     assert client.get("/v1/runs").json()["runs"] == []
+
+
+KEY = {"Idempotency-Key": "one"}
+
+
+def upload_once(client, *files, **fields):
+    return client.post("/v1/datasets", files=[("file", file) for file in files], data=fields, headers=KEY)
+
+
+def test_upload__same_key_and_body(client, inspected, parts):
+    first, again = (upload_once(client, ("a.parquet", b"one"), name="pets") for _ in range(2))
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.json() == first.json()
+    assert again.headers["location"] == first.headers["location"]
+    assert again.headers["idempotency-replayed"] == "true"
+    assert "idempotency-replayed" not in first.headers
+    assert not list(parts.store.incoming.iterdir())
+    kinds = [dataset["kind"] for dataset in client.get("/v1/datasets").json()["datasets"]]
+    assert kinds.count("upload") == 1
+
+
+def test_upload__same_key_where_no_more_datasets_are_allowed(serve, inspected, problem):
+    client = serve(max_datasets=1)
+    first = upload_once(client, ("a.parquet", b"one"))
+    assert upload_once(client, ("a.parquet", b"one")).json()["id"] == first.json()["id"]
+    problem(upload(client, ("a.parquet", b"one")), 429, "quota-exceeded")
+
+
+@pytest.mark.parametrize(
+    ("file", "fields"),
+    [
+        (("a.parquet", b"two"), {"name": "pets"}),
+        (("b.parquet", b"one"), {"name": "pets"}),
+        (("a.parquet", b"one"), {"name": "plants"}),
+        (("a.parquet", b"one"), {}),
+    ],
+)
+def test_upload__same_key_and_another_body(client, inspected, problem, file, fields):
+    upload_once(client, ("a.parquet", b"one"), name="pets")
+    problem(upload_once(client, file, **fields), 422, "invalid-spec", "Idempotency-Key")
+
+
+def test_upload__key_of_a_run(client, inspected, small, problem):
+    client.post("/v1/runs", json=small, headers=KEY)
+    problem(upload_once(client, ("a.parquet", b"one")), 422, "invalid-spec", "Idempotency-Key")
+
+
+def test_upload__key_of_a_deleted_dataset_is_free_again(client, inspected):
+    first = upload_once(client, ("a.parquet", b"one"))
+    assert client.delete(first.headers["location"]).status_code == 204
+    assert upload_once(client, ("a.parquet", b"one")).json()["id"] != first.json()["id"]
+
+
+def test_upload__same_key_while_the_first_is_under_way(client, inspected, monkeypatch, problem):
+    inspect, seen = intake.inspect_in_subprocess, []
+
+    def meanwhile(*args, **options):
+        seen.append(upload_once(client, ("a.parquet", b"one")))
+        return inspect(*args, **options)
+
+    monkeypatch.setattr(intake, "inspect_in_subprocess", meanwhile)
+    assert upload_once(client, ("a.parquet", b"one")).status_code == 201
+    problem(seen[0], 409, "idempotency-in-flight")
+
+
+def test_upload__another_process_was_quicker(client, inspected, monkeypatch, parts):
+    inspect, made = intake.inspect_in_subprocess, []
+
+    def meanwhile(*args, **options):
+        report = inspect(*args, **options)
+        if not made:
+            made.append(None)
+            parts.service.in_flight._keys.clear()  # noqa: SLF001 - as another process has its own
+            made.append(upload_once(client, ("a.parquet", b"one")))
+            parts.service.in_flight._keys.add((parts.tenant, "one"))  # noqa: SLF001
+        return report
+
+    monkeypatch.setattr(intake, "inspect_in_subprocess", meanwhile)
+    taken = upload_once(client, ("a.parquet", b"one"))
+    assert taken.json() == made[1].json()
+    assert taken.headers["idempotency-replayed"] == "true"
+    assert len(list((parts.store.scratch / "datasets").iterdir())) == 1
