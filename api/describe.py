@@ -25,8 +25,9 @@ FIRST_GUESS: Mapping[str, float] = {
 """Seconds a frame, until this service has drawn a film and knows better."""
 
 NO_WORKER = (
-    "No worker is running for the {queues} queue. Start one with `make serve`, or `python -m worker` on any machine "
-    "that reaches the same database, broker and artifacts; the run then goes on by itself."
+    "No worker for the {queues} queue has been heard of lately. One that is just starting takes up to a minute; if "
+    "none is, start one with `make serve`, or `python -m worker` on any machine that reaches the same database, broker "
+    "and artifacts. If there is one, its log tells why it is not heard of. The run then goes on by itself."
 )
 
 _PRECEDENCE = (StageStatus.FAILED, StageStatus.RUNNING, StageStatus.CANCELLED, StageStatus.QUEUED)

@@ -162,7 +162,7 @@ class StageOut(BaseModel):
     name: str
     status: StageStatus
     progress: Progress
-    attempt: Annotated[int, Field(description="Most attempts that one of its tasks has taken.")]
+    attempt: Annotated[int, Field(description="Most attempts of one of its tasks, without those given back in order.")]
     reused: Annotated[bool, Field(description="It was stored already, by another run.")]
     started_at: datetime | None
     finished_at: datetime | None

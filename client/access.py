@@ -15,7 +15,8 @@ UNAUTHORIZED, FORBIDDEN = 401, 403
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Give the command line the flags that say where the service is."""
-    url = os.environ.get("EMBEDREEL_URL") or DEFAULT_URL
+    port = os.environ.get("EMBEDREEL_PORT")  # where `embedreel serve` listens in the same environment
+    url = os.environ.get("EMBEDREEL_URL") or (f"http://127.0.0.1:{port}" if port else DEFAULT_URL)
     parser.add_argument("--url", default=url, help=f"the service (now {url})")
     parser.add_argument("--api-key-file", type=Path, metavar="FILE", help="file that holds the service's API key")
     parser.add_argument(

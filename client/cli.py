@@ -25,7 +25,7 @@ examples:
   embedreel events RUN --follow
 
 variables:
-  EMBEDREEL_URL           where the service is (default http://127.0.0.1:8000)
+  EMBEDREEL_URL           where the service is (default 127.0.0.1, port EMBEDREEL_PORT or 8000)
   EMBEDREEL_API_KEY       its key, if it has one
   EMBEDREEL_API_KEY_FILE  a file that holds the key, if EMBEDREEL_API_KEY is not set
 

@@ -109,17 +109,28 @@ class Service:
     ) -> None:
         self.stop()
 
-    def wait_until_ready(self, *, seconds: float = READY_SECONDS, stop: threading.Event | None = None) -> None:
+    def wait_until_ready(
+        self, *, seconds: float = READY_SECONDS, stop: threading.Event | None = None, keeper: Keeper | None = None
+    ) -> None:
         """Wait for /readyz to answer 200 and to know of a worker, or for `stop`.
 
+        Args:
+            seconds: how long, from the last start of a process.
+            stop: ends the waiting.
+            keeper: starts a process again that is killed meanwhile.
+
         Raises:
-            ServeError: a process ended before, or the time is up.
+            ServeError: a process ended before, by itself or without a keeper, or the time is up.
         """
         stop = stop or threading.Event()
         until, pause = time.monotonic() + seconds, LOOK_SECONDS
         with httpx.Client(trust_env=False, timeout=2) as http:
             while time.monotonic() < until:
-                self.check()
+                if keeper and self.ended and not self._gave_up:
+                    keeper.look()
+                    until = time.monotonic() + seconds
+                else:
+                    self.check()
                 with suppress(httpx.TransportError):
                     answer = http.get(f"{self.url}/readyz")
                     if answer.status_code == httpx.codes.OK and answer.json().get("workers", 0):
@@ -133,6 +144,11 @@ class Service:
     def ended(self) -> list[str]:
         """Names of the processes that run no more."""
         return [name for name, process in self.processes.items() if process.poll() is not None]
+
+    @property
+    def _gave_up(self) -> bool:
+        """Whether a process ended by itself, with an exit status: it would again."""
+        return any(self.processes[name].returncode >= 0 for name in self.ended)
 
     def check(self) -> None:
         """Look whether all processes run.
@@ -229,16 +245,16 @@ def serve(host: str, port: int, *, processes: Commands | None = None) -> None:
     Whichever ends by itself (killed for its memory, say) is started again, after pauses that grow.
 
     Raises:
-        ServeError: the port is taken, or one of them ended before both were ready; the other is stopped then.
+        ServeError: the port is taken, or one of them ended by itself before both were ready; the other is stopped then.
     """
     port = free_port(host, port)
     environment = {"EMBEDREEL_HOST": host, "EMBEDREEL_PORT": str(port)}
     url = url_of(host, port)
     with Interrupt() as interrupt, Service(processes or commands(), url=url, environment=environment) as run:
-        run.wait_until_ready(stop=interrupt.asked)
+        keeper = Keeper(run, tell=_say)
+        run.wait_until_ready(stop=interrupt.asked, keeper=keeper)
         if not interrupt.asked.is_set():
             _say(f"Embedreel is at {url} (how to use it: {url}/docs). Ctrl-C stops it.")
-        keeper = Keeper(run, tell=_say)
         while not interrupt.asked.wait(LOOK_SECONDS):
             keeper.look()
         _say("Stopping: running stages are given back and go on at the next start.")

@@ -20,6 +20,10 @@ TUNING = {
 """Variables of the fork server and its children, unless the operator has set them."""
 
 
+_FORK_SERVER_GONE = 255
+"""What multiprocessing says of a child whose fork server cannot be asked any more."""
+
+
 def warm_up(*preload: str) -> None:
     """Start the fork server, which imports these modules once, and wait until it has: children then start at once."""
     os.environ.update({name: value for name, value in TUNING.items() if name not in os.environ})
@@ -63,7 +67,7 @@ class Child:
         code = self._process.exitcode
         if code is not None and code < 0:
             return f"signal {signal.Signals(-code).name}" + (" (out of memory?)" if code == -signal.SIGKILL else "")
-        return f"exit status {code}"
+        return "its fork server, which was killed" if code == _FORK_SERVER_GONE else f"exit status {code}"
 
     def receive(self, *, timeout_seconds: float) -> tuple[str, dict[str, Any]] | None:
         """The next message, or None: none came in time, or there will be none."""

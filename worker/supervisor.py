@@ -153,7 +153,9 @@ class _Attempt:
             try:
                 self.supervisor.delete(self.claim.unneeded)
                 self._run()
-            except (OSError, EOFError, EmbedreelError) as error:  # EOFError: the fork server was killed
+            except EOFError:
+                self._give_back("the fork server of its worker was killed")
+            except (OSError, EmbedreelError) as error:
                 self._give_back(f"its worker could not go on: {error}")
         return self.unrung
 

@@ -42,6 +42,14 @@ def test_connect__where_the_options_say(monkeypatch: pytest.MonkeyPatch) -> None
     assert connect(options("--url", "http://two.test/")).url == "http://two.test"
 
 
+def test_connect__where_serve_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("EMBEDREEL_URL", raising=False)
+    monkeypatch.delenv("EMBEDREEL_PORT", raising=False)
+    assert connect(options()).url == "http://127.0.0.1:8000"
+    monkeypatch.setenv("EMBEDREEL_PORT", "8123")
+    assert connect(options()).url == "http://127.0.0.1:8123"
+
+
 def test_advice__only_for_want_of_a_key() -> None:
     said = {status: advice(ApiError(status=status, title="No")) for status in (401, 403, 404)}
     assert "EMBEDREEL_API_KEY_FILE" in said[401]

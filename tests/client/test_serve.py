@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from client import serve
+from client.keeper import Keeper
 from client.serve import ServeError, Service, free_port
 
 FAKE = Path(__file__).with_name("fake_service.py")
@@ -217,6 +218,23 @@ def test_serve__what_dies_is_started_again(tmp_path: Path) -> None:
     assert said == [
         f"The worker process ended (SIGKILL). It is started again in {pause} s; no run is lost." for pause in (1, 2)
     ]
+
+
+def test_service__what_is_killed_before_it_is_ready_is_started_again(tmp_path: Path) -> None:
+    log, said, stop = tmp_path / "log", [], threading.Event()
+    commands, variables = {"worker": python(DYING)}, {"STARTS": str(tmp_path / "starts")}
+
+    def stop_at_third_start() -> None:
+        wait_for("start 3", log)
+        stop.set()
+
+    with Service(commands, url="http://127.0.0.1:1", environment=variables, log=log) as service:
+        thread = threading.Thread(target=stop_at_third_start)
+        thread.start()
+        service.wait_until_ready(stop=stop, keeper=Keeper(service, tell=said.append))
+        thread.join()
+        assert service.ended == []
+    assert [text.partition(" It is started")[0] for text in said] == ["The worker process ended (SIGKILL)."] * 2
 
 
 def test_serve__what_never_starts_is_an_error(tmp_path: Path) -> None:
