@@ -6,8 +6,12 @@ import socket
 import struct
 
 IN_NONBLOCK = 0o4000
+IN_ISDIR = 0x40000000
 ANY = 0x1 | 0x2 | 0x4 | 0x20 | 0x40 | 0x80 | 0x100 | 0x200 | 0x400 | 0x800
 """Read, written, changed, opened, moved, made, deleted."""
+
+CALLER_SECONDS = 0.5
+"""For a caller to say something, which tells who it was."""
 
 _HEAD = struct.Struct("iIII")
 
@@ -48,15 +52,22 @@ class Canary:
         while content:
             _, mask, _, length = _HEAD.unpack_from(content)
             name = content[_HEAD.size : _HEAD.size + length].rstrip(b"\0").decode()
-            yield f"{self.folder.name}/{name}: event {mask:#x}"
+            if name or not mask & IN_ISDIR:  # whoever looks through the temporary files lists the folder, and no more
+                yield f"{self.folder.name}/{name}: event {mask:#x}"
             content = content[_HEAD.size + length :]
 
     def _calls(self):
         try:
-            self._listening.accept()[0].close()
+            caller = self._listening.accept()[0]
         except BlockingIOError:
             return
-        yield f"{self.url} was called"
+        with caller:
+            caller.settimeout(CALLER_SECONDS)
+            try:
+                said = caller.recv(1000)
+            except OSError:
+                said = b""
+        yield f"{self.url} was called, with {said!r}"
 
     def _prove(self):
         """A canary that cannot sing is none."""
