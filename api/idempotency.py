@@ -64,7 +64,7 @@ class Asked:
         if row is None:
             return None
         if row.digest != self.digest:
-            detail = "This Idempotency-Key came with another request before. Use a new key for a new run."
+            detail = "This Idempotency-Key came with another request before. Use a new key for a new request."
             raise InvalidSpecError(detail, field="Idempotency-Key")
         return row.made_id
 

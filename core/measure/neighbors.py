@@ -127,6 +127,7 @@ class _Strip:
         rows: (B,).
         candidates: (B, c), in no order.
         nearness: (B, c), of each candidate, approximately half_square_i - distance; -inf where there is none yet.
+        limit: (B,), the least of these, which only rises: it may be read while another thread writes the others.
     """
 
     def __init__(self, rows: IntArray, n_candidates: int) -> None:

@@ -47,7 +47,7 @@ def draw_legend(frame: NDArray[np.uint8], page: Page, palette: Palette, inks: In
     shown = len(names) if len(names) <= grid.cells else grid.cells - 1
     row_height = _row_height(grid.style)
     column_width = box.width / grid.columns
-    written = shorten_each(names[:shown], grid.style, column_width - grid.style.size * 1.7)
+    written = shorten_each(names[:shown], grid.style, _room(box, grid))
     mark = disc(grid.style.size * 0.36)
     for cell in range(min(grid.cells, len(names))):
         column, row = divmod(cell, grid.rows)
@@ -84,8 +84,13 @@ def _balanced(grid: _Grid, count: int) -> _Grid:
 
 def _cut_off(box: Box, names: Sequence[str], grid: _Grid) -> float:
     """Pixels of names that find no room."""
-    room = box.width / grid.columns - grid.style.size * 1.7
+    room = _room(box, grid)
     return sum(max(0.0, measure(name, grid.style) - room) for name in names)
+
+
+def _room(box: Box, grid: _Grid) -> float:
+    """Pixels that a name may take."""
+    return box.width / grid.columns - grid.style.size * 1.7
 
 
 def _row_height(style: Style) -> int:

@@ -54,6 +54,7 @@ def test_nearest_neighbors__the_block_size_changes_nothing(monkeypatch: pytest.M
     embeddings = clusters(300, 32, spread=0.05)
     whole = nearest_neighbors(embeddings, k=7)
     monkeypatch.setattr(neighbors, "TILE_BYTES", 4 * 23**2)
+    monkeypatch.setattr(neighbors, "BLOCK_BYTES", 20_000)
     monkeypatch.setattr(neighbors, "RERANK_BYTES", 10_000)
     pieces = nearest_neighbors(embeddings, k=7)
     assert (whole.indices == pieces.indices).all()
