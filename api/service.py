@@ -83,9 +83,7 @@ class Service:
             QuotaExceededError: the tenant has as many runs in flight as it may.
             InsufficientStorageError: the disk is nearly full.
         """
-        asked = Asked.of(
-            self.tenant, idempotency_key, f"renders of {run_id}", body.model_dump(mode="json", exclude_unset=True)
-        )
+        asked = Asked.of(self.tenant, idempotency_key, f"renders of {run_id}", body)
 
         def check(session: Session) -> None:
             if not runs.drawable(session, run_of(session, run_id, self.tenant, hold=True)):
@@ -120,7 +118,7 @@ class Service:
             run_id = new_id("run")
             asked.remember(session, run_id)
             lifecycle.forget_lost(session, missing)
-            _, bells = runs.accept(session, run_id, spec, plan, tenant=self.tenant, drawn_from=drawn_from)
+            _, bells = runs.accept(session, run_id, spec, plan, tenant=self.tenant, drawn_from=drawn_from, among=stored)
         self.ring(bells)
         return Accepted(run_id, replayed=False)
 

@@ -133,8 +133,18 @@ class Plan(Frozen):
 
 def artifact_key(stage: str, reads: Mapping[str, Any], inputs: tuple[str, ...] = ()) -> str:
     """SHA-256 over the stage's name and format, the spec fields that it reads, and its inputs' keys."""
+    return hashlib.sha256(_identity(stage, reads, inputs).encode()).hexdigest()
+
+
+def _identity(stage: str, reads: Mapping[str, Any], inputs: tuple[str, ...] = ()) -> str:
     identity = {"stage": stage, "format": FORMATS[stage], "reads": dict(reads), "inputs": inputs}
-    return hashlib.sha256(json.dumps(identity, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return json.dumps(identity, sort_keys=True, separators=(",", ":"))
+
+
+def _indexed_keys(stage: str, reads: Mapping[str, Any], *, count: int) -> tuple[str, ...]:
+    """`artifact_key` of each index below `count`, which is read too. What they share is put into JSON once."""
+    before, after = _identity(stage, {**reads, "index": "?"}).split('"index":"?"')
+    return tuple(hashlib.sha256(f'{before}"index":{index}{after}'.encode()).hexdigest() for index in range(count))
 
 
 def build(spec: RunSpec) -> Plan:
@@ -145,7 +155,7 @@ def build(spec: RunSpec) -> Plan:
     embedded = learned | {"capture": {k: v for k, v in fields["capture"].items() if k != "mode"}}
 
     frames = [f"{index:05d}" for index in range(len(captured))]
-    embed_keys = tuple(artifact_key(StageName.EMBED, embedded | {"index": index}) for index in range(len(captured)))
+    embed_keys = _indexed_keys(StageName.EMBED, embedded, count=len(captured))
     made = (
         _frames(captured, frames, embed_keys)
         if spec.capture.mode == "inline"
@@ -204,8 +214,8 @@ def _frames(steps: tuple[int | None, ...], frames: list[str], keys: tuple[str, .
 
 
 def _checkpoints(steps: tuple[int | None, ...], frames: list[str], reads: Mapping[str, Any]) -> Iterator[Part]:
-    for index, (step, frame) in enumerate(zip(steps, frames, strict=True)):
-        key = artifact_key("checkpoint", {**reads, "index": index})
+    keys = _indexed_keys("checkpoint", reads, count=len(frames))
+    for key, step, frame in zip(keys, steps, frames, strict=True):
         yield Part(id=f"checkpoint/{frame}", key=key, stage=f"embed/{frame}", effect="releases", step=step)
 
 

@@ -5,7 +5,7 @@ one a database. Bells are returned, and rung by the caller after the commit.
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,6 +22,10 @@ from core.store.session import now
 from core.store.tables import ArtifactRow, EventRow, RunRow, StageRow
 
 RING_AGAIN_SECONDS = 15.0
+CROWD = 8
+CROWD_SECONDS = 1.0
+"""Where so many stages have been queued for so long, no worker is idle: each looks for more when it is done."""
+
 ARTIFACTS_LOCK = 0x454D4241
 
 
@@ -80,6 +84,11 @@ def _by_id(session: Session, query: Select[StageRow], asked: Mapping[str, Any]) 
 def emit(session: Session, run: RunRow, kind: str, **data: Any) -> None:  # noqa: ANN401 - JSON values
     """Append an event, and what webhooks will hear of it; its number has no gaps because the run is locked."""
     run.event_seq += 1
+    tell(session, run, kind, **data)
+
+
+def tell(session: Session, run: RunRow, kind: str, **data: Any) -> None:  # noqa: ANN401 - JSON values
+    """Write the event whose number the run has reached already: `emit` without a change of the run."""
     event = EventRow(run_id=run.id, seq=run.event_seq, type=kind, at=clock(session), data=data)
     session.add(event)
     outbox.enqueue(session, run, event)
@@ -92,6 +101,12 @@ _STAGES = select(StageRow).where(StageRow.run_id == bindparam("run_id")).order_b
 _THESE = _STAGES.where(StageRow.id.in_(bindparam("stage_ids", expanding=True)))
 _NEW_STAGES = insert(StageRow)
 _STATUSES = select(StageRow.id, StageRow.status).where(StageRow.run_id == bindparam("run_id"))
+_CROWD = (
+    select(StageRow.run_id)
+    .where(StageRow.status == QUEUED, StageRow.queue == bindparam("queue"), StageRow.queued_at < bindparam("before"))
+    .order_by(StageRow.run_id)
+    .limit(CROWD)
+)
 
 
 def clock(session: Session) -> float:
@@ -203,8 +218,17 @@ def succeed(session: Session, run: RunRow, stage: StageRow, *, reused: bool = Fa
     emit(session, run, "stage.succeeded", stage=stage.id, reused=reused)
 
 
-def begin(session: Session, run: RunRow, plan: Plan) -> list[Bell]:
-    """Write the stages of a new run, and advance it."""
+def begin(session: Session, run: RunRow, plan: Plan, *, among: Collection[str]) -> list[Bell]:
+    """Write the stages of a new run: those that are stored are done, those that have all they need are queued.
+
+    Args:
+        among: keys of artifacts that may be stored. One that is made meanwhile is found when its stage is claimed.
+    """
+    hold_artifacts(session)
+    waiting = {stage.id: StageStatus.WAITING for stage in plan.stages}
+    moves = _moves(plan, waiting, stored_keys(session, among))
+    queued = {stage_id for stage_id, status in moves.items() if status == StageStatus.QUEUED}
+    at = clock(session)
     stages = [
         {
             "run_id": run.id,
@@ -213,45 +237,70 @@ def begin(session: Session, run: RunRow, plan: Plan) -> list[Bell]:
             "position": position,
             "queue": stage.queue,
             "key": stage.key,
-            "status": StageStatus.WAITING,
+            "status": StageStatus.QUEUED if stage.id in queued else StageStatus.WAITING,
+            "queued_at": at if stage.id in queued else None,
+            "ring_at": at + RING_AGAIN_SECONDS if stage.id in queued else None,
         }
         for position, stage in enumerate(plan.stages)
     ]
     session.connection().execute(_NEW_STAGES, stages)
-    return _advance(session, run, plan)
+    bells = [Bell(run.id, stage.id, stage.name, stage.queue) for stage in plan.stages if stage.id in queued]
+    _carry_out(session, run, {stage_id: moves[stage_id] for stage_id in moves if stage_id not in queued})
+    if len(moves) - len(queued) == len(stages):
+        move(session, run, RunStatus.SUCCEEDED)
+    return _heard(session, bells)
 
 
 def advance(session: Session, run: RunRow) -> list[Bell]:
     """Finish what is already stored, queue what has all it needs, end the run when nothing is left to do."""
-    return _advance(session, run, plan_of(run))
-
-
-def _advance(session: Session, run: RunRow, plan: Plan) -> list[Bell]:
+    plan = plan_of(run)
     hold_artifacts(session)
     statuses = {stage_id: status for stage_id, status in session.execute(_STATUSES, {"run_id": run.id})}  # noqa: C416
+    moves = _moves(plan, statuses, stored_keys(session, plan.keys))
+    bells = _carry_out(session, run, moves)
+    if all(status == StageStatus.SUCCEEDED for status in (statuses | moves).values()):
+        move(session, run, RunStatus.SUCCEEDED)
+    return _heard(session, bells)
+
+
+def _moves(plan: Plan, statuses: Mapping[str, str], stored: set[str]) -> dict[str, str]:
+    """What becomes of stages that wait: what is stored has succeeded, what has all it needs is queued."""
     suppliers = {part.stage: part for stage in plan.stages for part in stage.parts if part.effect != "keeps"}
-    stored = stored_keys(session, plan.keys)
-    moved = []
+    now_are = dict(statuses)
     for stage in plan.stages:
-        if statuses[stage.id] != StageStatus.WAITING:
+        if now_are[stage.id] != StageStatus.WAITING:
             continue
         if _reusable(stage, plan, stored):
-            statuses[stage.id] = StageStatus.SUCCEEDED
-        elif _ready(stage, statuses, suppliers.get(stage.id), stored):
-            statuses[stage.id] = StageStatus.QUEUED
-        else:
-            continue
-        moved.append(stage.id)
+            now_are[stage.id] = StageStatus.SUCCEEDED
+        elif _ready(stage, now_are, suppliers.get(stage.id), stored):
+            now_are[stage.id] = StageStatus.QUEUED
+    return {stage_id: status for stage_id, status in now_are.items() if status != statuses[stage_id]}
+
+
+def _carry_out(session: Session, run: RunRow, moves: Mapping[str, str]) -> list[Bell]:
+    """Move stages that are written; returns the bells of those that are queued now."""
     bells = []
-    for portion in portions(moved):
+    for portion in portions(moves):
         for stage_id, row in _by_id(session, _THESE, {"run_id": run.id, "stage_ids": portion}).items():
-            if statuses[stage_id] == StageStatus.QUEUED:
+            if moves[stage_id] == StageStatus.QUEUED:
                 bells.append(queue(session, run, row))
             else:
                 succeed(session, run, row, reused=True)
-    if all(status == StageStatus.SUCCEEDED for status in statuses.values()):
-        move(session, run, RunStatus.SUCCEEDED)
     return bells
+
+
+def _heard(session: Session, bells: Iterable[Bell]) -> list[Bell]:
+    """Those of these bells that some worker may be free to hear."""
+    return [bell for bell in bells if not crowded(session, bell.queue)]
+
+
+def crowded(session: Session, queue: str) -> bool:
+    """Whether so many wait in this queue already that one more bell would tell nobody anything.
+
+    A bell costs more than all else that is done for a POST. One that is missed is rung by the sweep.
+    """
+    asked = {"queue": queue, "before": clock(session) - CROWD_SECONDS}
+    return len(session.connection().execute(_CROWD, asked).all()) == CROWD
 
 
 def made_stages(session: Session, run: RunRow) -> set[str]:

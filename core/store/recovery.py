@@ -12,7 +12,7 @@ from core.store.tables import RunRow, StageRow
 
 LONGEST_RING_SECONDS = 600.0
 MOST_DOUBLINGS = 10
-RUNG_AT_ONCE = 100
+RUNG_AT_ONCE = 16
 
 
 def expired(session: Session) -> list[StageId]:

@@ -1,6 +1,6 @@
 """Runs as the API sees them: accept, list, cancel, retry, delete, and what happened."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -29,8 +29,13 @@ def accept(
     *,
     tenant: str = DEFAULT_TENANT,
     drawn_from: str | None = None,
+    among: Collection[str] | None = None,
 ) -> tuple[RunRow, list[Bell]]:
-    """Write a run with its stages; what is stored already is not made again."""
+    """Write a run with its stages; what is stored already is not made again.
+
+    Args:
+        among: keys of what may be stored, None: of all that the plan makes.
+    """
     run = RunRow(
         id=run_id,
         tenant=tenant,
@@ -40,12 +45,13 @@ def accept(
         plan=plan.model_dump(mode="json"),
         drawn_from=drawn_from,
         created_at=lifecycle.clock(session),
+        event_seq=1,
     )
     session.add(run)
     session.flush()
-    lifecycle.emit(session, run, "run.queued")
+    lifecycle.tell(session, run, "run.queued")
     counted.RUNS_ACCEPTED.add(session)
-    return run, lifecycle.begin(session, run, plan)
+    return run, lifecycle.begin(session, run, plan, among=plan.keys if among is None else among)
 
 
 def get(session: Session, run_id: str) -> RunRow:

@@ -17,7 +17,7 @@ _THESE: BindParameter[str] = bindparam("run_ids", expanding=True)
 _STATUS = StageRow.status + ""  # so that SQLite looks these runs up, instead of going through all that is queued
 _Ahead = aliased(StageRow)
 
-# Statements are built once: building one takes longer than SQLite takes to run it.
+# Statements are built once, and go past the session: each of these takes longer than SQLite takes to run a statement.
 _NEEDED = (
     select(StageRow.run_id, StageRow.queue)
     .where(StageRow.run_id.in_(_THESE), _STATUS.in_([StageStatus.QUEUED, StageStatus.RUNNING]))
@@ -58,7 +58,7 @@ class Glance:
 
 def glance(session: Session, run_ids: Collection[str]) -> dict[str, Glance]:
     """How these runs are, without reading them; those that are not there are left out."""
-    rows = session.execute(_VERSIONS, {"run_ids": list(run_ids)}).all()
+    rows = session.connection().execute(_VERSIONS, {"run_ids": list(run_ids)}).all()
     places = positions(session, [row.id for row in rows if row.status == RunStatus.QUEUED])
     missing = unserved(session, [row.id for row in rows if not RunStatus(row.status).terminal])
     return {
@@ -74,7 +74,7 @@ def positions(session: Session, run_ids: Collection[str]) -> dict[str, int]:
     """
     if not run_ids:
         return {}
-    found = session.execute(_POSITIONS, {"run_ids": list(run_ids), "most": MOST_AHEAD})
+    found = session.connection().execute(_POSITIONS, {"run_ids": list(run_ids), "most": MOST_AHEAD})
     return {run_id: ahead for run_id, ahead in found}  # noqa: C416 - rows are no pairs to mypy
 
 
@@ -82,9 +82,9 @@ def unserved(session: Session, run_ids: Collection[str]) -> Mapping[str, tuple[s
     """Of each run, the queues that it needs now and no living worker serves."""
     if not run_ids:
         return {}
-    served = {queue for worker in workers.alive(session) for queue in worker.queues}
+    served = workers.served(session)
     missing: dict[str, tuple[str, ...]] = {}
-    for run_id, queue in session.execute(_NEEDED, {"run_ids": list(run_ids)}):
+    for run_id, queue in session.connection().execute(_NEEDED, {"run_ids": list(run_ids)}):
         if queue not in served:
             missing[run_id] = (*missing.get(run_id, ()), queue)
     return missing

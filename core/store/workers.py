@@ -48,15 +48,21 @@ def leave(session: Session, worker_id: str) -> None:
     session.execute(delete(WorkerRow).where(WorkerRow.id == worker_id))
 
 
-_ALIVE = select(WorkerRow).where(WorkerRow.heartbeat_at > now() - ALIVE_SECONDS)
+_ALIVE = WorkerRow.heartbeat_at > now() - ALIVE_SECONDS
+_SERVED = select(WorkerRow.queues).where(_ALIVE)
 
 
 def alive(session: Session) -> list[WorkerRow]:
     """Workers heard of lately."""
-    return list(session.scalars(_ALIVE))
+    return list(session.scalars(select(WorkerRow).where(_ALIVE)))
+
+
+def served(session: Session) -> set[str]:
+    """Queues of the workers that were heard of lately."""
+    return {queue for queues in session.connection().execute(_SERVED).scalars() for queue in queues}
 
 
 def every(session: Session) -> list[tuple[WorkerRow, bool]]:
     """Workers heard of in the last day, the latest heartbeat first, and whether each is alive."""
-    query = select(WorkerRow, WorkerRow.heartbeat_at > now() - ALIVE_SECONDS)
+    query = select(WorkerRow, _ALIVE)
     return [(row, bool(living)) for row, living in session.execute(query.order_by(WorkerRow.heartbeat_at.desc()))]
