@@ -7,7 +7,8 @@ api       the API process: time to the first answer, memory, and that torch is n
 film      from embeddings to the GIF: each part against the published notebook, and memory by the number of frames
 growth    time and memory by the number of images and of frames (--output FILE.png draws them)
 spacing   how evenly the model moves from frame to frame, with checkpoints spaced evenly, by ratio, and by drift
-layouts   every layout on embeddings of three trainings: motion, neighbourhoods, variance, cost (--cifar10 FOLDER)
+layouts   every layout on embeddings of three trainings: motion, neighbourhoods, variance, cost (--cifar10 FOLDER, or
+          --data digits or letters, which need none)
 engine    with stub stages: how soon a run and a child start, how many runs several workers finish
 load      the API under load: 50 clients, unpaced polling against a bare FastAPI application, 100 event streams
 """
@@ -49,6 +50,7 @@ def main() -> None:
     parser.add_argument("--cifar10", type=Path, help="folder with train.parquet and test.parquet")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each comparison; medians are printed")
     parser.add_argument("--seconds", type=float, default=60, help="how long the clients of `load` go on")
+    parser.add_argument("--data", choices=("digits", "letters", "cifar10"), help="the one that `layouts` trains on")
     parser.add_argument("--output", type=Path, help="where `growth` draws its picture")
     options = parser.parse_args()
     tune_like_a_worker()

@@ -80,6 +80,8 @@ METHODS = (
 def main(options: argparse.Namespace) -> None:
     print(f"{FRAMES} frames of {PROBE_SIZE:,} probe images at most; neighbourhoods of {NEIGHBORS}.")
     for dataset, model, train in TRAININGS:
+        if options.data not in {None, dataset}:
+            continue
         with tempfile.TemporaryDirectory() as folder:
             frames, accuracy = _train(dataset, model, train, Path(folder), options)
         _table(f"{dataset}, {model}", frames, accuracy)

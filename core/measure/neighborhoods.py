@@ -18,6 +18,9 @@ ANCHORS = 1000
 USUAL_SIZE = 15
 BLOCK_BYTES = 8 << 20
 """Of distances that are computed at once: few large products cost less than many small ones."""
+MARK_BYTES = 1 << 20
+WORD, LANE = 8, 255
+"""Bytes that are added as one; so many ones fit into a byte."""
 
 Distances: TypeAlias = Callable[[IntArray], NDArray[np.floating]]
 """Of some points (B,) to all, (B, N)."""
@@ -139,14 +142,28 @@ def _excess(distances: Distances, rows: IntArray, others: IntArray, n_points: in
         apart = distances(some)
         apart[np.arange(len(some)), some] = np.inf
         limits = np.take_along_axis(apart, theirs, axis=1)
-        ranks = 1 + np.array([_below(one, limit) for one, limit in zip(apart, limits, strict=True)])
-        excess += int((ranks - k).clip(min=0).sum())
+        excess += int((1 + count_below(apart, limits) - k).clip(min=0).sum())
     return float(excess)
 
 
-def _below(values: NDArray[np.floating], limits: NDArray[np.floating]) -> list[int]:
-    """How many of the values (N,) are below each of a few limits (k,): many times as fast as to sort them."""
-    return [int(np.count_nonzero(below)) for below in values < limits[:, None]]
+def count_below(values: NDArray[np.floating], limits: NDArray[np.floating]) -> IntArray:
+    """(B, k): how many of the values (B, N) of a row are below each of its limits (B, k).
+
+    Many times as fast as to sort them. What is below is marked by a byte; eight of these are added at a time, as one
+    word, no more than LANE words, since each byte of the sum holds no more.
+    """
+    (n_rows, n_values), k = values.shape, limits.shape[1]
+    n_words = -(-n_values // WORD)
+    n_block = max(1, MARK_BYTES // (k * n_words * WORD))
+    marks = np.zeros((min(n_block, n_rows), k, n_words * WORD), dtype=bool)
+    counts = np.empty((n_rows, k), dtype=np.int64)
+    for start in range(0, n_rows, n_block):
+        some = slice(start, min(start + n_block, n_rows))
+        marked = marks[: some.stop - start]
+        np.less(values[some, None, :], limits[some, :, None], out=marked[:, :, :n_values])
+        sums = np.add.reduceat(marked.view(np.uint64), np.arange(0, n_words, LANE), axis=2)
+        counts[some] = sums.view(np.uint8).sum(axis=2, dtype=np.int64)
+    return counts
 
 
 def _cosine(embeddings: FloatArray) -> Distances:

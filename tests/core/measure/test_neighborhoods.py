@@ -86,6 +86,18 @@ def test_faithfulness__far_from_the_origin_ranks_as_in_double_precision() -> Non
     assert found.trustworthiness == pytest.approx(exact, abs=1e-3)
 
 
+@pytest.mark.parametrize("n_values", [1, 8, 13, 2039, 2040, 2041, 5000])
+def test_count_below__as_by_sorting(n_values: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Around what the bytes that are added at once can hold; rows of the first and last place among them."""
+    rng = np.random.default_rng(n_values)
+    values = rng.random((7, n_values)).astype(np.float32)
+    limits = np.column_stack([values.min(axis=1), values.max(axis=1), rng.random(7), np.full(7, 2), values[:, 0]])
+    expected = [np.searchsorted(np.sort(row), limit) for row, limit in zip(values, limits, strict=True)]
+    assert (neighborhoods.count_below(values, limits) == expected).all()
+    monkeypatch.setattr(neighborhoods, "MARK_BYTES", 1)
+    assert (neighborhoods.count_below(values, limits) == expected).all()
+
+
 def test_anchors__are_always_the_same_and_rise() -> None:
     assert anchors(5).tolist() == [0, 1, 2, 3, 4]
     assert (anchors(5000) == anchors(5000)).all()
