@@ -182,7 +182,9 @@ ANSWERS: Mapping[str, Any] = {
     "getQuality": {
         "verdict": "motion on the screen follows the representation: r = 0.80; trustworthiness 0.82, 21 % of nearest "
         "neighbours kept; frame 1 shows 71 % of what a plane can show of it",
-        "advice": None,
+        "advice": "To look at single frames, tsne keeps 52 % of nearest neighbours (frame 4, 400 of its points), where "
+        "smooth_pca keeps 24 %; motion on its screen means little. Draw it anew with "
+        '{"project": {"method": "tsne"}}.',
         "k": 15,
         "points": 1000,
         "motion": {
@@ -196,6 +198,14 @@ ANSWERS: Mapping[str, Any] = {
         },
         "frames": [_FRAME_QUALITY],
         "alternatives": [],
+        "closer_look": {
+            "method": "tsne",
+            "frame": 4,
+            "points": 400,
+            "neighbors_kept": 0.52,
+            "kept_here": 0.24,
+            "better": True,
+        },
     },
     "listHighlights": {
         "highlights": [

@@ -52,8 +52,9 @@ FORMATS: Mapping[str, int] = {
     # 3: what each frame's own best plane would show is told too. 4, 5: axes are iterated to another tolerance, and from
     # other ones.
     StageName.PROJECT: 5,
-    # 2: standing still is told by the step. 3: and by how far the shape moves, wherever it is.
-    StageName.MEASURE: 3,
+    # 2: standing still is told by the step. 3: and by how far the shape moves, wherever it is. 4: the last frame is
+    # laid out by t-SNE too.
+    StageName.MEASURE: 4,
     # 3: text is set in other fonts too. 4: numbers beside rings keep off each other, names that are cut stay unlike.
     StageName.RENDER: 4,
     "checkpoint": 2,

@@ -80,12 +80,24 @@ class Alternative(Frozen):
     better: bool
 
 
+class CloserLook(Frozen):
+    """Some points of one frame, laid out for its own sake: how many nearest neighbours a plane could keep."""
+
+    method: str
+    frame: int
+    points: int
+    neighbors_kept: Annotated[Number, Field(description="Share of the nearest neighbours that are so by `method`.")]
+    kept_here: Annotated[Number, Field(description="The same of the film's own layout.")]
+    better: bool
+
+
 class QualityCard(Frozen):
     """All of it.
 
     Attributes:
         verdict: one line, for people.
-        advice: what would serve this run better, by the numbers of `alternatives`; None where nothing tried would.
+        advice: what would serve this run better, by the numbers of `alternatives` and `closer_look`; None where nothing
+            tried would.
         k: neighbours that make a neighbourhood.
         points: how many of the points were looked at; their neighbours are among all points.
     """
@@ -97,6 +109,7 @@ class QualityCard(Frozen):
     motion: MotionQuality
     frames: tuple[FrameQuality, ...]
     alternatives: tuple[Alternative, ...]
+    closer_look: CloserLook | None = None
 
 
 class Highlight(Frozen):

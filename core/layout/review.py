@@ -8,11 +8,12 @@ import numpy as np
 from core.domain.arrays import FloatArray, FrameFacts, IntArray, NeighborGraph, OutlierScores, Projection
 from core.domain.quality import Alternative, Highlights, QualityCard, told
 from core.domain.spec import AlignSpec, ProjectSpec, usual_alignment
-from core.layout.project import Frames, Tell, of_each, project_frames
+from core.layout.closer import look_closer
+from core.layout.project import NEIGHBORHOODS, Frames, Tell, of_each, project_frames
 from core.measure import motion, neighborhoods
 from core.measure.card import is_better, mean, quality_card
 from core.measure.highlights import Story, find_highlights
-from core.measure.quality import Gauge, Measured
+from core.measure.quality import Gauge, Look, Measured
 
 USUAL = ProjectSpec()
 
@@ -45,8 +46,15 @@ def review(
         n_classes=len(film.class_names),
         facts=film.facts,
     )
-    for done, look in enumerate(of_each(film.frames, gauge.look), start=1):
-        gauge.add(look)
+    last: list[FloatArray] = []  # which most films are made for
+
+    def look(index: int, embeddings: FloatArray) -> Look:
+        if index == len(film.frames) - 1:
+            last.append(embeddings)
+        return gauge.look(index, embeddings)
+
+    for done, seen in enumerate(of_each(film.frames, look), start=1):
+        gauge.add(seen)
         on_frame(done, len(film.frames))
     measured = gauge.finish()
     n_rows, k = film.neighbors.indices.shape[1:]
@@ -57,6 +65,9 @@ def review(
         points=n_rows,
         method=_called(project, align),
         alternatives=[] if (project, align.method) == (USUAL, "none") else [_usual(film, measured)],
+        closer_look=None
+        if project.method in NEIGHBORHOODS
+        else look_closer(last[0], film.projection.points[-1], frame=len(film.frames) - 1),
     )
     story = Story(film.facts, film.labels, film.class_names, film.scores.distance, measured.moved, measured.mixing)
     return card, Highlights(highlights=tuple(find_highlights(story)))

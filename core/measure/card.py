@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from core.domain.quality import Alternative, FrameQuality, MotionQuality, Number, QualityCard, percent
+from core.domain.quality import Alternative, CloserLook, FrameQuality, MotionQuality, Number, QualityCard, percent
 
 FOLLOWS, PARTLY = 0.7, 0.4
 """Correlations of motion from which on it is said to follow the representation, or to follow it in part."""
@@ -13,6 +13,8 @@ WELL_SHOWN = 0.75
 BETTER = 0.05
 """So much more correlation is worth another layout."""
 TRUST_LOSS = 0.01
+MORE_KEPT = 0.1
+"""So many more of the nearest neighbours are worth a closer look."""
 
 
 def quality_card(
@@ -23,17 +25,20 @@ def quality_card(
     points: int,
     method: str,
     alternatives: Iterable[Alternative] = (),
+    closer_look: CloserLook | None = None,
 ) -> QualityCard:
     """Put the card together; `method` is the film's own layout, in the user's words for it."""
     tried = tuple(alternatives)
+    advice = (_advice(motion, frames, method, tried), _to_look_closer(closer_look, method))
     return QualityCard(
         verdict=verdict(motion, frames),
-        advice=_advice(motion, frames, method, tried),
+        advice=" ".join(said for said in advice if said) or None,
         k=k,
         points=points,
         motion=motion,
         frames=tuple(frames),
         alternatives=tried,
+        closer_look=closer_look,
     )
 
 
@@ -100,4 +105,14 @@ def _advice(
         f"{best.method} would serve this run better: r = {best.pearson:.2f} with trustworthiness "
         f"{best.trustworthiness:.2f}, where {method} has {motion.pearson:.2f} and {own:.2f}. Draw it anew with "
         f'{{"project": {{"method": "{best.method}"}}}}; no training is needed.'
+    )
+
+
+def _to_look_closer(look: CloserLook | None, method: str) -> str | None:
+    if look is None or not look.better:
+        return None
+    return (
+        f"To look at single frames, {look.method} keeps {percent(look.neighbors_kept or 0)} of nearest neighbours "
+        f"(frame {look.frame}, {look.points} of its points), where {method} keeps {percent(look.kept_here or 0)}; "
+        f'motion on its screen means little. Draw it anew with {{"project": {{"method": "{look.method}"}}}}.'
     )

@@ -32,7 +32,9 @@ def test_review__the_usual_layout_has_no_alternative():
     card, highlights = review(
         film(project=project, align=NONE), project=project, align=NONE, on_frame=lambda *done: told.append(done)
     )
-    assert (card.alternatives, card.advice, len(card.frames), card.k, card.points) == ((), None, 9, 15, 80)
+    assert (card.alternatives, len(card.frames), card.k, card.points) == ((), 9, 15, 80)
+    assert (card.closer_look.frame, card.closer_look.points) == (8, 80)
+    assert card.closer_look.better == (card.advice is not None)
     assert card.verdict.startswith("motion on the screen partly follows")
     assert told == [(done, 9) for done in range(1, 10)]
     assert {one.kind for one in highlights.highlights} == {"class_separates", "outlier_resolved"}
@@ -48,4 +50,5 @@ def test_review__another_one_is_held_against_the_usual(method):
     assert other.pearson == pytest.approx(usual.motion.pearson, abs=1e-5)
     assert other.trustworthiness == pytest.approx(np.mean([one.trustworthiness for one in usual.frames]), abs=1e-5)
     own = card.motion.pearson, float(np.mean([one.trustworthiness for one in card.frames]))
-    assert other.better == is_better(own, (other.pearson, other.trustworthiness)) == (card.advice is not None)
+    assert other.better == is_better(own, (other.pearson, other.trustworthiness))
+    assert other.better == ("smooth_pca would serve" in (card.advice or ""))
