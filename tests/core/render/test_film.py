@@ -1,3 +1,4 @@
+import itertools
 import struct
 import tracemalloc
 from collections.abc import Iterator
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.render.film import write_gif, write_png
+from core.render.film import fill_gaps, write_gif, write_png
 from core.render.palette import TRANSPARENT, Palette, build_palette
 
 HEIGHT, WIDTH = 70, 90
@@ -65,6 +66,40 @@ def test_write_gif__decodes_to_the_frames_that_went_in(tmp_path: Path, palette: 
     assert write_gif(path, moving(12), palette, fps=10) == 12
     for got, frame in zip(decoded(path), moving(12), strict=True):
         assert np.array_equal(got, palette.colors[frame])
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 8, 31, 32])
+def test_fill_gaps__only_the_short_ones_between_marks(length: int) -> None:
+    rng = np.random.default_rng(length)
+    for _ in range(50):
+        marks = rng.random(rng.integers(1, 40, 2)) < rng.choice([0.0, 0.02, 0.1, 0.4])
+        expected = marks.ravel().copy()
+        at = np.flatnonzero(expected)
+        for one, following in itertools.pairwise(at):
+            if following - one - 1 < length:
+                expected[one:following] = True
+        assert (fill_gaps(marks, length).ravel() == expected).all()
+
+
+def test_write_gif__short_stretches_that_stayed_do_not_break_what_changed(tmp_path: Path, palette: Palette) -> None:
+    """Crowded dots that move a little: smaller than with each pixel that stayed left transparent."""
+    rng, frames = np.random.default_rng(0), [np.zeros((200, 200), np.uint8) for _ in range(2)]
+    for number, (top, left) in enumerate(rng.integers(0, 190, (600, 2))):
+        for frame, (down, right) in zip(frames, ((0, 0), rng.integers(-2, 3, 2)), strict=True):
+            y, x = max(0, top + down), max(0, left + right)
+            frame[y : y + 7, x : x + 7] = 20 + number % 10
+            frame[y + 1 : y + 6, x + 1 : x + 6] = 1 + number % 10
+    path = tmp_path / "film.gif"
+    write_gif(path, frames, palette, fps=10)
+    least = np.where(frames[0] != frames[1], frames[1], np.uint8(TRANSPARENT))
+    assert path.stat().st_size - len_of_first(path) < 0.95 * len(Image.fromarray(least).tobytes("gif", "L", 8, 0))
+    assert np.array_equal(decoded(path)[1], palette.colors[frames[1]])
+
+
+def len_of_first(path: Path) -> int:
+    """Bytes up to the second image's control block."""
+    data = path.read_bytes()
+    return data.index(b"\x21\xf9\x04", data.index(b"\x21\xf9\x04") + 4)
 
 
 def test_write_gif__one_global_palette_no_local_ones_and_an_endless_loop(tmp_path: Path, palette: Palette) -> None:
