@@ -37,11 +37,12 @@ class RedisMessages:
 
     def replace(self, change):
         """As for SQLite."""
-        with self._client.pipeline() as pipe:
-            pipe.watch(*QUEUES)
+
+        def transaction(pipe):
             messages = [(queue, payload) for queue in QUEUES for payload in pipe.lrange(queue, 0, -1)]
             pipe.multi()
             pipe.delete(*QUEUES)
             for queue, payload in change(messages):
                 pipe.rpush(queue, payload)
-            pipe.execute()
+
+        self._client.transaction(transaction, *QUEUES)  # begun again when somebody rings meanwhile
