@@ -78,7 +78,7 @@ def _rows(text: str, name: str) -> Iterator[Row]:
         for row in csv.DictReader(io.StringIO(text, newline=""), strict=True):
             yield _by_column(row)
         return
-    for line in text.splitlines():
+    for line in io.StringIO(text):
         if line.strip():
             row = json.loads(line)
             if not isinstance(row, dict):
