@@ -111,7 +111,12 @@ class Intake:
     def _store(self, dataset_id: str, received: Upload, asked: Asked) -> Taken:
         checked = received.folder.with_name("checked")
         report = intake.inspect_in_subprocess(
-            received.folder, checked, names=received.names, max_pixels=self.settings.max_image_pixels
+            received.folder,
+            checked,
+            names=received.names,
+            max_pixels=self.settings.max_image_pixels,
+            max_entries=self.settings.max_zip_entries,
+            allow_broken=received.allow_broken,
         )
         name = received.name or next(iter(received.names.values()))
         try:

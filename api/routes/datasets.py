@@ -22,10 +22,18 @@ MULTIPART: dict[str, Any] = {
                         "file": {
                             "type": "array",
                             "items": {"type": "string", "contentMediaType": "application/octet-stream"},
-                            "description": "Parquet files in the image format of Hugging Face datasets. Names that say "
-                            "train, validation or test make the splits; else a fifth of each class evaluates.",
+                            "description": "One ZIP, of folders SPLIT/CLASS or CLASS, or of images with a manifest.csv "
+                            "(columns file and label, maybe split) or .jsonl at the top; or Parquet files in the image "
+                            "format of Hugging Face datasets. Names of folders or files that say train, validation or "
+                            "test make the splits; else a fifth of each class evaluates.",
                         },
                         "name": {"type": "string", "description": "What to call it; else the first file's name."},
+                        "allow_broken": {
+                            "type": "boolean",
+                            "default": False,
+                            "description": "Leave out images that cannot be used, and name the first of them in the "
+                            "report, instead of refusing all.",
+                        },
                     },
                 },
                 "encoding": {"file": {"contentType": "application/octet-stream"}},
@@ -46,7 +54,10 @@ MULTIPART: dict[str, Any] = {
 async def upload(
     parts: PartsOf, request: Request, response: Response, idempotency_key: IdempotencyKey = None
 ) -> DatasetOut:
-    """Store Parquet files with an image and a label column; every image is checked before the answer."""
+    """Store a ZIP of labelled images, or Parquet files with an image and a label column.
+
+    Every image is checked before the answer, whose report tells images a class, sizes, splits and duplicates.
+    """
     taken = await parts.intake.take(request, idempotency_key=idempotency_key)
     response.headers["Location"] = f"/v1/datasets/{taken.dataset.id}"
     response.headers.update(replay_header(replayed=taken.replayed))
