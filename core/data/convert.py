@@ -170,7 +170,7 @@ def _refuse_broken(broken: Mapping[int, str], file: ImageFile) -> None:
         counted = f"{len(broken):,}" if len(broken) <= COUNTED_FAILURES else f"over {COUNTED_FAILURES:,}"
         raise InvalidDatasetError(
             f"{file.name}: {counted} of {file.rows:,} images{file.images_place} cannot be used: {shown}{more}. "
-            "Repair or remove them, or send allow_broken=true to leave them out."
+            "Repair or remove them, or send allow_broken=true (--allow-broken) to leave them out."
         )
 
 
