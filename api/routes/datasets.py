@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response, status
 
+from api import files
 from api.idempotency import REPLAYED, IdempotencyKey, replay_header
 from api.sources import DatasetOut
 from api.wiring import PartsOf
@@ -68,6 +69,19 @@ async def upload(
 def every(parts: PartsOf) -> dict[str, list[DatasetOut]]:
     """All datasets that a run may name: built in, allowed from the hub, uploaded."""
     return {"datasets": parts.intake.every()}
+
+
+@router.get(
+    "/{dataset_id:path}/contact-sheet.png",
+    operation_id="getDatasetContactSheet",
+    summary="The classes of a dataset as a picture",
+    response_class=Response,
+    responses=files.of_type("image/png"),
+)
+@router.head("/{dataset_id:path}/contact-sheet.png", include_in_schema=False)
+def contact_sheet(parts: PartsOf, request: Request, dataset_id: str) -> Response:
+    """A row a class, of the first 60: its name, how many images it has, and the first of them."""
+    return files.answer(request, parts.intake.contact_sheet(dataset_id), "image/png")
 
 
 @router.get("/{dataset_id:path}", operation_id="getDataset", summary="Show a dataset")

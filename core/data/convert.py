@@ -1,7 +1,8 @@
 """What intake's child does: check every label and image of the uploaded files and write the stored dataset.
 
 A stored dataset is `train.arrow` and `evaluation.arrow` (image: encoded bytes, label: index into the class
-names, file and row: where the user had it) and `dataset.json`. It appears whole, by a rename, or not at all.
+names, file and row: where the user had it), `dataset.json` and `contact_sheet.png`. It appears
+whole, by a rename, or not at all.
 """
 
 import hashlib
@@ -19,11 +20,12 @@ import pyarrow as pa
 from core.data.assignment import Assignment, BoolArray, assign, refuse_unusable
 from core.data.image_file import ImageFile
 from core.data.images import measure
-from core.data.intake import REPORT_FILE, Report, partial
+from core.data.intake import REPORT_FILE, SHEET_FILE, Report, partial
 from core.data.limits import MAX_ENTRIES
 from core.data.opening import UploadedFile
 from core.data.parquet import MAX_EXPANSION
 from core.data.report import ImageFindings, describe, digest
+from core.data.sheet import ContactSheet
 from core.domain.arrays import IntArray
 from core.errors import InvalidDatasetError
 
@@ -63,11 +65,13 @@ def convert(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     try:
-        findings = _write_images(assignment, folder, max_pixels=max_pixels, allow_broken=allow_broken)
+        findings, sheet = _write_images(assignment, folder, max_pixels=max_pixels, allow_broken=allow_broken)
         kept = assignment.without(findings.broken)
         refuse_unusable(kept)
         report = describe(kept, findings, digest=digest(assignment, findings.broken))
         (folder / REPORT_FILE).write_text(json.dumps(report))
+        per_class = report["images_per_class"]
+        sheet.draw([*zip(per_class["train"], per_class["evaluation"], strict=True)]).save(folder / SHEET_FILE)
         for path in (*folder.iterdir(), folder):
             _sync(path)
         folder.rename(destination)
@@ -78,7 +82,9 @@ def convert(
     return report
 
 
-def _write_images(assignment: Assignment, folder: Path, *, max_pixels: int, allow_broken: bool) -> ImageFindings:
+def _write_images(
+    assignment: Assignment, folder: Path, *, max_pixels: int, allow_broken: bool
+) -> tuple[ImageFindings, ContactSheet]:
     with (
         pa.OSFile(str(folder / "train.arrow"), "wb") as train_file,
         pa.OSFile(str(folder / "evaluation.arrow"), "wb") as evaluation_file,
@@ -86,10 +92,11 @@ def _write_images(assignment: Assignment, folder: Path, *, max_pixels: int, allo
         pa.ipc.new_file(evaluation_file, STORED) as evaluation,
     ):
         left = max(ALWAYS_BYTES, sum(file.most_bytes for file in assignment.files))
-        writing = _Writing(assignment, {False: train, True: evaluation}, max_pixels, allow_broken, left)
+        sheet = ContactSheet(assignment.class_names)
+        writing = _Writing(assignment, {False: train, True: evaluation}, sheet, max_pixels, allow_broken, left)
         for index, file in enumerate(assignment.files):
             writing.write(index, file)
-    return writing.findings
+    return writing.findings, sheet
 
 
 @dataclass(slots=True)
@@ -103,6 +110,7 @@ class _Writing:
 
     assignment: Assignment
     writers: dict[bool, pa.ipc.RecordBatchFileWriter]
+    sheet: ContactSheet
     max_pixels: int
     allow_broken: bool
     left_bytes: int
@@ -117,7 +125,7 @@ class _Writing:
             _refuse_expansion(self.left_bytes, file)
             rows = np.arange(first, first + len(images))
             evaluates = self.assignment.evaluates[index][rows]
-            usable = self._check(images, rows, evaluates, file, broken)
+            usable = self._check(images, rows, evaluates, index, broken)
             for side, writer in self.writers.items():
                 mask = usable & (evaluates == side)
                 if mask.any() and (self.allow_broken or not broken):
@@ -130,12 +138,14 @@ class _Writing:
         self.findings.broken.append(broken)
 
     def _check(
-        self, images: pa.Array, rows: IntArray, evaluates: BoolArray, file: ImageFile, broken: dict[int, str]
+        self, images: pa.Array, rows: IntArray, evaluates: BoolArray, index: int, broken: dict[int, str]
     ) -> BoolArray:
         """(rows,) whether each image can be decoded; `broken` is told what is wrong with those that cannot."""
+        file, labels = self.assignment.files[index], self.assignment.labels[index]
         for encoded, row, in_evaluation in zip(images.to_pylist(), rows.tolist(), evaluates.tolist(), strict=True):
             try:
                 size = measure(encoded or b"", max_pixels=self.max_pixels)
+                self.sheet.add(int(labels[row]), encoded, max_pixels=self.max_pixels)
             except InvalidDatasetError as error:
                 broken[row] = file.why_missing(row) if encoded is None else error.detail
             else:

@@ -30,6 +30,7 @@ from core.errors import (
 
 REPORT_FILE = "dataset.json"
 NAMES_FILE = "names.json"
+SHEET_FILE = "contact_sheet.png"
 
 _KNOWN_ERRORS = {
     error.type: error for error in (InvalidDatasetError, StorageUnavailableError, InsufficientStorageError)

@@ -269,6 +269,24 @@ def test_show(idle, problem):
         problem(idle.get(f"/v1/datasets/{dataset}"), 404, "not-found")
 
 
+def test_contact_sheet(client, problem):
+    dataset = upload(client, ("pets.zip", a_zip())).json()["id"]
+    response = client.get(f"/v1/datasets/{dataset}/contact-sheet.png")
+    assert response.headers["content-type"] == "image/png"
+    assert Image.open(io.BytesIO(response.content)).height > 100
+    etag = {"If-None-Match": response.headers["etag"]}
+    assert client.get(f"/v1/datasets/{dataset}/contact-sheet.png", headers=etag).status_code == 304
+    assert client.head(f"/v1/datasets/{dataset}/contact-sheet.png").headers["etag"] == response.headers["etag"]
+    client.delete(f"/v1/datasets/{dataset}")
+    problem(client.get(f"/v1/datasets/{dataset}/contact-sheet.png"), 404, "not-found")
+
+
+def test_contact_sheet__none(client, inspected, problem):
+    old = upload(client, ("a.parquet", b"abc")).json()["id"]
+    for dataset in (old, "digits", "hub:uoft-cs/cifar10", "ds_00000000000000000000000000", "x/y"):
+        problem(client.get(f"/v1/datasets/{dataset}/contact-sheet.png"), 404, "not-found")
+
+
 def test_delete(client, inspected, parts, problem):
     dataset = upload(client, ("a.parquet", b"abc")).json()["id"]
     run = client.post("/v1/runs", json={"dataset": dataset}).json()

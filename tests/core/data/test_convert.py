@@ -58,6 +58,7 @@ def test_convert__splits_by_file_name(upload, store, destination, image_bytes, t
     )
     assert json.loads((destination / "dataset.json").read_text()) == report
     assert sorted(path.name for path in destination.iterdir()) == [
+        "contact_sheet.png",
         "dataset.json",
         "evaluation.arrow",
         "train.arrow",
