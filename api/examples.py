@@ -86,7 +86,26 @@ _UPLOADED = {
     "train_size": 4000,
     "evaluation_size": 1000,
     "digest": "6f1d0c",
-    "report": {"files": 2},
+    "report": {
+        "format": 1,
+        "digest": "6f1d0c",
+        "class_names": ["cat", "dog"],
+        "train_size": 4000,
+        "evaluation_size": 1000,
+        "image_size": 375,
+        "image_sizes": {"least": 96, "most": 500},
+        "images_per_class": {"train": [2010, 1990], "evaluation": [500, 500]},
+        "splits": {
+            "rule": "folder names",
+            "train": [{"file": "train", "rows": 4000}],
+            "evaluation": [{"file": "val", "rows": 1000}],
+            "unused": [],
+        },
+        "duplicates": {"train": 2, "evaluation": 0, "across": 1},
+        "columns": {"image": "file", "label": "folder"},
+        "broken": {"count": 1, "first": ["train: train/cat/0666.jpg: broken or cut short"]},
+        "ignored": {"count": 1, "first": ["README.txt"]},
+    },
     "created_at": _AT,
 }
 

@@ -3,10 +3,11 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
 
 from api.errors import RangeError, respond
 from api.results import StoredFile
@@ -14,6 +15,25 @@ from core.errors import NotReadyError
 
 CHUNK_BYTES = 256 * 1024
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
+
+
+def of_type(media_type: str) -> dict[int | str, dict[str, Any]]:
+    """What the API's description says of a file's answers."""
+    content = {media_type: {"schema": {"type": "string", "contentMediaType": media_type}}}
+    return {200: {"description": "The whole file.", "content": content}, **_of_parts(content)}
+
+
+def of_model(model: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
+    """The same of a file that holds a JSON record."""
+    piece = {"application/json": {"schema": {"type": "string"}}}
+    return {200: {"description": "All of it.", "model": model}, **_of_parts(piece)}
+
+
+def _of_parts(content: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+    return {
+        206: {"description": "The part that Range asks for.", "content": content},
+        304: {"description": "The client has it already (If-None-Match)."},
+    }
 
 
 def matches(request: Request, etag: str) -> bool:

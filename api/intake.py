@@ -13,14 +13,16 @@ from sqlalchemy.orm import Session
 from api import quotas, sources, uploads
 from api.idempotency import Asked, InFlight
 from api.ids import dataset_of
+from api.results import StoredFile
 from api.sources import DatasetOut
 from api.uploads import Upload
 from core.data import intake
 from core.domain.ids import new_id
-from core.errors import ConflictError, StorageUnavailableError, storage_error
+from core.errors import ConflictError, NotFoundError, StorageUnavailableError, storage_error
 from core.settings import Settings
 from core.store import answers, datasets
 from core.store.artifacts import ArtifactStore
+from core.store.objects import Stored
 from core.store.session import Database
 
 
@@ -76,6 +78,21 @@ class Intake:
         with self.database.reading() as session:
             return sources.one(session, self.settings, self.tenant, dataset_id)
 
+    def contact_sheet(self, dataset_id: str) -> StoredFile:
+        """The picture of an uploaded dataset's classes.
+
+        Raises:
+            NotFoundError: there is no such dataset, or it has none.
+        """
+        if sources.is_fixed(self.settings, dataset_id):
+            raise NotFoundError("Only an uploaded dataset has a contact sheet.")
+        with self.database.reading() as session:
+            row = dataset_of(session, dataset_id, self.tenant)
+            stored = Stored(row.location, row.files)
+        if intake.SHEET_FILE not in stored.files:
+            raise NotFoundError("This dataset was stored before contact sheets were drawn: upload it again.")
+        return StoredFile(self.store.file(stored, intake.SHEET_FILE), stored.files[intake.SHEET_FILE]["sha256"])
+
     def remove(self, dataset_id: str) -> None:
         """Delete an uploaded dataset with its files.
 
@@ -111,7 +128,12 @@ class Intake:
     def _store(self, dataset_id: str, received: Upload, asked: Asked) -> Taken:
         checked = received.folder.with_name("checked")
         report = intake.inspect_in_subprocess(
-            received.folder, checked, names=received.names, max_pixels=self.settings.max_image_pixels
+            received.folder,
+            checked,
+            names=received.names,
+            max_pixels=self.settings.max_image_pixels,
+            max_entries=self.settings.max_zip_entries,
+            allow_broken=received.allow_broken,
         )
         name = received.name or next(iter(received.names.values()))
         try:

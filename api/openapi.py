@@ -29,8 +29,9 @@ _EXAMPLED = ("application/json", "text/event-stream", "text/csv")
 _ONCE = frozenset({"submitRun", "drawRun", "uploadDataset"})
 _CONFLICTS = _ONCE | {"retryRun", "deleteRun", "deleteDataset", "registerWebhook", "testWebhook", "redeliver"}
 _FILMS = frozenset({"getFilm", "getFilmAsVideo", "getFilmAsWebp"})
-_RANGES = _FILMS | {"getFrame", "getContactSheet", "getQuality", "listHighlights"}
-_NOT_READY = _RANGES | {"getLog", "getProjection", "listOutliers"}
+_RESULTS = _FILMS | {"getFrame", "getContactSheet", "getQuality", "listHighlights"}
+_RANGES = _RESULTS | {"getDatasetContactSheet"}
+_NOT_READY = _RESULTS | {"getLog", "getProjection", "listOutliers"}
 _STORING = _ONCE | {"retryRun"}
 
 

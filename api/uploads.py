@@ -21,6 +21,8 @@ from core.errors import InvalidDatasetError, InvalidSpecError, UploadTooLargeErr
 
 MAX_FILES = 256
 MAX_NAME_BYTES = 400
+TEXT_FIELDS = ("name", "allow_broken")
+YES_OR_NO = {"true": True, "1": True, "false": False, "0": False}
 FRAMING_BYTES = 1 << 20
 """What boundaries and part headers may add to the files."""
 
@@ -33,19 +35,22 @@ class Upload:
         folder: where the files are.
         names: what the user called each file.
         name: what the dataset is to be called, None if that was left out.
+        allow_broken: images that cannot be used are left out instead of refused.
     """
 
     folder: Path
     names: dict[str, str] = field(default_factory=dict)
     name: str | None = None
+    allow_broken: bool = False
 
     def identity(self) -> dict[str, Any]:
-        """What makes it the same upload: the names, and a digest of each file."""
+        """What makes it the same upload: the names, a digest of each file, and what it allows."""
         digests = []
         for stored, given in self.names.items():
             with (self.folder / stored).open("rb") as file:
                 digests.append([given, hashlib.file_digest(file, "sha256").hexdigest()])
-        return {"name": self.name, "files": digests}
+        allowed = {"allow_broken": True} if self.allow_broken else {}
+        return {"name": self.name, "files": digests, **allowed}
 
 
 async def receive(request: Request, folder: Path, *, max_bytes: int) -> Upload:
@@ -61,7 +66,7 @@ async def receive(request: Request, folder: Path, *, max_bytes: int) -> Upload:
     """
     media_type, options = parse_options_header(request.headers.get("content-type"))
     if media_type != b"multipart/form-data" or not options.get(b"boundary"):
-        raise MediaTypeError("Send the Parquet files as multipart/form-data, for example: curl -F file=@train.parquet.")
+        raise MediaTypeError("Send a ZIP or Parquet files as multipart/form-data, for example: curl -F file=@pets.zip.")
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > max_bytes + FRAMING_BYTES:
         raise _too_large(max_bytes)
@@ -78,7 +83,9 @@ async def receive(request: Request, folder: Path, *, max_bytes: int) -> Upload:
     if not parts.ended:
         raise MalformedBodyError("The multipart body ends early. Send it again.")
     if not parts.upload.names:
-        raise InvalidDatasetError("There is no file. Send one or more Parquet files as parts named file.", field="file")
+        raise InvalidDatasetError(
+            "There is no file. Send one ZIP, or one or more Parquet files, as parts named file.", field="file"
+        )
     return parts.upload
 
 
@@ -111,6 +118,7 @@ class _Parts:
         self._headers: dict[bytes, bytes] = {}
         self._header = self._value = b""
         self._file: BinaryIO | None = None
+        self._field = ""
         self._text = b""
 
     def callbacks(self) -> dict[str, object]:
@@ -133,19 +141,21 @@ class _Parts:
         self._header = self._value = b""
 
     def headers_finished(self) -> None:
-        """Open a file for a file part; any other part must be the name."""
+        """Open a file for a file part; any other part must be a field of text."""
         _, options = parse_options_header(self._headers.get(b"content-disposition"))
         part = options.get(b"name", b"").decode(errors="replace")
+        self._field = part
         if part == "file":
             if len(self.upload.names) == MAX_FILES:
                 raise InvalidDatasetError(f"There are more than {MAX_FILES} files. Merge some.", field="file")
-            generated = f"{len(self.upload.names):05d}.parquet"
+            generated = f"{len(self.upload.names):05d}.upload"
             given = options.get(b"filename", b"").decode(errors="replace").replace("\\", "/")
             self.upload.names[generated] = _printable(given.rpartition("/")[2]) or generated
             self._file = (self.upload.folder / generated).open("xb")
-        elif part != "name":
+        elif part not in TEXT_FIELDS:
             raise InvalidSpecError(
-                f"There is no field {part[:80]!r} here: send file and name.", field=part[:80] or None
+                f"There is no field {part[:80]!r} here: send file, {' and '.join(TEXT_FIELDS)}.",
+                field=part[:80] or None,
             )
 
     def part_data(self, data: bytes, start: int, end: int) -> None:
@@ -157,13 +167,17 @@ class _Parts:
             return
         self._text += data[start:end]
         if len(self._text) > MAX_NAME_BYTES:
-            raise InvalidSpecError(f"The name is longer than {MAX_NAME_BYTES} bytes.", field="name")
+            raise InvalidSpecError(f"{self._field} is longer than {MAX_NAME_BYTES} bytes.", field=self._field)
 
     def part_end(self) -> None:
         if self._file:
             self.close()
+            return
+        text = _printable(self._text.decode(errors="replace")).strip()
+        if self._field == "name":
+            self.upload.name = text or None
         else:
-            self.upload.name = _printable(self._text.decode(errors="replace")).strip() or None
+            self.upload.allow_broken = _yes_or_no(text, field=self._field)
 
     def end(self) -> None:
         self.ended = True
@@ -173,6 +187,12 @@ class _Parts:
         if self._file:
             self._file.close()
             self._file = None
+
+
+def _yes_or_no(text: str, *, field: str) -> bool:
+    if text.lower() not in YES_OR_NO:
+        raise InvalidSpecError(f"{field} is {text[:80]!r}: send true or false.", field=field)
+    return YES_OR_NO[text.lower()]
 
 
 def _printable(text: str) -> str:

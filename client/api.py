@@ -178,19 +178,23 @@ class Client:
         """What a run may be made of."""
         return self._listed("/v1/datasets", "datasets")
 
-    def upload_dataset(self, paths: Sequence[Path], *, name: str | None = None, told: Told | None = None) -> Json:
-        """Send the Parquet files of one dataset; returns it with its id once every image has been checked.
+    def upload_dataset(
+        self, paths: Sequence[Path], *, name: str | None = None, allow_broken: bool = False, told: Told | None = None
+    ) -> Json:
+        """Send the files of one dataset; returns it with its id once every image has been checked.
 
         Args:
-            paths: the files.
+            paths: a ZIP, or Parquet files.
             name: what to call the dataset; without it, the service finds one.
+            allow_broken: images that cannot be used are left out, and named in the report.
             told: called with the bytes sent and the bytes in all, again and again.
 
         Raises:
             UploadError: the connection broke; it says how far the files had come.
         """
         with Sending(paths, told) as sending:
-            options = {"data": {"name": name} if name else {}, "timeout": UPLOAD_TIMEOUT}
+            data = ({"name": name} if name else {}) | ({"allow_broken": "true"} if allow_broken else {})
+            options = {"data": data, "timeout": UPLOAD_TIMEOUT}
             try:
                 return self._connection.json("POST", "/v1/datasets", files=sending.form(), repeatable=False, **options)
             except UnreachableError as error:

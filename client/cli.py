@@ -18,6 +18,7 @@ examples:
   embedreel submit --dataset digits --output film.gif
   embedreel submit --dataset digits --steps 900 --frames 90 --watch
   embedreel submit --file run.json --set align.method=procrustes
+  embedreel upload pets/
   embedreel upload train.parquet test.parquet
   embedreel watch RUN
   embedreel draw RUN --theme dark --tween 3 --output dark.gif

@@ -34,6 +34,7 @@ class Settings(BaseSettings):
 
     max_upload_bytes: int = 512 * MIB
     max_image_pixels: int = 25_000_000
+    max_zip_entries: int = Field(default=20_000, ge=1)  # of an uploaded ZIP, folders among them
     max_steps: int = 200_000
     max_probe_size: int = Field(default=100_000, ge=1000)  # not below what a run has by default
     max_film_pixels: int = Field(default=3_000_000_000, ge=960 * 960 * 60)  # width x height x frames; likewise

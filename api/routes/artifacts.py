@@ -4,7 +4,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel
 
 from api import files
 from api.schemas import CheckpointList
@@ -18,23 +17,6 @@ MAX_FRAMES = 600
 FrameIndex = Annotated[int | None, Query(ge=0, le=MAX_FRAMES, description="From 0; left out: see below.")]
 
 
-def _file(media_type: str) -> dict[int | str, dict[str, Any]]:
-    content = {media_type: {"schema": {"type": "string", "contentMediaType": media_type}}}
-    return {200: {"description": "The whole file.", "content": content}, **_parts(content)}
-
-
-def _record(model: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
-    piece = {"application/json": {"schema": {"type": "string"}}}
-    return {200: {"description": "All of it.", "model": model}, **_parts(piece)}
-
-
-def _parts(content: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
-    return {
-        206: {"description": "The part that Range asks for.", "content": content},
-        304: {"description": "The client has it already (If-None-Match)."},
-    }
-
-
 def _film(suffix: str, media_type: str, operation_id: str) -> None:
     """A route for the film in one format."""
 
@@ -43,7 +25,7 @@ def _film(suffix: str, media_type: str, operation_id: str) -> None:
         operation_id=operation_id,
         summary=f"The film as {suffix.upper()}",
         response_class=Response,
-        responses=_file(media_type),
+        responses=files.of_type(media_type),
     )
     @router.head(f"/film.{suffix}", include_in_schema=False)
     def film(parts: PartsOf, request: Request, run_id: str) -> Response:
@@ -61,7 +43,7 @@ _film("webp", "image/webp", "getFilmAsWebp")
     operation_id="getContactSheet",
     summary="Four frames of the film",
     response_class=Response,
-    responses=_file("image/png"),
+    responses=files.of_type("image/png"),
 )
 @router.head("/contact-sheet.png", include_in_schema=False)
 def contact_sheet(parts: PartsOf, request: Request, run_id: str) -> Response:
@@ -74,7 +56,7 @@ def contact_sheet(parts: PartsOf, request: Request, run_id: str) -> Response:
     operation_id="getFrame",
     summary="One frame",
     response_class=Response,
-    responses=_file("image/png"),
+    responses=files.of_type("image/png"),
 )
 @router.head("/frames/{index}.png", include_in_schema=False)
 def frame(parts: PartsOf, request: Request, run_id: str, index: Annotated[int, Path(ge=0, le=MAX_FRAMES)]) -> Response:
@@ -134,7 +116,7 @@ def outliers(
     operation_id="getQuality",
     summary="The quality card",
     response_class=Response,
-    responses=_record(QualityCard),
+    responses=files.of_model(QualityCard),
 )
 def quality(parts: PartsOf, request: Request, run_id: str) -> Response:
     """How far the film can be trusted: a verdict in one line, and what it comes from."""
@@ -146,7 +128,7 @@ def quality(parts: PartsOf, request: Request, run_id: str) -> Response:
     operation_id="listHighlights",
     summary="What happened while the model learnt",
     response_class=Response,
-    responses=_record(Highlights),
+    responses=files.of_model(Highlights),
 )
 def highlights(parts: PartsOf, request: Request, run_id: str) -> Response:
     """Classes that separate or merge, jumps of accuracy, outliers that come and go, each with its numbers."""

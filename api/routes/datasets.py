@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response, status
 
+from api import files
 from api.idempotency import REPLAYED, IdempotencyKey, replay_header
 from api.sources import DatasetOut
 from api.wiring import PartsOf
@@ -22,10 +23,18 @@ MULTIPART: dict[str, Any] = {
                         "file": {
                             "type": "array",
                             "items": {"type": "string", "contentMediaType": "application/octet-stream"},
-                            "description": "Parquet files in the image format of Hugging Face datasets. Names that say "
-                            "train, validation or test make the splits; else a fifth of each class evaluates.",
+                            "description": "One ZIP, of folders SPLIT/CLASS or CLASS, or of images with a manifest.csv "
+                            "(columns file and label, maybe split) or .jsonl at the top; or Parquet files in the image "
+                            "format of Hugging Face datasets. Names of folders or files that say train, validation or "
+                            "test make the splits; else a fifth of each class evaluates.",
                         },
                         "name": {"type": "string", "description": "What to call it; else the first file's name."},
+                        "allow_broken": {
+                            "type": "boolean",
+                            "default": False,
+                            "description": "Leave out images that cannot be used, and name the first of them in the "
+                            "report, instead of refusing all.",
+                        },
                     },
                 },
                 "encoding": {"file": {"contentType": "application/octet-stream"}},
@@ -46,7 +55,10 @@ MULTIPART: dict[str, Any] = {
 async def upload(
     parts: PartsOf, request: Request, response: Response, idempotency_key: IdempotencyKey = None
 ) -> DatasetOut:
-    """Store Parquet files with an image and a label column; every image is checked before the answer."""
+    """Store a ZIP of labelled images, or Parquet files with an image and a label column.
+
+    Every image is checked before the answer, whose report tells images a class, sizes, splits and duplicates.
+    """
     taken = await parts.intake.take(request, idempotency_key=idempotency_key)
     response.headers["Location"] = f"/v1/datasets/{taken.dataset.id}"
     response.headers.update(replay_header(replayed=taken.replayed))
@@ -57,6 +69,19 @@ async def upload(
 def every(parts: PartsOf) -> dict[str, list[DatasetOut]]:
     """All datasets that a run may name: built in, allowed from the hub, uploaded."""
     return {"datasets": parts.intake.every()}
+
+
+@router.get(
+    "/{dataset_id:path}/contact-sheet.png",
+    operation_id="getDatasetContactSheet",
+    summary="The classes of a dataset as a picture",
+    response_class=Response,
+    responses=files.of_type("image/png"),
+)
+@router.head("/{dataset_id:path}/contact-sheet.png", include_in_schema=False)
+def contact_sheet(parts: PartsOf, request: Request, dataset_id: str) -> Response:
+    """A row a class, of the first 60: its name, how many images it has, and the first of them."""
+    return files.answer(request, parts.intake.contact_sheet(dataset_id), "image/png")
 
 
 @router.get("/{dataset_id:path}", operation_id="getDataset", summary="Show a dataset")

@@ -10,17 +10,19 @@ from client.access import connect
 from client.api import Client
 from client.command import OK, Command
 from client.connection import Json
+from client.folder import packed
 from client.output import add_json_flag, show
 
 COLUMNS = ["id", "kind", "classes", "train_size", "evaluation_size", "name"]
 
 
 def upload(options: argparse.Namespace) -> int:
-    """Send a dataset: one or more Parquet files in the image format of Hugging Face."""
+    """Send a dataset: a folder or ZIP of class folders, or Parquet files in the image format of Hugging Face."""
     with connect(options) as client:
-        dataset = _send(client, options.files, name=options.name)
+        dataset = _send(client, options)
     classes, train, evaluation = (dataset.get(key) for key in ("classes", "train_size", "evaluation_size"))
     print(f"{dataset['id']}  {len(classes or [])} classes, {train} images to train on, {evaluation} to evaluate")
+    _show_left_out(dataset.get("report") or {})
     print(f"embedreel submit --dataset {dataset['id']}")
     return OK
 
@@ -37,19 +39,32 @@ def datasets(options: argparse.Namespace) -> int:
     return OK
 
 
-def _send(client: Client, files: list[Path], *, name: str | None) -> Json:
-    """Upload under a bar of bytes; where there is no terminal, nothing is drawn."""
+def _send(client: Client, options: argparse.Namespace) -> Json:
+    """Pack and upload under a bar of bytes; where there is no terminal, nothing is drawn."""
     console = Console(stderr=True)
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     shown = Progress(TextColumn("{task.description}"), *columns, console=console, disable=not console.is_terminal)
     with shown:
         task = shown.add_task("upload", total=None)
 
+        def packs(packed_bytes: int, total_bytes: int) -> None:
+            shown.update(task, completed=packed_bytes, total=total_bytes, description="zip")
+
         def told(sent_bytes: int, total_bytes: int) -> None:
             doing = "upload" if sent_bytes < total_bytes else "sent; the service looks at every image"
             shown.update(task, completed=sent_bytes, total=total_bytes, description=doing)
 
-        return client.upload_dataset(files, name=name, told=told)
+        with packed(options.files, packs) as files:
+            return client.upload_dataset(files, name=options.name, allow_broken=options.allow_broken, told=told)
+
+
+def _show_left_out(report: Json) -> None:
+    """What the service did not take, with the names that it tells."""
+    for what, why in (("broken", "cannot be used and are left out"), ("ignored", "are no images and are left out")):
+        left_out = report.get(what) or {}
+        if n_files := left_out.get("count"):
+            more = ", …" if n_files > len(left_out["first"]) else ""
+            print(f"{n_files} files {why}: {', '.join(left_out['first'])}{more}")
 
 
 def _row(dataset: Json) -> Json:
@@ -59,8 +74,9 @@ def _row(dataset: Json) -> Json:
 
 
 def _upload_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="Parquet files")
+    parser.add_argument("files", nargs="+", type=Path, metavar="PATH", help="a folder, a ZIP, or Parquet files")
     parser.add_argument("--name", help="what to call the dataset (default: the service finds one)")
+    parser.add_argument("--allow-broken", action="store_true", help="leave out images that cannot be used")
 
 
 def _datasets_flags(parser: argparse.ArgumentParser) -> None:

@@ -1,29 +1,25 @@
 """Which rows of the uploaded files train, which evaluate, and their labels: all that needs no image."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.data import splits
+from core.data.image_file import ImageFile
 from core.data.intake import NAMES_FILE, FileRows
 from core.data.labels import encode_labels, refuse_single_class
-from core.data.parquet import ParquetImages, open_parquet, refuse_different
+from core.data.limits import MAX_ENTRIES, MAX_PIXELS
+from core.data.opening import UploadedFile, open_files
 from core.domain.arrays import IntArray
 from core.errors import InvalidDatasetError
 
 BoolArray: TypeAlias = NDArray[np.bool_]
-
-
-class UploadedFile(NamedTuple):
-    """A file on disk and what the user called it."""
-
-    path: Path
-    name: str
+SHOWN_CLASSES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +33,16 @@ class Assignment:
         class_names: C names.
         rule: how the rows were split.
         unused: names of the files that are not used.
+        ignored: names of the files in a ZIP that are no images.
     """
 
-    files: list[ParquetImages]
+    files: list[ImageFile]
     labels: list[IntArray]
     evaluates: list[BoolArray]
     class_names: tuple[str, ...]
     rule: str
     unused: list[str]
+    ignored: list[str]
 
     def of(self, *, evaluation: bool) -> IntArray:
         """Labels of one split, in order."""
@@ -55,6 +53,13 @@ class Assignment:
         """How many rows of each file belong to a split."""
         counts = [int((rows == evaluation).sum()) for rows in self.evaluates]
         return [{"file": file.name, "rows": n} for file, n in zip(self.files, counts, strict=True) if n]
+
+    def without(self, broken: Sequence[Collection[int]]) -> "Assignment":
+        """The same, but for some rows of each file."""
+        kept = [~np.isin(np.arange(len(part)), list(rows)) for part, rows in zip(self.labels, broken, strict=True)]
+        labels = [part[rows] for part, rows in zip(self.labels, kept, strict=True)]
+        evaluates = [part[rows] for part, rows in zip(self.evaluates, kept, strict=True)]
+        return replace(self, labels=labels, evaluates=evaluates)
 
 
 def uploaded_files(source: Path) -> list[UploadedFile]:
@@ -69,39 +74,56 @@ def uploaded_files(source: Path) -> list[UploadedFile]:
     return sorted(files, key=lambda file: (file.name, file.path.name))
 
 
-def assign(files: Sequence[UploadedFile]) -> Assignment:
+def assign(
+    files: Sequence[UploadedFile], *, max_entries: int = MAX_ENTRIES, max_pixels: int = MAX_PIXELS
+) -> Assignment:
     """Read labels and decide the splits, before any image is read.
+
+    Args:
+        files: one ZIP, or Parquet files.
+        max_entries: most entries of a ZIP.
+        max_pixels: most pixels of an image.
 
     Raises:
         InvalidDatasetError: files, columns, labels or splits cannot be used.
     """
-    if not files:
-        raise InvalidDatasetError("No file was uploaded: send at least one Parquet file.")
-    chosen = splits.by_file_name([file.name for file in files])
-    used = (*chosen.train, *chosen.evaluation)
-    opened = [open_parquet(files[index].path, name=files[index].name) for index in used]
-    refuse_different(opened)
-    columns = opened[0].columns
-    labels, names = encode_labels([file.labels() for file in opened], columns, files=[file.name for file in opened])
-    if chosen.evaluation:
-        rule = "file names"
-        evaluates = [np.full(len(part), index in chosen.evaluation) for index, part in zip(used, labels, strict=True)]
+    opened = open_files(files, max_entries=max_entries, max_pixels=max_pixels)
+    used = opened.files
+    labels, names = encode_labels([file.labels() for file in used], used[0].columns, files=[file.name for file in used])
+    if opened.evaluates is not None:
+        rule = used[0].splits_by
+        evaluates = [np.full(len(part), side) for side, part in zip(opened.evaluates, labels, strict=True)]
     else:
         rule = f"a fifth of each class, seed {splits.SPLIT_SEED}"
         mask = np.zeros(sum(map(len, labels)), bool)
         mask[splits.by_row(np.concatenate(labels))[1]] = True
         evaluates = np.split(mask, np.cumsum([len(part) for part in labels])[:-1])
-    assignment = Assignment(opened, labels, evaluates, names, rule, [files[index].name for index in chosen.unused])
-    _refuse_small(assignment)
+    assignment = Assignment(used, labels, evaluates, names, rule, opened.unused, opened.ignored)
+    refuse_unusable(assignment)
     return assignment
 
 
-def _refuse_small(assignment: Assignment) -> None:
-    size = len(assignment.of(evaluation=True))
-    if size < splits.MIN_EVALUATION:
+def refuse_unusable(assignment: Assignment) -> None:
+    """Check that there is something to learn, and something to evaluate.
+
+    Raises:
+        InvalidDatasetError: the evaluation split is too small, the training split has one class, or a class that is
+            evaluated has no image to train on where that must be a mistake.
+    """
+    train, evaluation = (assignment.of(evaluation=side) for side in (False, True))
+    if len(evaluation) < splits.MIN_EVALUATION:
         raise InvalidDatasetError(
-            f"The evaluation split has {size} images (split by {assignment.rule}): at least "
+            f"The evaluation split has {len(evaluation)} images (split by {assignment.rule}): at least "
             f"{splits.MIN_EVALUATION} are needed. Upload more images."
         )
-    train = assignment.of(evaluation=False)
-    refuse_single_class(train, assignment.class_names, column=assignment.files[0].columns.label, split="training")
+    if not len(train):
+        raise InvalidDatasetError("The training split has no image that can be used: repair or add some.")
+    first = assignment.files[0]
+    refuse_single_class(train, assignment.class_names, place=first.columns.label_place, split="training")
+    untrained = np.setdiff1d(evaluation, train)
+    if first.every_class_trains and len(untrained):
+        named = ", ".join(repr(assignment.class_names[index]) for index in untrained[:SHOWN_CLASSES])
+        raise InvalidDatasetError(
+            f"{len(untrained)} classes are evaluated, but have no image to train on ({named}): give the classes the "
+            "same names in both splits, or leave these out."
+        )

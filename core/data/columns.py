@@ -28,12 +28,19 @@ class Columns:
         label: column of labels.
         label_kind: class: indices into `class_names`; integer, string: each different value is a class.
         class_names: the names that come with the column, for the kind class.
+        in_folders: the labels are the names of folders, not in a column.
     """
 
     image: str
     label: str
     label_kind: LabelKind
     class_names: tuple[str, ...] = ()
+    in_folders: bool = False
+
+    @property
+    def label_place(self) -> str:
+        """Where the labels are, in words."""
+        return "the names of the folders" if self.in_folders else f"column {self.label!r}"
 
 
 def find_columns(schema: pa.Schema, *, file: str) -> Columns:

@@ -61,7 +61,12 @@ def decode(encoded: bytes, *, max_pixels: int = MAX_PIXELS, at_least: int | None
         InvalidDatasetError: the bytes are no usable image; the message is the cause, without a subject.
     """
     image = _loaded(encoded, max_pixels=max_pixels, at_least=at_least)
-    return _upright(image, to_rgb(image))
+    try:
+        return _upright(image, to_rgb(image))
+    except MemoryError:
+        raise
+    except Exception as error:  # whoever made the file wrote what they liked into its palette
+        raise InvalidDatasetError(f"of colours that cannot be converted ({error})") from error
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

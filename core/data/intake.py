@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
-from core.data.limits import MAX_PIXELS, MEMORY_BYTES
+from core.data.limits import MAX_ENTRIES, MAX_PIXELS, MEMORY_BYTES
 from core.domain.spec import DatasetFacts
 from core.errors import (
     EmbedreelError,
@@ -30,6 +30,7 @@ from core.errors import (
 
 REPORT_FILE = "dataset.json"
 NAMES_FILE = "names.json"
+SHEET_FILE = "contact_sheet.png"
 
 _KNOWN_ERRORS = {
     error.type: error for error in (InvalidDatasetError, StorageUnavailableError, InsufficientStorageError)
@@ -44,7 +45,10 @@ class FileRows(TypedDict):
 
 
 class Splits(TypedDict):
-    """How rows were split. `rule` is `file names` or `a fifth of each class, seed 0`."""
+    """How rows were split.
+
+    `rule` is `file names`, `folder names`, `manifest` or `a fifth of each class, seed 0`.
+    """
 
     rule: str
     train: list[FileRows]
@@ -60,11 +64,26 @@ class Duplicates(TypedDict):
     across: int
 
 
+class Sizes(TypedDict):
+    """The longer sides of the smallest and of the largest image, pixels."""
+
+    least: int
+    most: int
+
+
+class Named(TypedDict):
+    """Things that were left out: how many, and what the first of them are."""
+
+    count: int
+    first: list[str]
+
+
 class Report(TypedDict):
     """What a stored dataset is: the content of its `dataset.json`.
 
     `images_per_class` has a number for each class name under `train` and `evaluation`; `image_size` is the
-    median of the longer sides in pixels; `columns` names the image and the label column.
+    median of the longer sides in pixels; `columns` names the image and the label column; `broken` images could not be
+    decoded and are left out, `ignored` files of a ZIP are no images.
     """
 
     format: int
@@ -73,10 +92,13 @@ class Report(TypedDict):
     train_size: int
     evaluation_size: int
     image_size: int
+    image_sizes: Sizes
     images_per_class: dict[str, list[int]]
     splits: Splits
     duplicates: Duplicates
     columns: dict[str, str]
+    broken: Named
+    ignored: Named
 
 
 def facts_of(report: Report) -> DatasetFacts:
@@ -96,7 +118,9 @@ def inspect_in_subprocess(
     names: Mapping[str, str] | None = None,
     timeout_seconds: float = 300.0,
     max_pixels: int = MAX_PIXELS,
+    max_entries: int = MAX_ENTRIES,
     memory_bytes: int = MEMORY_BYTES,
+    allow_broken: bool = False,
 ) -> Report:
     """Check uploaded files and store the dataset, in a child process that is bounded in time and memory.
 
@@ -106,7 +130,9 @@ def inspect_in_subprocess(
         names: what the user called each file, by its name in `source`; None: the names there are the user's.
         timeout_seconds: the child is killed after this long.
         max_pixels: most pixels of an image.
+        max_entries: most entries of a ZIP.
         memory_bytes: address space of the child.
+        allow_broken: images that cannot be used are left out and named in the report, instead of refused.
 
     Returns:
         The report, which is also stored.
@@ -126,7 +152,8 @@ def inspect_in_subprocess(
         str(source.resolve()),
         str(destination.resolve()),
     ]
-    command += [f"--max-pixels={max_pixels}", f"--memory-bytes={memory_bytes}"]
+    command += [f"--max-pixels={max_pixels}", f"--max-entries={max_entries}", f"--memory-bytes={memory_bytes}"]
+    command += ["--allow-broken"] if allow_broken else []
     try:
         child = subprocess.run(  # noqa: S603 - our own interpreter and module, paths of our own making
             command, capture_output=True, check=False, timeout=timeout_seconds, env=_environment()
@@ -151,11 +178,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("source", type=Path)
     parser.add_argument("destination", type=Path)
     parser.add_argument("--max-pixels", type=int, default=MAX_PIXELS)
+    parser.add_argument("--max-entries", type=int, default=MAX_ENTRIES)
     parser.add_argument("--memory-bytes", type=int, default=MEMORY_BYTES)
+    parser.add_argument("--allow-broken", action="store_true")
     options = parser.parse_args(arguments)
     try:
         _limit_memory(options.memory_bytes)
-        answer: dict[str, Any] = {"ok": _convert(options.source, options.destination, options.max_pixels)}
+        answer: dict[str, Any] = {"ok": _convert(options)}
     except EmbedreelError as error:
         answer = {"error": error.describe()}
     except MemoryError:
@@ -166,11 +195,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if "ok" in answer else 1
 
 
-def _convert(source: Path, destination: Path, max_pixels: int) -> Report:
+def _convert(options: argparse.Namespace) -> Report:
     from core.data.assignment import uploaded_files  # noqa: PLC0415 - only the child may load pyarrow
     from core.data.convert import convert  # noqa: PLC0415
 
-    return convert(uploaded_files(source), destination, max_pixels=max_pixels)
+    return convert(
+        uploaded_files(options.source),
+        options.destination,
+        max_pixels=options.max_pixels,
+        max_entries=options.max_entries,
+        allow_broken=options.allow_broken,
+    )
 
 
 def _limit_memory(memory_bytes: int) -> None:

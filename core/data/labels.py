@@ -50,7 +50,7 @@ def encode_labels(
     return indices, names
 
 
-def refuse_single_class(labels: IntArray, class_names: Sequence[str], *, column: str, split: str) -> None:
+def refuse_single_class(labels: IntArray, class_names: Sequence[str], *, place: str, split: str) -> None:
     """Check that there is something to learn.
 
     Raises:
@@ -59,7 +59,7 @@ def refuse_single_class(labels: IntArray, class_names: Sequence[str], *, column:
     present = np.unique(labels)
     if len(present) == 1:
         raise InvalidDatasetError(
-            f"All {len(labels):,} {split} images have the same label in column {column!r} "
+            f"All {len(labels):,} {split} images have the same label in {place} "
             f"({class_names[int(present[0])]!r}): at least two classes are needed."
         )
 
@@ -118,7 +118,7 @@ def _plain(labels: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _refuse_useless(labels: IntArray, names: tuple[str, ...], columns: Columns) -> None:
-    refuse_single_class(labels, names, column=columns.label, split="of the")
+    refuse_single_class(labels, names, place=columns.label_place, split="of the")
     if columns.label_kind != "class" and len(names) * MIN_IMAGES_PER_CLASS > len(labels):
         raise InvalidDatasetError(
             f"Column {columns.label!r} has {len(names):,} different values in {len(labels):,} rows, so it is "

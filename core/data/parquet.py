@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,8 @@ from core.errors import InvalidDatasetError
 BATCH_BYTES = 8 << 20
 BATCH_ROWS = 256
 READ_BYTES = 1 << 20
+MAX_EXPANSION = 10
+"""Images are compressed already: a file whose images are so many times its size repeats or pads them to fill a disk."""
 
 _MAGIC = b"PAR1"
 
@@ -34,6 +36,26 @@ class ParquetImages:
     batch_rows: int
     leaf: str
     """Parquet's name of the column that holds the encoded images."""
+    every_class_trains: ClassVar[bool] = False
+    splits_by: ClassVar[str] = "file names"
+
+    @property
+    def most_bytes(self) -> int:
+        """What its images may come to."""
+        return MAX_EXPANSION * self.path.stat().st_size
+
+    @property
+    def images_place(self) -> str:
+        """Where its images are, as the rest of a sentence."""
+        return f" in column {self.columns.image!r} (rows count from 0)"
+
+    def where(self, row: int) -> str:
+        """What to call a row in an error."""
+        return f"row {row}"
+
+    def why_missing(self, _row: int) -> str:
+        """A table says no more of an image that is not there."""
+        return "no image"
 
     def labels(self) -> pa.ChunkedArray:
         """The label column, (rows,).

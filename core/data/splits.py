@@ -39,6 +39,16 @@ class FileSplits:
     evaluation: tuple[int, ...] = ()
     unused: tuple[int, ...] = ()
 
+    @property
+    def used(self) -> tuple[int, ...]:
+        """Those that train, then those that evaluate."""
+        return (*self.train, *self.evaluation)
+
+    @property
+    def evaluates(self) -> list[bool] | None:
+        """For each that is used, whether it evaluates; None where they are to be split by row."""
+        return [index in self.evaluation for index in self.used] if self.evaluation else None
+
 
 def role_of(name: str) -> FileRole | None:
     """What a file's name says of its split, by the first such word in it; None where it says nothing.

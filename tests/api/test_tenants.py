@@ -59,7 +59,7 @@ def owned(app, lab, small):
     FakeWorker(app.state.parts).work(run)
     dataset = "ds_" + "1" * 26
     with app.state.parts.database.writing() as session:
-        stored = Stored(f"datasets/{dataset}", {})
+        stored = Stored(f"datasets/{dataset}", {"contact_sheet.png": {"size": 1, "sha256": "0"}})
         datasets.add(session, dataset, tenant="lab", name="pets", report=REPORT, stored=stored)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("api.targets.find", lambda *_, **__: None)

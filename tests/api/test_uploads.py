@@ -76,5 +76,5 @@ def test_receive__pieces_of_any_size(tmp_path, cut):
     headers = [(b"content-type", b"multipart/form-data; boundary=x")]
     asked = Request({"type": "http", "method": "POST", "headers": headers}, receive)
     received = asyncio.run(uploads.receive(asked, tmp_path, max_bytes=3))
-    assert received.names == {"00000.parquet": "a"}
-    assert (tmp_path / "00000.parquet").read_bytes() == b"abc"
+    assert received.names == {"00000.upload": "a"}
+    assert (tmp_path / "00000.upload").read_bytes() == b"abc"

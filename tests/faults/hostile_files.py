@@ -1,4 +1,4 @@
-"""Uploads that mean harm: broken and mutated Parquet, image bombs, archives, paths, and HTTP bodies that lie.
+"""Uploads that mean harm: broken and mutated Parquet and ZIP files, image bombs, paths, and HTTP bodies that lie.
 
 Each must be refused with a problem, or accepted if it is harmless; nothing outside the data folder may be read, written
 or called, nothing may stay in it, and the service must go on as before.
@@ -12,7 +12,7 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
-from tests.faults import client, hostile_bodies, hostile_images, hostile_parquet
+from tests.faults import client, hostile_bodies, hostile_images, hostile_parquet, hostile_zips
 from tests.faults.canary import Canary
 from tests.faults.checker import LEFT, LOST, Finding
 from tests.faults.hostile_bodies import upload
@@ -67,16 +67,22 @@ def _all(canary, rng):
     for name, content in hostile_parquet.hostile(canary):
         yield upload(name, content)
     yield from hostile_bodies.hostile()
+    for name, content in hostile_zips.hostile():
+        yield upload(name, content, filename="a.zip")
     for name, image in hostile_images.hostile():
         yield upload(name, _with_image(image))
+        yield upload(f"{name} in a ZIP", hostile_zips.good({"cat/x.png": image}), filename="a.zip")
     yield from hostile_bodies.harmless()
     for name, content in hostile_parquet.harmless():
         yield upload(name, content, harmless=True)
+    for name, content in hostile_zips.harmless():
+        yield upload(name, content, harmless=True, filename="a.zip")
     for name, image in hostile_images.harmless():
         yield upload(name, _with_image(image), harmless=True)
     number = 0
     while True:
-        yield upload(f"mutation {number}", hostile_parquet.mutated(rng), harmless=True)
+        made_by = (hostile_parquet, hostile_zips)[number % 2]
+        yield upload(f"mutation {number}", made_by.mutated(rng), harmless=True)
         number += 1
 
 

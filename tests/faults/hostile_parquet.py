@@ -150,7 +150,12 @@ def harmless():
 
 def mutated(rng):
     """A good file with some bytes changed, cut, doubled or moved; it may be harmless still."""
-    content = bytearray(good())
+    return damage(good(), rng)
+
+
+def damage(whole, rng):
+    """The bytes, with some of them changed, cut, doubled or moved, most of all in the last third."""
+    content = bytearray(whole)
     for _ in range(rng.choice([1, 1, 2, 5, 20])):
         at, length = rng.randrange(len(content)), rng.choice([1, 1, 4, 16, 200])
         if rng.random() < 0.5:  # the metadata, from which everything follows

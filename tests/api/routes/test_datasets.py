@@ -1,6 +1,7 @@
 import io
 import json
 import subprocess
+import zipfile
 
 import numpy as np
 import pyarrow as pa
@@ -19,10 +20,13 @@ REPORT = {
     "train_size": 40,
     "evaluation_size": 10,
     "image_size": 8,
+    "image_sizes": {"least": 8, "most": 8},
     "images_per_class": {"train": [20, 20], "evaluation": [5, 5]},
     "splits": {"rule": "file names", "train": [], "evaluation": [], "unused": []},
     "duplicates": {"train": 0, "evaluation": 0, "across": 0},
     "columns": {"image": "image", "label": "label"},
+    "broken": {"count": 0, "first": []},
+    "ignored": {"count": 0, "first": []},
 }
 
 
@@ -31,7 +35,8 @@ def inspected(monkeypatch):
     """The intake, replaced: remembers what it was given, and answers with a report."""
     given = {}
 
-    def inspect(source, destination, *, names, max_pixels):
+    def inspect(source, destination, *, names, max_pixels, max_entries, allow_broken):
+        given.update(max_pixels=max_pixels, max_entries=max_entries, allow_broken=allow_broken)
         given["files"] = {path.name: path.read_bytes() for path in source.iterdir()}
         given["names"] = names
         destination.mkdir()
@@ -55,8 +60,8 @@ def test_upload(client, inspected, parts):
     assert dataset["kind"] == "upload"
     assert (dataset["classes"], dataset["train_size"], dataset["evaluation_size"]) == (["cat", "dog"], 40, 10)
     assert dataset["report"] == REPORT
-    assert inspected["files"] == {"00000.parquet": b"one", "00001.parquet": b"two"}
-    assert inspected["names"] == {"00000.parquet": "a train.parquet", "00001.parquet": "test.parquet"}
+    assert inspected["files"] == {"00000.upload": b"one", "00001.upload": b"two"}
+    assert inspected["names"] == {"00000.upload": "a train.parquet", "00001.upload": "test.parquet"}
     assert client.get(response.headers["location"]).json() == dataset
     assert (parts.store.scratch / "datasets" / dataset["id"] / "train.arrow").is_file()
     assert list(parts.store.incoming.iterdir()) == []
@@ -94,6 +99,53 @@ def test_upload__real_parquet(client):
     assert response.json()["train_size"] == 32
     run = client.post("/v1/runs", json={"dataset": response.json()["id"]})
     assert run.status_code == 202, run.text
+
+
+def pictures(count):
+    """Different PNG images."""
+    for index in range(count):
+        file = io.BytesIO()
+        Image.new("RGB", (8, 8), (index, 0, 9)).save(file, "PNG")
+        yield file.getvalue()
+
+
+def a_zip(*, broken=()):
+    """Forty images in two classes; those at `broken` are cut short."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for index, image in enumerate(pictures(40)):
+            name = f"{('cat', 'dog')[index % 2]}/{index:02}.png"
+            archive.writestr(name, image[:20] if index in broken else image)
+    return file.getvalue()
+
+
+def test_upload__real_zip(client):
+    response = upload(client, ("pets.zip", a_zip()))
+    assert response.status_code == 201, response.text
+    dataset = response.json()
+    assert (dataset["classes"], dataset["train_size"], dataset["evaluation_size"]) == (["cat", "dog"], 32, 8)
+    run = client.post("/v1/runs", json={"dataset": dataset["id"]})
+    assert run.status_code == 202, run.text
+
+
+def test_upload__broken_images(client, problem):
+    content = a_zip(broken=(3, 4))
+    refusal = problem(upload(client, ("pets.zip", content)), 422, "invalid-dataset")
+    assert "cat/04.png" in refusal["detail"]
+    assert "dog/03.png" in refusal["detail"]
+    taken = upload(client, ("pets.zip", content), allow_broken="true").json()
+    assert taken["report"]["broken"]["count"] == 2
+    assert taken["train_size"] + taken["evaluation_size"] == 38
+
+
+def test_upload__limits_reach_the_intake(serve, inspected):
+    upload(serve(max_zip_entries=7), ("a.zip", b"one"), allow_broken="1")
+    assert (inspected["max_entries"], inspected["max_pixels"], inspected["allow_broken"]) == (7, 25_000_000, True)
+
+
+@pytest.mark.parametrize("text", ["yes", "", "TRUE FALSE", "x" * 300])
+def test_upload__allow_broken_is_yes_or_no(client, inspected, problem, text):
+    problem(upload(client, ("a.zip", b"one"), allow_broken=text), 422, "invalid-spec", "allow_broken")
 
 
 def test_upload__truncated_parquet(client, parts, problem):
@@ -217,6 +269,24 @@ def test_show(idle, problem):
         problem(idle.get(f"/v1/datasets/{dataset}"), 404, "not-found")
 
 
+def test_contact_sheet(client, problem):
+    dataset = upload(client, ("pets.zip", a_zip())).json()["id"]
+    response = client.get(f"/v1/datasets/{dataset}/contact-sheet.png")
+    assert response.headers["content-type"] == "image/png"
+    assert Image.open(io.BytesIO(response.content)).height > 100
+    etag = {"If-None-Match": response.headers["etag"]}
+    assert client.get(f"/v1/datasets/{dataset}/contact-sheet.png", headers=etag).status_code == 304
+    assert client.head(f"/v1/datasets/{dataset}/contact-sheet.png").headers["etag"] == response.headers["etag"]
+    client.delete(f"/v1/datasets/{dataset}")
+    problem(client.get(f"/v1/datasets/{dataset}/contact-sheet.png"), 404, "not-found")
+
+
+def test_contact_sheet__none(client, inspected, problem):
+    old = upload(client, ("a.parquet", b"abc")).json()["id"]
+    for dataset in (old, "digits", "hub:uoft-cs/cifar10", "ds_00000000000000000000000000", "x/y"):
+        problem(client.get(f"/v1/datasets/{dataset}/contact-sheet.png"), 404, "not-found")
+
+
 def test_delete(client, inspected, parts, problem):
     dataset = upload(client, ("a.parquet", b"abc")).json()["id"]
     run = client.post("/v1/runs", json={"dataset": dataset}).json()
@@ -269,6 +339,7 @@ def test_upload__same_key_where_no_more_datasets_are_allowed(serve, inspected, p
         (("b.parquet", b"one"), {"name": "pets"}),
         (("a.parquet", b"one"), {"name": "plants"}),
         (("a.parquet", b"one"), {}),
+        (("a.parquet", b"one"), {"name": "pets", "allow_broken": "true"}),
     ],
 )
 def test_upload__same_key_and_another_body(client, inspected, problem, file, fields):

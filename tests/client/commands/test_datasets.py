@@ -35,6 +35,47 @@ def test_upload__a_bar_of_bytes_on_a_terminal(
     assert "ds_1" in shown.out
 
 
+def test_upload__a_folder(
+    service: Callable[..., str],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    fake: object,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    (tmp_path / "pets" / "cat").mkdir(parents=True)
+    (tmp_path / "pets" / "cat" / "1.jpg").write_bytes(b"content" * 1000)
+    assert run(service(), "upload", str(tmp_path / "pets"), "--allow-broken") == 0
+    assert "ds_1" in capsys.readouterr().out
+    ((_, content),) = fake.Handler.posted
+    assert b'filename="pets.zip"' in content
+    assert b"cat/1.jpg" in content
+    assert b'name="allow_broken"\r\n\r\ntrue' in content
+
+
+def test_upload__tells_what_was_left_out(
+    service: Callable[..., str],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    fake: object,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    report = {"broken": {"count": 2, "first": ["cat/1.jpg: empty"]}, "ignored": {"count": 0, "first": []}}
+    monkeypatch.setitem(fake.DATASET, "report", report)
+    (tmp_path / "a.zip").write_bytes(b"content")
+    assert run(service(), "upload", str(tmp_path / "a.zip")) == 0
+    shown = capsys.readouterr().out
+    assert "2 files cannot be used and are left out: cat/1.jpg: empty, …\n" in shown
+    assert "no images" not in shown
+
+
+def test_upload__an_empty_folder(
+    service: Callable[..., str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run(service(), "upload", str(tmp_path)) == 2
+    assert "holds no file" in capsys.readouterr().err
+
+
 def test_upload__no_such_file(service: Callable[..., str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(service(), "upload", "/no/such/file.parquet") == 2
     assert "/no/such/file.parquet" in capsys.readouterr().err

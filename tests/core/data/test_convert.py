@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.data.assignment import UploadedFile
 from core.data.convert import convert
 from core.data.intake import facts_of
+from core.data.opening import UploadedFile
 from core.data.uploaded import UploadedSource
 from core.errors import InvalidDatasetError, SourceUnavailableError
 
@@ -58,6 +58,7 @@ def test_convert__splits_by_file_name(upload, store, destination, image_bytes, t
     )
     assert json.loads((destination / "dataset.json").read_text()) == report
     assert sorted(path.name for path in destination.iterdir()) == [
+        "contact_sheet.png",
         "dataset.json",
         "evaluation.arrow",
         "train.arrow",
@@ -69,6 +70,7 @@ def test_convert__splits_by_file_name(upload, store, destination, image_bytes, t
         "train_size": 15,
         "evaluation_size": 5,
         "image_size": 8,
+        "image_sizes": {"least": 8, "most": 8},
         "images_per_class": {"train": [8, 7], "evaluation": [2, 3]},
         "splits": {
             "rule": "file names",
@@ -78,6 +80,8 @@ def test_convert__splits_by_file_name(upload, store, destination, image_bytes, t
         },
         "duplicates": {"train": 0, "evaluation": 0, "across": 0},
         "columns": {"image": "image", "label": "label"},
+        "broken": {"count": 0, "first": []},
+        "ignored": {"count": 0, "first": []},
     }
     source = UploadedSource(destination)
     assert source.facts == facts_of(report)
@@ -147,13 +151,15 @@ def test_convert__every_mode_of_image(upload, store, destination, encode_image):
     assert UploadedSource(destination).images("train", np.arange(9), size=4).shape == (9, 4, 4, 3)
 
 
-def test_convert__broken_images(upload, refused, image_bytes, two_classes, encode_image):
+def test_convert__broken_images(upload, refused, image_bytes, two_classes, encode_image, monkeypatch):  # noqa: PLR0917 - fixtures
+    monkeypatch.setattr("core.data.convert.SHOWN_FAILURES", 3)
     images = list(image_bytes)
     images[3], images[5], images[8], images[9] = image_bytes[3][:40], b"", None, b"no image"
     images[11] = encode_image(Image.new("RGB", (200, 100)))
     message = (
-        r"x\.parquet: 5 of 20 images in column 'image' cannot be used \(row 3: (broken or cut short|not a JPEG).*; "
-        r"row 5: empty; row 8: no image; …; rows count from 0\): repair or remove them"
+        r"x\.parquet: 5 of 20 images in column 'image' \(rows count from 0\) cannot be used: "
+        r"row 3: (broken or cut short|not a JPEG).*; row 5: empty; row 8: no image; …\. Repair or remove them, or send "
+        "allow_broken=true"
     )
     refused(message, upload("x.parquet", images, two_classes))
 

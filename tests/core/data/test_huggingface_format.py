@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.data.assignment import UploadedFile
 from core.data.convert import convert
+from core.data.opening import UploadedFile
 from core.data.uploaded import UploadedSource
 
 NAMES = ["zebra", "ant"]

@@ -208,3 +208,12 @@ def test_squares__order_and_the_row_at_fault(image_bytes):
     np.testing.assert_array_equal(several[:, 0, 0, 0], [5, 2, 5])
     with pytest.raises(InvalidDatasetError, match="The image in row 1 cannot be used: empty"):
         images.squares([image_bytes[0], b""], [0, 1], size=8)
+
+
+def test_decode__colours_that_cannot_be_converted(encode_image, monkeypatch):
+    def fails(image):
+        raise ValueError("palette")
+
+    monkeypatch.setattr("core.data.images.to_rgb", fails)
+    with pytest.raises(InvalidDatasetError, match=r"of colours that cannot be converted \(palette\)"):
+        images.decode(encode_image(Image.new("RGB", (2, 2))))

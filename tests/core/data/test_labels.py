@@ -66,7 +66,7 @@ def test_encode_labels__values_that_name_single_images():
 
 
 def test_refuse_single_class__nothing_to_refuse():
-    refuse_single_class(pa.array([0, 1]).to_numpy(), ("a", "b"), column="label", split="training")
+    refuse_single_class(pa.array([0, 1]).to_numpy(), ("a", "b"), place="column 'label'", split="training")
 
 
 @pytest.mark.parametrize("type_", [pa.string(), pa.large_string(), pa.dictionary(pa.int8(), pa.string())])

@@ -4,9 +4,9 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from core.data.assignment import UploadedFile
 from core.data.builtin import BUILTIN, DIGITS_IMAGE_SIZE
 from core.data.convert import convert
+from core.data.opening import UploadedFile
 from core.errors import InvalidDatasetError, InvalidSpecError, SourceUnavailableError, UnknownDatasetError
 from core.learn.datasets import DigitsSource, HubSource, load_probe_set, load_training_images, open_source
 
