@@ -251,6 +251,8 @@ ANSWERS: Mapping[str, Any] = {
                 "layers": 4,
                 "width": 128,
                 "image_size": None,
+                "family": "ViT",
+                "pooling": "class token (CLS) after the final norm",
                 "head": "linear",
                 "revision": None,
             }

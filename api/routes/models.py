@@ -18,9 +18,11 @@ class ModelOut(BaseModel):
     id: str = Field(description="What a run's `model` says.")
     kind: Literal["preset", "hub"] = Field(description="preset: random weights, no download.")
     parameters: int | None = Field(description="With a head of ten classes; a preset at 32 pixels.")
-    layers: int | None
+    layers: int | None = Field(description="Transformer blocks, or residual blocks of a convolutional network.")
     width: int | None = Field(description="Features of an embedding.")
     image_size: int | None = Field(description="Side of the input, pixels; null where it follows the images.")
+    family: str | None = Field(description="Models of one architecture, such as ViT or ResNet.")
+    pooling: str | None = Field(description="What the features of an embedding are: what the head is given.")
     head: str
     revision: str | None = Field(description="The commit that is required, null before the first download.")
 
@@ -42,6 +44,8 @@ def _shown(card: models.ModelCard, revision: str | None) -> ModelOut:
         layers=card.layers,
         width=card.width,
         image_size=card.image_size,
+        family=card.family,
+        pooling=card.pooling,
         head=card.head,
         revision=revision,
     )

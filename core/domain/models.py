@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from core.domain.families import FAMILIES
 from core.errors import UnknownModelError
 
 _CHANNELS = 3
@@ -61,10 +62,32 @@ PRESETS: dict[str, Architecture] = {
 # photographs.
 _GEOMETRIES = (Geometry(8, 2), Geometry(16, 2), Geometry(32, 4), Geometry(64, 8))
 
+_PRESET_TYPE = "vit"
 _DESCRIBED_AT = Geometry(32, 4)
 _DESCRIBED_CLASSES = 10
-_KNOWN_CHECKPOINTS: dict[str, tuple[Architecture, Geometry]] = {
-    "google/vit-base-patch16-224-in21k": (Architecture(768, 12, 12, 3072), Geometry(224, 16)),
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint on the hub, described by its published config.json; the words are those of `ModelCard`."""
+
+    model_type: str
+    parameters: int
+    layers: int
+    width: int
+    image_size: int = 224
+
+
+# A test makes each of them from its config and counts.
+KNOWN_CHECKPOINTS: dict[str, Checkpoint] = {
+    "google/vit-base-patch16-224-in21k": Checkpoint("vit", parameters=85_806_346, layers=12, width=768),
+    "facebook/deit-small-patch16-224": Checkpoint("vit", parameters=21_669_514, layers=12, width=384),
+    "facebook/dino-vits16": Checkpoint("vit", parameters=21_669_514, layers=12, width=384),
+    "facebook/dinov2-small": Checkpoint("dinov2", parameters=22_063_882, layers=12, width=768),
+    "microsoft/swin-tiny-patch4-window7-224": Checkpoint("swin", parameters=27_527_044, layers=12, width=768),
+    "facebook/convnext-tiny-224": Checkpoint("convnext", parameters=27_827_818, layers=18, width=768),
+    "microsoft/resnet-50": Checkpoint("resnet", parameters=23_528_522, layers=16, width=2048),
+    "microsoft/resnet-152": Checkpoint("resnet", parameters=58_164_298, layers=50, width=2048),
 }
 
 
@@ -76,18 +99,22 @@ class ModelCard:
         id: what a run's `model` says.
         kind: "preset" (random weights, no download) or "hub" (a checkpoint on the Hugging Face hub).
         parameters: trainable numbers with a head of 10 classes; for a preset, at an input of 32 pixels.
-        layers: transformer blocks.
+        layers: transformer blocks, or residual blocks of a convolutional network.
         width: features D of an embedding.
         image_size: side of the input, pixels; None for a preset, whose input follows the images.
+        family: of the registry, by name.
+        pooling: what the features are, in words.
         head: what turns features into class scores.
     """
 
     id: str
     kind: Literal["preset", "hub"]
-    parameters: int | None
-    layers: int | None
-    width: int | None
-    image_size: int | None
+    parameters: int | None = None
+    layers: int | None = None
+    width: int | None = None
+    image_size: int | None = None
+    family: str | None = None
+    pooling: str | None = None
     head: str = "linear"
 
 
@@ -103,8 +130,7 @@ def preset_geometry(native_image_size: int) -> Geometry:
 
 def known_models(allowed_models: Sequence[str]) -> list[ModelCard]:
     """Every model that a run may name: the presets, then the hub checkpoints that the operator allows."""
-    presets = [_card(name, "preset", shape, _DESCRIBED_AT) for name, shape in PRESETS.items()]
-    return presets + [_hub_card(name) for name in allowed_models]
+    return [_preset_card(name) for name in PRESETS] + [_hub_card(name) for name in allowed_models]
 
 
 def require_known(model: str, allowed_models: Sequence[str]) -> None:
@@ -118,19 +144,31 @@ def require_known(model: str, allowed_models: Sequence[str]) -> None:
         raise UnknownModelError(f"There is no model {model!r}. Choose one of: {', '.join(names)}.", field="model")
 
 
-def _hub_card(name: str) -> ModelCard:
-    if name not in _KNOWN_CHECKPOINTS:
-        return ModelCard(name, "hub", parameters=None, layers=None, width=None, image_size=None)
-    architecture, geometry = _KNOWN_CHECKPOINTS[name]
-    return _card(name, "hub", architecture, geometry)
-
-
-def _card(name: str, kind: Literal["preset", "hub"], architecture: Architecture, geometry: Geometry) -> ModelCard:
+def _preset_card(name: str) -> ModelCard:
+    architecture, family = PRESETS[name], FAMILIES[_PRESET_TYPE]
     return ModelCard(
         name,
-        kind,
-        parameters=architecture.parameters(geometry, n_classes=_DESCRIBED_CLASSES),
+        "preset",
+        parameters=architecture.parameters(_DESCRIBED_AT, n_classes=_DESCRIBED_CLASSES),
         layers=architecture.depth,
         width=architecture.width,
-        image_size=geometry.image_size if kind == "hub" else None,
+        family=family.name,
+        pooling=family.pooling,
+    )
+
+
+def _hub_card(name: str) -> ModelCard:
+    if name not in KNOWN_CHECKPOINTS:
+        return ModelCard(name, "hub")
+    checkpoint = KNOWN_CHECKPOINTS[name]
+    family = FAMILIES[checkpoint.model_type]
+    return ModelCard(
+        name,
+        "hub",
+        parameters=checkpoint.parameters,
+        layers=checkpoint.layers,
+        width=checkpoint.width,
+        image_size=checkpoint.image_size,
+        family=family.name,
+        pooling=family.pooling,
     )

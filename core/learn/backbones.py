@@ -3,7 +3,7 @@
 Features are what the classification head is given: for vision transformers (ViT, DeiT) the class token (CLS)
 after the final norm; for other architectures whatever they pool to, such as the mean of patches (Swin, BEiT)
 or the global average pool (ResNet, ConvNeXt). So features are always (N, D), and one linear layer away from
-the logits.
+the logits. The registry, `core.domain.families`, says it for each family.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import ViTConfig, ViTForImageClassification
 
 from core.domain.models import PRESETS, Architecture, preset_geometry, require_known
-from core.learn import hub
+from core.learn import families, hub
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,7 +131,7 @@ def preset_config(architecture: Architecture, *, class_names: Sequence[str], nat
 def _checkpoint(model_id: str, *, class_names: Sequence[str], revision: str | None, cache_dir: Path | None) -> Backbone:
     folder = hub.fetch(model_id, revision=revision, cache_dir=cache_dir)
     model = hub.load_classifier(folder, model_id, class_names=class_names)
-    expected = hub.load_preprocessing(folder, model_id, image_size=getattr(model.config, "image_size", None))
+    expected = hub.load_preprocessing(folder, model_id, image_size=_only_input(model))
     return Backbone(
         model,
         hub.classification_head(model, model_id, n_classes=len(class_names)),
@@ -141,3 +141,9 @@ def _checkpoint(model_id: str, *, class_names: Sequence[str], revision: str | No
         model_id=model_id,
         revision=folder.name,
     )
+
+
+def _only_input(model: nn.Module) -> object:
+    """The input size that the model insists on, or None where its preprocessing decides."""
+    family = families.family_of(model)
+    return None if family and family.any_input else getattr(model.config, "image_size", None)

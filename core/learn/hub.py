@@ -1,10 +1,13 @@
 """Image classifiers from the Hugging Face hub: what is fetched, and what is refused.
 
-Only named files of one commit are fetched, and they are loaded from their folder in the cache. So no pickled
-weights are ever touched, nothing is converted on the way, no code of the repository runs, and a folder of the
-same name in the working directory is never mistaken for the repository.
+Only named files of one commit are fetched, and they are loaded from their folder in the cache. So nothing is
+converted on the way, no code of the repository runs, and a folder of the same name in the working directory is
+never mistaken for the repository. Pickled weights are never touched, but for the one file that torchvision
+published of VGG16-BN, of which only tensors are read.
 """
 
+import json
+import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +20,9 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoImageProcessor, AutoModelForImageClassification
 
+from core.domain.families import FAMILIES
 from core.errors import SourceUnavailableError
+from core.learn import families, vgg
 
 Channels: TypeAlias = tuple[float, float, float]
 
@@ -32,6 +37,7 @@ _UNUSABLE = (
     ImportError,
     SafetensorError,
     StrictDataclassError,
+    pickle.UnpicklingError,
 )
 _FILES = (
     "config.json",
@@ -39,6 +45,7 @@ _FILES = (
     "model.safetensors",
     "model.safetensors.index.json",
     "model-?????-of-?????.safetensors",
+    vgg.PUBLISHED_FILES,
 )
 
 
@@ -78,9 +85,9 @@ def fetch(model_id: str, *, revision: str | None, cache_dir: Path | None) -> Pat
             "repository, HF_TOKEN; then retry the run.",
             field="model",
         ) from error
-    if not any(folder.glob("model*.safetensors")):
+    if not any(folder.glob("model*.safetensors")) and not any(folder.glob(vgg.PUBLISHED_FILES)):
         raise SourceUnavailableError(
-            f"{_named(model_id, folder.name)} keeps no safetensors, and nothing else is ever loaded. "
+            f"{_named(model_id, folder.name)} keeps no safetensors, and pickled weights are not loaded. "
             "Choose a revision that has model.safetensors, or another model.",
             field="model",
         )
@@ -90,21 +97,22 @@ def fetch(model_id: str, *, revision: str | None, cache_dir: Path | None) -> Pat
 def load_classifier(folder: Path, model_id: str, *, class_names: Sequence[str]) -> nn.Module:
     """The checkpoint in float32, with its own head if that fits these classes, else with a random one.
 
+    A checkpoint of a registered family is loaded as the registry says, any other as transformers thinks best.
+
     Raises:
         SourceUnavailableError: it is no image-classification model, or lacks weights other than the head's.
     """
     names = dict(enumerate(class_names))
+    labels = {"id2label": names, "label2id": {name: label for label, name in names.items()}}
     try:
-        model, report = AutoModelForImageClassification.from_pretrained(
+        model, report = _from_pretrained(
             folder,
-            use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
             dtype=torch.float32,
-            id2label=names,
-            label2id={name: label for label, name in names.items()},
             ignore_mismatched_sizes=True,
             output_loading_info=True,
+            **labels,
         )
     except _UNUSABLE as error:
         raise SourceUnavailableError(
@@ -157,6 +165,17 @@ def classification_head(model: nn.Module, model_id: str, *, n_classes: int) -> n
             f"{model_id} does not end in a linear classification layer. Choose another model.", field="model"
         )
     return linear[-1]
+
+
+def _from_pretrained(folder: Path, **options: object) -> tuple[nn.Module, dict[str, Any]]:
+    """The model, and transformers' report of what it lacks."""
+    family = FAMILIES.get(json.loads((folder / "config.json").read_text()).get("model_type"))
+    loaded = families.classifier_class(family) if family else AutoModelForImageClassification
+    options |= family.config if family else {}
+    if loaded is vgg.VGG16BNForImageClassification and not any(folder.glob("model*.safetensors")):
+        weights = vgg.published_weights(folder)
+        return loaded.from_pretrained(None, config=folder, state_dict=weights, **options)  # type: ignore[no-any-return]
+    return loaded.from_pretrained(folder, use_safetensors=True, **options)  # type: ignore[no-any-return]
 
 
 def _require_all_but_the_head(model: nn.Module, report: dict[str, Any], model_id: str) -> None:

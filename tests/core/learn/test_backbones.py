@@ -10,22 +10,40 @@ from safetensors.torch import save_file
 from transformers import (
     AutoModelForImageClassification,
     BertConfig,
+    ConvNextConfig,
+    Dinov2Config,
     ResNetConfig,
     ResNetForImageClassification,
+    SwinConfig,
     ViTConfig,
     ViTForImageClassification,
-    ViTImageProcessorPil,
     ViTModel,
 )
 
-from core.domain.models import PRESETS, known_models, preset_geometry
+from core.domain.families import FAMILIES
+from core.domain.models import KNOWN_CHECKPOINTS, PRESETS, known_models, preset_geometry
 from core.errors import SourceUnavailableError, UnknownModelError
+from core.learn import families
 from core.learn.backbones import Backbone, create
+from core.learn.hub import classification_head
+from tests.core.learn.offline_hub import COMMIT, MODEL_ID, save_processor
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 OTHER_COMMIT = "f" * 40
-MODEL_ID = "somebody/tiny-vit"
 CLASSES = ("cat", "dog", "fox")
+
+SMALL_VIT = {"hidden_size": 384, "num_attention_heads": 6}
+TEN = {"num_labels": 10}
+CONFIGS = {  # as published, where they differ from the defaults of transformers
+    "google/vit-base-patch16-224-in21k": ViTConfig(**TEN),
+    "facebook/deit-small-patch16-224": ViTConfig(**SMALL_VIT, intermediate_size=1536, **TEN),
+    "facebook/dino-vits16": ViTConfig(**SMALL_VIT, intermediate_size=1536, **TEN),
+    "facebook/dinov2-small": Dinov2Config(**SMALL_VIT, image_size=518, **FAMILIES["dinov2"].config, **TEN),
+    "microsoft/swin-tiny-patch4-window7-224": SwinConfig(**TEN),
+    "facebook/convnext-tiny-224": ConvNextConfig(**TEN),
+    "microsoft/resnet-50": ResNetConfig(**TEN),
+    "microsoft/resnet-152": ResNetConfig(depths=[3, 8, 36, 3], **TEN),
+}
+REPEATED = ("ViTLayer", "Dinov2Layer", "SwinLayer", "ConvNextLayer", "ResNetBottleNeckLayer")
 
 
 def tiny_config(n_labels: int = 5, **changes: object) -> ViTConfig:
@@ -39,23 +57,6 @@ def tiny_config(n_labels: int = 5, **changes: object) -> ViTConfig:
         "num_labels": n_labels,
     }
     return ViTConfig(**(options | changes))
-
-
-@pytest.fixture
-def snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of one commit in an offline hub cache under tmp_path, still empty."""
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    repository = tmp_path / "models--somebody--tiny-vit"
-    folder = repository / "snapshots" / COMMIT
-    folder.mkdir(parents=True)
-    (repository / "refs").mkdir()
-    (repository / "refs" / "main").write_text(COMMIT)
-    return folder
-
-
-def save_processor(folder: Path, **changes: object) -> None:
-    options = {"size": {"height": 20, "width": 20}, "image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, 0.6]}
-    ViTImageProcessorPil(**(options | changes)).save_pretrained(folder)
 
 
 @pytest.fixture
@@ -100,13 +101,23 @@ def test_preset__is_as_large_as_the_table_says(name: str, native: int) -> None:
 
 
 def test_known_models__describes_presets_and_allowed_checkpoints() -> None:
-    cards = {card.id: card for card in known_models(("google/vit-base-patch16-224-in21k", MODEL_ID))}
-    with torch.device("meta"):
-        base = ViTForImageClassification(ViTConfig(num_labels=10))
-    assert cards["google/vit-base-patch16-224-in21k"].parameters == sum(p.numel() for p in base.parameters())
-    assert cards["vit-tiny"].kind == "preset"
+    cards = {card.id: card for card in known_models((*KNOWN_CHECKPOINTS, MODEL_ID))}
+    assert (cards["vit-tiny"].kind, cards["vit-tiny"].family) == ("preset", "ViT")
+    assert (cards["microsoft/resnet-50"].kind, cards["microsoft/resnet-50"].family) == ("hub", "ResNet")
     assert cards[MODEL_ID].kind == "hub"
-    assert cards[MODEL_ID].parameters is None
+    assert (cards[MODEL_ID].parameters, cards[MODEL_ID].family) == (None, None)
+
+
+@pytest.mark.parametrize("model_id", KNOWN_CHECKPOINTS)
+def test_known_models__tells_the_numbers_of_the_published_config(model_id: str) -> None:
+    card = next(card for card in known_models((model_id,)) if card.id == model_id)
+    family = FAMILIES[CONFIGS[model_id].model_type]
+    with torch.device("meta"):
+        model = families.classifier_class(family)(CONFIGS[model_id])
+    assert card.parameters == sum(weights.numel() for weights in model.parameters())
+    assert card.width == classification_head(model, model_id, n_classes=10).in_features
+    assert card.layers == sum(type(part).__name__ in REPEATED for part in model.modules())
+    assert (card.family, card.pooling) == (family.name, family.pooling)
 
 
 def test_known_models__needs_no_torch() -> None:

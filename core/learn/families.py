@@ -1,0 +1,74 @@
+"""What the registry of families says, found in a model: its class, and its blocks from the input to the head.
+
+The registry itself is `core.domain.families`, since the API tells of it and never imports torch.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import transformers
+from torch import nn
+
+from core.domain.families import FAMILIES, Family, require_family
+from core.learn import vgg
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """Layers that learn at one rate, or are frozen together.
+
+    Attributes:
+        name: the path of its first module in the model, such as "vit.layers.0".
+        modules: one, or several that follow each other.
+    """
+
+    name: str
+    modules: tuple[nn.Module, ...]
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """Its weights, in the model's order."""
+        return [weights for module in self.modules for weights in module.parameters()]
+
+
+def family_of(model: nn.Module) -> Family | None:
+    """The family of a classifier; None where it is not registered."""
+    return FAMILIES.get(_model_type(model))
+
+
+def classifier_class(family: Family) -> Any:  # noqa: ANN401 - transformers has no types
+    """The class with `from_pretrained` and a linear head that the family's checkpoints are loaded as."""
+    return getattr(vgg, family.classifier, None) or getattr(transformers, family.classifier)
+
+
+def blocks(model: nn.Module) -> list[Block]:
+    """A classifier's blocks: stem or embeddings, each block or stage, the final norm if there is one, the head.
+
+    Args:
+        model: of a registered family.
+
+    Returns:
+        From the input to the head. Every weight of the model is in exactly one of them.
+
+    Raises:
+        SourceUnavailableError: the family is not registered.
+    """
+    entries = require_family(_model_type(model)).blocks
+    places = {path: place for place, (path, _module) in enumerate(model.named_modules())}
+    groups = [group for entry in entries for group in _groups(entry, list(places))]
+    ordered = sorted(groups, key=lambda paths: places[paths[0]])
+    found = [Block(paths[0], tuple(model.get_submodule(path) for path in paths)) for paths in ordered]
+    return [block for block in found if block.parameters]
+
+
+def _groups(entry: str | tuple[str, ...], paths: list[str]) -> list[tuple[str, ...]]:
+    """The paths of each block that an entry of the registry stands for."""
+    if isinstance(entry, tuple):
+        return [entry]
+    pattern = re.compile(re.escape(entry).replace(r"\*", r"\d+"))
+    return [(path,) for path in paths if pattern.fullmatch(path)]
+
+
+def _model_type(model: nn.Module) -> str:
+    return str(model.config.model_type)  # type: ignore[union-attr]
