@@ -3,6 +3,7 @@
 demo      the digits film as `make demo` makes it: wall time, and the share that is not training or forward passes
 capture   training with capture against the same training without, plus the same forward passes alone
 cifar10   a film of CIFAR-10 (--cifar10 FOLDER with train.parquet and test.parquet; else images of the same size)
+intake    60,000 small images in a ZIP, from the file to the stored dataset: time and memory
 api       the API process: time to the first answer, memory, and that torch is not loaded
 film      from embeddings to the GIF: each part against the published notebook, and memory by the number of frames
 growth    time and memory by the number of images and of frames (--output FILE.png draws them)
@@ -23,7 +24,7 @@ from pathlib import Path
 
 from worker.child import TUNING
 
-NAMES = ("api", "load", "engine", "capture", "demo", "cifar10", "film", "growth", "spacing", "layouts")
+NAMES = ("api", "load", "engine", "capture", "demo", "cifar10", "intake", "film", "growth", "spacing", "layouts")
 
 
 def tune_like_a_worker() -> None:
