@@ -297,7 +297,7 @@ def _heard(session: Session, bells: Iterable[Bell]) -> list[Bell]:
 def crowded(session: Session, queue: str) -> bool:
     """Whether so many wait in this queue already that one more bell would tell nobody anything.
 
-    A bell costs more than all else that is done for a POST. One that is missed is rung by the sweep.
+    A bell costs as much as all else that is done for a POST. One that is missed is rung by the sweep.
     """
     asked = {"queue": queue, "before": clock(session) - CROWD_SECONDS}
     return len(session.connection().execute(_CROWD, asked).all()) == CROWD
