@@ -7,7 +7,7 @@ from threadpoolctl import threadpool_limits
 from core.domain.arrays import FloatArray
 from core.domain.quality import CloserLook, told
 from core.measure.card import MORE_KEPT
-from core.measure.neighborhoods import faithfulness, size
+from core.measure.neighborhoods import anchors, layout_neighbors, preservation, size
 from core.measure.neighbors import nearest_neighbors
 
 LOOKED_AT = 400
@@ -32,7 +32,7 @@ def look_closer(embeddings: FloatArray, points: FloatArray, *, frame: int) -> Cl
         What was seen; None of fewer than FEWEST points, and where the layout keeps so many that no other can keep
         clearly more.
     """
-    rows = np.sort(np.random.default_rng(0).permutation(len(points))[:LOOKED_AT])
+    rows = anchors(len(points), most=LOOKED_AT)
     if len(rows) < FEWEST:
         return None
     some, shown = np.ascontiguousarray(embeddings[rows]), points[rows]
@@ -40,7 +40,7 @@ def look_closer(embeddings: FloatArray, points: FloatArray, *, frame: int) -> Cl
     neighbors, every = nearest_neighbors(some, k=k).indices, np.arange(len(rows))
 
     def kept(layout: FloatArray) -> float:
-        return faithfulness(some, layout, neighbors=neighbors, rows=every).preservation
+        return preservation(neighbors, layout_neighbors(layout, k=k, rows=every))
 
     here = kept(shown)
     if here > 1 - MORE_KEPT:

@@ -17,6 +17,7 @@ from core.layout import shared
 from core.layout.align import align as align_frames
 from core.layout.axes import centre, check, check_spread, principal_axes, upright
 from core.layout.neighborhoods import LayOut, tsne, umap
+from core.measure.neighborhoods import anchors
 
 ABREAST = 4
 """Frames that are held, and worked on, at a time: the same on every machine, for they begin with the same axes."""
@@ -150,8 +151,7 @@ def _least_smoothing(frames: Frames, film: shared.Film) -> float | None:
     """By the points that are taken as witnesses, always the same ones."""
     seen, moved, before = [], [], None
     for embeddings in frames:
-        rows = np.random.default_rng(0).permutation(len(embeddings))[: shared.WITNESSES]
-        some = embeddings[np.sort(rows)].astype(np.float64)
+        some = embeddings[anchors(len(embeddings), most=shared.WITNESSES)].astype(np.float64)
         seen.append((some - film.middle) @ film.basis)
         if before is not None:
             moved.append(np.linalg.norm(some - before, axis=1))

@@ -46,11 +46,11 @@ def size(n_points: int) -> int:
     return max(1, min(USUAL_SIZE, (n_points - 1) // 2))
 
 
-def anchors(n_points: int) -> IntArray:
-    """Rows of the points that are looked at, rising: all, or ANCHORS that are always the same."""
-    if n_points <= ANCHORS:
+def anchors(n_points: int, *, most: int = ANCHORS) -> IntArray:
+    """Rows of the points that are looked at, rising: all, or `most` that are always the same."""
+    if n_points <= most:
         return np.arange(n_points)
-    return np.sort(np.random.default_rng(0).permutation(n_points)[:ANCHORS])
+    return np.sort(np.random.default_rng(0).permutation(n_points)[:most])
 
 
 def layout_neighbors(points: NDArray[np.floating], *, k: int, rows: IntArray) -> IntArray:
@@ -84,12 +84,16 @@ def faithfulness(
     n_points, k = len(points), neighbors.shape[1]
     shown = layout_neighbors(points, k=k, rows=rows)
     scale = _worst(len(rows), n_points, k)
-    kept = (neighbors[:, :, None] == shown[:, None, :]).any(axis=2)
     return Faithfulness(
         trustworthiness=1 - _excess(_cosine(embeddings), rows, shown, n_points) / scale,
         continuity=1 - _excess(_euclidean(points), rows, neighbors, n_points) / scale,
-        preservation=float(kept.mean()),
+        preservation=preservation(neighbors, shown),
     )
+
+
+def preservation(neighbors: IntArray, shown: IntArray) -> float:
+    """Share of the neighbours (B, k) in the representation that are among those shown (B, k), 0..1."""
+    return float((neighbors[:, :, None] == shown[:, None, :]).any(axis=2).mean())
 
 
 def distance_ranks(points: NDArray[np.floating]) -> IntArray:

@@ -225,7 +225,7 @@ def begin(session: Session, run: RunRow, plan: Plan, *, among: Collection[str]) 
         among: keys of artifacts that may be stored. One that is made meanwhile is found when its stage is claimed.
     """
     hold_artifacts(session)
-    waiting = {stage.id: StageStatus.WAITING for stage in plan.stages}
+    waiting: dict[str, str] = {stage.id: StageStatus.WAITING for stage in plan.stages}
     moves = _moves(plan, waiting, stored_keys(session, among))
     queued = {stage_id for stage_id, status in moves.items() if status == StageStatus.QUEUED}
     at = clock(session)
@@ -246,8 +246,7 @@ def begin(session: Session, run: RunRow, plan: Plan, *, among: Collection[str]) 
     session.connection().execute(_NEW_STAGES, stages)
     bells = [Bell(run.id, stage.id, stage.name, stage.queue) for stage in plan.stages if stage.id in queued]
     _carry_out(session, run, {stage_id: moves[stage_id] for stage_id in moves if stage_id not in queued})
-    if len(moves) - len(queued) == len(stages):
-        move(session, run, RunStatus.SUCCEEDED)
+    _end_if_done(session, run, waiting | moves)
     return _heard(session, bells)
 
 
@@ -258,8 +257,7 @@ def advance(session: Session, run: RunRow) -> list[Bell]:
     statuses = {stage_id: status for stage_id, status in session.execute(_STATUSES, {"run_id": run.id})}  # noqa: C416
     moves = _moves(plan, statuses, stored_keys(session, plan.keys))
     bells = _carry_out(session, run, moves)
-    if all(status == StageStatus.SUCCEEDED for status in (statuses | moves).values()):
-        move(session, run, RunStatus.SUCCEEDED)
+    _end_if_done(session, run, statuses | moves)
     return _heard(session, bells)
 
 
@@ -287,6 +285,11 @@ def _carry_out(session: Session, run: RunRow, moves: Mapping[str, str]) -> list[
             else:
                 succeed(session, run, row, reused=True)
     return bells
+
+
+def _end_if_done(session: Session, run: RunRow, statuses: Mapping[str, str]) -> None:
+    if all(status == StageStatus.SUCCEEDED for status in statuses.values()):
+        move(session, run, RunStatus.SUCCEEDED)
 
 
 def _heard(session: Session, bells: Iterable[Bell]) -> list[Bell]:
