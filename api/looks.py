@@ -25,7 +25,7 @@ TICK_SECONDS = 0.25
 """Who waits for a change looks this often, all at the same moment."""
 
 GATHER_SECONDS = 0.002
-"""A look begins so long after it was asked for: under load, more come together, and one look costs less than many."""
+"""Where one look follows another, a pause between: under load, more come together, and one costs less than many."""
 
 MOST_KEPT = 500
 """Runs whose JSON is kept."""
@@ -70,8 +70,10 @@ class Shared(Generic[Answer]):
         self._thread.shutdown(wait=False)
 
     async def _look(self) -> None:
+        gather = 0.0
         while self._asked:
-            await asyncio.sleep(GATHER_SECONDS)
+            await asyncio.sleep(gather)
+            gather = GATHER_SECONDS
             asked, self._asked = self._asked, {}
             try:
                 found = await self._found(list(asked))
@@ -143,13 +145,16 @@ class Looks:
             await asyncio.sleep(min(left, TICK_SECONDS - time.monotonic() % TICK_SECONDS))
         return seen
 
-    async def run(self, run_id: str, *, tenant: str) -> Shown:
+    async def run(self, run_id: str, *, tenant: str, seen: Glance | None = None) -> Shown:
         """A run of a tenant as it is now. Raises what `until` raises.
 
         While a run does not run, its tag says all that its JSON depends on, and the JSON is made once.
+
+        Args:
+            seen: what a glance for the same request has shown; it need not be looked at once more.
         """
         if kept := self._kept.get(run_id):
-            seen = await self._glance_at(run_id, tenant)
+            seen = seen or await self._glance_at(run_id, tenant)
             if seen.status is not RunStatus.RUNNING and describe.etag_at(seen) == kept.etag:
                 return kept
         shown = await self._runs.at(run_id)

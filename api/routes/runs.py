@@ -51,14 +51,14 @@ async def show(request: Request, run_id: str, prefer: Prefer = None) -> Response
     `Prefer: wait` waits for a version that the client does not have; without If-None-Match, for the end of the run.
     """
     parts = await parts_of(request)  # as a dependency it takes longer
-    seconds = wait_seconds(prefer)
+    seconds, seen = wait_seconds(prefer), None
     if seconds is not None or "if-none-match" in request.headers:
         seen = await _awaited(parts, request, run_id, seconds or 0)
         if matches(request, tag := etag_at(seen)):
             unchanged = Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=_polled(tag))
             applied(unchanged, seconds)
             return unchanged
-    shown = await parts.looks.run(run_id, tenant=parts.tenant)
+    shown = await parts.looks.run(run_id, tenant=parts.tenant, seen=seen)
     answer = Response(shown.body, headers=_polled(shown.etag), media_type="application/json")
     applied(answer, seconds)
     return answer

@@ -35,6 +35,36 @@ def test_all_that_ask_at_once_share_one_look():
     assert asked == [[ONE, OTHER]]
 
 
+def test_the_first_look_waits_for_no_company(monkeypatch):
+    """A pause comes only between looks that follow each other: a poller that is alone is answered at once."""
+    paused, sleep = [], asyncio.sleep
+
+    async def noted(seconds, *rest):
+        paused.append(seconds)
+        await sleep(0, *rest)
+
+    monkeypatch.setattr(looks.asyncio, "sleep", noted)
+    looking, go_on = threading.Event(), threading.Event()
+
+    def read(run_id):
+        looking.set()
+        assert go_on.wait(60)
+        return run_id
+
+    shared, _ = counted(read)
+
+    async def work():
+        first = asyncio.create_task(shared.at(ONE))
+        await asyncio.to_thread(looking.wait, 60)
+        second = asyncio.create_task(shared.at(OTHER))
+        await sleep(0)
+        go_on.set()
+        await asyncio.gather(first, second)
+
+    run(work())
+    assert paused == [0, looks.GATHER_SECONDS]
+
+
 def test_who_asks_during_a_look_gets_the_next_one():
     """The look under way may have begun before what the asker has done himself."""
     looking, go_on = threading.Event(), threading.Event()
