@@ -12,7 +12,7 @@ from fastapi import Header
 from sqlalchemy.orm import Session
 
 from api.errors import InFlightError
-from core.domain.spec import Frozen
+from core.domain.frozen import Frozen
 from core.errors import InvalidSpecError
 from core.store import answers
 

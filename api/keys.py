@@ -16,8 +16,8 @@ from api.caller import Scope
 from api.describe import moment
 from api.ids import is_id
 from api.schemas import NAME_LENGTH, ONE_LINE
+from core.domain.frozen import Frozen
 from core.domain.ids import new_id
-from core.domain.spec import Frozen
 from core.errors import NotFoundError
 from core.settings import Settings
 from core.store import keys

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
+from core.domain.models import usual_layer_decay
 from core.domain.run import RunStatus, StageStatus
 from core.domain.spec import (
     AlignSpec,
@@ -77,17 +78,20 @@ class RunCreate(Frozen):
         Raises:
             InvalidSpecError: a number that the user wrote does not fit; `field` names it.
         """
-        refuse_unknown_steps(self.train, self.capture)
-        capture, score = fit_to_steps(self.capture, steps=self.train.steps), self.score
         if facts:
             _check_train_size(self.train, facts)
+        n_images = facts.train_size if facts else None
+        train = self.train.settled(n_images=n_images, decay=usual_layer_decay(self.model))
+        refuse_unknown_steps(train, self.capture)
+        capture, score = fit_to_steps(self.capture, steps=train.steps), self.score
+        if facts:
             capture, score = fit_to_dataset(capture, score, facts)
         name = self.name or f"{title}, {self.model}"[:NAME_LENGTH]
         align = self.align
         if "method" not in align.model_fields_set:
             align = align.model_copy(update={"method": usual_alignment(self.project.method)})
         _check_trails(self.render, capture)
-        sections = {"train": self.train, "project": self.project, "align": align, "render": self.render}
+        sections = {"train": train, "project": self.project, "align": align, "render": self.render}
         return RunSpec(
             name=name,
             dataset=self.dataset,

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from api.targets import MAX_URL_LENGTH
-from core.domain.spec import Frozen
+from core.domain.frozen import Frozen
 from core.domain.webhook import DEFAULT_EVENTS, DeliveryStatus, EventKind
 
 EXAMPLE = {"url": "https://hooks.example.com/embedreel", "events": ["run.succeeded", "run.failed"]}

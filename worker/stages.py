@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
+from torch import Tensor
 
 from core.data.names import HUB_PREFIX
 from core.domain.arrays import (
@@ -43,7 +44,7 @@ from core.layout.project import project_frames
 from core.layout.review import Filmed, review
 from core.learn import backbones, datasets
 from core.learn.backbones import Backbone
-from core.learn.embed import embed, load_weights, save_weights, weights_sha256
+from core.learn.embed import embed, features_of, load_weights, save_weights, weights_sha256
 from core.learn.fine_tune import Checkpoint
 from core.learn.fine_tune import fine_tune as train
 from core.learn.pacer import Sentinels, n_sentinels
@@ -69,12 +70,12 @@ def fine_tune(ctx: StageContext) -> Facts:
         training = _Training.begin(ctx)
         source, backbone = training.source, training.backbone
         probe = _load_probe(ctx, source, size=backbone.image_size)
-        probe_on_device = ImagesOnDevice(probe, backbone, device=training.accelerator.device)
+        embedder = _Embedder(ctx, ImagesOnDevice(probe, backbone, device=training.accelerator.device))
         logs = [training.state.log] if training.state else []
         for checkpoint in training.checkpoints(ctx, on_pause=StateKeeper(ctx, training.sentinels)):
             logs.append(checkpoint.log)
             if ctx.spec.capture.mode == "inline":
-                _capture_frame(ctx, checkpoint, probe_on_device)
+                embedder.capture(checkpoint)
             else:
                 _capture_checkpoint(ctx, checkpoint, source)
             _keep_weights(ctx, checkpoint)
@@ -337,12 +338,33 @@ def _load_probe(ctx: StageContext, source: ImageSource, *, size: int) -> ProbeSe
     return datasets.load_probe_set(source, probe_size=spec.capture.probe_size, size=size, seed=spec.train.seed)
 
 
-def _capture_frame(ctx: StageContext, checkpoint: Checkpoint, probe: ImagesOnDevice) -> None:
-    step, epoch, precision = checkpoint.step, checkpoint.epoch, ctx.spec.train.precision
-    frame = embed(checkpoint.backbone, probe, step=step, epoch=epoch, precision=precision)
-    part = ctx.frame_part(checkpoint.index)
-    folder = ctx.beside(part.id)
-    ctx.publish(part, folder, _write_frame(folder, checkpoint.index, frame))
+class _Embedder:
+    """Embeds the probe set at checkpoints of the live model; only the head is asked where only the head has changed."""
+
+    def __init__(self, ctx: StageContext, probe: ImagesOnDevice) -> None:
+        self._ctx, self._probe = ctx, probe
+        self._seen: tuple[int, Tensor] | None = None
+
+    def capture(self, checkpoint: Checkpoint) -> None:
+        """Publish the checkpoint's frame."""
+        frame = embed(
+            checkpoint.backbone,
+            self._probe,
+            step=checkpoint.step,
+            epoch=checkpoint.epoch,
+            precision=self._ctx.spec.train.precision,
+            features=self._features(checkpoint),
+        )
+        part = self._ctx.frame_part(checkpoint.index)
+        folder = self._ctx.beside(part.id)
+        self._ctx.publish(part, folder, _write_frame(folder, checkpoint.index, frame))
+
+    def _features(self, checkpoint: Checkpoint) -> Tensor:
+        if self._seen is None or self._seen[0] != checkpoint.body_step:
+            precision = self._ctx.spec.train.precision
+            features = features_of(checkpoint.backbone, self._probe, precision=precision)
+            self._seen = checkpoint.body_step, features
+        return self._seen[1]
 
 
 def _capture_checkpoint(ctx: StageContext, checkpoint: Checkpoint, source: ImageSource) -> None:

@@ -7,7 +7,10 @@ without the distillation token (facebook/deit-small-patch16-224) are of the fami
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from core.domain.phases import LayerDecay
 from core.errors import SourceUnavailableError
+
+_USUAL_DECAY = LayerDecay(kind="exponential", factor=0.75)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,7 @@ class Family:
         pooling: what the head is given, in words.
         blocks: the modules that are one block each, as paths in the classifier; `*` is any number in a list, and a
             tuple of paths is one block of several modules. Their order is the model's own, from the input to the head.
+        layer_decay: how the recipe "two_phase" lets the rates fall towards the input.
         any_input: whether the input may have another size than the config's `image_size`.
         config: what is set in the config of a checkpoint, so that the model has no weights that nothing uses.
     """
@@ -30,6 +34,7 @@ class Family:
     classifier: str
     pooling: str
     blocks: tuple[str | tuple[str, ...], ...]
+    layer_decay: LayerDecay = _USUAL_DECAY
     any_input: bool = False
     config: Mapping[str, object] = field(default_factory=dict)
 
@@ -88,6 +93,7 @@ _ALL = (
         "ResNetForImageClassification",
         pooling="global average pool",
         blocks=("resnet.embedder", "resnet.encoder.stages.*", "classifier"),
+        layer_decay=LayerDecay(kind="exponential", factor=1 / 3),
         any_input=True,
     ),
     Family(
@@ -99,6 +105,7 @@ _ALL = (
             *((f"features.{index}", f"features.{index + 1}") for index in _VGG16_CONVOLUTIONS),  # with its norm
             "classifier.*",
         ),
+        layer_decay=LayerDecay(kind="linear", floor=1 / 1000),
         any_input=True,
     ),
 )

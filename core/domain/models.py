@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from core.domain.families import FAMILIES
+from core.domain.phases import LayerDecay
 from core.errors import UnknownModelError
 
 _CHANNELS = 3
@@ -172,3 +173,9 @@ def _hub_card(name: str) -> ModelCard:
         family=family.name,
         pooling=family.pooling,
     )
+
+
+def usual_layer_decay(model: str) -> LayerDecay:
+    """How the recipe "two_phase" lets the rates fall towards the input; as for a ViT where the family is not known."""
+    checkpoint = KNOWN_CHECKPOINTS.get(model)
+    return FAMILIES[checkpoint.model_type if checkpoint else _PRESET_TYPE].layer_decay

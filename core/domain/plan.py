@@ -11,8 +11,9 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, Literal
 
+from core.domain.frozen import Frozen
 from core.domain.schedule import candidate_steps, capture_steps
-from core.domain.spec import CaptureSpec, Frozen, RunSpec
+from core.domain.spec import CaptureSpec, RunSpec, TrainSpec
 
 
 class StageName(StrEnum):
@@ -150,7 +151,7 @@ def _indexed_keys(stage: str, reads: Mapping[str, Any], *, count: int) -> tuple[
 
 def build(spec: RunSpec) -> Plan:
     """The plan of a run, from its spec alone."""
-    steps, captured = _steps(spec.capture, steps=spec.train.steps)
+    steps, captured = _steps(spec.capture, spec.train)
     fields = spec.model_dump(mode="json")
     learned = {name: fields[name] for name in ("dataset", "model", "train", "capture", "pinned")}
     embedded = learned | {"capture": {k: v for k, v in fields["capture"].items() if k != "mode"}}
@@ -201,11 +202,15 @@ def build(spec: RunSpec) -> Plan:
     return Plan(steps=steps, stages=(fine_tune, *embeds, score, project, measure, render))
 
 
-def _steps(capture: CaptureSpec, *, steps: int) -> tuple[tuple[int, ...], tuple[int | None, ...]]:
-    """Steps at which training stops to capture or to ask whether to; and the step of each frame, where it is known."""
+def _steps(capture: CaptureSpec, train: TrainSpec) -> tuple[tuple[int, ...], tuple[int | None, ...]]:
+    """Steps at which training stops to capture or to ask whether to; and the step of each frame, where it is known.
+
+    The end of each phase is among them.
+    """
+    through = train.phase_ends[:-1]
     if capture.spacing == "drift":
-        return candidate_steps(steps, capture.frames), (None,) * capture.frames
-    known = capture_steps(steps, capture.frames, spacing=capture.spacing)
+        return candidate_steps(train.steps, capture.frames, through=through), (None,) * capture.frames
+    known = capture_steps(train.steps, capture.frames, spacing=capture.spacing, through=through)
     return known, known
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from core.domain.spec import Frozen
+from core.domain.frozen import Frozen
 
 Number = float | None
 SIGNIFICANT_DIGITS = 6

@@ -4,23 +4,34 @@ Each part is at once a section of the body of POST /v1/runs and of the stored sp
 default are written once. What depends on the dataset (`resolve`) is filled in before the spec is stored.
 """
 
+from itertools import accumulate
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from core.domain.frozen import Frozen
+from core.domain.phases import MAX_STEPS, LayerDecay, Phase, two_phases
 from core.errors import InvalidSpecError
 
 
-class Frozen(BaseModel):
-    """Plain data: immutable, no unknown fields, no NaN."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
 class TrainSpec(Frozen):
-    """How the model learns."""
+    """How the model learns.
 
-    steps: Annotated[int, Field(ge=1, le=1_000_000, description="Optimiser steps.")] = 300
+    Without `phases` there is one, which `recipe` names, of the steps, rate, decay and warm-up that are fields here.
+    """
+
+    recipe: Annotated[
+        Literal["fine_tune", "head_only", "two_phase"],
+        Field(
+            description="fine_tune: all layers learn; head_only: the last linear layer; two_phase: the head for 16 "
+            "epochs, then all layers for 8, at rates that fall towards the input; `phases` says it in full."
+        ),
+    ] = "fine_tune"
+    phases: Annotated[
+        tuple[Phase, ...],
+        Field(max_length=8, description="One after another; `steps` is then all of theirs together."),
+    ] = ()
+    steps: Annotated[int, Field(ge=1, le=MAX_STEPS, description="Optimiser steps.")] = 300
     batch_size: Annotated[int, Field(ge=1, le=4096, description="Images a forward pass.")] = 64
     gradient_accumulation: Annotated[int, Field(ge=1, le=256, description="Forward passes a step.")] = 1
     learning_rate: Annotated[float, Field(gt=0, le=10, description="Peak rate of AdamW.")] = 1e-3
@@ -36,6 +47,67 @@ class TrainSpec(Frozen):
     log_every: Annotated[int, Field(ge=1, description="Steps between two rows of the log.")] = 1
     keep_weights: Annotated[Literal["none", "last", "all"], Field(description="Weights kept as safetensors.")] = "none"
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+
+    @property
+    def course(self) -> tuple[Phase, ...]:
+        """The phases, each with its steps; one where none are written."""
+        if self.phases:
+            return self.phases
+        return (
+            Phase(
+                name=self.recipe.replace("_", " "),
+                trainable="head" if self.recipe == "head_only" else "all",
+                steps=self.steps,
+                learning_rate=self.learning_rate,
+                weight_decay=self.weight_decay,
+                warmup=self.warmup,
+            ),
+        )
+
+    @property
+    def phase_ends(self) -> tuple[int, ...]:
+        """The last step of each phase."""
+        return tuple(accumulate(phase.steps or 0 for phase in self.course))
+
+    def rates(self) -> list[float]:
+        """The head's learning rate of each update, the first one first."""
+        return [
+            phase.rate(step, steps=phase.steps or 0)
+            for phase in self.course
+            for step in range(1, (phase.steps or 0) + 1)
+        ]
+
+    def settled(self, *, n_images: int | None, decay: LayerDecay) -> "TrainSpec":
+        """With each phase's length in steps, and `steps` the sum of them.
+
+        Args:
+            n_images: images of the training split; None where nobody knows.
+            decay: of the rates towards the input, as the recipe has it for the model.
+
+        Raises:
+            InvalidSpecError: fields contradict each other, or an epoch is of nobody knows how many images.
+        """
+        phases = self._phases(decay)
+        if not phases:
+            return self
+        per_step, n_images = self.batch_size * self.gradient_accumulation, self.train_size or n_images
+        settled = tuple(
+            phase.in_steps(n_images=n_images, images_a_step=per_step, field=f"train.phases.{place}")
+            for place, phase in enumerate(phases)
+        )
+        steps = sum(phase.steps or 0 for phase in settled)
+        if steps > MAX_STEPS:
+            raise InvalidSpecError(f"The phases take {steps} steps, {MAX_STEPS} are allowed.", field="train.phases")
+        return self.model_copy(update={"phases": settled, "steps": steps})
+
+    def _phases(self, decay: LayerDecay) -> tuple[Phase, ...]:
+        if self.phases and self.recipe != "fine_tune":
+            raise InvalidSpecError("Say either `recipe` or `phases`, not both.", field="train.recipe")
+        phases = two_phases(decay) if self.recipe == "two_phase" else self.phases
+        for name in ("steps", "learning_rate", "weight_decay", "warmup") if phases else ():
+            if name in self.model_fields_set:
+                raise InvalidSpecError(f"Each phase has its own {name}: leave this one out.", field=f"train.{name}")
+        return phases
 
 
 class CaptureSpec(Frozen):

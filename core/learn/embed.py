@@ -6,6 +6,8 @@ safetensors, so a stored checkpoint gives the embeddings that the live model gav
 
 import hashlib
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -18,6 +20,8 @@ from core.errors import DegenerateEmbeddingsError
 from core.learn.backbones import Backbone
 from core.learn.pixels import ImagesOnDevice, Precision, autocast
 
+BATCH_SIZE = 250
+
 
 def embed(
     backbone: Backbone,
@@ -25,8 +29,9 @@ def embed(
     *,
     step: int,
     epoch: float,
-    batch_size: int = 250,
+    batch_size: int = BATCH_SIZE,
     precision: Precision = "auto",
+    features: Tensor | None = None,
 ) -> Embedded:
     """Features, predictions, loss and accuracy of the probe set: one forward pass in evaluation mode.
 
@@ -39,6 +44,8 @@ def embed(
         epoch: passes over the training images done.
         batch_size: images a forward pass; changes memory and speed only.
         precision: of the forward pass; embeddings are float32.
+        features: (N, D) float32 of `features_of` with the same batch size, where nothing before the head has changed
+            since: then only the head is asked. None: the whole model.
 
     Returns:
         One frame: embeddings (N, D), what the classification head is given.
@@ -46,12 +53,9 @@ def embed(
     Raises:
         DegenerateEmbeddingsError: a feature is NaN or infinite.
     """
-    was_training = backbone.model.training
-    backbone.model.eval()
-    try:
-        features, logits = _forward(backbone, probe, batch_size=batch_size, precision=precision)
-    finally:
-        backbone.model.train(was_training)
+    if features is None:
+        features = features_of(backbone, probe, batch_size=batch_size, precision=precision)
+    logits = _judged(backbone, features, batch_size=batch_size, precision=precision)
     predictions = logits.argmax(dim=1)
     loss = cross_entropy(logits, probe.labels)
     accuracy = (predictions == probe.labels).float().mean()
@@ -95,17 +99,53 @@ def weights_sha256(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _forward(
-    backbone: Backbone, probe: ImagesOnDevice, *, batch_size: int, precision: Precision
-) -> tuple[Tensor, Tensor]:
-    """Features (N, D) and logits (N, C), float32, on the device."""
-    features, logits = [], []
-    with torch.inference_mode(), autocast(probe.device, precision):
-        for start in range(0, len(probe), batch_size):
-            seen, judged = backbone.features_and_logits(probe.pixel_values(slice(start, start + batch_size)))
-            features.append(seen.float())
-            logits.append(judged.float())
-        return torch.cat(features), torch.cat(logits)
+def features_of(
+    backbone: Backbone,
+    images: ImagesOnDevice,
+    *,
+    batch_size: int = BATCH_SIZE,
+    precision: Precision = "auto",
+    on_batch: Callable[[int], None] | None = None,
+) -> Tensor:
+    """What the head is given of each image: (N, D) float32, on the device.
+
+    In evaluation mode; each module's mode is as before afterwards.
+
+    Args:
+        backbone: the model, on the images' device.
+        images: N images.
+        batch_size: images a forward pass.
+        precision: of the forward pass.
+        on_batch: called with the number of images done.
+    """
+    features = []
+    with _evaluating(backbone.model), torch.inference_mode(), autocast(images.device, precision):
+        for start in range(0, len(images), batch_size):
+            features.append(_features(backbone, images, slice(start, start + batch_size)))
+            if on_batch is not None:
+                on_batch(min(start + batch_size, len(images)))
+    return torch.cat(features)  # outside inference mode, so that a training may use them
+
+
+def _features(backbone: Backbone, images: ImagesOnDevice, rows: slice) -> Tensor:
+    return backbone.features_and_logits(images.pixel_values(rows))[0].float()
+
+
+def _judged(backbone: Backbone, features: Tensor, *, batch_size: int, precision: Precision) -> Tensor:
+    """Logits (N, C) float32 of features (N, D)."""
+    with torch.inference_mode(), autocast(features.device, precision):
+        return torch.cat([backbone.head(part).float() for part in torch.split(features, batch_size)])
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
 
 
 def _require_finite(embeddings: Tensor, step: int) -> None:

@@ -8,6 +8,9 @@ of the pass, what is left of it) in forward passes of at most `batch_size`; its 
 of them. So accumulation saves memory and changes nothing else. With several processes each takes its share of
 every forward pass, and all arrive at what one process would.
 
+A training has phases (`core.domain.phases`), each with an optimiser of its own. Where only the head learns, what it is
+given does not change: it is computed once, and a step is one small matrix product.
+
 What is drawn at random, torch's dropout and the order of the images, follows from the seed and the number of the step.
 During a step that is torch's random state; at any other time it is the caller's, so how often anybody looks never
 changes what is learned. And a training can go on from any state that it was asked to save, and ends the same:
@@ -26,10 +29,13 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from core.domain.phases import Phase
 from core.domain.sources import LabelledImages
 from core.domain.spec import TrainSpec
 from core.learn.backbones import Backbone
-from core.learn.optimizer import adamw, rate_factor
+from core.learn.embed import features_of, load_weights
+from core.learn.learning import learning_layers, set_learning, set_modes
+from core.learn.optimizer import make_optimizer, set_rate
 from core.learn.pacer import Sentinels
 from core.learn.passes import ShuffledPasses
 from core.learn.pixels import ImagesOnDevice, autocast
@@ -51,6 +57,7 @@ class Checkpoint:
         step: optimiser steps done.
         epoch: passes over the training images done.
         backbone: the live model; its weights change as soon as the next checkpoint is asked for.
+        body_step: when anything before the head changed last: features are the same at checkpoints that agree here.
         log: the rows since the checkpoint before, or since the state that was resumed from.
     """
 
@@ -58,6 +65,7 @@ class Checkpoint:
     step: int
     epoch: float
     backbone: Backbone
+    body_step: int
     log: LogRows
 
 
@@ -74,7 +82,7 @@ def fine_tune(
     accelerator: Accelerator | None = None,
     sentinels: Sentinels | None = None,
 ) -> Iterator[Checkpoint]:
-    """Train all layers of the model with AdamW, and hand it out at the steps asked for.
+    """Train the model, phase by phase, and hand it out at the steps asked for.
 
     On a CPU, the same arguments and number of threads give the same weights and log, bit by bit, resumed or not.
 
@@ -107,12 +115,16 @@ def fine_tune(
         TrainingDivergedError: a loss or gradient since the last checkpoint was not finite; at the latest
             instead of the next checkpoint, and after at most 25 steps. No state is ever saved after it.
         UnusableStateError: the state is of another model.
+        InvalidSpecError: a phase does not fit the model; before anything is trained.
         ValueError: the steps to capture do not rise from 0 to at most spec.steps, or end before the state.
     """
     _require_rising(capture_steps, limit=spec.steps)
-    training = _Training(backbone, data, spec=spec, accelerator=accelerator or Accelerator(mixed_precision="no"))
+    accelerator = accelerator or Accelerator(mixed_precision="no")
+    training = _Training(backbone, data, spec=spec, accelerator=accelerator, on_step=on_step)
     first = 0
-    if resume_from is not None:
+    if resume_from is None:
+        training.begin()
+    else:
         _require_reached(resume_from.step, last=capture_steps[-1])
         training.resume(resume_from)
         first = resume_from.step + 1
@@ -128,7 +140,7 @@ def fine_tune(
             captured = sentinels.takes(step)
         if captured:
             index = candidates[step] if sentinels is None else sentinels.n_captured - 1
-            yield Checkpoint(index, step, epoch, backbone, training.log.take())
+            yield Checkpoint(index, step, epoch, backbone, training.body_step(step), training.log.take())
         elif step % _FETCH_EVERY == 0 or (training.is_alone and pause_now is not None and pause_now()):
             training.log.fetch()
         else:
@@ -140,14 +152,24 @@ def fine_tune(
 class _Training:
     """One run's model, optimiser, images and log."""
 
-    def __init__(self, backbone: Backbone, data: LabelledImages, *, spec: TrainSpec, accelerator: Accelerator) -> None:
-        self._backbone, self._spec, self._accelerator = backbone, spec, accelerator
+    def __init__(
+        self,
+        backbone: Backbone,
+        data: LabelledImages,
+        *,
+        spec: TrainSpec,
+        accelerator: Accelerator,
+        on_step: Callable[[int], None] | None,
+    ) -> None:
+        self._backbone, self._spec, self._accelerator, self._on_step = backbone, spec, accelerator, on_step
         self._bare: nn.Module = backbone.model
-        self._adamw = adamw(self._bare, spec)
-        self._model, self._optimizer = accelerator.prepare(self._bare, self._adamw)
+        for phase in spec.course:
+            learning_layers(backbone, phase)  # what does not fit the model is refused now, not in the middle
+        self._bare.to(accelerator.device)
         self._images = ImagesOnDevice(data, backbone, device=accelerator.device)
         size = spec.batch_size * spec.gradient_accumulation
         self._passes = ShuffledPasses(len(self._images), size=size, seed=spec.seed, device=accelerator.device)
+        self._courses = _courses(spec)
         self.log = GrowingLog(accelerator)
 
     @property
@@ -162,15 +184,25 @@ class _Training:
 
     def state(self, step: int, *, epoch: float) -> LiveState:
         """All that this training has come to."""
-        return LiveState(step, epoch, self._backbone, self._adamw, self.log)
+        return LiveState(step, epoch, self._backbone, self._bare_optimizer, self.log)
+
+    def body_step(self, step: int) -> int:
+        """When anything before the head changed last, at this step."""
+        return self._course.before if self._course.phase.trainable == "head" else step
+
+    def begin(self) -> None:
+        """Be before the first step."""
+        self._enter(self._courses[0])
 
     def resume(self, state: StoredState) -> None:
         """Be where the training was that saved this state."""
         state.require_fits(self._backbone)
-        self._model.train()
-        if state.step and self._accelerator.num_processes > 1:
+        load_weights(state.weights, self._backbone)
+        self._enter(next(course for course in self._courses if state.step <= course.last))
+        set_modes(self._backbone)
+        if state.step > self._course.before and self._accelerator.num_processes > 1:
             self._rehearse()
-        state.restore(self._backbone, self._adamw)
+        state.restore(self._backbone, self._bare_optimizer)
         self.log = GrowingLog(self._accelerator, before=state.log)
 
     def look(self) -> float:
@@ -184,11 +216,12 @@ class _Training:
 
     def advance(self, step: int, *, logged: bool) -> float:
         """Make one update; returns the passes over the training images done."""
-        if not self._bare.training:
-            self._model.train()
-        rate = self._spec.learning_rate * rate_factor(step, steps=self._spec.steps, warmup=self._spec.warmup)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
+        if step > self._course.last:
+            self._enter(self._courses[self._course.place + 1])
+        if not self._backbone.head.training:  # somebody has looked at the model
+            set_modes(self._backbone)
+        rate = self._course.rate(step)
+        set_rate(self._optimizer, rate)
         loss = self._gradients(step)
         norm = self._accelerator.clip_grad_norm_(self._model.parameters(), self._spec.clip_norm)
         self._optimizer.step()
@@ -196,6 +229,27 @@ class _Training:
         epoch = self._passes.epoch(step)
         self.log.add(step, epoch=epoch, loss=loss, learning_rate=rate, gradient_norm=norm, logged=logged)
         return epoch
+
+    def _enter(self, course: "_Course") -> None:
+        """Begin a phase, with the weights as they are."""
+        self._course = course
+        layers = learning_layers(self._backbone, course.phase)
+        set_learning(self._backbone, layers)
+        self._bare_optimizer = make_optimizer(layers, course.phase)
+        self._features = self._computed_once() if course.phase.trainable == "head" else None
+        learning = self._bare if self._features is None else self._backbone.head
+        self._accelerator.free_memory()  # it would keep the model of the phase before
+        self._model, self._optimizer = self._accelerator.prepare(learning, self._bare_optimizer)
+        set_modes(self._backbone)
+
+    def _computed_once(self) -> Tensor:
+        """What the head is given of each image, (M, D) float32, on the device; every process computes all of it."""
+
+        def alive(_done: int) -> None:
+            if self._on_step is not None:
+                self._on_step(self._course.before)
+
+        return features_of(self._backbone, self._images, precision=self._spec.precision, on_batch=alive)
 
     def _rehearse(self) -> None:
         """Spend the first exchange of gradients, which goes in another order than all later ones.
@@ -226,14 +280,46 @@ class _Training:
         """This share's part of the mean cross-entropy over `out_of` images, (); no rows, no part."""
         rows = share if len(share) else share.new_zeros(1)  # every process must take part in every pass
         with autocast(self._images.device, self._spec.precision):
-            logits = model(self._images.pixel_values(rows)).logits
+            logits = self._logits(model, rows)
         losses = cross_entropy(logits.float(), self._images.labels[rows], reduction="none")
         return losses[: len(share)].sum() / out_of
+
+    def _logits(self, model: nn.Module, rows: Tensor) -> Tensor:
+        if model is self._bare or self._features is None:
+            return model(self._images.pixel_values(rows)).logits  # type: ignore[no-any-return]
+        return model(self._features[rows])  # type: ignore[no-any-return]
 
     def _shares(self, rows: Tensor) -> list[Tensor]:
         """This process's rows of each forward pass."""
         passes = torch.split(rows, self._spec.batch_size)
         return [one.tensor_split(self._accelerator.num_processes)[self._accelerator.process_index] for one in passes]
+
+
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """Where a phase lies in a training.
+
+    Attributes:
+        place: 0, 1, 2 …
+        phase: what learns, and how fast.
+        before: the last step before it.
+        last: its last step.
+    """
+
+    place: int
+    phase: Phase
+    before: int
+    last: int
+
+    def rate(self, step: int) -> float:
+        """The head's learning rate of an update, by its number in the training."""
+        return self.phase.rate(step - self.before, steps=self.last - self.before)
+
+
+def _courses(spec: TrainSpec) -> list[_Course]:
+    ends = spec.phase_ends
+    spans = zip(spec.course, (0, *ends), ends, strict=False)
+    return [_Course(place, phase, before, last) for place, (phase, before, last) in enumerate(spans)]
 
 
 def _require_rising(steps: Sequence[int], *, limit: int) -> None:

@@ -1,38 +1,50 @@
-"""How weights are changed: AdamW, what it remembers, its learning rate over time, and which weights decay."""
+"""How weights are changed: the optimisers, what they remember, and which weights decay."""
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.optim import AdamW
+from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from core.domain.spec import TrainSpec
+from core.domain.phases import Phase
+from core.learn.learning import Layer
 
 # Positions and learned tokens are no matrices that map features; decaying them only pulls them to zero.
 _NEVER_DECAYED = ("position", "pos_embed", "token", "relative")
+_MOMENTUM = 0.9
 
 
-def adamw(model: nn.Module, spec: TrainSpec) -> AdamW:
-    """AdamW whose weight decay spares biases, norms, learned tokens and position embeddings."""
-    decayed: list[nn.Parameter] = []
-    spared: list[nn.Parameter] = []
-    for name, weights in model.named_parameters():
-        if weights.requires_grad:
-            (decayed if _decays(name, weights) else spared).append(weights)
-    groups = [
-        {"params": decayed, "weight_decay": spec.weight_decay},
-        {"params": spared, "weight_decay": 0.0},
-    ]
-    return AdamW(groups, lr=spec.learning_rate, fused=True)
-
-
-def moments(model: nn.Module, optimizer: AdamW) -> dict[str, Tensor]:
-    """What AdamW remembers of each weight that it has changed.
+def make_optimizer(layers: Sequence[Layer], phase: Phase) -> Optimizer:
+    """The phase's optimiser of these layers' weights; decay spares biases, norms, learned tokens and positions.
 
     Returns:
-        `<parameter>.exp_avg` and `<parameter>.exp_avg_sq`, of the parameter's shape, and `<parameter>.step`, ();
-        on the device, to be read before the next step. Nothing before the first one.
+        An optimiser whose groups say in "share" what part of the head's rate they learn at.
+    """
+    groups = [
+        {"params": weights, "weight_decay": decay, "share": layer.share}
+        for layer in layers
+        for weights, decay in zip(_parted(layer), (phase.weight_decay, 0.0), strict=True)
+        if weights
+    ]
+    if phase.optimizer == "sgd":
+        return SGD(groups, lr=phase.learning_rate, momentum=_MOMENTUM, fused=True)
+    kind = Adam if phase.optimizer == "adam" else AdamW
+    return kind(groups, lr=phase.learning_rate, fused=True)
+
+
+def set_rate(optimizer: Optimizer, rate: float) -> None:
+    """Let the head learn at this rate, and each other layer at its share of it."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["share"]
+
+
+def moments(model: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
+    """What the optimiser remembers of each weight that it has changed.
+
+    Returns:
+        Of Adam and AdamW `<parameter>.exp_avg` and `<parameter>.exp_avg_sq`, of the parameter's shape, and
+        `<parameter>.step`, (); of SGD `<parameter>.momentum_buffer`; on the device, to be read before the next step.
+        Nothing before the first one.
     """
     return {
         f"{name}.{moment}": value.contiguous()
@@ -41,8 +53,8 @@ def moments(model: nn.Module, optimizer: AdamW) -> dict[str, Tensor]:
     }
 
 
-def restore_moments(model: nn.Module, optimizer: AdamW, stored: Mapping[str, Tensor]) -> None:
-    """Give AdamW back what `moments` said; what it remembers now is forgotten.
+def restore_moments(model: nn.Module, optimizer: Optimizer, stored: Mapping[str, Tensor]) -> None:
+    """Give the optimiser back what `moments` said; what it remembers now is forgotten.
 
     Raises:
         ValueError: they are of another model; nothing was changed then.
@@ -55,30 +67,15 @@ def restore_moments(model: nn.Module, optimizer: AdamW, stored: Mapping[str, Ten
     optimizer.state.clear()
     for name, moment, value in named:
         weights = parameters[name]
-        # In the weights' own memory layout, as AdamW itself makes them; its fused form reads memory as it lies.
+        # In the weights' own memory layout, as the optimiser itself makes them; its fused form reads memory as it lies.
         like = torch.empty((), device=weights.device) if moment == "step" else torch.empty_like(weights)
         optimizer.state[weights][moment] = like.copy_(value)
 
 
-def rate_factor(step: int, *, steps: int, warmup: float) -> float:
-    """Share of the peak learning rate that update `step` uses: linear warm-up, then half a cosine.
-
-    With w = round(warmup * steps): step / (w + 1) for the first w updates, then
-    (1 + cos(pi * (step - w - 1) / (steps - w))) / 2. Rate 0 lies just before the first update and just after
-    the last one, so no update is wasted.
-
-    Args:
-        step: 1 to steps.
-        steps: updates of the run.
-        warmup: share of the steps, 0 <= warmup < 1.
-
-    >>> [round(rate_factor(step, steps=5, warmup=0.2), 3) for step in range(1, 6)]
-    [0.5, 1.0, 0.854, 0.5, 0.146]
-    """
-    rising = min(round(warmup * steps), steps - 1)
-    if step <= rising:
-        return step / (rising + 1)
-    return 0.5 * (1 + math.cos(math.pi * (step - rising - 1) / (steps - rising)))
+def _parted(layer: Layer) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Weights that decay, and those that do not."""
+    decayed = [weights for name, weights in layer.weights.items() if _decays(name, weights)]
+    return decayed, [weights for name, weights in layer.weights.items() if not _decays(name, weights)]
 
 
 def _decays(name: str, weights: nn.Parameter) -> bool:

@@ -22,7 +22,6 @@ from core.domain.spec import TrainSpec
 from core.errors import UnusableStateError
 from core.learn.backbones import Backbone
 from core.learn.embed import embed
-from core.learn.optimizer import rate_factor
 from core.learn.pixels import ImagesOnDevice
 from core.measure.motion import movement
 
@@ -63,11 +62,8 @@ class Sentinels:
             accelerator: with several processes all look, and all do as the main one says.
         """
         self._backbone, self._images, self._spec, self._accelerator = backbone, images, spec, accelerator
-        rates = [
-            sum(rate_factor(step, steps=spec.steps, warmup=spec.warmup) for step in range(before + 1, after + 1))
-            for before, after in pairwise(candidates)
-        ]
-        self._pacer = Pacer(rates, frames)
+        rates = spec.rates()
+        self._pacer = Pacer([sum(rates[before:after]) for before, after in pairwise(candidates)], frames)
         self._seen: FloatArray | None = None
 
     @property

@@ -1,7 +1,7 @@
 """What a training continues from: a folder from which it ends as if it had never been interrupted.
 
     weights.safetensors    of the model, as `save_weights` writes them
-    moments.safetensors    what AdamW remembers, by the names of the parameters
+    moments.safetensors    what the optimiser remembers, by the names of the parameters
     log.npy                all rows so far, (L, 5) float64
     state.json             format, step, epoch, and the model it belongs to; written last: a folder that has it is whole
 
@@ -18,7 +18,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
-from torch.optim import AdamW
+from torch.optim import Optimizer
 
 from core.errors import UnusableStateError
 from core.learn.backbones import Backbone
@@ -38,14 +38,14 @@ class LiveState:
         step: optimiser steps done.
         epoch: passes over the training images done.
         backbone: the live model.
-        optimizer: the live AdamW of its parameters.
+        optimizer: the live optimiser of its phase.
         measured: all that was measured so far, fetched.
     """
 
     step: int
     epoch: float
     backbone: Backbone
-    optimizer: AdamW
+    optimizer: Optimizer
     measured: GrowingLog
 
     @property
@@ -101,6 +101,11 @@ class StoredState:
         except (FileNotFoundError, SafetensorError, KeyError, TypeError, ValueError, EOFError) as error:
             raise _not_whole(folder, error) from error
 
+    @property
+    def weights(self) -> Path:
+        """The model's weights, as `save_weights` writes them."""
+        return self.folder / _WEIGHTS
+
     def require_fits(self, backbone: Backbone) -> None:
         """Refuse another model than the one whose state this is.
 
@@ -115,7 +120,7 @@ class StoredState:
                     f"{self.folder} is the state of another model ({difference}): train from the beginning"
                 )
 
-    def restore(self, backbone: Backbone, optimizer: AdamW) -> None:
+    def restore(self, backbone: Backbone, optimizer: Optimizer) -> None:
         """Put weights and moments where they were; the optimiser is of this model's parameters.
 
         Raises:
@@ -123,7 +128,7 @@ class StoredState:
         """
         self.require_fits(backbone)
         restore_moments(backbone.model, optimizer, load_file(self.folder / _MOMENTS))
-        load_weights(self.folder / _WEIGHTS, backbone)
+        load_weights(self.weights, backbone)
 
 
 def _read_about(folder: Path) -> dict[str, Any]:
