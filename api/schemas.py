@@ -5,13 +5,13 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
+from core.domain.frozen import Frozen
 from core.domain.models import usual_layer_decay
 from core.domain.run import RunStatus, StageStatus
 from core.domain.spec import (
     AlignSpec,
     CaptureSpec,
     DatasetFacts,
-    Frozen,
     PinnedSources,
     ProjectSpec,
     RenderSpec,

@@ -11,11 +11,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import ViTForImageClassification
+from transformers import PreTrainedConfig, ViTForImageClassification
 
+from core.domain.families import FAMILIES
 from core.domain.models import Architecture
 from core.domain.sources import LabelledImages
 from core.learn.backbones import Backbone, create, preset_config
+from core.learn.families import classifier_class
+from core.learn.hub import classification_head
 from tests.conftest import free_port
 
 COLOURS = np.array([[220, 30, 30], [30, 200, 40], [40, 40, 230]])
@@ -49,6 +52,16 @@ def backbone(*, dropout: float = 0.0, seed: int = 0, width: int | None = None) -
         if isinstance(part, nn.Dropout):
             part.p = dropout
     return made
+
+
+def of_family(kind: str, config: PreTrainedConfig, *, side: int = 32) -> Backbone:
+    """A random model of a registered family."""
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        model = classifier_class(FAMILIES[kind])(config)
+    grey = (0.5, 0.5, 0.5)
+    head = classification_head(model, kind, n_classes=model.num_labels)
+    return Backbone(model, head, side, mean=grey, std=grey, model_id=kind, revision=None)
 
 
 def weights(model: Backbone) -> Tensor:

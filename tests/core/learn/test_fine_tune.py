@@ -9,13 +9,13 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import get_cosine_schedule_with_warmup
 
+from core.domain.phases import rate_factor
 from core.domain.sources import LabelledImages
 from core.domain.spec import TrainSpec
 from core.errors import TrainingDivergedError
 from core.learn.backbones import Backbone
 from core.learn.embed import save_weights
 from core.learn.fine_tune import Checkpoint, fine_tune
-from core.learn.optimizer import adamw, rate_factor
 from tests.core.learn.small_training import backbone, blobs, together, weights
 
 
@@ -180,19 +180,6 @@ def test_learning_rate__is_transformers_schedule_without_its_wasted_first_update
         optimizer.step()
         scheduler.step()
         assert rate_factor(step, steps=steps, warmup=warmup) == pytest.approx(scheduler.get_last_lr()[0])
-
-
-def test_weight_decay__spares_biases_norms_tokens_and_positions() -> None:
-    model = backbone().model
-    decayed, spared = adamw(model, TrainSpec(weight_decay=0.3)).param_groups
-    assert (decayed["weight_decay"], spared["weight_decay"]) == (0.3, 0.0)
-    names = {id(value): name for name, value in model.named_parameters()}
-    assert len(decayed["params"]) + len(spared["params"]) == len(names)
-    assert {names[id(value)].rpartition(".")[2] for value in decayed["params"]} == {"weight"}
-    assert not [name for value in decayed["params"] if "norm" in (name := names[id(value)])]
-    assert {"vit.embeddings.cls_token", "vit.embeddings.position_embeddings", "classifier.bias"} <= {
-        names[id(value)] for value in spared["params"]
-    }
 
 
 def spoil(model: Backbone, *, at_call: int) -> None:
