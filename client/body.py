@@ -31,6 +31,7 @@ SUBMITTED: Flags = {
     "--dataset": Flag("dataset", str, "digits, hub:<id>, or the id of an uploaded dataset"),
     "--model": Flag("model", str, "vit-tiny, vit-small, or a hub id (see `embedreel models`)"),
     "--name": Flag("name", str, "shown in the film"),
+    "--recipe": Flag("train.recipe", str, "fine_tune, head_only or two_phase"),
     "--steps": Flag("train.steps", int, "optimiser steps"),
     "--batch-size": Flag("train.batch_size", int, "images a forward pass"),
     "--learning-rate": Flag("train.learning_rate", float, "peak rate"),

@@ -156,6 +156,7 @@ def render(ctx: StageContext) -> Facts:
         note=f"{_PROJECTED[spec.project.method]}{_ALIGNED[spec.align.method]}",
         highlights=highlights,
         card=card,
+        phases=list(zip((0, *spec.train.phase_ends), (phase.name for phase in spec.train.course), strict=False)),
     )
     drawn = produce(ctx.output, spec.render, scene, on_frame=ctx.progress)
     return {"width": drawn.width, "height": drawn.height, "tween": drawn.tween}

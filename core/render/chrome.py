@@ -1,6 +1,7 @@
 """What stays the same in every frame, drawn once by matplotlib and turned into palette indices."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from core.render.canvas import Inks, fill, write
 from core.render.colors import Color, Theme
 from core.render.curve import CurveArtists, CurvePanel
-from core.render.lettering import Style, fit, measure, printable
+from core.render.lettering import Style, fit, measure, printable, shorten
 from core.render.page import Box, Page
 from core.render.palette import Palette
 
@@ -57,6 +58,7 @@ def draw_chrome(page: Page, panel: CurvePanel, palette: Palette, inks: Inks, *, 
         layer = palette.nearest(pixels[..., :3])
         _write_name(layer, page, inks, name)
         _write_curve_heading(layer, page, panel, inks)
+        _write_phases(layer, page, panel, inks)
         layers.append(layer)
     return Chrome(future=layers[0], past=layers[1])
 
@@ -108,6 +110,18 @@ def _write_curve_heading(layer: NDArray[np.uint8], page: Page, panel: CurvePanel
             break  # a very small film
         fill(layer, Box(round(x), row, dash, thick), int(ink[-1]))
         x = write(layer, text, (x + dash + pad, baseline), style, inks.muted) + gap
+
+
+def _write_phases(layer: NDArray[np.uint8], page: Page, panel: CurvePanel, inks: Inks) -> None:
+    """The name of each phase over its stretch of the curve."""
+    style, gap = Style(max(9, round(10 * page.scale))), 3 * page.scale
+    edges = [*(panel.x(step) for step, _name in panel.curves.phases), panel.right]
+    for (_step, name), (left, right) in zip(panel.curves.phases, pairwise(edges), strict=True):
+        room = right - left - 2 * gap
+        text = shorten(printable(name), style, room)
+        if measure(text, style) > room:
+            continue  # a very short phase
+        write(layer, text, (left + gap, panel.top - 4 * page.scale), style, inks.muted)
 
 
 def _unit(color: Color) -> tuple[float, float, float]:

@@ -17,6 +17,8 @@ _SMOOTHED_OVER = 40
 _SPIKE_QUANTILE = 0.98
 _SPIKE_FACTOR = 1.5
 _FEW_ROWS = 60
+PHASE_LINE = 14
+"""Pixels at the usual size between heading and panel, for the names of phases."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Curves:
         accuracy: share of probe images predicted right, 0..1.
         last_step: right end of the step axis, at least 1.
         top: upper end of the loss axis, above 0.
+        phases: where the training's phases begin, and their names; none where there is only one.
     """
 
     loss: Series
@@ -55,9 +58,10 @@ class Curves:
     accuracy: Series
     last_step: int
     top: float
+    phases: tuple[tuple[int, str], ...] = ()
 
 
-def read_curves(log: TrainingLog, embedded: Sequence[FrameFacts]) -> Curves:
+def read_curves(log: TrainingLog, embedded: Sequence[FrameFacts], *, phases: Sequence[tuple[int, str]] = ()) -> Curves:
     """Take from the log and the frames what is a number; either may be NaN throughout."""
     steps = np.array([facts.step for facts in embedded])
     loss, name = _series(log.step, log.loss), "training loss"
@@ -65,7 +69,8 @@ def read_curves(log: TrainingLog, embedded: Sequence[FrameFacts]) -> Curves:
         loss, name = _series(steps, np.array([facts.loss for facts in embedded])), "probe loss"
     accuracy = _series(steps, np.array([facts.accuracy for facts in embedded]), smooth=False)
     last = max([1, *steps.tolist(), *log.step.tolist()])
-    return Curves(loss, name, accuracy, last, top_of(loss.value, loss.trend))
+    told = tuple(phases) if len(phases) > 1 else ()
+    return Curves(loss, name, accuracy, last, top_of(loss.value, loss.trend), told)
 
 
 def top_of(value: NDArray[np.float64], trend: NDArray[np.float64]) -> float:
@@ -115,7 +120,7 @@ def place_panel(page: Page, curves: Curves) -> CurvePanel:
     return CurvePanel(
         left=box.left + round(34 * scale),
         right=box.right - round(42 * scale),
-        top=box.top + round(26 * scale),
+        top=box.top + round((26 + (PHASE_LINE if curves.phases else 0)) * scale),
         bottom=box.bottom - round(22 * scale),
         curves=curves,
     )
@@ -140,6 +145,9 @@ class CurveArtists:
         accuracy = loss.twinx()
         accuracy.set_ylim(0, 1)
         _tidy(loss, accuracy, page, panel, theme)
+        for step, _name in curves.phases[1:]:
+            dashes = (0, (4, 3))
+            loss.axvline(step, color=_hex(theme.muted), linewidth=1.2 * page.scale * pixel, linestyle=dashes)
 
         line = 2.0 * page.scale * pixel
         self._raw = loss.plot(curves.loss.step, curves.loss.value, linewidth=line * 0.5, antialiased=True)[0]

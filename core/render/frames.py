@@ -51,6 +51,7 @@ class Scene:
         note: how the layout was made, in the plot's corner.
         highlights: what is told in captions, by frame.
         card: how far to trust the film, None where that is not known.
+        phases: names of the training's phases, with the step before each.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Scene:
     note: str = "PCA"
     highlights: Sequence[Highlight] = ()
     card: QualityCard | None = None
+    phases: Sequence[tuple[int, str]] = ()
 
     def __post_init__(self) -> None:
         """Refuse arrays that disagree.
@@ -116,7 +118,7 @@ class FrameRenderer:
         self.palette = build_palette(n_classes, self._sample_thumbnails(side), colors.THEMES[spec.theme])
         self._thumbnails = Thumbnails(probe.images, self.palette, side)
         self.inks = mix_inks(self.palette)
-        self.panel = place_panel(self.page, read_curves(scene.log, embedded))
+        self.panel = place_panel(self.page, read_curves(scene.log, embedded, phases=scene.phases))
         self._stats = plan_stats(self.page, embedded, total=self.panel.curves.last_step)
         self._told = captions(scene.highlights, len(embedded), frames_a_second=spec.fps / (1 + spec.tween))
         self.scatter = Scatter(

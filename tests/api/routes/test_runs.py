@@ -41,6 +41,19 @@ def test_submit__default_is_bounded_by_the_steps(client):
     assert run["spec"]["capture"]["frames"] == 10
 
 
+def test_submit__two_phases_are_told_in_full_with_their_steps(client):
+    """797 training images in steps of 64 are 13 a pass: 16 and 8 passes."""
+    run = client.post("/v1/runs", json={"dataset": "digits", "train": {"recipe": "two_phase"}}).json()
+    phases = run["spec"]["train"]["phases"]
+    assert [(phase["trainable"], phase["steps"], phase["epochs"]) for phase in phases] == [
+        ("head", 208, None),
+        ("all", 104, None),
+    ]
+    assert phases[1]["layer_decay"] == {"kind": "exponential", "factor": 0.75, "floor": None}
+    assert run["spec"]["train"]["steps"] == 312
+    assert {0, 208, 312} <= set(run["plan"]["steps"])
+
+
 @pytest.mark.parametrize(
     ("changes", "kind", "field"),
     [
@@ -54,6 +67,10 @@ def test_submit__default_is_bounded_by_the_steps(client):
         ({"train": {"steps": 0}}, "invalid-spec", "train.steps"),
         ({"train": {"steps": 10**30}}, "invalid-spec", "train.steps"),
         ({"train": {"speed": 1}}, "invalid-spec", "train.speed"),
+        ({"train": {"phases": [{"name": "a", "steps": 1, "epochs": 1}]}}, "invalid-spec", "train.phases.0"),
+        ({"train": {"phases": [{"name": "a", "steps": 1}], "steps": 2}}, "invalid-spec", "train.steps"),
+        ({"train": {"phases": [{"name": "a", "epochs": 10_000}], "batch_size": 1}}, "invalid-spec", "train.phases"),
+        ({"train": {"recipe": "magic"}}, "invalid-spec", "train.recipe"),
         ({"colour": "red"}, "invalid-spec", "colour"),
         ({"dataset": "cifar"}, "unknown-dataset", "dataset"),
         ({"dataset": "hub:nobody/nothing"}, "unknown-dataset", "dataset"),

@@ -358,3 +358,32 @@ def test_film__card(film_inputs: Inputs, width: int, height: int) -> None:
     curve = renderer.page.curve
     assert curve.right <= box.left or curve.bottom <= box.top
     assert renderer_of(film_inputs(card=True)).page.card.height == 0, "nothing is known"
+
+
+def test_phases__begin_at_a_dashed_line_with_their_names_above(film_inputs: Inputs) -> None:
+    inputs = film_inputs(width=960, height=960, n_frames=2)
+    told = inputs | {"phases": [(0, "feature extraction"), (40, "fine-tuning")]}
+    renderer = renderer_of(told)
+    panel = renderer.panel
+    frame = next(frame for _, frame in renderer.film())
+    column = frame[round(panel.top) : round(panel.bottom), round(panel.x(40)) - 1 : round(panel.x(40)) + 2]
+    card = np.bincount(frame[round(panel.top) : round(panel.bottom)].ravel()).argmax()
+    dashed = (column != card).any(axis=1)
+    assert 0.4 < dashed.mean() < 0.9
+    assert np.count_nonzero(np.diff(dashed.astype(int))) > 8
+    heading = frame[round(panel.top) - 14 : round(panel.top) - 2]
+    for left in (panel.x(0), panel.x(40)):
+        assert (heading[:, round(left) : round(left) + 60] != card).mean() > 0.1
+
+
+def test_one_phase__is_not_told(film_inputs: Inputs) -> None:
+    inputs = film_inputs(n_frames=2)
+    _, usual = all_frames(inputs)
+    _, told = all_frames(inputs | {"phases": [(0, "fine tune")]})
+    assert all(map(np.array_equal, usual, told))
+
+
+def test_phases__too_short_for_a_name_have_none(film_inputs: Inputs) -> None:
+    inputs = film_inputs(width=320, height=320, n_frames=2)
+    _, frames = all_frames(inputs | {"phases": [(step, "x" * 40) for step in range(0, 100, 12)]})
+    assert all(frame.shape == (320, 320) for frame in frames)

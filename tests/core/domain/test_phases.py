@@ -1,0 +1,150 @@
+import math
+
+import pytest
+from pydantic import ValidationError
+
+from core.domain.models import usual_layer_decay
+from core.domain.phases import LayerDecay, Phase, rate_factor, two_phases
+from core.domain.plan import build
+from core.domain.schedule import candidate_steps, capture_steps
+from core.domain.spec import CaptureSpec, PinnedSources, RunSpec, TrainSpec
+from core.errors import InvalidSpecError
+
+HALVES = LayerDecay(kind="exponential", factor=0.5)
+
+
+def settled(n_images: int | None = 1000, **fields: object) -> TrainSpec:
+    return TrainSpec.model_validate(fields).settled(n_images=n_images, decay=HALVES)
+
+
+def test_without_phases_the_recipe_is_the_only_one() -> None:
+    spec = settled(steps=40, learning_rate=0.1, weight_decay=0.2, warmup=0.3)
+    (phase,) = spec.course
+    assert spec.phases == ()
+    assert (phase.trainable, phase.steps, phase.learning_rate) == ("all", 40, 0.1)
+    assert (phase.weight_decay, phase.warmup, phase.schedule, phase.optimizer) == (0.2, 0.3, "cosine", "adamw")
+    assert settled(recipe="head_only").course[0].trainable == "head"
+    assert spec.phase_ends == (40,)
+
+
+def test_two_phase__is_the_guide() -> None:
+    """16 epochs of the head at 1e-3, 8 of all layers at 1e-4; 1,000 images in steps of 64 are 16 a pass."""
+    spec = settled(recipe="two_phase")
+    first, second = spec.phases
+    assert (first.trainable, first.steps, first.learning_rate, first.layer_decay) == ("head", 16 * 16, 1e-3, None)
+    assert (second.trainable, second.steps, second.learning_rate, second.layer_decay) == ("all", 8 * 16, 1e-4, HALVES)
+    assert {phase.optimizer for phase in spec.phases} == {"adam"}
+    assert (spec.steps, spec.phase_ends) == (24 * 16, (16 * 16, 24 * 16))
+
+
+@pytest.mark.parametrize(
+    ("model", "decay"),
+    [
+        ("vit-tiny", LayerDecay(kind="exponential", factor=0.75)),
+        ("microsoft/resnet-50", LayerDecay(kind="exponential", factor=1 / 3)),
+        ("somebody/unknown", LayerDecay(kind="exponential", factor=0.75)),
+    ],
+)
+def test_two_phase__falls_as_the_family_wants(model: str, decay: LayerDecay) -> None:
+    assert usual_layer_decay(model) == decay
+    assert two_phases(decay)[1].layer_decay == decay
+
+
+def test_epochs_become_steps_of_the_images_that_are_trained_on() -> None:
+    phases = [{"name": "one", "epochs": 2}, {"name": "two", "epochs": 0.5}]
+    given = {"phases": phases, "batch_size": 10, "gradient_accumulation": 2}
+    assert [phase.steps for phase in settled(**given).phases] == [100, 25]
+    assert [phase.steps for phase in settled(**given, train_size=105).phases] == [12, 3]
+    assert settled(None, **given, train_size=105).steps == 15
+    assert settled(phases=[{"name": "one", "epochs": 0.001}]).steps == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "says"),
+    [
+        ({"phases": [{"name": "a", "epochs": 1}], "n_images": None}, "train.phases.0.epochs", "say `steps`"),
+        ({"phases": [{"name": "a", "steps": 1}], "recipe": "two_phase"}, "train.recipe", "not both"),
+        ({"phases": [{"name": "a", "steps": 1}], "steps": 2}, "train.steps", "its own steps"),
+        ({"recipe": "two_phase", "learning_rate": 0.1}, "train.learning_rate", "its own learning_rate"),
+        ({"phases": [{"name": "a", "steps": 600_000}] * 2}, "train.phases", "1200000 steps"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(fields: dict[str, object], field: str, says: str) -> None:
+    with pytest.raises(InvalidSpecError, match=says) as refused:
+        settled(**{"n_images": 1000} | fields)  # type: ignore[arg-type]
+    assert refused.value.field == field
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"steps": 3, "epochs": 2},
+        {},
+        {"steps": 3, "trainable": "last_n_blocks"},
+        {"steps": 3, "n_blocks": 2},
+        {"steps": 3, "trainable": "head", "layer_decay": {"kind": "linear", "floor": 0.1}},
+        {"steps": 3, "layer_decay": {"kind": "linear", "factor": 0.1}},
+        {"steps": 3, "layer_decay": {"kind": "exponential"}},
+        {"steps": 3, "layer_decay": {"kind": "exponential", "factor": 0.5, "floor": 0.5}},
+        {"steps": 3, "layer_decay": {"kind": "exponential", "factor": 0}},
+        {"steps": 3, "learning_rate": 0},
+        {"steps": 0},
+    ],
+)
+def test_a_phase_is_one_that_can_be_trained(fields: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Phase.model_validate({"name": "a"} | fields)
+
+
+def test_layer_decay__hand_cases() -> None:
+    linear = LayerDecay(kind="linear", floor=0.001)
+    assert [linear.share(place, layers=3) for place in range(3)] == pytest.approx([0.001, 0.5005, 1.0])
+    assert [HALVES.share(place, layers=4) for place in range(4)] == [0.125, 0.25, 0.5, 1.0]
+    assert linear.share(0, layers=1) == 0.001
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "linear", "constant"])
+def test_rate_factor__rises_then_goes_as_the_schedule_says(schedule: str) -> None:
+    found = [rate_factor(step, steps=10, warmup=0.2, schedule=schedule) for step in range(1, 11)]  # type: ignore[arg-type]
+    after = {
+        "cosine": [(1 + math.cos(math.pi * part / 8)) / 2 for part in range(8)],
+        "linear": [1 - part / 8 for part in range(8)],
+        "constant": [1.0] * 8,
+    }
+    assert found == pytest.approx([1 / 3, 2 / 3, *after[schedule]])
+
+
+def test_each_phase_has_a_rate_of_its_own() -> None:
+    spec = settled(
+        phases=[
+            {"name": "a", "steps": 2, "learning_rate": 0.5, "schedule": "constant"},
+            {"name": "b", "steps": 2, "learning_rate": 0.1, "schedule": "linear"},
+        ]
+    )
+    assert spec.rates() == pytest.approx([0.5, 0.5, 0.1, 0.05])
+
+
+def run_with(train: TrainSpec, **capture: object) -> RunSpec:
+    return RunSpec(
+        name="a",
+        dataset="digits",
+        train=train,
+        capture=CaptureSpec.model_validate(capture),
+        pinned=PinnedSources(dataset_digest="x"),
+    )
+
+
+@pytest.mark.parametrize("spacing", ["even", "log", "drift"])
+def test_the_end_of_each_phase_is_captured_or_may_be(spacing: str) -> None:
+    train = settled(phases=[{"name": "a", "steps": 37}, {"name": "b", "steps": 30}, {"name": "c", "steps": 33}])
+    steps = build(run_with(train, frames=11, spacing=spacing)).steps
+    assert {0, 37, 67, 100} <= set(steps)
+    assert len(steps) == 11 or spacing == "drift"
+
+
+def test_capture_steps__go_through_what_is_asked_for_where_there_is_room() -> None:
+    assert capture_steps(100, 5, through=[40, 60]) == (0, 25, 40, 60, 100)
+    assert capture_steps(100, 3, through=[40, 60]) == (0, 40, 100)
+    assert capture_steps(100, 2, through=[40]) == (0, 100)
+    assert capture_steps(100, 5, through=[50]) == capture_steps(100, 5)
+    assert 41 in candidate_steps(100, 3, through=[41])
