@@ -227,6 +227,7 @@ def links(run_id: str, *, film: bool) -> Links:
         "outliers",
         "quality",
         "highlights",
+        "evaluation",
     )
     return Links(
         self=base,

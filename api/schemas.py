@@ -214,6 +214,7 @@ class Links(BaseModel):
     outliers: str
     quality: str
     highlights: str
+    evaluation: str
     log: str
 
 

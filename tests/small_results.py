@@ -3,6 +3,7 @@
 import numpy as np
 
 from core.domain.arrays import OutlierScores, ProbeSet, Projection, TrainingLog
+from core.domain.evaluation import ClassResult, Evaluation, PhaseEvaluation
 from core.domain.plan import StageName
 from core.domain.quality import FrameQuality, Highlight, Highlights, MotionQuality, QualityCard
 from core.store import codecs
@@ -49,6 +50,17 @@ def _write_measure(folder, frames):
         frames=[FrameQuality(**{**unknown, "frame": index, "step": index}) for index in range(frames)],
         alternatives=[],
     )
+    phase = PhaseEvaluation(
+        phase="fine tune",
+        step=2,
+        loss=0.5,
+        accuracy=0.6,
+        classes=[ClassResult(name=name, images=3 - place, accuracy=None) for place, name in enumerate(("cat", "dog"))],
+        confusion=[[2, 1], [1, 1]],
+        calibration_error=None,
+        calibration=[],
+    )
+    (folder / "evaluation.json").write_text(Evaluation(phases=[phase]).model_dump_json())
     happened = Highlight(kind="stands_still", frame=0, step=0, caption="Nothing moves", numbers={"fastest": 0.0})
     (folder / "quality.json").write_text(card.model_dump_json())
     (folder / "highlights.json").write_text(Highlights(highlights=[happened]).model_dump_json())

@@ -9,13 +9,14 @@ What a stage's artifact holds (records as written by core.store.codecs):
     embed/i      frame/ Embedded
     score        scores/ OutlierScores, neighbors/ NeighborGraph
     project      projection/ Projection
-    measure      quality.json, a QualityCard; highlights.json, Highlights
+    measure      quality.json, a QualityCard; highlights.json, Highlights; evaluation.json, an Evaluation
     render       film.gif, film.mp4 and film.webp where asked for, frames/00000.png …, contact_sheet.png
 """
 
 import json
 import math
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ from core.domain.arrays import (
     Projection,
     TrainingLog,
 )
+from core.domain.evaluation import Evaluation, PhaseEvaluation
 from core.domain.plan import StageName
 from core.domain.quality import Highlight, Highlights, QualityCard
 from core.domain.sources import ImageSource, LabelledImages
@@ -51,6 +53,7 @@ from core.learn.pacer import Sentinels, n_sentinels
 from core.learn.pixels import ImagesOnDevice
 from core.learn.training_log import LogRows
 from core.learn.training_state import LiveState, StoredState
+from core.measure.evaluation import evaluate
 from core.measure.outliers import score_frames
 from core.render.frames import Scene
 from core.render.produce import produce
@@ -137,9 +140,18 @@ def measure(ctx: StageContext) -> Facts:
         class_names=probe.class_names,
     )
     card, highlights = review(film, project=ctx.spec.project, align=ctx.spec.align, on_frame=ctx.progress)
-    for name, told in (("quality", card), ("highlights", highlights)):
+    evaluation = Evaluation(phases=tuple(_evaluated(ctx, frames.folders, probe)))
+    for name, told in (("quality", card), ("highlights", highlights), ("evaluation", evaluation)):
         (ctx.output / f"{name}.json").write_text(told.model_dump_json())
     return {"verdict": card.verdict}
+
+
+def _evaluated(ctx: StageContext, folders: list[Path], probe: ProbeSet) -> Iterator[PhaseEvaluation]:
+    """The last frame of each phase; where the model's drift chose the frames, it may be a little before the end."""
+    steps = [codecs.load(folder / "frame", Embedded).step for folder in folders]
+    for phase, end in zip(ctx.spec.train.course, ctx.spec.train.phase_ends, strict=True):
+        frame = codecs.load(folders[bisect_right(steps, end) - 1] / "frame", Embedded)
+        yield evaluate(phase.name, frame, probe.labels, class_names=probe.class_names)
 
 
 def render(ctx: StageContext) -> Facts:

@@ -1,4 +1,4 @@
-"""What a run has made: film, frames, checkpoints, log, projection, outliers, quality card, highlights."""
+"""What a run has made: film, frames, checkpoints, log, projection, outliers, quality card, highlights, evaluation."""
 
 from typing import Annotated, Any
 
@@ -9,6 +9,7 @@ from api import files
 from api.schemas import CheckpointList
 from api.wiring import PartsOf
 from core.domain.plan import StageName
+from core.domain.evaluation import Evaluation
 from core.domain.quality import Highlights, QualityCard
 
 router = APIRouter(prefix="/v1/runs/{run_id}", tags=["results"])
@@ -133,3 +134,15 @@ def quality(parts: PartsOf, request: Request, run_id: str) -> Response:
 def highlights(parts: PartsOf, request: Request, run_id: str) -> Response:
     """Classes that separate or merge, jumps of accuracy, outliers that come and go, each with its numbers."""
     return files.answer(request, parts.results.file(run_id, StageName.MEASURE, "highlights.json"), "application/json")
+
+
+@router.get(
+    "/evaluation",
+    operation_id="getEvaluation",
+    summary="How well the model tells the classes apart",
+    response_class=Response,
+    responses=files.of_model(Evaluation),
+)
+def evaluation(parts: PartsOf, request: Request, run_id: str) -> Response:
+    """At the end of each phase: accuracy by class, confusion matrix, calibration, all of the probe set."""
+    return files.answer(request, parts.results.file(run_id, StageName.MEASURE, "evaluation.json"), "application/json")

@@ -59,6 +59,7 @@ class Embedded:
         epoch: passes over the training images done.
         loss: evaluation loss, mean cross-entropy over the probe set.
         accuracy: share predicted right, 0..1.
+        confidences: (N,) float32, the probability that the model gives its prediction, 0..1; None in old frames.
     """
 
     embeddings: FloatArray
@@ -67,6 +68,7 @@ class Embedded:
     epoch: float
     loss: float
     accuracy: float
+    confidences: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True)

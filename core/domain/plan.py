@@ -47,15 +47,16 @@ FORMATS: Mapping[str, int] = {
     **dict.fromkeys(StageName, 1),
     # 2: what training draws at random follows from the seed and the step, so that it can go on in the middle.
     StageName.FINE_TUNE: 2,
-    StageName.EMBED: 2,
+    # 3: how sure the model is of each prediction is told too.
+    StageName.EMBED: 3,
     # 2: the neighbours of some images are kept, for what is measured later.
     StageName.SCORE: 2,
     # 3: what each frame's own best plane would show is told too. 4, 5: axes are iterated to another tolerance, and from
     # other ones.
     StageName.PROJECT: 5,
     # 2: standing still is told by the step. 3: and by how far the shape moves, wherever it is. 4: the last frame is
-    # laid out by t-SNE too.
-    StageName.MEASURE: 4,
+    # laid out by t-SNE too. 5: the end of each phase is evaluated.
+    StageName.MEASURE: 5,
     # 3: text is set in other fonts too. 4: numbers beside rings keep off each other, names that are cut stay unlike.
     StageName.RENDER: 4,
     "checkpoint": 2,

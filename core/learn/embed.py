@@ -56,7 +56,7 @@ def embed(
     if features is None:
         features = features_of(backbone, probe, batch_size=batch_size, precision=precision)
     logits = _judged(backbone, features, batch_size=batch_size, precision=precision)
-    predictions = logits.argmax(dim=1)
+    confidences, predictions = logits.softmax(dim=1).max(dim=1)
     loss = cross_entropy(logits, probe.labels)
     accuracy = (predictions == probe.labels).float().mean()
     embeddings = features.cpu()
@@ -68,6 +68,7 @@ def embed(
         epoch=epoch,
         loss=loss.item(),
         accuracy=accuracy.item(),
+        confidences=confidences.cpu().numpy(),
     )
 
 

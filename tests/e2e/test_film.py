@@ -54,6 +54,26 @@ def test_post_poll_and_fetch_the_film(service):
     assert all(one["numbers"] for one in service.json(run["links"]["highlights"])["highlights"])
 
 
+def test_two_phases__are_planned_trained_evaluated_and_drawn(service):
+    phases = [
+        {"name": "head", "trainable": "head", "epochs": 1, "learning_rate": 1e-2},
+        {"name": "all", "steps": 9, "layer_decay": {"kind": "exponential", "factor": 0.75}},
+    ]
+    run_id = service.submit(**SMALL | {"train": {"batch_size": 64, "phases": phases}})
+    run = service.wait(run_id)
+    assert run["status"] == "succeeded", run["error"]
+    assert run["plan"]["steps"][0] == 0
+    assert {13, 22} <= set(run["plan"]["steps"])
+    told = service.json(run["links"]["evaluation"])["phases"]
+    assert [(phase["phase"], phase["step"]) for phase in told] == [("head", 13), ("all", 22)]
+    for phase in told:
+        right = sum(row[place] for place, row in enumerate(phase["confusion"]))
+        assert right / 100 == pytest.approx(phase["accuracy"], abs=1e-4)
+        assert 0 < phase["calibration_error"] < 1
+    film = Image.open(io.BytesIO(service.get(f"/v1/runs/{run_id}/film.gif")))
+    assert film.n_frames == 5
+
+
 def test_inline_and_offload_give_the_same_film(service):
     films, projections = [], []
     for mode in ("inline", "offload"):

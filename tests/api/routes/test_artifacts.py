@@ -176,6 +176,12 @@ def test_quality_and_highlights(gallery, exhibit, name, expected):
     assert again.status_code == 304
 
 
+def test_evaluation(gallery, exhibit):
+    (phase,) = gallery.get(f"/v1/runs/{exhibit}/evaluation").json()["phases"]
+    assert (phase["phase"], phase["step"], phase["accuracy"]) == ("fine tune", 2, 0.6)
+    assert phase["confusion"] == [[2, 1], [1, 1]]
+
+
 def test_quality__not_measured_yet(client, submit, worker, problem):
     run = submit()
     problem(client.get(run["links"]["quality"]), 409, "not-ready")
