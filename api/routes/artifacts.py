@@ -8,8 +8,8 @@ from fastapi.responses import StreamingResponse
 from api import files
 from api.schemas import CheckpointList
 from api.wiring import PartsOf
-from core.domain.plan import StageName
 from core.domain.evaluation import Evaluation
+from core.domain.plan import StageName
 from core.domain.quality import Highlights, QualityCard
 
 router = APIRouter(prefix="/v1/runs/{run_id}", tags=["results"])

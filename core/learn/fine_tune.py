@@ -19,6 +19,7 @@ changes what is learned. And a training can go on from any state that it was ask
     fine_tune(..., resume_from=StoredState.load(folder))
 """
 
+import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -238,7 +239,11 @@ class _Training:
         self._bare_optimizer = make_optimizer(layers, course.phase)
         self._features = self._computed_once() if course.phase.trainable == "head" else None
         learning = self._bare if self._features is None else self._backbone.head
-        self._accelerator.free_memory()  # it would keep the model of the phase before
+        # What exchanges the gradients of the phase before must be gone: it would exchange them once more, in each process
+        # as long as it lives there.
+        self._model = self._optimizer = None
+        self._accelerator.free_memory()
+        gc.collect()
         self._model, self._optimizer = self._accelerator.prepare(learning, self._bare_optimizer)
         set_modes(self._backbone)
 

@@ -1,7 +1,7 @@
 """Accuracy by class, confusion and calibration of a checkpoint.
 
-Calibration: Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks", 2017: expected calibration error
-over 15 bins of equal width.
+Calibration: expected calibration error over 15 bins of equal width, as Guo, Pleiss, Sun and Weinberger measure it in
+"On Calibration of Modern Neural Networks" (2017).
 """
 
 from collections.abc import Sequence
