@@ -54,6 +54,7 @@ def test_submit__default_is_bounded_by_the_steps(client):
         ({"train": {"steps": 0}}, "invalid-spec", "train.steps"),
         ({"train": {"steps": 10**30}}, "invalid-spec", "train.steps"),
         ({"train": {"speed": 1}}, "invalid-spec", "train.speed"),
+        ({"train": {"augment": {"hue": 1}}}, "invalid-spec", "train.augment.hue"),
         ({"colour": "red"}, "invalid-spec", "colour"),
         ({"dataset": "cifar"}, "unknown-dataset", "dataset"),
         ({"dataset": "hub:nobody/nothing"}, "unknown-dataset", "dataset"),

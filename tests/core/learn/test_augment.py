@@ -41,12 +41,10 @@ def smooth_photo(size: int = 64) -> Tensor:
 
 def drawn(n_images: int = 4, **values: float | list[float]) -> Draws:
     """No change but these."""
-    changed = {name: np.broadcast_to(value, getattr(NOTHING(n_images), name).shape) for name, value in values.items()}
-    return replace(NOTHING(n_images), **changed)
-
-
-def NOTHING(n_images: int) -> Draws:  # noqa: N802 - the draws of a spec that asks for nothing
-    return draw(AugmentSpec(), n_images, seed=0, step=1)
+    nothing = draw(AugmentSpec(), n_images, seed=0, step=1)
+    return replace(
+        nothing, **{name: np.broadcast_to(value, getattr(nothing, name).shape) for name, value in values.items()}
+    )
 
 
 def moved(pixels: Tensor, draws: Draws) -> Tensor:
@@ -182,10 +180,10 @@ def test_recolour__in_order_and_clipped_at_the_end_only() -> None:
     for name, value in steps.items():
         step_by_step = recoloured(step_by_step, drawn(**{name: value}))
     close(recoloured(pixels, drawn(**steps)), step_by_step)
-    back = recoloured(pixels, drawn(brightness=3.0, contrast=1 / 3, saturation=0.0))
+    too_bright_on_the_way = recoloured(pixels, drawn(brightness=1.8, contrast=0.5, saturation=0.0))
     luma = (pixels * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(dim=1, keepdim=True)
-    expected = luma + 2 * luma.mean(dim=(2, 3), keepdim=True)
-    close(back, expected.clamp(0, 255).expand(-1, 3, -1, -1))
+    expected = 0.9 * (luma + luma.mean(dim=(2, 3), keepdim=True))
+    close(too_bright_on_the_way, expected.clamp(0, 255).expand(-1, 3, -1, -1))
 
 
 def test_recolour__keeps_the_luma_when_hues_turn() -> None:
