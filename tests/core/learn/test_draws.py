@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.domain.spec import AugmentSpec
@@ -103,6 +103,7 @@ def test_draw__nothing_leaves_everything_as_it_is() -> None:
     assert (drawn.share == 1).all()
 
 
+@settings(max_examples=50, deadline=None)
 @given(
     st.builds(
         AugmentSpec,
