@@ -2,6 +2,7 @@
 
 demo      the digits film as `make demo` makes it: wall time, and the share that is not training or forward passes
 capture   training with capture against the same training without, plus the same forward passes alone
+augmentation  what augmentation takes of a training step (--output FILE draws what it does)
 cifar10   a film of CIFAR-10 (--cifar10 FOLDER with train.parquet and test.parquet; else images of the same size)
 intake    60,000 small images in a ZIP, from the file to the stored dataset: time and memory
 api       the API process: time to the first answer, memory, and that torch is not loaded
@@ -24,7 +25,20 @@ from pathlib import Path
 
 from worker.child import TUNING
 
-NAMES = ("api", "load", "engine", "capture", "demo", "cifar10", "intake", "film", "growth", "spacing", "layouts")
+NAMES = (
+    "api",
+    "load",
+    "engine",
+    "capture",
+    "augmentation",
+    "demo",
+    "cifar10",
+    "intake",
+    "film",
+    "growth",
+    "spacing",
+    "layouts",
+)
 
 
 def tune_like_a_worker() -> None:
@@ -52,7 +66,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="runs of each comparison; medians are printed")
     parser.add_argument("--seconds", type=float, default=60, help="how long the clients of `load` go on")
     parser.add_argument("--data", choices=("digits", "letters", "cifar10"), help="the one that `layouts` trains on")
-    parser.add_argument("--output", type=Path, help="where `growth` draws its picture")
+    parser.add_argument("--output", type=Path, help="where `growth` or `augmentation` draws its picture")
     options = parser.parse_args()
     tune_like_a_worker()
     if unknown := set(options.names) - set(NAMES):

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field
 
+from core.domain.augment import AugmentSpec
 from core.domain.frozen import Frozen
 from core.domain.phases import MAX_STEPS, LayerDecay, Phase, two_phases
 from core.errors import InvalidSpecError
@@ -44,6 +45,10 @@ class TrainSpec(Frozen):
     train_size: Annotated[
         int | None, Field(ge=2, description="Images to train on, stratified by class; null: all.")
     ] = None
+    augment: AugmentSpec = AugmentSpec()
+    label_smoothing: Annotated[
+        float, Field(ge=0, lt=1, description="Share of each label that is spread evenly over all classes.")
+    ] = 0.0
     log_every: Annotated[int, Field(ge=1, description="Steps between two rows of the log.")] = 1
     keep_weights: Annotated[Literal["none", "last", "all"], Field(description="Weights kept as safetensors.")] = "none"
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0

@@ -11,9 +11,10 @@ every forward pass, and all arrive at what one process would.
 A training has phases (`core.domain.phases`), each with an optimiser of its own. Where only the head learns, what it is
 given does not change: it is computed once, and a step is one small matrix product.
 
-What is drawn at random, torch's dropout and the order of the images, follows from the seed and the number of the step.
-During a step that is torch's random state; at any other time it is the caller's, so how often anybody looks never
-changes what is learned. And a training can go on from any state that it was asked to save, and ends the same:
+What is drawn at random, torch's dropout, the order of the images and how they are changed, follows from the seed and
+the number of the step. During a step the first is torch's random state; at any other time that is the caller's, so how
+often anybody looks never changes what is learned. And a training can go on from any state that it was asked to save,
+and ends the same:
 
     fine_tune(..., on_pause=lambda state: state.save(folder))  # or only now and then
     fine_tune(..., resume_from=StoredState.load(folder))
@@ -28,11 +29,11 @@ from itertools import pairwise
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from core.domain.phases import Phase
 from core.domain.sources import LabelledImages
 from core.domain.spec import TrainSpec
+from core.learn.augment import Shown, shown
 from core.learn.backbones import Backbone
 from core.learn.embed import features_of, load_weights
 from core.learn.learning import learning_layers, set_learning, set_modes
@@ -208,10 +209,10 @@ class _Training:
 
     def look(self) -> float:
         """Log the loss of the first batch before any update; in evaluation mode, so nothing moves."""
-        rows = self._passes.rows(1)
+        first = Shown(self._images, self._passes.rows(1))
         self._bare.eval()
         with torch.no_grad():
-            losses = [self._loss(self._bare, share, out_of=len(rows)) for share in self._shares(rows)]
+            losses = [self._loss(self._bare, first, share) for share in self._shares(first.rows)]
         self.log.add(0, epoch=0.0, loss=torch.stack(losses).sum(), logged=True)
         return 0.0
 
@@ -237,7 +238,8 @@ class _Training:
         layers = learning_layers(self._backbone, course.phase)
         set_learning(self._backbone, layers)
         self._bare_optimizer = make_optimizer(layers, course.phase)
-        self._features = self._computed_once() if course.phase.trainable == "head" else None
+        once = course.phase.trainable == "head" and not self._spec.augment.active
+        self._features = self._computed_once() if once else None
         learning = self._bare if self._features is None else self._backbone.head
         # What exchanges the gradients of the phase before must be gone: it would exchange them once more, in each process
         # as long as it lives there.
@@ -268,35 +270,32 @@ class _Training:
         """Gradients of the mean loss over the step's images; returns this process's part of that loss, ()."""
         seed = derived_seed("step", self._spec.seed, self._accelerator.process_index, step)
         with own_randomness(seed, self._accelerator.device):
-            return self._backward(self._passes.rows(step))
+            return self._backward(shown(self._images, self._passes.rows(step), spec=self._spec, step=step))
 
-    def _backward(self, rows: Tensor) -> Tensor:
+    def _backward(self, given: Shown) -> Tensor:
         losses = []
-        shares = self._shares(rows)
+        shares = self._shares(given.rows)
         for left, share in zip(reversed(range(len(shares))), shares, strict=True):
             with self._accelerator.no_sync(self._model) if left else nullcontext():
-                loss = self._loss(self._model, share, out_of=len(rows))
+                loss = self._loss(self._model, given, share)
                 # Gradients are averaged over processes, but each holds its part of a sum.
                 self._accelerator.backward(loss * self._accelerator.num_processes)
             losses.append(loss.detach())
         return torch.stack(losses).sum()
 
-    def _loss(self, model: nn.Module, share: Tensor, *, out_of: int) -> Tensor:
-        """This share's part of the mean cross-entropy over `out_of` images, (); no rows, no part."""
-        rows = share if len(share) else share.new_zeros(1)  # every process must take part in every pass
+    def _loss(self, model: nn.Module, given: Shown, share: Tensor) -> Tensor:
+        """This share's part of the mean cross-entropy over all images of the step, (); no images, no part."""
+        places = share if len(share) else share.new_zeros(1)  # every process must take part in every pass
+        features = None if model is self._bare else self._features
+        inputs = given.pixel_values(places) if features is None else features[given.rows[places]]
         with autocast(self._images.device, self._spec.precision):
-            logits = self._logits(model, rows)
-        losses = cross_entropy(logits.float(), self._images.labels[rows], reduction="none")
-        return losses[: len(share)].sum() / out_of
-
-    def _logits(self, model: nn.Module, rows: Tensor) -> Tensor:
-        if model is self._bare or self._features is None:
-            return model(self._images.pixel_values(rows)).logits  # type: ignore[no-any-return]
-        return model(self._features[rows])  # type: ignore[no-any-return]
+            output = model(inputs)
+        logits = output.logits if features is None else output
+        return given.losses(logits.float(), places)[: len(share)].sum() / len(given.rows)
 
     def _shares(self, rows: Tensor) -> list[Tensor]:
-        """This process's rows of each forward pass."""
-        passes = torch.split(rows, self._spec.batch_size)
+        """Places in the step of this process's images of each forward pass."""
+        passes = torch.split(torch.arange(len(rows), device=rows.device), self._spec.batch_size)
         return [one.tensor_split(self._accelerator.num_processes)[self._accelerator.process_index] for one in passes]
 
 

@@ -13,7 +13,7 @@ from core.learn.backbones import Backbone
 
 Precision: TypeAlias = Literal["auto", "fp32", "bf16"]
 
-_WHITE = 255.0
+WHITE = 255.0
 
 
 class ImagesOnDevice:
@@ -32,7 +32,7 @@ class ImagesOnDevice:
         self.labels = torch.from_numpy(np.require(data.labels, requirements="W")).to(device)
         mean = torch.tensor(backbone.mean).view(1, 3, 1, 1)
         std = torch.tensor(backbone.std).view(1, 3, 1, 1)
-        self._scale = (1 / (_WHITE * std)).to(device)
+        self._scale = (1 / (WHITE * std)).to(device)
         self._shift = (-mean / std).to(device)
 
     def __len__(self) -> int:
@@ -40,8 +40,15 @@ class ImagesOnDevice:
 
     def pixel_values(self, rows: Tensor | slice) -> Tensor:
         """(B, 3, S, S) float32: (pixels / 255 - mean) / std of the rows asked for."""
-        pixels = self.images[rows].permute(0, 3, 1, 2)
-        return torch.addcmul(self._shift, pixels.float(), self._scale)
+        return self.normalised(self.pixels(rows))
+
+    def pixels(self, rows: Tensor | slice) -> Tensor:
+        """(B, 3, S, S) float32, RGB from 0 to WHITE: the rows asked for as they are stored."""
+        return self.images[rows].permute(0, 3, 1, 2).float()
+
+    def normalised(self, pixels: Tensor) -> Tensor:
+        """What the model is given for (B, 3, S, S) pixels from 0 to WHITE."""
+        return torch.addcmul(self._shift, pixels, self._scale)
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:

@@ -71,6 +71,7 @@ def test_submit__two_phases_are_told_in_full_with_their_steps(client):
         ({"train": {"phases": [{"name": "a", "steps": 1}], "steps": 2}}, "invalid-spec", "train.steps"),
         ({"train": {"phases": [{"name": "a", "epochs": 10_000}], "batch_size": 1}}, "invalid-spec", "train.phases"),
         ({"train": {"recipe": "magic"}}, "invalid-spec", "train.recipe"),
+        ({"train": {"augment": {"hue": 1}}}, "invalid-spec", "train.augment.hue"),
         ({"colour": "red"}, "invalid-spec", "colour"),
         ({"dataset": "cifar"}, "unknown-dataset", "dataset"),
         ({"dataset": "hub:nobody/nothing"}, "unknown-dataset", "dataset"),

@@ -1,7 +1,16 @@
 import pytest
 from pydantic import ValidationError
 
-from core.domain.spec import CaptureSpec, DatasetFacts, RunSpec, ScoreSpec, TrainSpec, fit_to_dataset, fit_to_steps
+from core.domain.spec import (
+    AugmentSpec,
+    CaptureSpec,
+    DatasetFacts,
+    RunSpec,
+    ScoreSpec,
+    TrainSpec,
+    fit_to_dataset,
+    fit_to_steps,
+)
 from core.errors import InvalidSpecError
 
 
@@ -42,3 +51,37 @@ def test_a_learning_rate_that_is_no_rate(value):
 def test_unknown_fields_are_refused():
     with pytest.raises(ValidationError, match="extra"):
         RunSpec.model_validate({"dataset": "digits", "surprise": 1})
+
+
+@pytest.mark.parametrize(
+    ("on", "moves", "recolours"),
+    [
+        ({}, False, False),
+        ({"flip": 0.5}, True, False),
+        ({"rotate": 10}, True, False),
+        ({"shear": 10}, True, False),
+        ({"crop": 0.9}, True, False),
+        ({"brightness": 0.1}, False, True),
+        ({"contrast": 0.1}, False, True),
+        ({"saturation": 0.1}, False, True),
+        ({"hue": 0.1}, False, True),
+    ],
+)
+def test_augment__knows_what_is_on(on, moves, recolours):
+    spec = AugmentSpec(**on)
+    assert (spec.moves, spec.recolours, spec.active) == (moves, recolours, bool(on))
+    assert AugmentSpec(**on, mixup=0.2).active
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("flip", 1.1), ("rotate", 181), ("shear", 46), ("crop", 0), ("brightness", -0.1), ("hue", 0.6), ("mixup", -1)],
+)
+def test_augment__more_than_there_is(field, value):
+    with pytest.raises(ValidationError, match=field):
+        AugmentSpec(**{field: value})
+
+
+def test_label_smoothing__leaves_something_of_the_label():
+    with pytest.raises(ValidationError, match="label_smoothing"):
+        TrainSpec(label_smoothing=1)

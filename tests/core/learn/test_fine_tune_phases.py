@@ -78,6 +78,15 @@ def test_head_alone__learns_as_a_linear_layer_on_features_computed_once() -> Non
     assert changed(before, state_of(model)) == {"classifier.weight", "classifier.bias"}
 
 
+def test_head_alone__on_images_that_change_each_time_nothing_is_computed_once() -> None:
+    """The head learns otherwise, and nothing else does."""
+    models = [train(spec_of(HEAD, augment=augment))[0] for augment in ({}, {"rotate": 90})]
+    before = state_of(backbone(dropout=0.2))
+    for model in models:
+        assert changed(before, state_of(model)) == {"classifier.weight", "classifier.bias"}
+    assert not torch.equal(models[0].head.weight, models[1].head.weight)
+
+
 def test_head_alone__is_given_each_image_once(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
     model = backbone()
