@@ -241,8 +241,8 @@ class _Training:
         once = course.phase.trainable == "head" and not self._spec.augment.active
         self._features = self._computed_once() if once else None
         learning = self._bare if self._features is None else self._backbone.head
-        # What exchanges the gradients of the phase before must be gone: it would exchange them once more, in each process
-        # as long as it lives there.
+        # What exchanges the gradients of the phase before must be gone: it would exchange them once more, in each
+        # process for as long as it lives there.
         self._model = self._optimizer = None
         self._accelerator.free_memory()
         gc.collect()

@@ -1,8 +1,8 @@
 import pytest
 from pydantic import ValidationError
 
+from core.domain.augment import AugmentSpec
 from core.domain.spec import (
-    AugmentSpec,
     CaptureSpec,
     DatasetFacts,
     RunSpec,
