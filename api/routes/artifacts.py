@@ -1,4 +1,4 @@
-"""What a run has made: trained model, film, frames, checkpoints, log, projection, outliers, quality card, highlights."""
+"""What a run has made: film, model, frames, checkpoints, log, projection, outliers, quality card, highlights."""
 
 from typing import Annotated, Any
 

@@ -54,4 +54,5 @@ def add(session: Session, webhook: WebhookRow, kind: str, *, at: float, data: Ma
 
 def _data(run: RunRow, event: EventRow) -> dict[str, Any]:
     about = {"run_id": run.id, "seq": event.seq, "status": run.status, "name": run.name}
-    return {**event.data, **about, "keeps_weights": run.spec["train"]["keep_weights"] != "none"}
+    kept = {"keeps_weights": True} if run.spec["train"]["keep_weights"] != "none" else {}
+    return {**event.data, **about, **kept}

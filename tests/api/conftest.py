@@ -132,8 +132,10 @@ class FakeWorker:
 
     def finish(self, held):
         for index, part in enumerate(held.stage.parts):
-            keep = self.keep if part.effect == "keeps" else self.embed
-            keep(held, part, index)
+            if part.effect == "keeps":
+                self.keep(held, part)
+            else:
+                self.embed(held, part, index)
         folder = self.parts.store.attempt(held.run_id, held.stage.id, token=held.token)
         WRITERS[held.stage.name](folder, len(held.plan.steps))
         stored = self.parts.store.put(folder, held.stage.key, run_id=held.run_id, token=held.token)
@@ -154,7 +156,7 @@ class FakeWorker:
         with self.parts.database.writing() as session:
             stages.publish_part(session, held, part, stored, facts)
 
-    def keep(self, held, part, index):
+    def keep(self, held, part):
         folder = self.parts.store.attempt(held.run_id, part.id, token=held.token)
         for name, content in MODEL.items():
             (folder / name).write_bytes(content)
