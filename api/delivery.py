@@ -154,8 +154,10 @@ class Deliverer:
 def message(attempt: Attempt) -> bytes:
     """The body: what the outbox wrote, with the addresses of the run and errors as the rest of the API shows them."""
     data = dict(attempt.payload["data"])
+    keeps_weights = data.pop("keeps_weights", False)
     if "run_id" in data:
-        data["links"] = links(data["run_id"], film=data["status"] == RunStatus.SUCCEEDED).model_dump()
+        done = data["status"] == RunStatus.SUCCEEDED
+        data["links"] = links(data["run_id"], film=done, model=done and keeps_weights).model_dump()
     if "error" in data:
         data["error"] = as_problem(data["error"])
     return json.dumps({**attempt.payload, "data": data}, separators=(",", ":")).encode()

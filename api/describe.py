@@ -11,7 +11,7 @@ from api.schemas import Links, PlannedOut, PlanOut, Progress, RunOut, StageOut
 from core.domain.plan import StageName
 from core.domain.run import RunStatus, StageStatus
 from core.domain.spec import RunSpec
-from core.store import lifecycle, runs, waiting
+from core.store import lifecycle, runs, waiting, weights
 from core.store.runs import StageGroup
 from core.store.tables import RunRow
 from core.store.waiting import Glance
@@ -54,6 +54,7 @@ def describe(session: Session, rows: Sequence[RunRow]) -> list[RunOut]:
     ids = [row.id for row in rows]
     groups, steps = runs.stage_groups(session, ids), runs.captured_steps(session, ids)
     waits = _Waits.of(session, rows)
+    trained = weights.kept(session, [row.id for row in rows if row.spec["train"]["keep_weights"] != "none"])
     running = any(row.status == RunStatus.RUNNING for row in rows)
     pace = {**FIRST_GUESS, **runs.seconds_per_frame(session)} if running else {}
     at = lifecycle.clock(session) if running else 0.0
@@ -62,7 +63,7 @@ def describe(session: Session, rows: Sequence[RunRow]) -> list[RunOut]:
         stages = collect(groups[row.id])
         inline = row.spec["capture"]["mode"] == "inline"
         left = seconds_left(stages, at=at, pace=pace, inline=inline) if row.status == RunStatus.RUNNING else None
-        described.append(_run(row, stages, steps[row.id], left, waits))
+        described.append(_run(row, stages, steps[row.id], left, waits, trained=row.id in trained))
     return described
 
 
@@ -177,7 +178,16 @@ def etag_at(seen: Glance) -> str:
     return etag(version=seen.version, position=seen.position, unserved=bool(seen.unserved))
 
 
-def _run(run: RunRow, stages: Sequence[Stage], steps: list[int], eta_seconds: float | None, waits: _Waits) -> RunOut:
+def _run(
+    run: RunRow,
+    stages: Sequence[Stage],
+    steps: list[int],
+    eta_seconds: float | None,
+    waits: _Waits,
+    *,
+    trained: bool,
+) -> RunOut:
+    learnt = any(stage.name == StageName.FINE_TUNE and stage.status is StageStatus.SUCCEEDED for stage in stages)
     return RunOut(
         id=run.id,
         name=run.name,
@@ -194,7 +204,7 @@ def _run(run: RunRow, stages: Sequence[Stage], steps: list[int], eta_seconds: fl
         error=as_problem(run.error) if run.error else None,
         notice=waits.notice(run.id),
         drawn_from=run.drawn_from,
-        links=links(run.id, film=run.status == RunStatus.SUCCEEDED),
+        links=links(run.id, film=run.status == RunStatus.SUCCEEDED, model=trained and learnt),
         created_at=_time(run.created_at),
         started_at=moment(run.started_at),
         finished_at=moment(run.finished_at),
@@ -213,8 +223,8 @@ def _stage(stage: Stage) -> StageOut:
     )
 
 
-def links(run_id: str, *, film: bool) -> Links:
-    """Addresses of what belongs to a run."""
+def links(run_id: str, *, film: bool, model: bool) -> Links:
+    """Addresses of what belongs to a run; of its film and its trained model where they are there."""
     base = f"/v1/runs/{run_id}"
     below = (
         "events",
@@ -232,6 +242,7 @@ def links(run_id: str, *, film: bool) -> Links:
     return Links(
         self=base,
         film=f"{base}/film.gif" if film else None,
+        model=f"{base}/model" if model else None,
         log=f"{base}/log.csv",
         **{name: f"{base}/{name}" for name in below},
     )

@@ -51,7 +51,7 @@ def _run(status: str, *, done: int, position: int | None) -> dict[str, Any]:
         "error": None,
         "notice": None,
         "drawn_from": None,
-        "links": links(_RUN_ID, film=False).model_dump(),
+        "links": links(_RUN_ID, film=False, model=False).model_dump(),
         "created_at": _AT,
         "started_at": _AT if done else None,
         "finished_at": None,

@@ -31,7 +31,7 @@ _CONFLICTS = _ONCE | {"retryRun", "deleteRun", "deleteDataset", "registerWebhook
 _FILMS = frozenset({"getFilm", "getFilmAsVideo", "getFilmAsWebp"})
 _RESULTS = _FILMS | {"getFrame", "getContactSheet", "getQuality", "listHighlights"}
 _RANGES = _RESULTS | {"getDatasetContactSheet"}
-_NOT_READY = _RESULTS | {"getLog", "getProjection", "listOutliers"}
+_NOT_READY = _RESULTS | {"getLog", "getProjection", "getTrainedModel", "listOutliers"}
 _STORING = _ONCE | {"retryRun"}
 
 

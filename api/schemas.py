@@ -59,7 +59,16 @@ class RunCreate(Frozen):
         str,
         Field(min_length=1, max_length=200, description="`digits`, `hub:<id>`, or the id of an uploaded dataset."),
     ]
-    model: Annotated[str, Field(min_length=1, max_length=200, description="One of GET /v1/models.")] = "vit-tiny"
+    model: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=200,
+            description="One of GET /v1/models, or `run:<id>`: the last weights of a run that has kept them "
+            "(`train.keep_weights`). Its head is kept if the classes have the same names in the same order; otherwise, "
+            "however many there are, a new one is drawn by `train.seed`.",
+        ),
+    ] = "vit-tiny"
     train: TrainSpec = TrainSpec()
     capture: CaptureSpec = CaptureSpec()
     score: ScoreSpec = ScoreSpec()
@@ -210,6 +219,9 @@ class Links(BaseModel):
     renders: str
     checkpoints: str
     film: Annotated[str | None, Field(description="null until the film is there.")]
+    model: Annotated[
+        str | None, Field(description="The trained model; null until it is there, and where no weights are kept.")
+    ]
     projection: str
     outliers: str
     quality: str

@@ -8,15 +8,17 @@ from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
 from api.describe import moment
-from api.ids import dataset_of
+from api.ids import dataset_of, run_of
 from core.data.builtin import BUILTIN
 from core.data.intake import facts_of
 from core.data.names import HUB_PREFIX, DatasetKind, kind_of
 from core.domain import models
+from core.domain.plan import StageName
 from core.domain.spec import DatasetFacts, PinnedSources
-from core.errors import NotFoundError, UnknownDatasetError
+from core.domain.trained import source_run
+from core.errors import InvalidSpecError, NotFoundError, UnknownDatasetError, UnknownModelError
 from core.settings import Settings
-from core.store import datasets
+from core.store import datasets, runs, weights
 from core.store.tables import DatasetRow
 
 LISTED = 20
@@ -52,16 +54,48 @@ def resolve(
     """What these two names stand for now.
 
     Args:
-        hold: an uploaded dataset is not deleted before our commit.
+        hold: an uploaded dataset, or the run whose weights are the model, is not deleted before our commit.
 
     Raises:
+        InvalidSpecError: the run that is to be the model has no weights.
         UnknownDatasetError: no such dataset, or a hub id that the operator does not allow.
-        UnknownModelError: no such model, or a hub id that the operator does not allow.
+        UnknownModelError: no such model or run, or a hub id that the operator does not allow.
     """
-    models.require_known(model, settings.allowed_models)
+    revision = _revision(session, settings, tenant, model, hold=hold)
     facts, digest, title = _dataset(session, settings, tenant, dataset, hold=hold)
-    revision = None if model in models.PRESETS else datasets.pinned_revision(session, model)
     return Sources(facts, PinnedSources(dataset_digest=digest, model_revision=revision), title)
+
+
+def _revision(session: Session, settings: Settings, tenant: str, model: str, *, hold: bool) -> str | None:
+    """What the model is bound to: a key of stored weights, a commit on the hub, or nothing."""
+    if run_id := source_run(model):
+        return _weights_key(session, tenant, run_id, hold=hold)
+    models.require_known(model, settings.allowed_models)
+    return None if model in models.PRESETS else datasets.pinned_revision(session, model)
+
+
+def _weights_key(session: Session, tenant: str, run_id: str, *, hold: bool) -> str:
+    try:
+        run = run_of(session, run_id, tenant, hold=hold)
+    except NotFoundError as error:
+        raise UnknownModelError(
+            f"There is no run {run_id!r} whose weights could be the model. GET /v1/runs lists those there are.",
+            field="model",
+        ) from error
+    if run.spec["train"]["keep_weights"] == "none":
+        raise InvalidSpecError(
+            f'Run {run_id} has not kept its weights. Run it again with train.keep_weights "last"; that run can be the '
+            "model.",
+            field="model",
+        )
+    stored = weights.last(session, run_id) if runs.artifact(session, run, StageName.FINE_TUNE) else None
+    if stored is None:
+        raise InvalidSpecError(
+            f"The weights of run {run_id} are not there; the run is {run.status}. Wait until its training is done, "
+            "retry it if it has failed or has lost its files, or run it again if an older version made it.",
+            field="model",
+        )
+    return stored.key
 
 
 def _dataset(

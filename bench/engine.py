@@ -118,7 +118,7 @@ def child_start() -> float:
         for index in range(CHILDREN):
             output = Path(home) / str(index)
             output.mkdir()
-            job = Job(spec, build(spec), "fine_tune", output, settings, {}, {}, None, None)
+            job = Job(spec, build(spec), "fine_tune", output, settings, {}, {}, None, None, None)
             started = time.perf_counter()
             child = Child.start(job)
             while child.receive(timeout_seconds=1) is None:

@@ -105,6 +105,7 @@ def _context() -> Iterator[StageContext]:
             store=store,
             inputs={},
             dataset=None,
+            weights=None,
             state=None,
             output=output,
             pins={},

@@ -14,7 +14,7 @@ from typing import Any, Self
 import httpx
 
 from client import stream
-from client.connection import DEFAULT_URL, Connection, Json
+from client.connection import DEFAULT_URL, Connection, Json, Received
 from client.errors import ApiError, UnreachableError, UploadError
 from client.patience import Patience
 from client.progress import ENDED
@@ -237,8 +237,14 @@ class Client:
         """Let nobody in with this key any more."""
         self._delete(f"/v1/keys/{key_id}")
 
-    def download(self, run_id: str, what: str, path: Path) -> Path:
+    def download(self, run_id: str, what: str, path: Path, *, told: Received | None = None) -> Path:
         """Save `film.gif`, `frames/<i>.png`, `log.csv` … of a run; the file is there whole or not at all.
+
+        Args:
+            run_id: the run.
+            what: the end of its address.
+            path: where to save it.
+            told: called with the bytes received and the bytes in all, again and again.
 
         Returns:
             The path, absolute.
@@ -247,7 +253,7 @@ class Client:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f"{path.name}.part")
         try:
-            self._connection.save(f"/v1/runs/{run_id}/{what}", part)
+            self._connection.save(f"/v1/runs/{run_id}/{what}", part, told)
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)

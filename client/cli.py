@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 from client import access
 from client.command import BROKEN_PIPE, FAILED, INTERRUPTED, UNREACHABLE, USAGE, add
-from client.commands import datasets, keys, runs, service, submit, webhooks
+from client.commands import datasets, keys, model, runs, service, submit, webhooks
 from client.errors import ApiError, ClientError, UnreachableError, UploadError
 from client.serve import ServeError
 
@@ -23,6 +23,7 @@ examples:
   embedreel watch RUN
   embedreel draw RUN --theme dark --tween 3 --output dark.gif
   embedreel quality RUN
+  embedreel model RUN pets-model/
   embedreel events RUN --follow
 
 variables:
@@ -42,6 +43,7 @@ exit status:
 COMMANDS = (
     *submit.COMMANDS,
     *runs.COMMANDS,
+    *model.COMMANDS,
     *datasets.COMMANDS,
     *service.COMMANDS,
     *webhooks.COMMANDS,

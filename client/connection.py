@@ -17,6 +17,8 @@ TIMEOUT = httpx.Timeout(60, connect=5)
 
 Json: TypeAlias = dict[str, Any]
 Answer = TypeVar("Answer")
+Received = Callable[[int, int | None], None]
+"""Told of bytes received and bytes in all; None where the service does not say how many."""
 
 
 class Connection:
@@ -73,14 +75,17 @@ class Connection:
             raise UnreachableError(self.url, f"what answers sends no JSON, but {response.text[:80]!r}") from error
         return body
 
-    def save(self, path: str, file: Path) -> None:
+    def save(self, path: str, file: Path, told: Received | None = None) -> None:
         """Write what GET answers to a file; it is whole when this returns."""
 
         def attempt() -> None:
             with self._http.stream("GET", path) as response, file.open("wb") as opened:
                 _refuse(response)
+                size = response.headers.get("Content-Length")
                 for chunk in response.iter_bytes():
                     opened.write(chunk)
+                    if told:
+                        told(response.num_bytes_downloaded, int(size) if size else None)
 
         self._until_answered(attempt, repeatable=True)
 

@@ -10,6 +10,22 @@ from core.store import codecs
 
 IMAGES = 5
 FILM = bytes(range(256)) * 40
+MODEL = {
+    "config.json": b'{"model_type": "vit"}',
+    "preprocessor_config.json": b"{}",
+    "model.safetensors": bytes(range(256)) * 3000,
+}
+"""The files of a trained model, which is none."""
+
+LEARNED = {
+    "images": 797,
+    "classes": ["cat", "dog"],
+    "digest": "digits-v1",
+    "parameters": 1234,
+    "architecture": "ViTForImageClassification",
+    "image_size": 8,
+}
+"""What the worker tells of it."""
 
 
 def _write_fine_tune(folder, frames):

@@ -11,6 +11,7 @@ from typing import Any
 
 from core.domain.plan import Part, Plan, PlannedStage, StageName
 from core.domain.spec import RunSpec
+from core.errors import NotReadyError
 from core.settings import Settings
 from core.store.artifacts import ArtifactStore
 from core.store.objects import Stored
@@ -36,6 +37,7 @@ class StageContext:
     Attributes:
         inputs: where the artifacts that the stage reads are, by key.
         dataset: where the uploaded dataset of the run is, None for any other.
+        weights: where the weights are that the run begins with, None where no run has made them.
         state: what the stage continues from, None: it begins.
         output: an empty folder; what is in it when the stage function returns is published as its artifact.
         pins: the revision that each hub id of the run is bound to by now.
@@ -50,6 +52,7 @@ class StageContext:
     store: ArtifactStore
     inputs: Mapping[str, Stored]
     dataset: Stored | None
+    weights: Stored | None
     state: Stored | None
     output: Path
     pins: Mapping[str, str]
@@ -72,6 +75,16 @@ class StageContext:
         """Folder of the stored checkpoint that this stage embeds."""
         (key,) = self.plan.released_to(self.stage.id)
         return self.store.folder(self.inputs[key])
+
+    def trained(self) -> Path:
+        """Folder of the model that the run begins with.
+
+        Raises:
+            NotReadyError: it is not stored any more.
+        """
+        if self.weights is None:
+            raise NotReadyError(f"The weights of {self.spec.model} are not stored.")
+        return self.store.folder(self.weights)
 
     def progress(self, done: int, total: int) -> None:
         """Say how far this stage is."""

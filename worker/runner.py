@@ -43,6 +43,7 @@ class Job:
     pins: dict[str, str]
     inputs: dict[str, Stored]
     dataset: Stored | None
+    weights: Stored | None
     state: Stored | None
     log_fields: dict[str, logs.Field] = field(default_factory=dict)
 
@@ -93,6 +94,7 @@ def _run(job: Job, report: Any) -> dict[str, Any]:  # noqa: ANN401
         store=open_store(job.settings.artifacts, home=job.settings.root),
         inputs=job.inputs,
         dataset=job.dataset,
+        weights=job.weights,
         state=job.state,
         output=job.output,
         pins=job.pins,

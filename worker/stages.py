@@ -5,7 +5,7 @@ What a stage's artifact holds (records as written by core.store.codecs):
     fine_tune    log/ TrainingLog, probe/ ProbeSet
     state        what a training continues from (core.learn.training_state): until the training is done
     checkpoint   weights.safetensors, origin.json: offload mode only, until it is embedded
-    weights      weights.safetensors: where train.keep_weights asks for them
+    weights      a trained model as core.learn.trained writes it: where train.keep_weights asks for it
     embed/i      frame/ Embedded
     score        scores/ OutlierScores, neighbors/ NeighborGraph
     project      projection/ Projection
@@ -41,10 +41,11 @@ from core.domain.plan import StageName
 from core.domain.quality import Highlight, Highlights, QualityCard
 from core.domain.sources import ImageSource, LabelledImages
 from core.domain.spec import refuse_many_classes
-from core.errors import NotReadyError, UnusableStateError
+from core.domain.trained import source_run
+from core.errors import NotReadyError, SourceUnavailableError, UnusableStateError
 from core.layout.project import project_frames
 from core.layout.review import Filmed, review
-from core.learn import backbones, datasets
+from core.learn import backbones, datasets, trained
 from core.learn.backbones import Backbone
 from core.learn.embed import embed, features_of, load_weights, save_weights, weights_sha256
 from core.learn.fine_tune import Checkpoint
@@ -81,7 +82,7 @@ def fine_tune(ctx: StageContext) -> Facts:
                 embedder.capture(checkpoint)
             else:
                 _capture_checkpoint(ctx, checkpoint, source)
-            _keep_weights(ctx, checkpoint)
+            _keep_weights(ctx, checkpoint, training)
     codecs.save(ctx.output / "log", LogRows.joined(logs).to_arrays())
     codecs.save(ctx.output / "probe", probe)
     return {"weights_sha256": weights_sha256(backbone.model)}
@@ -333,6 +334,8 @@ def _open_source(ctx: StageContext, *, digest: str | None = None) -> ImageSource
 
 
 def _create_backbone(ctx: StageContext, source: ImageSource, *, revision: str | None = None) -> Backbone:
+    if source_run(ctx.spec.model):
+        return _trained_backbone(ctx, source)
     backbone = backbones.create(
         ctx.spec.model,
         class_names=source.facts.class_names,
@@ -344,6 +347,18 @@ def _create_backbone(ctx: StageContext, source: ImageSource, *, revision: str | 
     if backbone.revision:
         ctx.pin(ctx.spec.model, backbone.revision)
     return backbone
+
+
+def _trained_backbone(ctx: StageContext, source: ImageSource) -> Backbone:
+    model = ctx.spec.model
+    try:
+        folder = ctx.trained()
+    except NotReadyError as error:
+        raise SourceUnavailableError(
+            f"The weights of {model} are not stored any more. Retry that run to make them again, and then this one.",
+            field="model",
+        ) from error
+    return trained.load(folder, model, class_names=source.facts.class_names, seed=ctx.spec.train.seed)
 
 
 def _load_probe(ctx: StageContext, source: ImageSource, *, size: int) -> ProbeSet:
@@ -400,12 +415,25 @@ def _write_frame(folder: Path, index: int, frame: Embedded) -> Facts:
     return {"frame": index, "step": frame.step, "epoch": frame.epoch, "loss": loss, "accuracy": frame.accuracy}
 
 
-def _keep_weights(ctx: StageContext, checkpoint: Checkpoint) -> None:
+def _keep_weights(ctx: StageContext, checkpoint: Checkpoint, training: _Training) -> None:
     for part in ctx.stage.parts:
         if part.effect == "keeps" and part.step == checkpoint.step:
             folder = ctx.beside(part.id)
-            save_weights(folder / "weights.safetensors", checkpoint.backbone)
-            ctx.publish(part, folder, {"step": checkpoint.step})
+            trained.save(folder, checkpoint.backbone)
+            ctx.publish(part, folder, {"step": checkpoint.step, **_learned_from(training)})
+
+
+def _learned_from(training: _Training) -> Facts:
+    """What the card of a trained model tells, and only the training knows."""
+    facts = training.source.facts
+    return {
+        "images": len(training.images.labels),
+        "classes": facts.class_names,
+        "digest": facts.digest,
+        "parameters": training.backbone.parameters,
+        "architecture": type(training.backbone.model).__name__,
+        "image_size": training.backbone.image_size,
+    }
 
 
 @dataclass(frozen=True)

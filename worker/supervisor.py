@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from core import logs, tracing
 from core.domain.plan import state_key
+from core.domain.trained import begins_with
 from core.errors import EmbedreelError, NotReadyError, StorageUnavailableError, UnusableStateError
 from core.settings import Settings
 from core.store import datasets, stages
@@ -180,6 +181,8 @@ class _Attempt:
         with self.database.reading() as session:
             pins = {source: datasets.pinned_revision(session, source) for source in sources}
             dataset = datasets.stored(session, claim.spec.dataset)
+            key = begins_with(claim.spec)
+            weights = stages.recorded(session, [key]).get(key) if key else None
         if len(inputs) < len(set(claim.plan.inputs(claim.stage))):
             raise NotReadyError("what the stage reads is not stored any more; retry the run to make it again")
         return Job(
@@ -191,6 +194,7 @@ class _Attempt:
             pins={source: revision for source, revision in pins.items() if revision},
             inputs=dict(inputs),
             dataset=dataset,
+            weights=weights,
             state=claim.state,
             log_fields=logs.fields(),
         )

@@ -1,11 +1,11 @@
-"""What a run has made: film, frames, checkpoints, log, projection, outliers, quality card, highlights, evaluation."""
+"""What a run has made: film, model, frames, checkpoints, log, projection, outliers, quality, highlights, evaluation."""
 
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from api import files
+from api import archive, files, trained
 from api.schemas import CheckpointList
 from api.wiring import PartsOf
 from core.domain.evaluation import Evaluation
@@ -64,6 +64,24 @@ def frame(parts: PartsOf, request: Request, run_id: str, index: Annotated[int, P
     """One frame of the film as a PNG."""
     stored = parts.results.file(run_id, StageName.RENDER, f"frames/{index:05d}.png")
     return files.answer(request, stored, "image/png")
+
+
+@router.get(
+    "/model",
+    operation_id="getTrainedModel",
+    summary="The trained model",
+    response_class=StreamingResponse,
+    responses=archive.DESCRIBED,
+)
+@router.head("/model", include_in_schema=False)
+def model(parts: PartsOf, request: Request, run_id: str) -> Response:
+    """A ZIP of the model with its last weights in Hugging Face format, if `train.keep_weights` keeps them.
+
+    It holds `config.json` with the names of the classes, `preprocessor_config.json`, `model.safetensors`, and as
+    `README.md` a model card. `from_pretrained` loads the folder. A run begins with it where `model` is `run:<id>`.
+    """
+    members = trained.members(parts.results, run_id, service=str(request.base_url).rstrip("/"))
+    return archive.answer(request, members, filename=f"{run_id}.zip")
 
 
 @router.get("/checkpoints", operation_id="listCheckpoints", summary="The checkpoints")

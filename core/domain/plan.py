@@ -60,7 +60,8 @@ FORMATS: Mapping[str, int] = {
     # 3: text is set in other fonts too. 4: numbers beside rings keep off each other, names that are cut stay unlike.
     StageName.RENDER: 4,
     "checkpoint": 2,
-    "weights": 1,
+    # 2: a folder in Hugging Face format.
+    "weights": 2,
     "state": 1,
 }
 """Raise a number when what that stage writes, or how it computes it, changes: stored artifacts of the old format are

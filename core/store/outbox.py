@@ -53,4 +53,6 @@ def add(session: Session, webhook: WebhookRow, kind: str, *, at: float, data: Ma
 
 
 def _data(run: RunRow, event: EventRow) -> dict[str, Any]:
-    return {**event.data, "run_id": run.id, "seq": event.seq, "status": run.status, "name": run.name}
+    about = {"run_id": run.id, "seq": event.seq, "status": run.status, "name": run.name}
+    kept = {"keeps_weights": True} if run.spec["train"]["keep_weights"] != "none" else {}
+    return {**event.data, **about, **kept}

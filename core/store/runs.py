@@ -11,7 +11,7 @@ from core.domain.plan import Plan, StageName
 from core.domain.run import RunStatus, StageStatus
 from core.domain.spec import RunSpec
 from core.errors import ConflictError, NotFoundError
-from core.store import answers, counted, lifecycle
+from core.store import answers, counted, lifecycle, weights
 from core.store.lifecycle import Bell
 from core.store.objects import Stored
 from core.store.portions import portions
@@ -49,6 +49,7 @@ def accept(
     )
     session.add(run)
     session.flush()
+    weights.hold(session, run_id, spec, plan)
     lifecycle.tell(session, run, "run.queued")
     counted.RUNS_ACCEPTED.add(session)
     return run, lifecycle.begin(session, run, plan, among=plan.keys if among is None else among)
@@ -197,8 +198,10 @@ def remove(session: Session, run_id: str) -> Removed:
     made = {stage.key: stage.key for stage in plan.stages}
     made |= {part.key: plan.stage(part.stage).key for stage in plan.stages for part in stage.parts}
     states = [row.state_key for row in lifecycle.stages_of(session, run_id).values() if row.state_key]
-    orphans = [key for key, served in made.items() if served not in shared]
-    locations = lifecycle.forget_artifacts(session, [*orphans, *states])
+    held = weights.held_by_others(session, run_id, made)
+    orphans = {key for key, served in made.items() if served not in shared and key not in held}
+    orphans |= weights.release(session, run_id)
+    locations = lifecycle.forget_artifacts(session, sorted({*orphans, *states}))
     answers.forget(session, run_id)
     session.execute(delete(EventRow).where(EventRow.run_id == run_id))
     session.execute(delete(StageRow).where(StageRow.run_id == run_id))

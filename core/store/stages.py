@@ -16,7 +16,7 @@ from core.domain.plan import Part, Plan, PlannedStage, StageName, state_key
 from core.domain.run import RunStatus, StageStatus
 from core.domain.spec import RunSpec
 from core.errors import EmbedreelError
-from core.store import counted, lifecycle
+from core.store import counted, lifecycle, weights
 from core.store.lifecycle import QUEUED, Bell, StageId
 from core.store.objects import Stored
 from core.store.portions import portions
@@ -142,6 +142,7 @@ def _forget_parts(session: Session, run: RunRow, stage: PlannedStage, *, after: 
     supplied = {part.stage for part in parts if part.effect != "keeps"}
     shared = lifecycle.shared_keys(session, run.id, served.values())
     keys = set(served) | {rows[stage_id].key for stage_id in supplied}
+    keys -= weights.held_by_others(session, run.id, served)
     locations = lifecycle.forget_artifacts(session, sorted(key for key in keys if served.get(key, key) not in shared))
     kept = lifecycle.stored_keys(session, keys)
     for stage_id in supplied:

@@ -102,6 +102,16 @@ class ArtifactRow(Base):
     created_at: Mapped[float]
 
 
+class WeightsRow(Base):
+    """Stored weights that a run counts on: those of a step that it keeps or, without a step, those it begins with."""
+
+    __tablename__ = "weights"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    key: Mapped[str] = mapped_column(String(64), primary_key=True, index=True)
+    step: Mapped[int | None]
+
+
 class DatasetRow(Base):
     """An uploaded dataset: where it is in the store, its files, and in `report` what the intake found."""
 

@@ -12,7 +12,7 @@ from api.main import create_app
 from core.settings import Settings
 from core.store import lifecycle, migrate, stages, workers
 from core.store.session import Database
-from tests.small_results import FILM, IMAGES, WRITERS
+from tests.small_results import FILM, IMAGES, LEARNED, MODEL, WRITERS
 
 SMALL = {"dataset": "digits", "train": {"steps": 10}, "capture": {"frames": 3, "probe_size": IMAGES}, "score": {"k": 2}}
 
@@ -132,7 +132,10 @@ class FakeWorker:
 
     def finish(self, held):
         for index, part in enumerate(held.stage.parts):
-            self.embed(held, part, index)
+            if part.effect == "keeps":
+                self.keep(held, part)
+            else:
+                self.embed(held, part, index)
         folder = self.parts.store.attempt(held.run_id, held.stage.id, token=held.token)
         WRITERS[held.stage.name](folder, len(held.plan.steps))
         stored = self.parts.store.put(folder, held.stage.key, run_id=held.run_id, token=held.token)
@@ -153,6 +156,14 @@ class FakeWorker:
         with self.parts.database.writing() as session:
             stages.publish_part(session, held, part, stored, facts)
 
+    def keep(self, held, part):
+        folder = self.parts.store.attempt(held.run_id, part.id, token=held.token)
+        for name, content in MODEL.items():
+            (folder / name).write_bytes(content)
+        stored = self.parts.store.put(folder, part.key, run_id=held.run_id, token=held.token)
+        with self.parts.database.writing() as session:
+            stages.publish_part(session, held, part, stored, {"step": part.step, **LEARNED})
+
 
 @pytest.fixture
 def worker(parts):
@@ -163,6 +174,14 @@ def worker(parts):
 def finished(submit, worker):
     """A run that has succeeded."""
     run = submit()
+    worker.work(run["id"])
+    return run["id"]
+
+
+@pytest.fixture
+def trained(submit, worker):
+    """A run that has succeeded, and kept its last weights."""
+    run = submit(train={"steps": 10, "keep_weights": "last"})
     worker.work(run["id"])
     return run["id"]
 

@@ -1,10 +1,12 @@
 """The contract in small: a run that goes one stage further with every look. `python fake_service.py [PORT [END]]`."""
 
+import io
 import json
 import os
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
+from zipfile import ZipFile
 
 STAGES = ("fine_tune", "embed", "score", "project", "measure", "render")
 LAST = len(STAGES) + 1
@@ -35,6 +37,10 @@ LISTS |= {
     "/v1/runs/run_1/highlights": {"highlights": [HIGHLIGHT]},
 }
 GIF = b"GIF89a" + b"\x00" * 50
+with ZipFile(_packed := io.BytesIO(), "w") as _archive:
+    _archive.writestr("README.md", "# pets")
+    _archive.writestr("config.json", "{}")
+MODEL = _packed.getvalue()
 PROBLEM = {"type": "/problems/not-found", "title": "There is nothing here", "detail": "There is no such run."}
 
 
@@ -107,6 +113,8 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(200, {"checkpoints": [row]})
         elif path == "/v1/runs/run_1/film.gif":
             self.answer(200, GIF)
+        elif path == "/v1/runs/run_1/model":
+            self.answer(200, MODEL)
         elif path == "/v1/runs/run_1/events":
             after = int(self.path.partition("after=")[2].partition("&")[0] or 0)
             self.answer(200, {"events": self.events[after:]})

@@ -1,0 +1,176 @@
+"""The model card of a trained model, as the hub of Hugging Face shows it: data, recipe, metrics, film.
+
+It says nothing of a licence: that depends on the data and on the model that was trained further.
+"""
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from core.domain.models import PRESETS
+from core.domain.spec import RunSpec
+from core.domain.trained import source_run
+
+_HUB_DATASET = "hub:"
+"""`core.data.names` says it too, a layer above."""
+
+_AUTO = "AutoModelForImageClassification"
+_VGG = "VGG16BNForImageClassification"
+"""The one class that transformers lacks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What only the training knows, as it is stored beside the weights.
+
+    Attributes:
+        step: optimiser steps done.
+        images: number of images that it was trained on.
+        classes: names, in the order of the model's outputs.
+        digest: of the dataset.
+        parameters: how many numbers were trained.
+        architecture: class of the model.
+        image_size: side of the square input, pixels.
+    """
+
+    step: int
+    images: int
+    classes: Sequence[str]
+    digest: str
+    parameters: int
+    architecture: str
+    image_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The model on the probe images at one step; None where nothing was measured."""
+
+    step: int
+    accuracy: float | None
+    loss: float | None
+
+
+def written(spec: RunSpec, learned: Learned, measured: Sequence[Measured], *, run_id: str, service: str) -> str:
+    """The card, Markdown below a YAML header.
+
+    Args:
+        spec: of the run that kept the weights.
+        learned: what the training told.
+        measured: in order; the first and the last are shown.
+        run_id: its run.
+        service: address of the service, without a slash at the end.
+    """
+    title = f"# {_plain(spec.name)}\n\n{_origin(spec, learned)}"
+    parts = (
+        _header(spec),
+        title,
+        _use(learned),
+        _data(spec, learned),
+        _recipe(spec),
+        _metrics(measured),
+        _film(spec, run_id=run_id, service=service),
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def _header(spec: RunSpec) -> str:
+    lines = ["---", "library_name: transformers", "pipeline_tag: image-classification"]
+    lines += ["tags:", "- image-classification", "- vision", "- embedreel", "metrics:", "- accuracy"]
+    if _on_hub(spec.model):
+        lines.append(f"base_model: {json.dumps(spec.model)}")
+    if spec.dataset.startswith(_HUB_DATASET):
+        lines += ["datasets:", f"- {json.dumps(spec.dataset.removeprefix(_HUB_DATASET))}"]
+    return "\n".join([*lines, "---"])
+
+
+def _origin(spec: RunSpec, learned: Learned) -> str:
+    source = source_run(spec.model)
+    if source:
+        begun = f"the last weights of the run `{source}`"
+    else:
+        begun = f"`{spec.model}`" + ("" if _on_hub(spec.model) else ", random weights")
+    return (
+        f"A `{learned.architecture}` of {learned.parameters:,} parameters for images of {learned.image_size} x "
+        f"{learned.image_size} pixels, trained for {learned.step:,} steps. It began with {begun}."
+    )
+
+
+def _use(learned: Learned) -> str:
+    ours = learned.architecture == _VGG
+    place = "core.learn.vgg" if ours else "transformers"
+    loaded = _VGG if ours else _AUTO
+    note = (
+        "transformers has no VGG: the model's class is in the source of Embedreel, `core/learn/vgg.py`, a file that "
+        "needs torch and transformers only.\n\n"
+    )
+    code = [
+        f"from {place} import {loaded}",
+        "from transformers import AutoImageProcessor",
+        "",
+        f'model = {loaded}.from_pretrained(".").eval()',
+        'processor = AutoImageProcessor.from_pretrained(".")',
+        'logits = model(processor(image, return_tensors="pt")["pixel_values"]).logits',
+        "name = model.config.id2label[logits.argmax().item()]",
+    ]
+    return "## How to use it\n\n" + (note if ours else "") + "\n".join(["```python", *code, "```"])
+
+
+def _data(spec: RunSpec, learned: Learned) -> str:
+    rows = {
+        "dataset": spec.dataset,
+        "digest": learned.digest,
+        "images to train on": f"{learned.images:,}",
+        "images to measure on": f"{spec.capture.probe_size:,}, of the evaluation split",
+        "classes": f"{len(learned.classes)}: {', '.join(learned.classes)}",
+    }
+    return f"## Data\n\n{_table(rows)}"
+
+
+def _recipe(spec: RunSpec) -> str:
+    revision = {"model_revision": spec.pinned.model_revision} if spec.pinned.model_revision else {}
+    rows = {"model": spec.model, **revision, **spec.train.model_dump(mode="json")}
+    return f"## Recipe\n\n{_table(rows)}"
+
+
+def _metrics(measured: Sequence[Measured]) -> str:
+    lines = ["| step | accuracy | loss |", "|---|---|---|"]
+    ends = [*measured[:1], *measured[1:][-1:]]
+    lines += [f"| {one.step:,} | {_share(one.accuracy)} | {_number(one.loss)} |" for one in ends]
+    return "## Metrics\n\nOf the images to measure on, before the training and at its end.\n\n" + "\n".join(lines)
+
+
+def _film(spec: RunSpec, *, run_id: str, service: str) -> str:
+    body = json.dumps(spec.model_dump(mode="json", exclude={"pinned"}), ensure_ascii=False)
+    command = f"curl -s {shlex.quote(service + '/v1/runs')} -H 'Content-Type: application/json' -d {shlex.quote(body)}"
+    return (
+        f"## The film of its training\n\n{service}/v1/runs/{run_id}/film.gif\n\nThis trains and films it anew:\n\n"
+        f"```sh\n{command}\n```"
+    )
+
+
+def _table(rows: Mapping[str, Any]) -> str:
+    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {_cell(value)} |" for name, value in rows.items())])
+
+
+def _cell(value: object) -> str:
+    return _plain(value if isinstance(value, str) else json.dumps(value))
+
+
+def _plain(text: str) -> str:
+    """One line that no table and no heading is broken by."""
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.1f} %"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _on_hub(model: str) -> bool:
+    return model not in PRESETS and source_run(model) is None

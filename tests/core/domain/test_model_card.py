@@ -1,0 +1,108 @@
+import json
+import shlex
+from dataclasses import replace
+
+import pytest
+
+from core.domain.model_card import Learned, Measured, written
+from core.domain.spec import PinnedSources, RunSpec, TrainSpec
+
+LEARNED = Learned(
+    step=300,
+    images=797,
+    classes=("cat", "dog|wolf"),
+    digest="digits-v1",
+    parameters=1_234_567,
+    architecture="ViTForImageClassification",
+    image_size=32,
+)
+MEASURED = [Measured(0, 0.5, 0.71234), Measured(100, 0.6, 0.6), Measured(300, 0.975, None)]
+
+
+def card(*, model="vit-tiny", dataset="digits", revision=None, learned=LEARNED, measured=MEASURED, name="mine"):
+    spec = RunSpec(
+        name=name,
+        dataset=dataset,
+        model=model,
+        train=TrainSpec(keep_weights="last", train_size=797),
+        pinned=PinnedSources(dataset_digest="d", model_revision=revision),
+    )
+    return written(spec, learned, measured, run_id="run_1", service="https://films.example")
+
+
+def header(text):
+    start, head, _rest = text.split("---\n", 2)
+    assert start == ""
+    return head.splitlines()
+
+
+def test_written__tells_data_recipe_metrics_and_film():
+    text = card()
+    assert "# mine\n" in text
+    assert "`ViTForImageClassification` of 1,234,567 parameters for images of 32 x 32 pixels" in text
+    assert "It began with `vit-tiny`, random weights." in text
+    assert "| images to train on | 797 |" in text
+    assert "| classes | 2: cat, dog\\|wolf |" in text
+    assert "| learning_rate | 0.001 |" in text
+    assert "| keep_weights | last |" in text
+    assert "| 0 | 50.0 % | 0.7123 |\n| 300 | 97.5 % |  |\n" in text
+    assert "https://films.example/v1/runs/run_1/film.gif" in text
+
+
+def test_written__the_recipe_has_every_field_of_the_training():
+    assert [name for name in TrainSpec.model_fields if f"\n| {name} | " not in card()] == []
+
+
+def test_written__its_command_makes_the_run_anew():
+    line = next(line for line in card(name="it's mine").splitlines() if line.startswith("curl"))
+    *_, address, _flag, _header, _data, body = shlex.split(line)
+    assert address == "https://films.example/v1/runs"
+    assert json.loads(body) | {"pinned": None} == RunSpec(
+        name="it's mine",
+        dataset="digits",
+        train=TrainSpec(keep_weights="last", train_size=797),
+        pinned=PinnedSources(dataset_digest="d"),
+    ).model_dump(mode="json") | {"pinned": None}
+
+
+@pytest.mark.parametrize(
+    ("sources", "lines"),
+    [
+        ({}, []),
+        ({"model": "google/vit", "dataset": "hub:a/b"}, ['base_model: "google/vit"', "datasets:", '- "a/b"']),
+        ({"model": "run:run_2"}, []),
+    ],
+)
+def test_written__the_header_names_what_is_on_the_hub(sources, lines):
+    assert header(card(**sources)) == [
+        "library_name: transformers",
+        "pipeline_tag: image-classification",
+        "tags:",
+        "- image-classification",
+        "- vision",
+        "- embedreel",
+        "metrics:",
+        "- accuracy",
+        *lines,
+    ]
+
+
+def test_written__of_a_run_that_began_with_another():
+    text = card(model="run:run_2", revision="abc")
+    assert "It began with the last weights of the run `run_2`." in text
+    assert "| model_revision | abc |" in text
+
+
+def test_written__vgg_says_how_it_is_loaded():
+    ours = replace(LEARNED, architecture="VGG16BNForImageClassification")
+    assert "from core.learn.vgg import VGG16BNForImageClassification" in card(learned=ours)
+    assert "AutoModelForImageClassification" not in card(learned=ours)
+    assert "from transformers import AutoModelForImageClassification" in card()
+
+
+def test_written__nothing_measured_yet():
+    assert card(measured=[]).count("| 300 |") == 1  # steps, in the recipe
+
+
+def test_written__names_break_nothing():
+    assert "# a \\| b c\n" in card(name="a | b\nc")

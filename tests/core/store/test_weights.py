@@ -1,0 +1,114 @@
+"""Weights outlive the run that made them for as long as another begins with them."""
+
+import pytest
+
+from core.domain.ids import new_id
+from core.domain.plan import build
+from core.domain.spec import CaptureSpec, PinnedSources, RunSpec, TrainSpec
+from core.store import runs, stages, weights
+
+
+def key_of(engine, run_id):
+    with engine.database.reading() as session:
+        return weights.last(session, run_id).key
+
+
+def there(engine, key):
+    with engine.database.reading() as session:
+        return key in stages.recorded(session, [key])
+
+
+def film(engine, **options):
+    run_id, _ = engine.submit(keep_weights="last", **options)
+    engine.film(run_id)
+    return run_id
+
+
+def begin_with(engine, source, *, key=None, seed=0):
+    """A run whose model is the source's weights, worked off."""
+    spec = RunSpec(
+        name="run",
+        dataset="digits",
+        model=f"run:{source}",
+        train=TrainSpec(steps=10, seed=seed),
+        capture=CaptureSpec(frames=3),
+        pinned=PinnedSources(dataset_digest="d", model_revision=key or key_of(engine, source)),
+    )
+    run_id = new_id("run")
+    engine.call(runs.accept, run_id, spec, build(spec))
+    engine.film(run_id)
+    return run_id
+
+
+def remove(engine, run_id):
+    return engine.call(runs.remove, run_id).locations
+
+
+@pytest.mark.parametrize("keep", ["last", "all"])
+def test_last__is_of_the_last_step(engine, keep):
+    run_id, _ = engine.submit(keep_weights=keep)
+    engine.film(run_id)
+    with engine.database.reading() as session:
+        assert weights.last(session, run_id).facts["step"] == 10
+        assert weights.kept(session, [run_id]) == {run_id}
+
+
+def test_last__is_nothing_before_the_training_and_where_none_are_kept(engine):
+    without, _ = engine.submit()
+    engine.film(without)
+    queued, _ = engine.submit(keep_weights="last")
+    with engine.database.reading() as session:
+        assert weights.last(session, without) is weights.last(session, queued) is None
+        assert weights.kept(session, [without, queued]) == set()
+        assert weights.kept(session, []) == set()
+
+
+def test_last__is_not_what_the_run_began_with(engine):
+    later = begin_with(engine, film(engine))
+    with engine.database.reading() as session:
+        assert weights.last(session, later) is None
+
+
+def test_release__weights_go_with_their_run(engine):
+    run_id = film(engine)
+    key = key_of(engine, run_id)
+    remove(engine, run_id)
+    assert not there(engine, key)
+
+
+def test_release__weights_stay_until_the_last_run_that_begins_with_them_is_gone(engine):
+    source = film(engine)
+    key = key_of(engine, source)
+    one, two = begin_with(engine, source), begin_with(engine, source, seed=1)
+    with engine.database.reading() as session:
+        location = stages.recorded(session, [key])[key].location
+    for run_id in (source, one):
+        assert location not in remove(engine, run_id)
+        assert there(engine, key)
+    assert location in remove(engine, two)
+    assert not there(engine, key)
+
+
+def test_release__weights_stay_with_the_run_that_made_them(engine):
+    source = film(engine)
+    key = key_of(engine, source)
+    remove(engine, begin_with(engine, source))
+    assert there(engine, key)
+
+
+def test_release__another_way_to_capture_the_same_training_keeps_its_weights(engine):
+    one, two = film(engine), film(engine, mode="offload")
+    assert key_of(engine, one) == key_of(engine, two)
+    remove(engine, one)
+    assert key_of(engine, two)
+
+
+def test_a_repeated_training_leaves_the_weights_that_others_begin_with(engine):
+    source = film(engine)
+    key = key_of(engine, source)
+    begin_with(engine, source)
+    with engine.database.reading() as session:
+        lost = {one: stored for one, stored in runs.stored(session, source).items() if one != key}
+    engine.call(runs.retry, source, missing=lost)
+    engine.claim(source, "fine_tune")
+    assert there(engine, key)

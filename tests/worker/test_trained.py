@@ -1,0 +1,85 @@
+"""A run that begins with the weights of another, through the supervisor and its child."""
+
+import json
+
+import numpy as np
+import pytest
+
+from core.domain.arrays import Embedded
+from core.domain.ids import new_id
+from core.domain.plan import StageName, build
+from core.domain.spec import CaptureSpec, PinnedSources, RunSpec, TrainSpec
+from core.domain.trained import CONFIG, PREPROCESSOR, WEIGHTS
+from core.settings import Settings
+from core.store import codecs, migrate, runs, stages, weights
+from core.store.artifacts import open_store
+from core.store.session import Database
+from worker.child import warm_up
+from worker.supervisor import Supervisor
+
+
+@pytest.fixture(scope="module", autouse=True)
+def warm():
+    """Each stage's child would import torch anew."""
+    warm_up("worker.preload")
+
+
+@pytest.fixture
+def service(tmp_path):
+    settings = Settings(home=tmp_path)
+    store, database = open_store(settings.artifacts, home=tmp_path), Database(settings.database)
+    migrate.upgrade(database)
+    store.prepare()
+    yield settings, database, store
+    database.close()
+
+
+def spec(*, model="vit-tiny", revision=None, mode="inline", seed=0):
+    return RunSpec(
+        name="trained",
+        dataset="digits",
+        model=model,
+        train=TrainSpec(steps=4, batch_size=16, train_size=64, keep_weights="last", seed=seed),
+        capture=CaptureSpec(frames=3, probe_size=40, mode=mode),
+        pinned=PinnedSources(dataset_digest="digits-v1", model_revision=revision),
+    )
+
+
+def film(service, spec):
+    """The run, worked off, and the artifact of its weights."""
+    settings, database, store = service
+    with database.writing() as session:
+        run, _ = runs.accept(session, new_id("run"), spec, build(spec))
+    Supervisor(settings, database, store, "w1", list).answer()
+    with database.reading() as session:
+        return runs.get(session, run.id), weights.last(session, run.id)
+
+
+def frame(service, spec, index):
+    _, database, store = service
+    key = build(spec).named(StageName.EMBED)[index].key
+    with database.reading() as session:
+        return codecs.load(store.folder(stages.recorded(session, [key])[key]) / "frame", Embedded)
+
+
+@pytest.mark.parametrize("mode", ["inline", "offload"])
+def test_a_run_begins_where_another_ended(service, mode):
+    source, kept = film(service, first := spec())
+    assert source.status == "succeeded", source.error
+    assert sorted(kept.files) == [CONFIG, WEIGHTS, PREPROCESSOR]
+    assert (kept.facts["step"], kept.facts["images"], kept.facts["image_size"]) == (4, 64, 8)
+    assert json.loads(json.dumps(kept.facts))["classes"] == [str(digit) for digit in range(10)]
+    later, kept_later = film(service, second := spec(model=f"run:{source.id}", revision=kept.key, mode=mode))
+    assert later.status == "succeeded", later.error
+    assert kept_later.key != kept.key
+    ended, began = frame(service, first, -1), frame(service, second, 0)
+    np.testing.assert_array_equal(began.embeddings, ended.embeddings)
+    assert (began.loss, began.accuracy) == (ended.loss, ended.accuracy)
+    assert not np.array_equal(frame(service, second, -1).embeddings, ended.embeddings)
+
+
+def test_a_run_whose_weights_are_gone_says_so(service):
+    run, _ = film(service, spec(model="run:run_gone", revision="0" * 64))
+    assert run.status == "failed"
+    assert (run.error["type"], run.error["field"]) == ("source-unavailable", "model")
+    assert "Retry that run" in run.error["detail"]
