@@ -1,11 +1,13 @@
 """What each operation answers, as an example in the OpenAPI document. A test holds them against the answers' models."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from api import webhook_schemas
 from api.describe import links
 from api.schemas import EXAMPLE, RunCreate
+from core.domain import layers, models
 from core.domain.spec import PinnedSources
 
 _RUN_ID = "run_01kaxw2vd4n8q6r0t3y5z7b9cf"
@@ -76,6 +78,10 @@ _DATASET = {
     "report": None,
     "created_at": None,
 }
+
+_CARD = models.known_models(())[0]
+_MODEL = {**asdict(_CARD), "inputs": [asdict(size) for size in _CARD.inputs], "revision": None}
+_MADE_OF = layers.descriptions()[_CARD.id].model_dump(mode="json")
 
 _UPLOADED = {
     **_DATASET,
@@ -242,22 +248,8 @@ ANSWERS: Mapping[str, Any] = {
     "uploadDataset": _UPLOADED,
     "listDatasets": {"datasets": [_DATASET, _UPLOADED]},
     "getDataset": _DATASET,
-    "listModels": {
-        "models": [
-            {
-                "id": "vit-tiny",
-                "kind": "preset",
-                "parameters": 546186,
-                "layers": 4,
-                "width": 128,
-                "image_size": None,
-                "family": "ViT",
-                "pooling": "class token (CLS) after the final norm",
-                "head": "linear",
-                "revision": None,
-            }
-        ]
-    },
+    "listModels": {"models": [_MODEL]},
+    "getModel": {**_MODEL, **_MADE_OF},
     "listWorkers": {
         "workers": [
             {

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
 
@@ -169,6 +170,10 @@ class Client:
     def models(self) -> list[Json]:
         """What can be fine-tuned."""
         return self._listed("/v1/models", "models")
+
+    def model(self, model_id: str) -> Json:
+        """One of them, with its layers and blocks."""
+        return self._get(f"/v1/models/{quote(model_id)}")
 
     def workers(self) -> list[Json]:
         """The workers, and what each does now."""

@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 from client import access
 from client.command import BROKEN_PIPE, FAILED, INTERRUPTED, UNREACHABLE, USAGE, add
-from client.commands import datasets, keys, model, runs, service, submit, webhooks
+from client.commands import datasets, keys, model, models, runs, service, submit, webhooks
 from client.errors import ApiError, ClientError, UnreachableError, UploadError
 from client.serve import ServeError
 
@@ -19,6 +19,7 @@ examples:
   embedreel submit --dataset digits --steps 900 --frames 90 --watch
   embedreel submit --file run.json --set align.method=procrustes
   embedreel upload pets/
+  embedreel models vit-tiny
   embedreel upload train.parquet test.parquet
   embedreel watch RUN
   embedreel draw RUN --theme dark --tween 3 --output dark.gif
@@ -45,6 +46,7 @@ COMMANDS = (
     *runs.COMMANDS,
     *model.COMMANDS,
     *datasets.COMMANDS,
+    *models.COMMANDS,
     *service.COMMANDS,
     *webhooks.COMMANDS,
     *keys.COMMANDS,

@@ -1,4 +1,4 @@
-"""Commands about the service itself: models, workers, serve."""
+"""Commands about the service itself: workers, serve."""
 
 import argparse
 import os
@@ -10,14 +10,6 @@ from client.connection import Json
 from client.output import add_json_flag, moment, show
 
 WORKER_COLUMNS = ["id", "alive", "device", "queues", "concurrency", "version", "heartbeat", "doing"]
-
-
-def models(options: argparse.Namespace) -> int:
-    """Show what can be fine-tuned."""
-    with connect(options) as client:
-        found = client.models()
-    show(found, list(found[0]) if found else ["id"], as_json=options.json)
-    return OK
 
 
 def workers(options: argparse.Namespace) -> int:
@@ -50,8 +42,4 @@ def _serve_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", default=port, type=int, metavar="N", help=f"0: any that is free (default {port})")
 
 
-COMMANDS = (
-    Command("models", models, add_json_flag),
-    Command("workers", workers, add_json_flag),
-    Command("serve", serve_here, _serve_flags),
-)
+COMMANDS = (Command("workers", workers, add_json_flag), Command("serve", serve_here, _serve_flags))

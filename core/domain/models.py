@@ -53,6 +53,17 @@ class Architecture:
         head = 2 * width + width * n_classes + n_classes
         return patches + tokens + self.depth * (attention + perceptron + norms) + head
 
+    def flops(self, geometry: Geometry, *, n_classes: int) -> int:
+        """Floating-point operations of the forward pass of one image; a multiply-add is two.
+
+        Matrix products only: biases, norms, activations and softmax are not counted.
+        """
+        width, tokens = self.width, geometry.patches + 1
+        patches = geometry.patches * _CHANNELS * geometry.patch_size**2 * width
+        attention = 4 * tokens * width**2 + 2 * tokens**2 * width
+        perceptron = 2 * tokens * width * self.hidden_width
+        return 2 * (patches + self.depth * (attention + perceptron) + width * n_classes)
+
 
 PRESETS: dict[str, Architecture] = {
     "vit-tiny": Architecture(width=128, depth=4, heads=2, hidden_width=256),
@@ -61,11 +72,11 @@ PRESETS: dict[str, Architecture] = {
 
 # Larger images are scaled down to 64 px: the presets are for small images, the hub checkpoints for
 # photographs.
-_GEOMETRIES = (Geometry(8, 2), Geometry(16, 2), Geometry(32, 4), Geometry(64, 8))
+GEOMETRIES = (Geometry(8, 2), Geometry(16, 2), Geometry(32, 4), Geometry(64, 8))
 
 _PRESET_TYPE = "vit"
-_DESCRIBED_AT = Geometry(32, 4)
-_DESCRIBED_CLASSES = 10
+DESCRIBED_AT = Geometry(32, 4)
+DESCRIBED_CLASSES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +85,7 @@ class Checkpoint:
 
     model_type: str
     parameters: int
+    flops: int
     layers: int
     width: int
     image_size: int = 224
@@ -81,15 +93,32 @@ class Checkpoint:
 
 # A test makes each of them from its config and counts.
 KNOWN_CHECKPOINTS: dict[str, Checkpoint] = {
-    "google/vit-base-patch16-224-in21k": Checkpoint("vit", parameters=85_806_346, layers=12, width=768),
-    "facebook/deit-small-patch16-224": Checkpoint("vit", parameters=21_669_514, layers=12, width=384),
-    "facebook/dino-vits16": Checkpoint("vit", parameters=21_669_514, layers=12, width=384),
-    "facebook/dinov2-small": Checkpoint("dinov2", parameters=22_063_882, layers=12, width=768),
-    "microsoft/swin-tiny-patch4-window7-224": Checkpoint("swin", parameters=27_527_044, layers=12, width=768),
-    "facebook/convnext-tiny-224": Checkpoint("convnext", parameters=27_827_818, layers=18, width=768),
-    "microsoft/resnet-50": Checkpoint("resnet", parameters=23_528_522, layers=16, width=2048),
-    "microsoft/resnet-152": Checkpoint("resnet", parameters=58_164_298, layers=50, width=2048),
+    "google/vit-base-patch16-224-in21k": Checkpoint(
+        "vit", parameters=85_806_346, flops=35_126_135_808, layers=12, width=768
+    ),
+    "facebook/deit-small-patch16-224": Checkpoint(
+        "vit", parameters=21_669_514, flops=9_197_004_288, layers=12, width=384
+    ),
+    "facebook/dino-vits16": Checkpoint("vit", parameters=21_669_514, flops=9_197_004_288, layers=12, width=384),
+    "facebook/dinov2-small": Checkpoint("dinov2", parameters=22_063_882, flops=12_247_139_328, layers=12, width=768),
+    "microsoft/swin-tiny-patch4-window7-224": Checkpoint(
+        "swin", parameters=27_527_044, flops=8_979_612_672, layers=12, width=768
+    ),
+    "facebook/convnext-tiny-224": Checkpoint(
+        "convnext", parameters=27_827_818, flops=8_909_541_888, layers=18, width=768
+    ),
+    "microsoft/resnet-50": Checkpoint("resnet", parameters=23_528_522, flops=8_174_313_472, layers=16, width=2048),
+    "microsoft/resnet-152": Checkpoint("resnet", parameters=58_164_298, flops=23_023_198_208, layers=50, width=2048),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class InputSize:
+    """A size of the input, pixels a side, with what the model has and computes there; the words of `ModelCard`."""
+
+    image_size: int
+    parameters: int
+    flops: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +129,12 @@ class ModelCard:
         id: what a run's `model` says.
         kind: "preset" (random weights, no download) or "hub" (a checkpoint on the Hugging Face hub).
         parameters: trainable numbers with a head of 10 classes; for a preset, at an input of 32 pixels.
+        flops: floating-point operations of the forward pass of one image, with that head and input: convolutions and
+            matrix products, a multiply-add as two; biases, norms, activations and softmax are not counted.
         layers: transformer blocks, or residual blocks of a convolutional network.
         width: features D of an embedding.
         image_size: side of the input, pixels; None for a preset, whose input follows the images.
+        inputs: every size that the input may have here, smallest first; empty where it is not known.
         family: of the registry, by name.
         pooling: what the features are, in words.
         head: what turns features into class scores.
@@ -111,9 +143,11 @@ class ModelCard:
     id: str
     kind: Literal["preset", "hub"]
     parameters: int | None = None
+    flops: int | None = None
     layers: int | None = None
     width: int | None = None
     image_size: int | None = None
+    inputs: tuple[InputSize, ...] = ()
     family: str | None = None
     pooling: str | None = None
     head: str = "linear"
@@ -125,8 +159,8 @@ def preset_geometry(native_image_size: int) -> Geometry:
     >>> preset_geometry(28)
     Geometry(image_size=32, patch_size=4)
     """
-    fitting = (geometry for geometry in _GEOMETRIES if native_image_size <= geometry.image_size)
-    return next(fitting, _GEOMETRIES[-1])
+    fitting = (geometry for geometry in GEOMETRIES if native_image_size <= geometry.image_size)
+    return next(fitting, GEOMETRIES[-1])
 
 
 def known_models(allowed_models: Sequence[str]) -> list[ModelCard]:
@@ -147,14 +181,25 @@ def require_known(model: str, allowed_models: Sequence[str]) -> None:
 
 def _preset_card(name: str) -> ModelCard:
     architecture, family = PRESETS[name], FAMILIES[_PRESET_TYPE]
+    described = _input_size(architecture, DESCRIBED_AT)
     return ModelCard(
         name,
         "preset",
-        parameters=architecture.parameters(_DESCRIBED_AT, n_classes=_DESCRIBED_CLASSES),
+        parameters=described.parameters,
+        flops=described.flops,
         layers=architecture.depth,
         width=architecture.width,
+        inputs=tuple(_input_size(architecture, geometry) for geometry in GEOMETRIES),
         family=family.name,
         pooling=family.pooling,
+    )
+
+
+def _input_size(architecture: Architecture, geometry: Geometry) -> InputSize:
+    return InputSize(
+        geometry.image_size,
+        parameters=architecture.parameters(geometry, n_classes=DESCRIBED_CLASSES),
+        flops=architecture.flops(geometry, n_classes=DESCRIBED_CLASSES),
     )
 
 
@@ -167,9 +212,11 @@ def _hub_card(name: str) -> ModelCard:
         name,
         "hub",
         parameters=checkpoint.parameters,
+        flops=checkpoint.flops,
         layers=checkpoint.layers,
         width=checkpoint.width,
         image_size=checkpoint.image_size,
+        inputs=(InputSize(checkpoint.image_size, checkpoint.parameters, checkpoint.flops),),
         family=family.name,
         pooling=family.pooling,
     )

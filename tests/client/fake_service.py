@@ -24,12 +24,59 @@ WORKER = {
 DATASET = {"id": "digits", "name": "Digits", "kind": "builtin", "classes": ["0", "1"], "train_size": 90}
 WEBHOOK = {"id": "wh_1", "url": "https://example.test/hook", "events": ["run.succeeded"]}
 KEY = {"id": "key_1", "name": "ci", "tenant": "tenant_1", "scopes": ["runs:read"]}
+CARD = {
+    "id": "vit-tiny",
+    "kind": "preset",
+    "family": "ViT",
+    "parameters": 546_186,
+    "flops": 78_300_000,
+    "width": 128,
+    "pooling": "class token (CLS) after the final norm",
+    "head": "linear",
+    "inputs": [
+        {"image_size": 8, "parameters": 538_000, "flops": 20_000_000},
+        {"image_size": 64, "parameters": 546_186, "flops": 78_300_000},
+    ],
+}
+SWIN = CARD | {
+    "id": "microsoft/swin-tiny-patch4-window7-224",
+    "kind": "hub",
+    "family": "ConvNeXt",  # the longest of each
+    "parameters": 138_365_992,
+    "flops": 35_126_135_808,
+    "width": 2048,
+    "pooling": "mean of the patch tokens after the final norm",
+    "inputs": [{"image_size": 224, "parameters": 138_365_992, "flops": 35_126_135_808}],
+}
+UNKNOWN = dict.fromkeys(CARD) | {"id": "somebody/unknown", "kind": "hub", "head": "linear", "inputs": []}
+MODELS = [CARD, SWIN, UNKNOWN]
+NO_MORE = {"repeat": 1, "children": []}
+MLP = {"name": "mlp", "kind": "ViTMLP", "parameters": 65_920, "flops": 8_519_680, "output_shape": [65, 128], **NO_MORE}
+LAYERS = MLP | {
+    "name": "layers.0",
+    "kind": "ViTLayer",
+    "parameters": 132_480,
+    "flops": 19_200_000,
+    "repeat": 4,
+    "children": [MLP],
+}
+VIT = MLP | {"name": "vit", "kind": "ViTModel", "parameters": 544_896, "flops": 78_297_440, "children": [LAYERS]}
+HEAD = MLP | {"name": "classifier", "kind": "Linear", "parameters": 1290, "flops": 2560, "output_shape": [10]}
+MODEL = CARD | {
+    "blocks": [
+        {"name": "vit.layers.0", "depth_from_head": 1, "parameters": 132_480},
+        {"name": "classifier", "depth_from_head": 0, "parameters": 1290},
+    ],
+    "layer_tree": {"name": "", "kind": "ViTForImageClassification", **NO_MORE, "children": [VIT, HEAD]},
+}
 LISTS: dict[str, dict[str, Any]] = {
     "/v1/workers": {"workers": [WORKER]},
     "/v1/datasets": {"datasets": [DATASET]},
     "/v1/webhooks": {"webhooks": [WEBHOOK]},
     "/v1/keys": {"keys": [KEY]},
-    "/v1/models": {"models": [{"id": "vit-tiny", "parameters": 5}]},
+    "/v1/models": {"models": MODELS},
+    "/v1/models/vit-tiny": MODEL,
+    "/v1/models/somebody/unknown": UNKNOWN | {"blocks": None, "layer_tree": None},
 }
 HIGHLIGHT = {"kind": "class_separates", "frame": 2, "step": 1500, "caption": "0 separates from 1", "numbers": {}}
 LISTS |= {

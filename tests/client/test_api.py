@@ -62,6 +62,7 @@ def refused(status: int, slug: str = "conflict") -> httpx.Response:
         (lambda c: c.add_key("ci"), "POST", "/v1/keys", {"id": "k"}, {"id": "k"}),
         (lambda c: c.revoke_key("k"), "DELETE", "/v1/keys/k", None, None),
         (lambda c: c.models(), "GET", "/v1/models", {"models": [{"id": "m"}]}, [{"id": "m"}]),
+        (lambda c: c.model("a/m"), "GET", "/v1/models/a/m", {"id": "a/m"}, {"id": "a/m"}),
     ],
 )
 def test_client__each_address(

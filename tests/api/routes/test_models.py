@@ -20,3 +20,45 @@ def test_models__tell_what_an_embedding_is(serve):
     assert (dino["family"], dino["width"], dino["image_size"]) == ("DINOv2", 768, 224)
     assert "mean of the patch tokens" in dino["pooling"]
     assert known["somebody/unknown"]["family"] is None
+
+
+def test_models__tell_what_a_forward_pass_takes(serve):
+    client = serve(allowed_models=("microsoft/resnet-50", "somebody/unknown"))
+    known = {model["id"]: model for model in client.get("/v1/models").json()["models"]}
+    assert [size["image_size"] for size in known["vit-tiny"]["inputs"]] == [8, 16, 32, 64]
+    assert known["vit-tiny"]["flops"] == known["vit-tiny"]["inputs"][2]["flops"]
+    assert known["microsoft/resnet-50"]["flops"] == 8_174_313_472
+    assert (known["somebody/unknown"]["flops"], known["somebody/unknown"]["inputs"]) == (None, [])
+
+
+def test_model__with_its_layers_and_blocks(idle):
+    model = idle.get("/v1/models/vit-tiny").json()
+    listed = next(known for known in idle.get("/v1/models").json()["models"] if known["id"] == "vit-tiny")
+    assert {name: model[name] for name in listed} == listed
+    [vit, classifier] = model["layer_tree"]["children"]
+    layers = vit["children"][1]
+    assert (layers["name"], layers["kind"], layers["repeat"]) == ("layers.0", "ViTLayer", 4)
+    assert layers["output_shape"] == [65, 128]
+    assert (classifier["output_shape"], classifier["parameters"]) == ([10], 1290)
+    assert [block["depth_from_head"] for block in model["blocks"]] == [6, 5, 4, 3, 2, 1, 0]
+    assert model["blocks"][1]["name"] == "vit.layers.0"
+
+
+def test_model__whose_id_has_a_slash(serve):
+    client = serve(allowed_models=("facebook/dinov2-small",))
+    for path in ("facebook/dinov2-small", "facebook%2Fdinov2-small"):
+        model = client.get(f"/v1/models/{path}").json()
+        assert (model["id"], model["revision"]) == ("facebook/dinov2-small", None)
+        assert model["layer_tree"]["flops"] == model["flops"]
+
+
+def test_model__of_which_nothing_is_known_yet(serve):
+    client = serve(allowed_models=("somebody/unknown",))
+    model = client.get("/v1/models/somebody/unknown").json()
+    assert (model["blocks"], model["layer_tree"], model["parameters"]) == (None, None, None)
+
+
+def test_model__that_no_run_may_name(idle, problem):
+    for model_id in ("nothing", "facebook/dinov2-small", "vit-tiny/more", ""):
+        found = problem(idle.get(f"/v1/models/{model_id}"), 404, "not-found")
+        assert "GET /v1/models" in found["detail"]

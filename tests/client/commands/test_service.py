@@ -12,17 +12,6 @@ def run(url: str, *arguments: str) -> int:
     return cli.main(["--url", url, "--patience", "0", *arguments])
 
 
-def test_models(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], service: Callable[..., str]
-) -> None:
-    assert run(service(), "models") == 0
-    assert capsys.readouterr().out == "id        parameters\nvit-tiny  5\n"
-    monkeypatch.setattr(Client, "models", lambda _client: [])
-    assert cli.main(["models"]) == 0
-    assert cli.main(["models", "--json"]) == 0
-    assert capsys.readouterr().out == "id\n[]\n"
-
-
 def test_workers(service: Callable[..., str], capsys: pytest.CaptureFixture[str], fake: object) -> None:
     url = service()
     assert run(url, "workers") == 0

@@ -10,11 +10,8 @@ from safetensors.torch import save_file
 from transformers import (
     AutoModelForImageClassification,
     BertConfig,
-    ConvNextConfig,
-    Dinov2Config,
     ResNetConfig,
     ResNetForImageClassification,
-    SwinConfig,
     ViTConfig,
     ViTForImageClassification,
     ViTModel,
@@ -23,26 +20,14 @@ from transformers import (
 from core.domain.families import FAMILIES
 from core.domain.models import KNOWN_CHECKPOINTS, PRESETS, known_models, preset_geometry
 from core.errors import SourceUnavailableError, UnknownModelError
-from core.learn import families
 from core.learn.backbones import Backbone, create
+from core.learn.describe import PUBLISHED, without_weights
 from core.learn.hub import classification_head
 from tests.core.learn.offline_hub import COMMIT, MODEL_ID, save_processor
 
 OTHER_COMMIT = "f" * 40
 CLASSES = ("cat", "dog", "fox")
 
-SMALL_VIT = {"hidden_size": 384, "num_attention_heads": 6}
-TEN = {"num_labels": 10}
-CONFIGS = {  # as published, where they differ from the defaults of transformers
-    "google/vit-base-patch16-224-in21k": ViTConfig(**TEN),
-    "facebook/deit-small-patch16-224": ViTConfig(**SMALL_VIT, intermediate_size=1536, **TEN),
-    "facebook/dino-vits16": ViTConfig(**SMALL_VIT, intermediate_size=1536, **TEN),
-    "facebook/dinov2-small": Dinov2Config(**SMALL_VIT, image_size=518, **FAMILIES["dinov2"].config, **TEN),
-    "microsoft/swin-tiny-patch4-window7-224": SwinConfig(**TEN),
-    "facebook/convnext-tiny-224": ConvNextConfig(**TEN),
-    "microsoft/resnet-50": ResNetConfig(**TEN),
-    "microsoft/resnet-152": ResNetConfig(depths=[3, 8, 36, 3], **TEN),
-}
 REPEATED = ("ViTLayer", "Dinov2Layer", "SwinLayer", "ConvNextLayer", "ResNetBottleNeckLayer")
 
 
@@ -111,9 +96,8 @@ def test_known_models__describes_presets_and_allowed_checkpoints() -> None:
 @pytest.mark.parametrize("model_id", KNOWN_CHECKPOINTS)
 def test_known_models__tells_the_numbers_of_the_published_config(model_id: str) -> None:
     card = next(card for card in known_models((model_id,)) if card.id == model_id)
-    family = FAMILIES[CONFIGS[model_id].model_type]
-    with torch.device("meta"):
-        model = families.classifier_class(family)(CONFIGS[model_id])
+    family = FAMILIES[PUBLISHED[model_id].model_type]
+    model = without_weights(PUBLISHED[model_id])
     assert card.parameters == sum(weights.numel() for weights in model.parameters())
     assert card.width == classification_head(model, model_id, n_classes=10).in_features
     assert card.layers == sum(type(part).__name__ in REPEATED for part in model.modules())
@@ -121,7 +105,7 @@ def test_known_models__tells_the_numbers_of_the_published_config(model_id: str) 
 
 
 def test_known_models__needs_no_torch() -> None:
-    code = "import sys, core.domain.models; sys.exit('torch' in sys.modules)"
+    code = "import sys, core.domain.models, core.domain.layers; sys.exit('torch' in sys.modules)"
     root = Path(__file__).parents[3]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
 

@@ -1,0 +1,179 @@
+"""What the presets and the well-known checkpoints are made of, counted in models that have no weights.
+
+`python -m core.learn.describe` writes core/domain/descriptions.json, which the API reads.
+
+A model is made from its config on torch's meta device, where tensors have shapes and no numbers, and is given one
+image. FLOPs are those of that forward pass as torch counts them: convolutions and matrix products, those of attention
+among them, a multiply-add as two. Biases, norms, activations, softmax, pooling and interpolation are not counted.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import ConvNextConfig, Dinov2Config, PreTrainedConfig, ResNetConfig, SwinConfig, ViTConfig
+
+from core.domain.families import FAMILIES
+from core.domain.layers import COMMITTED, DescribedBlock, Description, Layer, written
+from core.domain.models import DESCRIBED_AT, DESCRIBED_CLASSES, KNOWN_CHECKPOINTS, PRESETS
+from core.learn import families
+from core.learn.backbones import preset_config
+
+_LEVELS = 6
+"""Below the model itself: enough for the parts of the layers of every family."""
+
+_TEN = {"num_labels": DESCRIBED_CLASSES}
+_SMALL_VIT = {"hidden_size": 384, "num_attention_heads": 6}
+
+PUBLISHED: Mapping[str, PreTrainedConfig] = {  # where they differ from the defaults of transformers
+    "google/vit-base-patch16-224-in21k": ViTConfig(**_TEN),
+    "facebook/deit-small-patch16-224": ViTConfig(**_SMALL_VIT, intermediate_size=1536, **_TEN),
+    "facebook/dino-vits16": ViTConfig(**_SMALL_VIT, intermediate_size=1536, **_TEN),
+    "facebook/dinov2-small": Dinov2Config(**_SMALL_VIT, image_size=518, **FAMILIES["dinov2"].config, **_TEN),
+    "microsoft/swin-tiny-patch4-window7-224": SwinConfig(**_TEN),
+    "facebook/convnext-tiny-224": ConvNextConfig(**_TEN),
+    "microsoft/resnet-50": ResNetConfig(**_TEN),
+    "microsoft/resnet-152": ResNetConfig(depths=[3, 8, 36, 3], **_TEN),
+}
+"""The configs of `KNOWN_CHECKPOINTS` as they are published, with a head of ten classes."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What a module did with one image.
+
+    Attributes:
+        place: how many modules had ended before it.
+        flops: of it and all below it.
+        output_shape: of the first tensor that it gave, without the image's own dimension.
+        reshapes: whether it was given a tensor of another shape.
+    """
+
+    place: int
+    flops: int
+    output_shape: tuple[int, ...]
+    reshapes: bool
+
+
+def every() -> dict[str, Description]:
+    """Each preset at 32 pixels, and each well-known checkpoint at its own input, by id."""
+    names = [str(label) for label in range(DESCRIBED_CLASSES)]
+    side = DESCRIBED_AT.image_size
+    made = {
+        name: describe(
+            without_weights(preset_config(architecture, class_names=names, native_image_size=side)), image_size=side
+        )
+        for name, architecture in PRESETS.items()
+    }
+    return made | {
+        name: describe(without_weights(PUBLISHED[name]), image_size=checkpoint.image_size)
+        for name, checkpoint in KNOWN_CHECKPOINTS.items()
+    }
+
+
+def without_weights(config: PreTrainedConfig) -> nn.Module:
+    """A classifier of a registered family on the meta device, as it embeds."""
+    with torch.device("meta"):
+        model = families.classifier_class(FAMILIES[config.model_type])(config)
+    model.set_attn_implementation("eager")  # torch counts plain products, but not each kernel of fused attention
+    classifier: nn.Module = model.eval()
+    return classifier
+
+
+def describe(model: nn.Module, *, image_size: int) -> Description:
+    """Take a model apart.
+
+    Args:
+        model: of a registered family, on the meta device.
+        image_size: side of its input, pixels.
+
+    Raises:
+        SourceUnavailableError: the family is not registered.
+    """
+    blocks = families.blocks(model)
+    described = tuple(
+        DescribedBlock(name=block.name, depth_from_head=depth, parameters=_count(block.parameters))
+        for block, depth in zip(blocks, reversed(range(len(blocks))), strict=True)
+    )
+    return Description(
+        blocks=described, layer_tree=_layer("", model, _calls(model, image_size=image_size), levels=_LEVELS)
+    )
+
+
+def _calls(model: nn.Module, *, image_size: int) -> dict[nn.Module, _Call]:
+    """What each module that took part in a forward pass of one image did."""
+    calls: dict[nn.Module, _Call] = {}
+    before: dict[nn.Module, int] = {}
+    counter = FlopCounterMode(display=False)
+
+    def begin(module: nn.Module, _inputs: object) -> None:
+        before[module] = counter.get_total_flops()
+
+    def end(module: nn.Module, inputs: object, output: object) -> None:
+        given, shape = _shape(inputs), _shape(output)
+        flops = counter.get_total_flops() - before[module]
+        calls[module] = _Call(len(calls), flops, shape or (), reshapes=given is not None and given != shape)
+
+    watched = register_module_forward_pre_hook(begin), register_module_forward_hook(end)
+    with watched[0], watched[1], torch.no_grad(), counter:
+        model(torch.empty(1, 3, image_size, image_size, device="meta"))
+    return calls
+
+
+def _shape(value: object) -> tuple[int, ...] | None:
+    """The shape of the first tensor of what a module takes or gives, for one image; None where there is none."""
+    if isinstance(value, Tensor):
+        return tuple(value.shape[1:] if value.shape[0] == 1 else value.shape)
+    try:
+        return _shape(value[0])  # type: ignore[index]
+    except (LookupError, TypeError):
+        return None
+
+
+def _layer(name: str, module: nn.Module, calls: Mapping[nn.Module, _Call], *, levels: int) -> Layer:
+    call = calls[module]
+    below = sorted(_parts(module, calls), key=lambda part: calls[part[1]].place) if levels else []
+    children = [_layer(path, part, calls, levels=levels - 1) for path, part in below]
+    return Layer(
+        name=name,
+        kind=type(module).__name__,
+        parameters=_count(module.parameters()),
+        flops=call.flops,
+        output_shape=call.output_shape,
+        children=_collapsed(children),
+    )
+
+
+def _parts(module: nn.Module, calls: Mapping[nn.Module, _Call]) -> Iterator[tuple[str, nn.Module]]:
+    """The modules below that compute something, with their paths.
+
+    A list of modules is looked through. What has no weights and keeps the shape, such as an activation, is left out.
+    """
+    for name, part in module.named_children():
+        if part not in calls:
+            yield from ((f"{name}.{path}", inner) for path, inner in _parts(part, calls))
+        elif calls[part].reshapes or _count(part.parameters()):
+            yield name, part
+
+
+def _collapsed(layers: list[Layer]) -> tuple[Layer, ...]:
+    """Numbered neighbours that differ in nothing but their number become one."""
+    groups = [list(group) for _key, group in groupby(layers, key=_unnumbered)]
+    return tuple(group[0].model_copy(update={"repeat": len(group)}) for group in groups)
+
+
+def _unnumbered(layer: Layer) -> Layer:
+    stem, _, last = layer.name.rpartition(".")
+    return layer.model_copy(update={"name": stem if last.isdigit() else layer.name})
+
+
+def _count(parameters: Iterable[nn.Parameter]) -> int:
+    return sum(weights.numel() for weights in parameters)
+
+
+if __name__ == "__main__":
+    COMMITTED.write_text(written(every()))
