@@ -1,6 +1,7 @@
 """`make bench`: the figures that README and docs claim. `python -m bench NAME …` runs some of them only.
 
 demo      the digits film as `make demo` makes it: wall time, and the share that is not training or forward passes
+phases    feature extraction and fine-tuning against a plain loop and a plain Trainer
 capture   training with capture against the same training without, plus the same forward passes alone
 augmentation  what augmentation takes of a training step (--output FILE draws what it does)
 cifar10   a film of CIFAR-10 (--cifar10 FOLDER with train.parquet and test.parquet; else images of the same size)
@@ -30,6 +31,7 @@ NAMES = (
     "load",
     "engine",
     "capture",
+    "phases",
     "augmentation",
     "demo",
     "cifar10",

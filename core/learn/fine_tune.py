@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -172,6 +173,8 @@ class _Training:
         size = spec.batch_size * spec.gradient_accumulation
         self._passes = ShuffledPasses(len(self._images), size=size, seed=spec.seed, device=accelerator.device)
         self._courses = _courses(spec)
+        self._model: Any = None  # as accelerate prepares them for the phase
+        self._optimizer: Any = None
         self.log = GrowingLog(accelerator)
 
     @property
