@@ -12,7 +12,7 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter
 
-from core.domain.spec import Frozen
+from core.domain.frozen import Frozen
 
 COMMITTED = Path(__file__).with_name("descriptions.json")
 

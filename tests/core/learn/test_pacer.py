@@ -16,7 +16,7 @@ from core.domain.spec import TrainSpec
 from core.errors import TrainingDivergedError, UnusableStateError
 from core.learn.embed import weights_sha256
 from core.learn.fine_tune import fine_tune
-from core.learn.optimizer import rate_factor
+from core.domain.phases import rate_factor
 from core.learn.pacer import Pacer, Sentinels
 from core.learn.pixels import ImagesOnDevice
 from core.learn.training_state import LiveState, StoredState
