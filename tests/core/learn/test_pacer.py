@@ -11,12 +11,12 @@ from accelerate import Accelerator
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.domain.phases import rate_factor
 from core.domain.schedule import candidate_steps
 from core.domain.spec import TrainSpec
 from core.errors import TrainingDivergedError, UnusableStateError
 from core.learn.embed import weights_sha256
 from core.learn.fine_tune import fine_tune
-from core.domain.phases import rate_factor
 from core.learn.pacer import Pacer, Sentinels
 from core.learn.pixels import ImagesOnDevice
 from core.learn.training_state import LiveState, StoredState
