@@ -198,15 +198,17 @@ def train_along(path: Path) -> None:
     """Train with the other processes, then once more from the middle of each phase."""
     accelerator = Accelerator(mixed_precision="no")
     saved, pauses = path.parent / "states", (0, 3, 7, 9, 12, 14, 18)
-    model, _ = train(
-        SPEC, steps=pauses, accelerator=accelerator, on_pause=lambda state: state.save(saved / str(state.step))
-    )
+    spec = spec_of(HEAD, BLOCKS | {"n_blocks": 1}, ALL, log_every=2, seed=3)
+
+    def trained(**options: object) -> Backbone:
+        return train(spec, model=backbone(dropout=0.2, width=16), steps=pauses, accelerator=accelerator, **options)[0]
+
+    model = trained(on_pause=lambda state: state.save(saved / str(state.step)))
     hashes = [weights_sha256(model.model)]
     accelerator.wait_for_everyone()
     for step in pauses:
         stored = StoredState.load(saved / str(step))
-        again, _ = train(SPEC, steps=pauses, accelerator=accelerator, resume_from=stored)
-        hashes.append(weights_sha256(again.model))
+        hashes.append(weights_sha256(trained(resume_from=stored).model))
     np.save(path, np.concatenate([weights.detach().numpy().ravel() for weights in model.model.parameters()]))
     path.with_suffix(".txt").write_text("\n".join(hashes))
 
