@@ -25,7 +25,20 @@ from pathlib import Path
 
 from worker.child import TUNING
 
-NAMES = ("api", "load", "engine", "capture", "augmentation", "demo", "cifar10", "intake", "film", "growth", "spacing", "layouts")
+NAMES = (
+    "api",
+    "load",
+    "engine",
+    "capture",
+    "augmentation",
+    "demo",
+    "cifar10",
+    "intake",
+    "film",
+    "growth",
+    "spacing",
+    "layouts",
+)
 
 
 def tune_like_a_worker() -> None:
