@@ -1,7 +1,7 @@
 """What augmentation takes of a training step, and what it does (--output FILE.png draws it).
 
-The step is one of `vit-tiny` with 64 images of 32 x 32 pixels; what augmentation adds to it is measured by itself. Times
-are the processor's, of all threads, so that other work on the machine counts for neither.
+The step is one of `vit-tiny` with 64 images of 32 x 32 pixels; what augmentation adds to it is measured by itself. Both
+are times of the processor, of all threads, so that other work on the machine counts for neither.
 """
 
 import argparse
