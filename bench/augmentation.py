@@ -1,7 +1,7 @@
 """What augmentation takes of a training step, and what it does (--output FILE.png draws it).
 
-The step is one of `vit-tiny` with 64 images of 32 x 32 pixels; what augmentation adds to it is measured by itself, so
-that a busy machine slows both alike.
+The step is one of `vit-tiny` with 64 images of 32 x 32 pixels; what augmentation adds to it is measured by itself. Both
+are times of the processor, of all threads, so that other work on the machine counts for neither.
 """
 
 import argparse
@@ -62,28 +62,28 @@ def main(options: argparse.Namespace) -> None:
     images = ImagesOnDevice(data, backbone, device=Accelerator(mixed_precision="no").device)
     rounds = [(step_seconds(backbone, data), _parts(images)) for _ in range(options.repeats)]
     step = statistics.median(seconds for seconds, _ in rounds)
-    print("| augmentation | ms a step | of a step without |\n|---|---|---|")
+    print("| augmentation | processor ms a step | of a step without |\n|---|---|---|")
     for name in PARTS:
         added = statistics.median(parts[name] for _, parts in rounds)
         share = statistics.median(parts[name] / seconds for seconds, parts in rounds)
         print(f"| {name} | {1000 * added:.1f} | {share:.1%} |")
-    print(f"\na step without {1000 * step:.0f} ms (asked of everything: under a tenth)")
+    print(f"\na step without: {1000 * step:.0f} ms (asked of everything: under a tenth)")
 
 
 def step_seconds(backbone: Backbone, data: LabelledImages) -> float:
-    """Median seconds of a training's steps on images as they are; the first one warms up."""
+    """Median processor seconds of a training's steps on images as they are; the first one warms up."""
     ends: list[float] = []
     spec = TrainSpec(steps=STEPS, batch_size=BATCH)
     list(
         fine_tune(
-            backbone, data, spec=spec, capture_steps=(0, STEPS), on_step=lambda _: ends.append(time.perf_counter())
+            backbone, data, spec=spec, capture_steps=(0, STEPS), on_step=lambda _: ends.append(time.process_time())
         )
     )
     return statistics.median(np.diff(ends[1:]))
 
 
 def _parts(images: ImagesOnDevice) -> dict[str, float]:
-    """Median seconds that each part of augmentation adds to a step; taken in turns."""
+    """Median processor seconds that each part of augmentation adds to a step; taken in turns."""
     specs = {"": AugmentSpec(), **PARTS}
     taken: dict[str, list[float]] = {name: [] for name in specs}
     for step in range(CALLS):
@@ -95,9 +95,9 @@ def _parts(images: ImagesOnDevice) -> dict[str, float]:
 
 def _seconds(images: ImagesOnDevice, spec: TrainSpec, *, step: int) -> float:
     rows = torch.arange(BATCH, device=images.device)
-    started = time.perf_counter()
+    started = time.process_time()
     shown(images, rows, spec=spec, step=step).pixel_values(rows).sum().item()
-    return time.perf_counter() - started
+    return time.process_time() - started
 
 
 def _noise() -> tuple[Backbone, LabelledImages]:
