@@ -128,7 +128,7 @@ def _sent(entries: Iterable[_Entry], files: ExitStack) -> Iterator[bytes]:
 
 def _packed(entries: Iterable[_Entry]) -> Iterator[bytes]:
     outlet = _Outlet()
-    with ZipFile(outlet, "w", ZIP_STORED) as archive:  # type: ignore[call-overload]  # all it needs if it cannot seek
+    with ZipFile(outlet, "w", ZIP_STORED) as archive:
         for entry in entries:
             info = ZipInfo(entry.name)  # of 1980, so that the bytes are always the same
             info.external_attr, info.file_size = _READABLE, entry.size
