@@ -15,7 +15,9 @@ _DATASET_ID = "ds_01kaxw1hm2k4n6p8r0t2v4x6z8"
 _STEPS = [0, 75, 150, 225, 300]
 _FRAMES = len(_STEPS)
 _ASKED = RunCreate.model_validate({**EXAMPLE, "capture": {"frames": _FRAMES}})
-_SPEC = _ASKED.to_spec(None, PinnedSources(dataset_digest="digits-v1"), title="digits").model_dump(mode="json")
+_SPEC = _ASKED.to_spec(
+    None, PinnedSources(dataset_digest="digits-v1"), title="digits", decay=models.usual_layer_decay("vit-tiny")
+).model_dump(mode="json")
 _AT = "2026-11-21T12:00:00Z"
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 
 from core.domain.frozen import Frozen
-from core.domain.models import usual_layer_decay
+from core.domain.phases import LayerDecay
 from core.domain.run import RunStatus, StageStatus
 from core.domain.spec import (
     AlignSpec,
@@ -76,13 +76,14 @@ class RunCreate(Frozen):
     align: AlignSpec = AlignSpec()
     render: RenderSpec = RenderSpec()
 
-    def to_spec(self, facts: DatasetFacts | None, pinned: PinnedSources, *, title: str) -> RunSpec:
+    def to_spec(self, facts: DatasetFacts | None, pinned: PinnedSources, *, title: str, decay: LayerDecay) -> RunSpec:
         """The complete spec: a default that does not fit is bounded, a number that the user wrote is not.
 
         Args:
             facts: None where nothing is known of the dataset before a worker loads it.
             pinned: what the dataset and the model are now.
             title: what the dataset is called, for a run without a name.
+            decay: of the model's rates towards its input, for the recipe "two_phase".
 
         Raises:
             InvalidSpecError: a number that the user wrote does not fit; `field` names it.
@@ -90,7 +91,7 @@ class RunCreate(Frozen):
         if facts:
             _check_train_size(self.train, facts)
         n_images = facts.train_size if facts else None
-        train = self.train.settled(n_images=n_images, decay=usual_layer_decay(self.model))
+        train = self.train.settled(n_images=n_images, decay=decay)
         refuse_unknown_steps(train, self.capture)
         capture, score = fit_to_steps(self.capture, steps=train.steps), self.score
         if facts:

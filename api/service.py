@@ -68,7 +68,7 @@ class Service:
                 found = None if answered else resolve(session)
             if answered or found is None:
                 return Accepted(str(answered), replayed=True)
-            spec = body.to_spec(found.facts, found.pinned, title=found.title)
+            spec = body.to_spec(found.facts, found.pinned, title=found.title, decay=found.layer_decay)
             quotas.check_training(self.settings, spec)
             return self._accept(spec, asked, check=partial(resolve, hold=True))
 

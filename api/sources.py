@@ -13,13 +13,14 @@ from core.data.builtin import BUILTIN
 from core.data.intake import facts_of
 from core.data.names import HUB_PREFIX, DatasetKind, kind_of
 from core.domain import models
+from core.domain.phases import LayerDecay
 from core.domain.plan import StageName
 from core.domain.spec import DatasetFacts, PinnedSources
 from core.domain.trained import source_run
 from core.errors import InvalidSpecError, NotFoundError, UnknownDatasetError, UnknownModelError
 from core.settings import Settings
 from core.store import datasets, runs, weights
-from core.store.tables import DatasetRow
+from core.store.tables import ArtifactRow, DatasetRow
 
 LISTED = 20
 """Most uploaded datasets that an error names."""
@@ -27,11 +28,19 @@ LISTED = 20
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """A run's dataset and model, resolved; `facts` is None where only a worker can find them out."""
+    """A run's dataset and model, resolved.
+
+    Attributes:
+        facts: None where only a worker can find them out.
+        pinned: what both are now.
+        title: what the dataset is called.
+        layer_decay: how the recipe "two_phase" lets the rates of this model fall towards its input.
+    """
 
     facts: DatasetFacts | None
     pinned: PinnedSources
     title: str
+    layer_decay: LayerDecay
 
 
 class DatasetOut(BaseModel):
@@ -61,20 +70,24 @@ def resolve(
         UnknownDatasetError: no such dataset, or a hub id that the operator does not allow.
         UnknownModelError: no such model or run, or a hub id that the operator does not allow.
     """
-    revision = _revision(session, settings, tenant, model, hold=hold)
+    revision, decay = _revision(session, settings, tenant, model, hold=hold)
     facts, digest, title = _dataset(session, settings, tenant, dataset, hold=hold)
-    return Sources(facts, PinnedSources(dataset_digest=digest, model_revision=revision), title)
+    return Sources(facts, PinnedSources(dataset_digest=digest, model_revision=revision), title, decay)
 
 
-def _revision(session: Session, settings: Settings, tenant: str, model: str, *, hold: bool) -> str | None:
-    """What the model is bound to: a key of stored weights, a commit on the hub, or nothing."""
+def _revision(
+    session: Session, settings: Settings, tenant: str, model: str, *, hold: bool
+) -> tuple[str | None, LayerDecay]:
+    """What the model is bound to: a key of stored weights, a commit on the hub, or nothing; and its layers' rates."""
     if run_id := source_run(model):
-        return _weights_key(session, tenant, run_id, hold=hold)
+        kept = _weights(session, tenant, run_id, hold=hold)
+        return kept.key, models.layer_decay_of(kept.facts.get("architecture"))
     models.require_known(model, settings.allowed_models)
-    return None if model in models.PRESETS else datasets.pinned_revision(session, model)
+    revision = None if model in models.PRESETS else datasets.pinned_revision(session, model)
+    return revision, models.usual_layer_decay(model)
 
 
-def _weights_key(session: Session, tenant: str, run_id: str, *, hold: bool) -> str:
+def _weights(session: Session, tenant: str, run_id: str, *, hold: bool) -> ArtifactRow:
     try:
         run = run_of(session, run_id, tenant, hold=hold)
     except NotFoundError as error:
@@ -95,7 +108,7 @@ def _weights_key(session: Session, tenant: str, run_id: str, *, hold: bool) -> s
             "retry it if it has failed or has lost its files, or run it again if an older version made it.",
             field="model",
         )
-    return stored.key
+    return stored
 
 
 def _dataset(

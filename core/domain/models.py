@@ -226,3 +226,9 @@ def usual_layer_decay(model: str) -> LayerDecay:
     """How the recipe "two_phase" lets the rates fall towards the input; as for a ViT where the family is not known."""
     checkpoint = KNOWN_CHECKPOINTS.get(model)
     return FAMILIES[checkpoint.model_type if checkpoint else _PRESET_TYPE].layer_decay
+
+
+def layer_decay_of(classifier: str | None) -> LayerDecay:
+    """The same of a model whose class is known, such as "ResNetForImageClassification"."""
+    families = {family.classifier: family for family in FAMILIES.values()}
+    return families.get(classifier or "", FAMILIES[_PRESET_TYPE]).layer_decay

@@ -3,7 +3,7 @@ import math
 import pytest
 from pydantic import ValidationError
 
-from core.domain.models import usual_layer_decay
+from core.domain.models import layer_decay_of, usual_layer_decay
 from core.domain.phases import LayerDecay, Phase, rate_factor, two_phases
 from core.domain.plan import build
 from core.domain.schedule import candidate_steps, capture_steps
@@ -48,6 +48,12 @@ def test_two_phase__is_the_guide() -> None:
 def test_two_phase__falls_as_the_family_wants(model: str, decay: LayerDecay) -> None:
     assert usual_layer_decay(model) == decay
     assert two_phases(decay)[1].layer_decay == decay
+
+
+def test_two_phase__of_a_trained_model_falls_as_its_family_wants() -> None:
+    assert layer_decay_of("VGG16BNForImageClassification") == LayerDecay(kind="linear", floor=0.001)
+    assert layer_decay_of("ResNetForImageClassification") == LayerDecay(kind="exponential", factor=1 / 3)
+    assert layer_decay_of(None) == layer_decay_of("SomethingElse") == usual_layer_decay("vit-tiny")
 
 
 def test_epochs_become_steps_of_the_images_that_are_trained_on() -> None:
