@@ -5,6 +5,7 @@ phases    feature extraction and fine-tuning against a plain loop and a plain Tr
 capture   training with capture against the same training without, plus the same forward passes alone
 augmentation  what augmentation takes of a training step (--output FILE draws what it does)
 cifar10   a film of CIFAR-10 (--cifar10 FOLDER with train.parquet and test.parquet; else images of the same size)
+two_phase transfer learning on class folders cut from CIFAR-10, accuracy after each phase (--output FILE.gif: the film)
 intake    60,000 small images in a ZIP, from the file to the stored dataset: time and memory
 api       the API process: time to the first answer, memory, and that torch is not loaded
 film      from embeddings to the GIF: each part against the published notebook, and memory by the number of frames
@@ -35,6 +36,7 @@ NAMES = (
     "augmentation",
     "demo",
     "cifar10",
+    "two_phase",
     "intake",
     "film",
     "growth",

@@ -167,6 +167,10 @@ class Client:
         """What happened while the run's model learnt."""
         return self._listed(f"/v1/runs/{run_id}/highlights", "highlights")
 
+    def evaluation(self, run_id: str) -> Json:
+        """How well the run's model tells the classes apart at the end of each phase."""
+        return self._get(f"/v1/runs/{run_id}/evaluation")
+
     def models(self) -> list[Json]:
         """What can be fine-tuned."""
         return self._listed("/v1/models", "models")

@@ -24,6 +24,7 @@ examples:
   embedreel watch RUN
   embedreel draw RUN --theme dark --tween 3 --output dark.gif
   embedreel quality RUN
+  embedreel evaluation RUN
   embedreel model RUN pets-model/
   embedreel events RUN --follow
 

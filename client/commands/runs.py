@@ -1,4 +1,4 @@
-"""Commands about runs that there are: status, list, events, quality, download, cancel, retry, delete."""
+"""Commands about runs that there are: status, list, events, quality, evaluation, download, cancel, retry, delete."""
 
 import argparse
 import json
@@ -9,8 +9,10 @@ from client.api import Client
 from client.command import OK, Command, run_argument
 from client.connection import Json
 from client.errors import describe
-from client.output import add_json_flag, moment, show
+from client.output import add_json_flag, moment, print_table, show
 from client.progress import clock, headline, stages
+
+PHASE_COLUMNS = ["phase", "step", "accuracy", "loss", "calibration_error"]
 
 
 def status(options: argparse.Namespace) -> int:
@@ -61,6 +63,25 @@ def quality(options: argparse.Namespace) -> int:
     return OK
 
 
+def evaluation(options: argparse.Namespace) -> int:
+    """Say how well the model tells the classes apart, at the end of each phase of its training."""
+    with connect(options) as client:
+        found = client.evaluation(options.run)
+    if options.json:
+        print(json.dumps(found, indent=2))
+        return OK
+    phases = found["phases"]
+    print_table([phase | {"accuracy": _percent(phase["accuracy"])} for phase in phases], PHASE_COLUMNS)
+    print()
+    by_class = [
+        {"class": ends[0]["name"], "images": ends[0]["images"]}
+        | {phase["phase"]: _percent(end["accuracy"]) for phase, end in zip(phases, ends, strict=True)}
+        for ends in zip(*(phase["classes"] for phase in phases), strict=True)
+    ]
+    print_table(by_class, ["class", "images", *(phase["phase"] for phase in phases)])
+    return OK
+
+
 def download(options: argparse.Namespace) -> int:
     """Save what a run has made."""
     what = f"film.{options.format}"
@@ -98,6 +119,10 @@ def delete(options: argparse.Namespace) -> int:
         client.delete(options.run)
     print(f"{options.run}  deleted")
     return OK
+
+
+def _percent(share: float | None) -> str | None:
+    return None if share is None else f"{100 * share:.1f} %"
 
 
 def _print_run(client: Client, run: Json) -> None:
@@ -146,6 +171,7 @@ COMMANDS = (
     Command("list", list_runs, _list_flags),
     Command("events", events, _events_flags),
     Command("quality", quality, _status_flags),
+    Command("evaluation", evaluation, _status_flags),
     Command("download", download, _download_flags),
     Command("cancel", cancel, run_argument),
     Command("retry", retry, run_argument),

@@ -83,11 +83,26 @@ LISTS |= {
     "/v1/runs/run_1/quality": {"verdict": "nothing moves", "advice": "smooth_pca would serve this run better."},
     "/v1/runs/run_1/highlights": {"highlights": [HIGHLIGHT]},
 }
+PHASE = {
+    "phase": "head",
+    "step": 208,
+    "loss": 0.5,
+    "accuracy": 0.875,
+    "classes": [
+        {"name": "cat", "images": 6, "accuracy": 1.0},
+        {"name": "dog", "images": 2, "accuracy": 0.5},
+        {"name": "fox", "images": 0, "accuracy": None},
+    ],
+    "confusion": [[6, 0, 0], [1, 1, 0], [0, 0, 0]],
+    "calibration_error": 0.0625,
+    "calibration": [],
+}
+LISTS |= {"/v1/runs/run_1/evaluation": {"phases": [PHASE]}}
 GIF = b"GIF89a" + b"\x00" * 50
 with ZipFile(_packed := io.BytesIO(), "w") as _archive:
     _archive.writestr("README.md", "# pets")
     _archive.writestr("config.json", "{}")
-MODEL = _packed.getvalue()
+TRAINED = _packed.getvalue()
 PROBLEM = {"type": "/problems/not-found", "title": "There is nothing here", "detail": "There is no such run."}
 
 
@@ -161,7 +176,7 @@ class Handler(BaseHTTPRequestHandler):
         elif path == "/v1/runs/run_1/film.gif":
             self.answer(200, GIF)
         elif path == "/v1/runs/run_1/model":
-            self.answer(200, MODEL)
+            self.answer(200, TRAINED)
         elif path == "/v1/runs/run_1/events":
             after = int(self.path.partition("after=")[2].partition("&")[0] or 0)
             self.answer(200, {"events": self.events[after:]})

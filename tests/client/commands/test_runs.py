@@ -42,6 +42,22 @@ def test_quality(service: Callable[..., str], capsys: pytest.CaptureFixture[str]
     assert (told["quality"]["verdict"], told["highlights"][0]["frame"]) == ("nothing moves", 2)
 
 
+def test_evaluation(service: Callable[..., str], capsys: pytest.CaptureFixture[str], fake: object) -> None:
+    url = service()
+    assert run(url, "evaluation", "run_1") == 0
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["phase", "step", "accuracy", "loss", "calibration_error"],
+        ["head", "208", "87.5", "%", "0.5", "0.0625"],
+        [],
+        ["class", "images", "head"],
+        ["cat", "6", "100.0", "%"],
+        ["dog", "2", "50.0", "%"],
+        ["fox", "0"],
+    ]
+    assert run(url, "evaluation", "run_1", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["phases"] == [fake.PHASE]
+
+
 def test_cancel_and_retry(service: Callable[..., str], fake: object) -> None:
     url = service()
     assert run(url, "cancel", "run_1") == 0

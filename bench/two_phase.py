@@ -1,0 +1,73 @@
+"""Transfer learning by HTTP, on class folders cut from CIFAR-10 (--cifar10 FOLDER; without it, noise shows that it runs).
+
+A small ViT learns five of the classes from random weights; then the recipe of two phases makes it learn the other five,
+of which there are a few hundred images each: first a new head on what it knows, then all of it. --output FILE.gif keeps
+the film, and beside it a picture of its last frame.
+"""
+
+import argparse
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from bench.cifar10 import imitation
+from bench.service import finish, service
+from client.api import Client
+from client.connection import Json
+from client.folder import packed
+
+FIRST, SECOND = range(5), range(5, 10)
+MANY, FEW, MEASURED = 3000, 400, 200
+NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+LEARN_FIRST = {"steps": 2000, "keep_weights": "last"}
+
+
+def main(options: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory() as folder, service() as (client, _):
+        images = options.cifar10 or imitation(Path(folder) / "noise")
+        first, second = Path(folder) / "first", Path(folder) / "second"
+        write_folders(images, first, labels=FIRST, a_class=MANY)
+        write_folders(images, second, labels=SECOND, a_class=FEW)
+        learnt = _filmed(client, first, {"name": "five classes, from scratch", "train": LEARN_FIRST})
+        body = {
+            "model": f"run:{learnt['id']}",
+            "train": {"recipe": "two_phase"},
+            "name": "five new classes, two phases",
+        }
+        run = _filmed(client, second, body)
+        phases = client.evaluation(run["id"])["phases"]
+        checkpoints = client.checkpoints(run["id"])
+        if options.output:
+            client.download(run["id"], "film.gif", options.output)
+            client.download(run["id"], f"frames/{len(checkpoints) - 1}.png", options.output.with_suffix(".png"))
+    print("| two phases | step | accuracy | loss | calibration error |\n|---|---|---|---|---|")
+    print(f"| before, with a new head | 0 | {checkpoints[0]['accuracy']:.1%} | {checkpoints[0]['loss']:.2f} | |")
+    for phase in phases:
+        told = f"{phase['accuracy']:.1%} | {phase['loss']:.2f} | {phase['calibration_error']:.3f}"
+        print(f"| after {phase['phase']} | {phase['step']} | {told} |")
+
+
+def write_folders(source: Path, folder: Path, *, labels: range, a_class: int) -> None:
+    """The images of some classes as `train/CLASS/N.png` and `val/CLASS/N.png`, the first of each."""
+    for split, file, most in (("train", "train.parquet", a_class), ("val", "test.parquet", MEASURED)):
+        written = Counter[int]()
+        table = pq.read_table(source / file)
+        images, classes = (table.column(index) for index in (0, 1))
+        for image, label in zip(images, classes.to_pylist(), strict=True):
+            if label not in labels or written[label] == most:
+                continue
+            place = folder / split / NAMES[label]
+            place.mkdir(parents=True, exist_ok=True)
+            (place / f"{written[label]}.png").write_bytes(image.as_py()["bytes"])
+            written[label] += 1
+
+
+def _filmed(client: Client, folder: Path, body: Json) -> Json:
+    with packed([folder]) as files:
+        dataset = client.upload_dataset(files)
+    capture = {"frames": 48, "probe_size": 1000}
+    return finish(
+        client, client.submit({"model": "vit-tiny", "dataset": dataset["id"], "capture": capture} | body)["id"]
+    )
