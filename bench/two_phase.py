@@ -1,4 +1,4 @@
-"""Transfer learning by HTTP, on class folders cut from CIFAR-10 (--cifar10 FOLDER; without it, noise shows that it runs).
+"""Transfer learning by HTTP, on class folders cut from CIFAR-10 (--cifar10 FOLDER; without it, noise, to try it out).
 
 A small ViT learns five of the classes from random weights; then the recipe of two phases makes it learn the other five,
 of which there are a few hundred images each: first a new head on what it knows, then all of it. --output FILE.gif keeps
@@ -31,11 +31,7 @@ def main(options: argparse.Namespace) -> None:
         write_folders(images, first, labels=FIRST, a_class=MANY)
         write_folders(images, second, labels=SECOND, a_class=FEW)
         learnt = _filmed(client, first, {"name": "five classes, from scratch", "train": LEARN_FIRST})
-        body = {
-            "model": f"run:{learnt['id']}",
-            "train": {"recipe": "two_phase"},
-            "name": "five new classes, two phases",
-        }
+        body = {"model": f"run:{learnt['id']}", "name": "five new classes", "train": {"recipe": "two_phase"}}
         run = _filmed(client, second, body)
         phases = client.evaluation(run["id"])["phases"]
         checkpoints = client.checkpoints(run["id"])
@@ -67,7 +63,5 @@ def write_folders(source: Path, folder: Path, *, labels: range, a_class: int) ->
 def _filmed(client: Client, folder: Path, body: Json) -> Json:
     with packed([folder]) as files:
         dataset = client.upload_dataset(files)
-    capture = {"frames": 48, "probe_size": 1000}
-    return finish(
-        client, client.submit({"model": "vit-tiny", "dataset": dataset["id"], "capture": capture} | body)["id"]
-    )
+    asked = {"dataset": dataset["id"], "model": "vit-tiny", "capture": {"frames": 48, "probe_size": 1000}}
+    return finish(client, client.submit(asked | body)["id"])
