@@ -54,8 +54,8 @@ def other(client_of):
 
 @pytest.fixture
 def owned(app, lab, small):
-    """Ids of what the lab has: a finished run and a dataset."""
-    run = lab.post("/v1/runs", json=small).json()["id"]
+    """Ids of what the lab has: a finished run with its weights, and a dataset."""
+    run = lab.post("/v1/runs", json=small | {"train": {"steps": 10, "keep_weights": "last"}}).json()["id"]
     FakeWorker(app.state.parts).work(run)
     dataset = "ds_" + "1" * 26
     with app.state.parts.database.writing() as session:
@@ -135,6 +135,12 @@ def test_a_run_cannot_name_anothers_dataset(lab, other, owned, problem):
     body = {"dataset": owned["dataset_id"]}
     refused = problem(other.post("/v1/runs", json=body), 422, "unknown-dataset", "dataset")
     assert owned["dataset_id"] not in refused["detail"].partition(". There are")[2]
+    assert lab.post("/v1/runs", json=body).status_code == 202
+
+
+def test_a_run_cannot_begin_with_anothers_weights(lab, other, owned, small, problem):
+    body = small | {"model": f"run:{owned['run_id']}"}
+    problem(other.post("/v1/runs", json=body), 422, "unknown-model", "model")
     assert lab.post("/v1/runs", json=body).status_code == 202
 
 
