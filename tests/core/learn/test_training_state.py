@@ -8,12 +8,11 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.optim import AdamW
 
-from core.domain.spec import TrainSpec
 from core.errors import UnusableStateError
 from core.learn import training_state
 from core.learn.backbones import Backbone
 from core.learn.embed import weights_sha256
-from core.learn.optimizer import adamw, moments, restore_moments
+from core.learn.optimizer import moments, restore_moments
 from core.learn.training_log import GrowingLog
 from core.learn.training_state import LiveState, StoredState
 from tests.core.learn.small_training import backbone
@@ -21,10 +20,14 @@ from tests.core.learn.small_training import backbone
 FILES = ["log.npy", "moments.safetensors", "state.json", "weights.safetensors"]
 
 
+def adamw(model: nn.Module) -> AdamW:
+    return AdamW(model.parameters(), lr=1e-3, weight_decay=0.05, fused=True)
+
+
 def trained(*, seed: int = 0) -> tuple[Backbone, AdamW, LiveState]:
     """One update after gradients drawn at random, and the state of that."""
     model = backbone(width=8, seed=seed)
-    optimizer = adamw(model.model, TrainSpec())
+    optimizer = adamw(model.model)
     drawing = torch.Generator().manual_seed(seed)
     for weights in model.model.parameters():
         weights.grad = torch.rand(weights.shape, generator=drawing)
@@ -66,7 +69,7 @@ def test_saved__are_plain_files_by_names(folder: Path) -> None:
 
 def test_saved_before_any_update__has_no_moments_and_forgets_what_is_remembered(tmp_path: Path) -> None:
     model, optimizer, live = trained()
-    fresh = LiveState(0, 0.0, model, adamw(model.model, TrainSpec()), live.measured)
+    fresh = LiveState(0, 0.0, model, adamw(model.model), live.measured)
     fresh.save(tmp_path)
     StoredState.load(tmp_path).restore(model, optimizer)
     assert not moments(model.model, optimizer)
@@ -113,7 +116,7 @@ def test_restore__into_another_model_changes_nothing(folder: Path) -> None:
         other = backbone(width=width)
         before = weights_sha256(other.model)
         with pytest.raises(UnusableStateError, match=pattern):
-            stored.restore(other, adamw(other.model, TrainSpec()))
+            stored.restore(other, adamw(other.model))
         assert weights_sha256(other.model) == before
 
 
@@ -129,7 +132,7 @@ def test_moments__keep_the_memory_layout_of_their_weights() -> None:
         torch.manual_seed(0)
         model = nn.Linear(3, 2)
         model.weight = nn.Parameter(torch.rand(3, 2).T)
-        return model, adamw(model, TrainSpec())
+        return model, adamw(model)
 
     def update(model: nn.Module, optimizer: AdamW, seed: int) -> None:
         torch.manual_seed(seed)
@@ -153,7 +156,7 @@ def test_moments__keep_the_memory_layout_of_their_weights() -> None:
 )
 def test_moments__of_other_parameters(moment: dict[str, torch.Tensor]) -> None:
     model = nn.Linear(3, 2)
-    optimizer = adamw(model, TrainSpec())
+    optimizer = adamw(model)
     with pytest.raises(ValueError, match="the model has no weights"):
         restore_moments(model, optimizer, moment)
 
