@@ -243,6 +243,7 @@ def links(run_id: str, *, film: bool, model: bool) -> Links:
         self=base,
         film=f"{base}/film.gif" if film else None,
         model=f"{base}/model" if model else None,
+        label_issues=f"{base}/label-issues",
         log=f"{base}/log.csv",
         **{name: f"{base}/{name}" for name in below},
     )

@@ -264,6 +264,42 @@ ANSWERS: Mapping[str, Any] = {
             }
         ]
     },
+    "getEvaluation": {
+        "phases": [
+            {
+                "phase": "fine tune",
+                "step": 300,
+                "loss": 0.21,
+                "accuracy": 0.9375,
+                "classes": [
+                    {"name": "cat", "images": 8, "accuracy": 0.875},
+                    {"name": "dog", "images": 8, "accuracy": 1.0},
+                ],
+                "confusion": [[7, 1], [0, 8]],
+                "calibration_error": 0.0325,
+                "calibration": [{"images": 16, "confidence": 0.97, "accuracy": 0.9375}],
+            }
+        ]
+    },
+    "listLabelIssues": {
+        "label_issues": {
+            "count": 1,
+            "issues": [
+                {
+                    "image": 17,
+                    "row": 17,
+                    "label": 8,
+                    "class_name": "8",
+                    "suggested_label": 1,
+                    "suggested_class": "1",
+                    "confidence": 0.012,
+                    "suggested_confidence": 0.951,
+                    "thumbnail": "data:image/png;base64,iVBORw0KGgo…",
+                }
+            ],
+        },
+        "leaks": {"count": 1, "leaks": [{"image": 4, "row": 4, "training_row": 311, "difference": 0.0}]},
+    },
     "uploadDataset": _UPLOADED,
     "listDatasets": {"datasets": [_DATASET, _UPLOADED]},
     "getDataset": _DATASET,

@@ -228,6 +228,7 @@ class Links(BaseModel):
     quality: str
     highlights: str
     evaluation: str
+    label_issues: str
     log: str
 
 

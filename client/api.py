@@ -171,6 +171,10 @@ class Client:
         """How well the run's model tells the classes apart at the end of each phase."""
         return self._get(f"/v1/runs/{run_id}/evaluation")
 
+    def label_issues(self, run_id: str) -> Json:
+        """What looks wrong with the labels of the run's probe images, and which of them it may have trained on."""
+        return self._get(f"/v1/runs/{run_id}/label-issues")
+
     def models(self) -> list[Json]:
         """What can be fine-tuned."""
         return self._listed("/v1/models", "models")

@@ -25,6 +25,7 @@ examples:
   embedreel draw RUN --theme dark --tween 3 --output dark.gif
   embedreel quality RUN
   embedreel evaluation RUN
+  embedreel label-issues RUN
   embedreel model RUN pets-model/
   embedreel events RUN --follow
 

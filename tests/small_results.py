@@ -4,6 +4,7 @@ import numpy as np
 
 from core.domain.arrays import OutlierScores, ProbeSet, Projection, TrainingLog
 from core.domain.evaluation import ClassResult, Evaluation, PhaseEvaluation
+from core.domain.label_issues import DataIssues, LabelIssue, LabelIssues, Leak, Leaks
 from core.domain.plan import StageName
 from core.domain.quality import FrameQuality, Highlight, Highlights, MotionQuality, QualityCard
 from core.store import codecs
@@ -77,6 +78,22 @@ def _write_measure(folder, frames):
         calibration=[],
     )
     (folder / "evaluation.json").write_text(Evaluation(phases=[phase]).model_dump_json())
+    issue = LabelIssue(
+        image=3,
+        row=30,
+        label=1,
+        class_name="dog",
+        suggested_label=0,
+        suggested_class="cat",
+        confidence=0.125,
+        suggested_confidence=0.875,
+        thumbnail="data:image/png;base64,AAAA",
+    )
+    issues = DataIssues(
+        label_issues=LabelIssues(count=1, issues=[issue]),
+        leaks=Leaks(count=1, leaks=[Leak(image=2, row=20, training_row=7, difference=0.5)]),
+    )
+    (folder / "label_issues.json").write_text(issues.model_dump_json())
     happened = Highlight(kind="stands_still", frame=0, step=0, caption="Nothing moves", numbers={"fastest": 0.0})
     (folder / "quality.json").write_text(card.model_dump_json())
     (folder / "highlights.json").write_text(Highlights(highlights=[happened]).model_dump_json())

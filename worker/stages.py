@@ -2,14 +2,15 @@
 
 What a stage's artifact holds (records as written by core.store.codecs):
 
-    fine_tune    log/ TrainingLog, probe/ ProbeSet
+    fine_tune    log/ TrainingLog, probe/ ProbeSet, leaks.json, Leaks
     state        what a training continues from (core.learn.training_state): until the training is done
     checkpoint   weights.safetensors, origin.json: offload mode only, until it is embedded
     weights      a trained model as core.learn.trained writes it: where train.keep_weights asks for it
     embed/i      frame/ Embedded
     score        scores/ OutlierScores, neighbors/ NeighborGraph
     project      projection/ Projection
-    measure      quality.json, a QualityCard; highlights.json, Highlights; evaluation.json, an Evaluation
+    measure      quality.json, a QualityCard; highlights.json, Highlights; evaluation.json, an Evaluation;
+                 label_issues.json, DataIssues
     render       film.gif, film.mp4 and film.webp where asked for, frames/00000.png …, contact_sheet.png
 """
 
@@ -37,6 +38,7 @@ from core.domain.arrays import (
     TrainingLog,
 )
 from core.domain.evaluation import Evaluation, PhaseEvaluation
+from core.domain.label_issues import DataIssues, Leaks
 from core.domain.plan import StageName
 from core.domain.quality import Highlight, Highlights, QualityCard
 from core.domain.sources import ImageSource, LabelledImages
@@ -54,10 +56,12 @@ from core.learn.pacer import Sentinels, n_sentinels
 from core.learn.pixels import ImagesOnDevice
 from core.learn.training_log import LogRows
 from core.learn.training_state import LiveState, StoredState
+from core.measure import label_issues, leaks
 from core.measure.evaluation import evaluate
 from core.measure.outliers import score_frames
 from core.render.frames import Scene
 from core.render.produce import produce
+from core.render.thumbnails import data_uri
 from core.store import codecs
 from worker import ranks
 from worker.context import StageContext, StoppedError
@@ -85,6 +89,7 @@ def fine_tune(ctx: StageContext) -> Facts:
             _keep_weights(ctx, checkpoint, training)
     codecs.save(ctx.output / "log", LogRows.joined(logs).to_arrays())
     codecs.save(ctx.output / "probe", probe)
+    (ctx.output / "leaks.json").write_text(_leaks(ctx, training, probe).model_dump_json())
     return {"weights_sha256": weights_sha256(backbone.model)}
 
 
@@ -99,7 +104,14 @@ def embed_frame(ctx: StageContext) -> Facts:
     backbone.model.to(device)
     load_weights(folder / "weights.safetensors", backbone)
     probe = ImagesOnDevice(_load_probe(ctx, source, size=backbone.image_size), backbone, device=device)
-    frame = embed(backbone, probe, step=origin["step"], epoch=origin["epoch"], precision=ctx.spec.train.precision)
+    frame = embed(
+        backbone,
+        probe,
+        step=origin["step"],
+        epoch=origin["epoch"],
+        precision=ctx.spec.train.precision,
+        probabilities=_is_last(ctx, origin["step"]),
+    )
     return _write_frame(ctx.output, index, frame)
 
 
@@ -142,9 +154,22 @@ def measure(ctx: StageContext) -> Facts:
     )
     card, highlights = review(film, project=ctx.spec.project, align=ctx.spec.align, on_frame=ctx.progress)
     evaluation = Evaluation(phases=tuple(_evaluated(ctx, frames.folders, probe)))
-    for name, told in (("quality", card), ("highlights", highlights), ("evaluation", evaluation)):
-        (ctx.output / f"{name}.json").write_text(told.model_dump_json())
+    told = {
+        "quality": card,
+        "highlights": highlights,
+        "evaluation": evaluation,
+        "label_issues": _data_issues(ctx, frames.folders[-1], probe),
+    }
+    for name, record in told.items():
+        (ctx.output / f"{name}.json").write_text(record.model_dump_json())
     return {"verdict": card.verdict}
+
+
+def _data_issues(ctx: StageContext, last: Path, probe: ProbeSet) -> DataIssues:
+    return DataIssues(
+        label_issues=label_issues.find(codecs.load(last / "frame", Embedded), probe, thumbnail=data_uri),
+        leaks=Leaks.model_validate_json((ctx.input(StageName.FINE_TUNE) / "leaks.json").read_text()),
+    )
 
 
 def _evaluated(ctx: StageContext, folders: list[Path], probe: ProbeSet) -> Iterator[PhaseEvaluation]:
@@ -382,6 +407,7 @@ class _Embedder:
             epoch=checkpoint.epoch,
             precision=self._ctx.spec.train.precision,
             features=self._features(checkpoint),
+            probabilities=_is_last(self._ctx, checkpoint.step),
         )
         part = self._ctx.frame_part(checkpoint.index)
         folder = self._ctx.beside(part.id)
@@ -409,10 +435,20 @@ def _capture_checkpoint(ctx: StageContext, checkpoint: Checkpoint, source: Image
     ctx.publish(part, folder, {"step": checkpoint.step, "epoch": checkpoint.epoch})
 
 
+def _is_last(ctx: StageContext, step: int) -> bool:
+    return step == ctx.plan.steps[-1]
+
+
 def _write_frame(folder: Path, index: int, frame: Embedded) -> Facts:
     codecs.save(folder / "frame", frame)
     loss = frame.loss if math.isfinite(frame.loss) else None  # JSON has no infinity
     return {"frame": index, "step": frame.step, "epoch": frame.epoch, "loss": loss, "accuracy": frame.accuracy}
+
+
+def _leaks(ctx: StageContext, training: _Training, probe: ProbeSet) -> Leaks:
+    spec = ctx.spec.train
+    rows = datasets.training_rows(training.source, train_size=spec.train_size, seed=spec.seed)
+    return leaks.find(training.images.images, rows, probe)
 
 
 def _keep_weights(ctx: StageContext, checkpoint: Checkpoint, training: _Training) -> None:

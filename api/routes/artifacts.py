@@ -1,4 +1,4 @@
-"""What a run has made: film, model, frames, checkpoints, log, projection, outliers, quality, highlights, evaluation."""
+"""What a run has made: film, model, checkpoints, and what is told of them."""
 
 from typing import Annotated, Any
 
@@ -9,6 +9,7 @@ from api import archive, files, trained
 from api.schemas import CheckpointList
 from api.wiring import PartsOf
 from core.domain.evaluation import Evaluation
+from core.domain.label_issues import DataIssues
 from core.domain.plan import StageName
 from core.domain.quality import Highlights, QualityCard
 
@@ -164,3 +165,20 @@ def highlights(parts: PartsOf, request: Request, run_id: str) -> Response:
 def evaluation(parts: PartsOf, request: Request, run_id: str) -> Response:
     """At the end of each phase: accuracy by class, confusion matrix, calibration, all of the probe set."""
     return files.answer(request, parts.results.file(run_id, StageName.MEASURE, "evaluation.json"), "application/json")
+
+
+@router.get(
+    "/label-issues",
+    operation_id="listLabelIssues",
+    summary="What looks wrong with the data",
+    response_class=Response,
+    responses=files.of_model(DataIssues),
+)
+def label_issues(parts: PartsOf, request: Request, run_id: str) -> Response:
+    """Probe images whose labels look wrong, with thumbnails; and those that are nearly training images.
+
+    Labels are judged by cleanlab's `find_label_issues`, by what the last checkpoint says of images that it has never
+    trained on.
+    """
+    stored = parts.results.file(run_id, StageName.MEASURE, "label_issues.json")
+    return files.answer(request, stored, "application/json")

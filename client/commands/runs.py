@@ -1,4 +1,4 @@
-"""Commands about runs that there are: status, list, events, quality, evaluation, download, cancel, retry, delete."""
+"""Commands about runs that there are: what they do, what they tell, what they have made."""
 
 import argparse
 import json
@@ -13,6 +13,8 @@ from client.output import add_json_flag, moment, print_table, show
 from client.progress import clock, headline, stages
 
 PHASE_COLUMNS = ["phase", "step", "accuracy", "loss", "calibration_error"]
+ISSUE_COLUMNS = ["image", "row", "class_name", "confidence", "suggested_class", "suggested_confidence"]
+LEAK_COLUMNS = ["image", "row", "training_row", "difference"]
 
 
 def status(options: argparse.Namespace) -> int:
@@ -79,6 +81,23 @@ def evaluation(options: argparse.Namespace) -> int:
         for ends in zip(*(phase["classes"] for phase in phases), strict=True)
     ]
     print_table(by_class, ["class", "images", *(phase["phase"] for phase in phases)])
+    return OK
+
+
+def label_issues(options: argparse.Namespace) -> int:
+    """Show probe images whose labels look wrong, and those that are nearly training images."""
+    with connect(options) as client:
+        found = client.label_issues(options.run)
+    if options.json:
+        print(json.dumps(found, indent=2))
+        return OK
+    labels, leaks = found["label_issues"], found["leaks"]
+    print(f"labels that look wrong: {labels['count']:,}")
+    if labels["issues"]:
+        print_table(labels["issues"], ISSUE_COLUMNS)
+    print(f"probe images that are nearly training images: {leaks['count']:,}")
+    if leaks["leaks"]:
+        print_table(leaks["leaks"], LEAK_COLUMNS)
     return OK
 
 
@@ -172,6 +191,7 @@ COMMANDS = (
     Command("events", events, _events_flags),
     Command("quality", quality, _status_flags),
     Command("evaluation", evaluation, _status_flags),
+    Command("label-issues", label_issues, _status_flags),
     Command("download", download, _download_flags),
     Command("cancel", cancel, run_argument),
     Command("retry", retry, run_argument),

@@ -60,6 +60,7 @@ class Embedded:
         loss: evaluation loss, mean cross-entropy over the probe set.
         accuracy: share predicted right, 0..1.
         confidences: (N,) float32, the probability that the model gives its prediction, 0..1; None in old frames.
+        probabilities: (N, C) float32, of the last checkpoint only: what label issues are found by.
     """
 
     embeddings: FloatArray
@@ -69,6 +70,7 @@ class Embedded:
     loss: float
     accuracy: float
     confidences: FloatArray | None = None
+    probabilities: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,8 +46,9 @@ QUEUES: Mapping[StageName, Queue] = {
 FORMATS: Mapping[str, int] = {
     **dict.fromkeys(StageName, 1),
     # 2: what training draws at random follows from the seed and the step, so that it can go on in the middle.
-    StageName.FINE_TUNE: 2,
-    # 3: how sure the model is of each prediction is told too.
+    # 3: probe images that are nearly training images are told too.
+    StageName.FINE_TUNE: 3,
+    # 3: how sure the model is of each prediction is told too; at the last checkpoint, of every class.
     StageName.EMBED: 3,
     # 2: the neighbours of some images are kept, for what is measured later.
     StageName.SCORE: 2,
@@ -55,7 +56,7 @@ FORMATS: Mapping[str, int] = {
     # other ones.
     StageName.PROJECT: 5,
     # 2: standing still is told by the step. 3: and by how far the shape moves, wherever it is. 4: the last frame is
-    # laid out by t-SNE too. 5: the end of each phase is evaluated.
+    # laid out by t-SNE too. 5: the end of each phase is evaluated, and labels that look wrong are told.
     StageName.MEASURE: 5,
     # 3: text is set in other fonts too. 4: numbers beside rings keep off each other, names that are cut stay unlike.
     StageName.RENDER: 4,

@@ -89,10 +89,18 @@ def load_training_images(
     Raises:
         InvalidSpecError: more images than the split has, or than fit into memory.
     """
-    labels = source.labels("train")
-    rows = _rows(labels, train_size, seed=seed, field="train.train_size", split="training")
+    rows = training_rows(source, train_size=train_size, seed=seed)
     _refuse_too_large(len(rows), size, max_bytes, field="train.train_size")
-    return LabelledImages(images=source.images("train", rows, size=size), labels=labels[rows])
+    return LabelledImages(images=source.images("train", rows, size=size), labels=source.labels("train")[rows])
+
+
+def training_rows(source: ImageSource, *, train_size: int | None, seed: int) -> IntArray:
+    """Which rows of the training split `load_training_images` loads, in its order.
+
+    Raises:
+        InvalidSpecError: more images than the split has.
+    """
+    return _rows(source.labels("train"), train_size, seed=seed, field="train.train_size", split="training")
 
 
 def load_probe_set(

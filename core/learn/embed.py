@@ -32,6 +32,7 @@ def embed(
     batch_size: int = BATCH_SIZE,
     precision: Precision = "auto",
     features: Tensor | None = None,
+    probabilities: bool = False,
 ) -> Embedded:
     """Features, predictions, loss and accuracy of the probe set: one forward pass in evaluation mode.
 
@@ -46,6 +47,7 @@ def embed(
         precision: of the forward pass; embeddings are float32.
         features: (N, D) float32 of `features_of` with the same batch size, where nothing before the head has changed
             since: then only the head is asked. None: the whole model.
+        probabilities: whether the frame keeps the probabilities of all classes.
 
     Returns:
         One frame: embeddings (N, D), what the classification head is given.
@@ -56,7 +58,8 @@ def embed(
     if features is None:
         features = features_of(backbone, probe, batch_size=batch_size, precision=precision)
     logits = _judged(backbone, features, batch_size=batch_size, precision=precision)
-    confidences, predictions = logits.softmax(dim=1).max(dim=1)
+    judged = logits.softmax(dim=1)
+    confidences, predictions = judged.max(dim=1)
     loss = cross_entropy(logits, probe.labels)
     accuracy = (predictions == probe.labels).float().mean()
     embeddings = features.cpu()
@@ -69,6 +72,7 @@ def embed(
         loss=loss.item(),
         accuracy=accuracy.item(),
         confidences=confidences.cpu().numpy(),
+        probabilities=judged.cpu().numpy() if probabilities else None,
     )
 
 

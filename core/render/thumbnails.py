@@ -1,5 +1,7 @@
-"""Probe images as they stand in the leaderboard."""
+"""Probe images as they stand in the leaderboard, and in what the API tells."""
 
+import base64
+import io
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,6 +13,8 @@ from core.render.palette import TRANSPARENT, Palette
 
 _PIXEL_ART = 16
 """Images up to this side are enlarged to sharp squares: interpolation would blur what little they hold."""
+
+_SHOWN_SIDE = 64
 
 
 @dataclass(slots=True)
@@ -47,3 +51,11 @@ def resize(image: ImageArray, side: int) -> Image.Image:
     small = max(image.shape[:2]) <= _PIXEL_ART
     filter_ = Image.Resampling.NEAREST if small else Image.Resampling.LANCZOS
     return Image.fromarray(image).resize((side, side), filter_)
+
+
+def data_uri(image: ImageArray) -> str:
+    """An (S, S, 3) uint8 RGB image as a PNG, at most 64 pixels a side, in a URI that holds all of it."""
+    small = Image.fromarray(image) if max(image.shape[:2]) <= _SHOWN_SIDE else resize(image, _SHOWN_SIDE)
+    png = io.BytesIO()
+    small.save(png, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}"

@@ -98,6 +98,20 @@ PHASE = {
     "calibration": [],
 }
 LISTS |= {"/v1/runs/run_1/evaluation": {"phases": [PHASE]}}
+ISSUE = {
+    "image": 17,
+    "row": 34,
+    "label": 0,
+    "class_name": "cat",
+    "suggested_label": 1,
+    "suggested_class": "dog",
+    "confidence": 0.0125,
+    "suggested_confidence": 0.9875,
+    "thumbnail": "data:image/png;base64,AAAA",
+}
+LEAK = {"image": 4, "row": 8, "training_row": 311, "difference": 0.5}
+LABEL_ISSUES = {"label_issues": {"count": 1234, "issues": [ISSUE]}, "leaks": {"count": 1, "leaks": [LEAK]}}
+LISTS |= {"/v1/runs/run_1/label-issues": LABEL_ISSUES}
 GIF = b"GIF89a" + b"\x00" * 50
 with ZipFile(_packed := io.BytesIO(), "w") as _archive:
     _archive.writestr("README.md", "# pets")

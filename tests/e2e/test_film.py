@@ -52,6 +52,13 @@ def test_post_poll_and_fetch_the_film(service):
     assert [one["step"] for one in quality["frames"]] == [0, 5, 10, 15, 20]
     assert all(0 < one["trustworthiness"] <= 1 for one in quality["frames"])
     assert all(one["numbers"] for one in service.json(run["links"]["highlights"])["highlights"])
+    # What looks wrong with the data: digits are all different, and each issue names another class than its label.
+    told = service.json(run["links"]["label_issues"])
+    assert told["leaks"] == {"count": 0, "leaks": []}
+    issues = told["label_issues"]["issues"]
+    assert told["label_issues"]["count"] == len(issues)
+    assert all(one["suggested_label"] != one["label"] for one in issues)
+    assert all(one["thumbnail"].startswith("data:image/png;base64,iVBOR") for one in issues)
 
 
 def test_two_phases__are_planned_trained_evaluated_and_drawn(service):
@@ -75,7 +82,7 @@ def test_two_phases__are_planned_trained_evaluated_and_drawn(service):
 
 
 def test_inline_and_offload_give_the_same_film(service):
-    films, projections = [], []
+    films, projections, issues = [], [], []
     for mode in ("inline", "offload"):
         body = SMALL | {"train": {"steps": 20, "batch_size": 16, "seed": 1}}
         captured = SMALL["capture"] | {"mode": mode, "spacing": "drift"}
@@ -83,8 +90,11 @@ def test_inline_and_offload_give_the_same_film(service):
         assert [one["reused"] for one in run["stages"]] == [False] * 6
         films.append(service.get(f"/v1/runs/{run['id']}/film.gif"))
         projections.append(service.json(f"/v1/runs/{run['id']}/projection")["points"])
+        issues.append(service.json(run["links"]["label_issues"]))
         service.delete(f"/v1/runs/{run['id']}")  # so that the other mode makes everything itself
     np.testing.assert_allclose(*projections, atol=1e-5)
+    rows, again = ([one["row"] for one in told["label_issues"]["issues"]] for told in issues)
+    assert sorted(rows) == sorted(again)
     for one, other in zip(*map(frames, films), strict=True):
         np.testing.assert_array_equal(one, other)
 

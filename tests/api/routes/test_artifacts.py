@@ -182,6 +182,19 @@ def test_evaluation(gallery, exhibit):
     assert phase["confusion"] == [[2, 1], [1, 1]]
 
 
+def test_label_issues(gallery, exhibit):
+    links = gallery.get(f"/v1/runs/{exhibit}").json()["links"]
+    told = gallery.get(links["label_issues"]).json()
+    (issue,) = told["label_issues"]["issues"]
+    assert (issue["row"], issue["class_name"], issue["suggested_class"]) == (30, "dog", "cat")
+    assert issue["thumbnail"].startswith("data:image/png;base64,")
+    assert told["leaks"] == {"count": 1, "leaks": [{"image": 2, "row": 20, "training_row": 7, "difference": 0.5}]}
+
+
+def test_label_issues__not_measured_yet(client, submit, problem):
+    problem(client.get(submit()["links"]["label_issues"]), 409, "not-ready")
+
+
 def test_quality__not_measured_yet(client, submit, worker, problem):
     run = submit()
     problem(client.get(run["links"]["quality"]), 409, "not-ready")

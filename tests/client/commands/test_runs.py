@@ -58,6 +58,33 @@ def test_evaluation(service: Callable[..., str], capsys: pytest.CaptureFixture[s
     assert json.loads(capsys.readouterr().out)["phases"] == [fake.PHASE]
 
 
+def test_label_issues(service: Callable[..., str], capsys: pytest.CaptureFixture[str], fake: object) -> None:
+    url = service()
+    assert run(url, "label-issues", "run_1") == 0
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["labels", "that", "look", "wrong:", "1,234"],
+        ["image", "row", "class_name", "confidence", "suggested_class", "suggested_confidence"],
+        ["17", "34", "cat", "0.0125", "dog", "0.9875"],
+        ["probe", "images", "that", "are", "nearly", "training", "images:", "1"],
+        ["image", "row", "training_row", "difference"],
+        ["4", "8", "311", "0.5"],
+    ]
+    assert run(url, "label-issues", "run_1", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == fake.LABEL_ISSUES
+
+
+def test_label_issues__none(
+    service: Callable[..., str], capsys: pytest.CaptureFixture[str], fake: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing = {"label_issues": {"count": 0, "issues": []}, "leaks": {"count": 0, "leaks": []}}
+    monkeypatch.setitem(fake.LISTS, "/v1/runs/run_1/label-issues", nothing)
+    assert run(service(), "label-issues", "run_1") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "labels that look wrong: 0",
+        "probe images that are nearly training images: 0",
+    ]
+
+
 def test_cancel_and_retry(service: Callable[..., str], fake: object) -> None:
     url = service()
     assert run(url, "cancel", "run_1") == 0

@@ -8,7 +8,14 @@ from core.data.builtin import BUILTIN, DIGITS_IMAGE_SIZE
 from core.data.convert import convert
 from core.data.opening import UploadedFile
 from core.errors import InvalidDatasetError, InvalidSpecError, SourceUnavailableError, UnknownDatasetError
-from core.learn.datasets import DigitsSource, HubSource, load_probe_set, load_training_images, open_source
+from core.learn.datasets import (
+    DigitsSource,
+    HubSource,
+    load_probe_set,
+    load_training_images,
+    open_source,
+    training_rows,
+)
 
 ALLOWED = ("owner/name",)
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -229,6 +236,11 @@ def test_load_training_images(uploaded):
     some = load_training_images(source, train_size=6, size=5, seed=1)
     assert some.images.shape == (6, 5, 5, 3)
     assert np.bincount(some.labels).tolist() == [3, 3]
+    for size, loaded in ((None, whole), (6, some)):
+        rows = training_rows(source, train_size=size, seed=1)
+        np.testing.assert_array_equal(loaded.labels, source.labels("train")[rows])
+        side = loaded.images.shape[1]
+        np.testing.assert_array_equal(loaded.images, source.images("train", rows, size=side))
 
 
 def test_load_probe_set():

@@ -81,6 +81,16 @@ def test_embed__is_what_the_head_is_given() -> None:
     assert (frame.step, frame.epoch) == (7, 1.5)
 
 
+def test_embed__probabilities_where_they_are_asked_for() -> None:
+    model = backbone()
+    frame = embed(model, on_cpu(model), step=0, epoch=0.0, probabilities=True)
+    assert (frame.probabilities.shape, frame.probabilities.dtype) == ((37, 3), np.float32)
+    np.testing.assert_allclose(frame.probabilities.sum(axis=1), 1, atol=1e-6)
+    np.testing.assert_array_equal(frame.probabilities.argmax(axis=1), frame.predictions)
+    np.testing.assert_array_equal(frame.probabilities.max(axis=1), frame.confidences)
+    assert embed(model, on_cpu(model), step=0, epoch=0.0).probabilities is None
+
+
 @pytest.mark.parametrize("batch_size", [1, 10, 36, 37, 500])
 def test_embed__does_not_depend_on_batch_size(batch_size: int) -> None:
     model = backbone()
@@ -126,13 +136,16 @@ def test_offload__gives_the_embeddings_of_inline(tmp_path: Path) -> None:
     inline = []
     for checkpoint in fine_tune(trained, data, spec=spec, capture_steps=(0, 2, 4)):
         save_weights(tmp_path / f"{checkpoint.index}.safetensors", checkpoint.backbone)
-        inline.append(embed(trained, on_cpu(trained, probe), step=checkpoint.step, epoch=checkpoint.epoch))
+        inline.append(
+            embed(trained, on_cpu(trained, probe), step=checkpoint.step, epoch=checkpoint.epoch, probabilities=True)
+        )
     elsewhere = backbone(seed=99)
     for index, frame in enumerate(inline):
         load_weights(tmp_path / f"{index}.safetensors", elsewhere)
-        offloaded = embed(elsewhere, on_cpu(elsewhere, probe), step=frame.step, epoch=frame.epoch)
+        offloaded = embed(elsewhere, on_cpu(elsewhere, probe), step=frame.step, epoch=frame.epoch, probabilities=True)
         np.testing.assert_allclose(offloaded.embeddings, frame.embeddings, atol=1e-5)
         np.testing.assert_array_equal(offloaded.predictions, frame.predictions)
+        np.testing.assert_allclose(offloaded.probabilities, frame.probabilities, atol=1e-5)
     assert np.abs(inline[0].embeddings - inline[2].embeddings).max() > 0.01
 
 
