@@ -234,23 +234,6 @@ ANSWERS: Mapping[str, Any] = {
             "better": True,
         },
     },
-    "getEvaluation": {
-        "phases": [
-            {
-                "phase": "feature extraction",
-                "step": 208,
-                "loss": 0.31,
-                "accuracy": 0.9,
-                "classes": [
-                    {"name": "cat", "images": 6, "accuracy": 1.0},
-                    {"name": "dog", "images": 4, "accuracy": 0.75},
-                ],
-                "confusion": [[6, 0], [1, 3]],
-                "calibration_error": 0.04,
-                "calibration": [{"images": 10, "confidence": 0.86, "accuracy": 0.9}],
-            }
-        ]
-    },
     "listHighlights": {
         "highlights": [
             {
