@@ -28,11 +28,11 @@ def find(frame: Embedded, probe: ProbeSet, *, thumbnail: Callable[[ImageArray], 
     """
     if frame.probabilities is None:
         return LabelIssues(count=0, issues=())
-    found = suspicious(probe.labels, frame.probabilities)
+    found, classes = suspicious(probe.labels, frame.probabilities), np.unique(probe.labels)
     return LabelIssues(
         count=len(found),
         issues=tuple(
-            _told(image, frame.probabilities[image], probe, thumbnail=thumbnail(probe.images[image]))
+            _told(image, frame.probabilities[image], probe, classes=classes, thumbnail=thumbnail(probe.images[image]))
             for image in found[:MOST_LISTED].tolist()
         ),
     )
@@ -41,8 +41,8 @@ def find(frame: Embedded, probe: ProbeSet, *, thumbnail: Callable[[ImageArray], 
 def suspicious(labels: IntArray, probabilities: FloatArray) -> IntArray:
     """Which images cleanlab's `find_label_issues` names, the least likely label first.
 
-    Where all images have one label there is nothing to compare. No image is taken for a class that none is labelled
-    with, as nothing tells how sure the model is of that class; and at least one image of each class is left alone.
+    Where all images have one label there is nothing to compare. A class that no image is labelled with is left out: how
+    sure the model must be of it, only its own images could tell. At least one image of each class is not named.
 
     Args:
         labels: (N,) the given classes.
@@ -51,19 +51,20 @@ def suspicious(labels: IntArray, probabilities: FloatArray) -> IntArray:
     Returns:
         (M,) rows.
     """
-    if len(np.unique(labels)) <= 1 or not np.isfinite(probabilities).all():
+    classes, places = np.unique(labels, return_inverse=True)
+    if len(classes) <= 1 or not np.isfinite(probabilities).all():
         return np.empty(0, dtype=np.int64)
     with warnings.catch_warnings():  # cleanlab turns off all of the process's, and warns of small classes
         warnings.simplefilter("ignore")
         find_label_issues = importlib.import_module("cleanlab.filter").find_label_issues  # half a second
         found = find_label_issues(
-            np.asarray(labels), np.asarray(probabilities), return_indices_ranked_by="self_confidence", n_jobs=1
+            places, probabilities[:, classes], return_indices_ranked_by="self_confidence", n_jobs=1
         )
     return np.asarray(found, dtype=np.int64)
 
 
-def _told(image: int, probabilities: FloatArray, probe: ProbeSet, *, thumbnail: str) -> LabelIssue:
-    label, suggested = int(probe.labels[image]), int(probabilities.argmax())
+def _told(image: int, probabilities: FloatArray, probe: ProbeSet, *, classes: IntArray, thumbnail: str) -> LabelIssue:
+    label, suggested = int(probe.labels[image]), int(classes[probabilities[classes].argmax()])
     return LabelIssue(
         image=image,
         row=int(probe.rows[image]),

@@ -1,4 +1,5 @@
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -76,6 +77,18 @@ def test_suspicious__a_class_that_no_image_is_labelled_with() -> None:
     given = true.copy()
     given[4] = 1
     assert suspicious(given, sure_of(seen, 3)).tolist() == [4]
+    assert suspicious(true, sure_of(np.full(40, 2), 3)[:, [0, 0, 2]]).tolist() == []
+
+
+def test_find__suggests_only_classes_that_images_are_labelled_with() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.where(rng.random(200) < 0.5, 0, 2)
+    probabilities = rng.dirichlet([0.2, 0.5, 0.2], 200).astype(np.float32)
+    probe = replace(probe_set(labels), class_names=("a", "b", "c"))
+    found = find(frame(probabilities), probe, thumbnail=str)
+    assert found.count > 20
+    assert {issue.suggested_class for issue in found.issues} == {"a", "c"}
+    assert all(issue.suggested_label != issue.label for issue in found.issues)
 
 
 def test_suspicious__the_only_image_of_a_class_is_left_alone() -> None:
