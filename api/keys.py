@@ -15,8 +15,8 @@ from pydantic import Field
 from api.caller import Scope
 from api.describe import moment
 from api.ids import is_id
-from api.schemas import NAME_LENGTH, ONE_LINE
-from core.domain.frozen import Frozen
+from api.schemas import NAME_LENGTH
+from core.domain.frozen import ONE_LINE, Frozen
 from core.domain.ids import new_id
 from core.errors import NotFoundError
 from core.settings import Settings

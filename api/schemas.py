@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from core.domain.frozen import Frozen
+from core.domain import layers
+from core.domain.frozen import ONE_LINE, Frozen
 from core.domain.phases import LayerDecay
 from core.domain.run import RunStatus, StageStatus
 from core.domain.spec import (
@@ -20,13 +21,14 @@ from core.domain.spec import (
     TrainSpec,
     fit_to_dataset,
     fit_to_steps,
+    refuse_few_frames,
+    refuse_unfit_phases,
     refuse_unknown_steps,
     usual_alignment,
 )
 from core.errors import InvalidSpecError
 
 NAME_LENGTH = 120
-ONE_LINE = r"^[^\x00-\x1f\x7f]+$"
 
 Name = Annotated[
     str,
@@ -93,7 +95,10 @@ class RunCreate(Frozen):
         n_images = facts.train_size if facts else None
         train = self.train.settled(n_images=n_images, decay=decay)
         refuse_unknown_steps(train, self.capture)
+        if described := layers.descriptions().get(self.model):
+            refuse_unfit_phases(train, len(described.blocks))
         capture, score = fit_to_steps(self.capture, steps=train.steps), self.score
+        refuse_few_frames(train, capture)
         if facts:
             capture, score = fit_to_dataset(capture, score, facts)
         name = self.name or f"{title}, {self.model}"[:NAME_LENGTH]

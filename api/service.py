@@ -86,10 +86,11 @@ class Service:
         asked = Asked.of(self.tenant, idempotency_key, f"renders of {run_id}", body)
 
         def check(session: Session) -> None:
-            if not runs.drawable(session, run_of(session, run_id, self.tenant, hold=True)):
+            run_of(session, run_id, self.tenant, hold=True)
+            if not runs.drawable(session, plans.build(spec)):
                 raise ConflictError(
-                    f"Run {run_id} cannot be drawn otherwise before all its frames are embedded. Wait for it, or "
-                    "retry it if it has failed."
+                    f"Run {run_id} cannot be drawn otherwise before all its frames are embedded. Wait for it, retry it "
+                    "if it has failed, or make it anew if an older version has made it."
                 )
 
         with self.in_flight.alone(self.tenant, idempotency_key):

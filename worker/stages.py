@@ -17,7 +17,6 @@ What a stage's artifact holds (records as written by core.store.codecs):
 import json
 import math
 import time
-from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,17 +165,18 @@ def measure(ctx: StageContext) -> Facts:
 
 
 def _data_issues(ctx: StageContext, last: Path, probe: ProbeSet) -> DataIssues:
+    leaks = ctx.input(StageName.FINE_TUNE) / "leaks.json"  # a training that an older version did has none
     return DataIssues(
         label_issues=label_issues.find(codecs.load(last / "frame", Embedded), probe, thumbnail=data_uri),
-        leaks=Leaks.model_validate_json((ctx.input(StageName.FINE_TUNE) / "leaks.json").read_text()),
+        leaks=Leaks.model_validate_json(leaks.read_text()) if leaks.exists() else None,
     )
 
 
 def _evaluated(ctx: StageContext, folders: list[Path], probe: ProbeSet) -> Iterator[PhaseEvaluation]:
-    """The last frame of each phase; where the model's drift chose the frames, it may be a little before the end."""
-    steps = [codecs.load(folder / "frame", Embedded).step for folder in folders]
+    """Each phase by the frame of its end."""
+    by_step = {codecs.load(folder / "frame", Embedded).step: folder for folder in folders}
     for phase, end in zip(ctx.spec.train.course, ctx.spec.train.phase_ends, strict=True):
-        frame = codecs.load(folders[bisect_right(steps, end) - 1] / "frame", Embedded)
+        frame = codecs.load(by_step[end] / "frame", Embedded)
         yield evaluate(phase.name, frame, probe.labels, class_names=probe.class_names)
 
 
@@ -282,6 +282,7 @@ def _sentinels(
         backbone,
         ImagesOnDevice(images, backbone, device=accelerator.device),
         candidates=ctx.plan.steps,
+        always=spec.train.phase_ends,
         frames=spec.capture.frames,
         spec=spec.train,
         accelerator=accelerator,

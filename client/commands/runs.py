@@ -75,12 +75,13 @@ def evaluation(options: argparse.Namespace) -> int:
     phases = found["phases"]
     print_table([phase | {"accuracy": _percent(phase["accuracy"])} for phase in phases], PHASE_COLUMNS)
     print()
+    columns = [f"after {phase['phase']}" for phase in phases]
     by_class = [
         {"class": ends[0]["name"], "images": ends[0]["images"]}
-        | {phase["phase"]: _percent(end["accuracy"]) for phase, end in zip(phases, ends, strict=True)}
+        | {column: _percent(end["accuracy"]) for column, end in zip(columns, ends, strict=True)}
         for ends in zip(*(phase["classes"] for phase in phases), strict=True)
     ]
-    print_table(by_class, ["class", "images", *(phase["phase"] for phase in phases)])
+    print_table(by_class, ["class", "images", *columns])
     return OK
 
 

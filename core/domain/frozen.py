@@ -2,6 +2,9 @@
 
 from pydantic import BaseModel, ConfigDict
 
+ONE_LINE = r"^[^\x00-\x1f\x7f]+$"
+"""Text without line breaks and other control characters."""
+
 
 class Frozen(BaseModel):
     """Plain data: immutable, no unknown fields, no NaN."""

@@ -143,12 +143,23 @@ def _metrics(measured: Sequence[Measured]) -> str:
 
 
 def _film(spec: RunSpec, *, run_id: str, service: str) -> str:
-    body = json.dumps(spec.model_dump(mode="json", exclude={"pinned"}), ensure_ascii=False)
+    body = json.dumps(_asked(spec), ensure_ascii=False)
     command = f"curl -s {shlex.quote(service + '/v1/runs')} -H 'Content-Type: application/json' -d {shlex.quote(body)}"
     return (
         f"## The film of its training\n\n{service}/v1/runs/{run_id}/film.gif\n\nThis trains and films it anew:\n\n"
         f"```sh\n{command}\n```"
     )
+
+
+def _asked(spec: RunSpec) -> dict[str, Any]:
+    """The body of a request for the same run: phases say all that the fields of one phase would."""
+    body = spec.model_dump(mode="json", exclude={"pinned"}, exclude_none=True)
+    if spec.train.phases:
+        for name in ("recipe", "steps", "learning_rate", "weight_decay", "warmup"):
+            del body["train"][name]
+    else:
+        del body["train"]["phases"]
+    return body
 
 
 def _table(rows: Mapping[str, Any]) -> str:

@@ -223,12 +223,17 @@ def _hub_card(name: str) -> ModelCard:
 
 
 def usual_layer_decay(model: str) -> LayerDecay:
-    """How the recipe "two_phase" lets the rates fall towards the input; as for a ViT where the family is not known."""
+    """How the recipe "two_phase" lets the rates fall towards the input; "family" where that is found out by loading."""
+    if model in PRESETS:
+        return FAMILIES[_PRESET_TYPE].layer_decay
     checkpoint = KNOWN_CHECKPOINTS.get(model)
-    return FAMILIES[checkpoint.model_type if checkpoint else _PRESET_TYPE].layer_decay
+    return FAMILIES[checkpoint.model_type].layer_decay if checkpoint else _FAMILYS
 
 
 def layer_decay_of(classifier: str | None) -> LayerDecay:
     """The same of a model whose class is known, such as "ResNetForImageClassification"."""
     families = {family.classifier: family for family in FAMILIES.values()}
-    return families.get(classifier or "", FAMILIES[_PRESET_TYPE]).layer_decay
+    return families[classifier].layer_decay if classifier in families else _FAMILYS
+
+
+_FAMILYS = LayerDecay(kind="family")

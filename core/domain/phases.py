@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
-from core.domain.frozen import Frozen
+from core.domain.frozen import ONE_LINE, Frozen
 from core.errors import InvalidSpecError
 
 Schedule: TypeAlias = Literal["cosine", "linear", "constant"]
@@ -27,8 +27,11 @@ class LayerDecay(Frozen):
     """How the learning rate falls from the head towards the input."""
 
     kind: Annotated[
-        Literal["exponential", "linear"],
-        Field(description="exponential: each block learns `factor` times as fast as the one after it; linear: evenly."),
+        Literal["exponential", "linear", "family"],
+        Field(
+            description="exponential: each block learns `factor` times as fast as the one after it; linear: evenly; "
+            "family: as the family of the model has it, which may be known only when it is loaded."
+        ),
     ]
     factor: Annotated[float | None, Field(gt=0, le=1, description="exponential: of two neighbouring blocks.")] = None
     floor: Annotated[
@@ -37,13 +40,15 @@ class LayerDecay(Frozen):
 
     @model_validator(mode="after")
     def _one_number(self) -> Self:
-        wanted, other = ("factor", self.floor) if self.kind == "exponential" else ("floor", self.factor)
-        if getattr(self, wanted) is None or other is not None:
-            raise ValueError(f"layer_decay of the kind {self.kind!r} takes `{wanted}`, and nothing else")
+        takes = {"exponential": ("factor",), "linear": ("floor",), "family": ()}[self.kind]
+        given = tuple(name for name in ("factor", "floor") if getattr(self, name) is not None)
+        if given != takes:
+            wanted = f"`{takes[0]}`, and nothing else" if takes else "no number"
+            raise ValueError(f"layer_decay of the kind {self.kind!r} takes {wanted}")
         return self
 
     def share(self, layer: int, *, layers: int) -> float:
-        """What part of the head's rate a layer learns at.
+        """What part of the head's rate a layer learns at; the kind "family" must have been looked up before.
 
         Args:
             layer: 0 at the input, layers - 1 at the head.
@@ -56,14 +61,18 @@ class LayerDecay(Frozen):
         """
         if self.factor is not None:
             return self.factor ** (layers - 1 - layer)
-        floor = self.floor or 1.0
+        if self.floor is None:
+            raise ValueError("what the family's decay is has not been looked up")
+        floor = self.floor
         return floor + (1 - floor) * layer / max(1, layers - 1)
 
 
 class Phase(Frozen):
     """A stretch of a training; its optimiser and its learning rate begin anew."""
 
-    name: Annotated[str, Field(min_length=1, max_length=40, description="Shown in the film, where it begins.")]
+    name: Annotated[
+        str, Field(min_length=1, max_length=40, pattern=ONE_LINE, description="Shown in the film, where it begins.")
+    ]
     trainable: Annotated[
         Literal["head", "last_n_blocks", "all"],
         Field(
@@ -96,9 +105,43 @@ class Phase(Frozen):
             raise ValueError("where only the head learns there is no other layer for `layer_decay`")
         return self
 
+    def shares(self, layers: int, *, field: str) -> list[float]:
+        """What part of the head's rate each layer learns at, from the input to the head; 0 where it does not.
+
+        Args:
+            layers: blocks of the model, the head included.
+            field: path of this phase, for the message.
+
+        Raises:
+            InvalidSpecError: there are fewer blocks, or the rate falls so far that a layer would stand still.
+        """
+        first = {"head": layers - 1, "last_n_blocks": layers - 1 - (self.n_blocks or 0), "all": 0}[self.trainable]
+        if first < 0:
+            raise InvalidSpecError(
+                f"Phase {self.name!r} trains the last {self.n_blocks} blocks, but the model has {layers - 1} before "
+                'its head: ask for at most that many, or for trainable "all".',
+                field=f"{field}.n_blocks",
+            )
+        decay = self.layer_decay
+        shares = [decay.share(place, layers=layers) if decay else 1.0 for place in range(first, layers)]
+        if shares[0] < SMALLEST_SHARE:
+            raise InvalidSpecError(
+                f"In phase {self.name!r} the rate falls so far towards the input that the first block would stand "
+                f"still ({shares[0]:.1g} of the head's rate). Raise layer_decay's factor or floor, or say with "
+                'trainable "last_n_blocks" which blocks learn.',
+                field=f"{field}.layer_decay",
+            )
+        return [0.0] * first + shares
+
     def rate(self, step: int, *, steps: int) -> float:
         """The head's learning rate of update `step` of this phase, 1 to `steps`."""
         return self.learning_rate * rate_factor(step, steps=steps, warmup=self.warmup, schedule=self.schedule)
+
+    def falling(self, decay: LayerDecay) -> "Phase":
+        """The phase with this decay, if it asks for the family's."""
+        if self.layer_decay is None or self.layer_decay.kind != "family":
+            return self
+        return self.model_copy(update={"layer_decay": decay})
 
     def in_steps(self, *, n_images: int | None, images_a_step: int, field: str) -> "Phase":
         """The phase with its length in steps.
@@ -118,7 +161,7 @@ class Phase(Frozen):
                 "How long an epoch is, is known only when the data have been loaded: say `steps`, or train.train_size.",
                 field=f"{field}.epochs",
             )
-        steps = max(1, round(self.epochs * math.ceil(n_images / images_a_step)))
+        steps = max(1, round(self.epochs * -(-n_images // images_a_step)))
         return self.model_copy(update={"steps": steps, "epochs": None})
 
 

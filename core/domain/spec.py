@@ -14,6 +14,9 @@ from core.domain.frozen import Frozen
 from core.domain.phases import MAX_STEPS, LayerDecay, Phase, two_phases
 from core.errors import InvalidSpecError
 
+_STILL = 1e-6
+MOST_IMAGES = 1_000_000_000
+
 
 class TrainSpec(Frozen):
     """How the model learns.
@@ -43,7 +46,7 @@ class TrainSpec(Frozen):
         "auto"
     )
     train_size: Annotated[
-        int | None, Field(ge=2, description="Images to train on, stratified by class; null: all.")
+        int | None, Field(ge=2, le=MOST_IMAGES, description="Images to train on, stratified by class; null: all.")
     ] = None
     augment: AugmentSpec = AugmentSpec()
     label_smoothing: Annotated[
@@ -74,10 +77,10 @@ class TrainSpec(Frozen):
         """The last step of each phase."""
         return tuple(accumulate(phase.steps or 0 for phase in self.course))
 
-    def rates(self) -> list[float]:
-        """The head's learning rate of each update, the first one first."""
+    def efforts(self) -> list[float]:
+        """How far each update may move the features: its learning rate; where only the head learns, next to nothing."""
         return [
-            phase.rate(step, steps=phase.steps or 0)
+            phase.rate(step, steps=phase.steps or 0) * (_STILL if phase.trainable == "head" else 1.0)
             for phase in self.course
             for step in range(1, (phase.steps or 0) + 1)
         ]
@@ -97,7 +100,7 @@ class TrainSpec(Frozen):
             return self
         per_step, n_images = self.batch_size * self.gradient_accumulation, self.train_size or n_images
         settled = tuple(
-            phase.in_steps(n_images=n_images, images_a_step=per_step, field=f"train.phases.{place}")
+            phase.falling(decay).in_steps(n_images=n_images, images_a_step=per_step, field=f"train.phases.{place}")
             for place, phase in enumerate(phases)
         )
         steps = sum(phase.steps or 0 for phase in settled)
@@ -109,6 +112,8 @@ class TrainSpec(Frozen):
         if self.phases and self.recipe != "fine_tune":
             raise InvalidSpecError("Say either `recipe` or `phases`, not both.", field="train.recipe")
         phases = two_phases(decay) if self.recipe == "two_phase" else self.phases
+        if len({phase.name for phase in phases}) < len(phases):
+            raise InvalidSpecError("Two phases have the same name: give each one its own.", field="train.phases")
         for name in ("steps", "learning_rate", "weight_decay", "warmup") if phases else ():
             if name in self.model_fields_set:
                 raise InvalidSpecError(f"Each phase has its own {name}: leave this one out.", field=f"train.{name}")
@@ -251,6 +256,36 @@ def fit_to_steps(capture: CaptureSpec, *, steps: int) -> CaptureSpec:
         InvalidSpecError: more frames were asked for than steps + 1.
     """
     return _bound(capture, "frames", steps + 1, "capture", f"{steps} steps have {steps + 1} checkpoints")
+
+
+def refuse_few_frames(train: TrainSpec, capture: CaptureSpec) -> None:
+    """Refuse a film that cannot show the end of each phase, or one paced by the drift of what stands still.
+
+    Raises:
+        InvalidSpecError: there are fewer frames than phases and one more, or only the head learns and capture.spacing
+            is "drift".
+    """
+    if capture.frames < (least := len(train.course) + 1):
+        raise InvalidSpecError(
+            f"frames is {capture.frames}, but the beginning and the end of each phase are {least}: ask for at least "
+            "that many.",
+            field="capture.frames",
+        )
+    if capture.spacing == "drift" and all(phase.trainable == "head" for phase in train.course):
+        raise InvalidSpecError(
+            'Where only the head learns the embeddings stand still: ask for capture.spacing "even" or "log".',
+            field="capture.spacing",
+        )
+
+
+def refuse_unfit_phases(train: TrainSpec, layers: int) -> None:
+    """Refuse phases that do not fit a model of so many blocks, the head included.
+
+    Raises:
+        InvalidSpecError: a phase counts more of them, or lets one stand still.
+    """
+    for place, phase in enumerate(train.phases):
+        phase.shares(layers, field=f"train.phases.{place}")
 
 
 def refuse_unknown_steps(train: TrainSpec, capture: CaptureSpec) -> None:

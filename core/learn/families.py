@@ -4,6 +4,7 @@ The registry itself is `core.domain.families`, since the API tells of it and nev
 """
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,7 +44,7 @@ def classifier_class(family: Family) -> Any:  # noqa: ANN401 - transformers has 
 
 
 def blocks(model: nn.Module) -> list[Block]:
-    """A classifier's blocks: stem or embeddings, each block or stage, the final norm if there is one, the head.
+    """A classifier's blocks: stem or embeddings, each block or stage, the head with the final norm if there is one.
 
     Args:
         model: of a registered family.
@@ -54,12 +55,33 @@ def blocks(model: nn.Module) -> list[Block]:
     Raises:
         SourceUnavailableError: the family is not registered.
     """
-    entries = require_family(_model_type(model)).blocks
+    entries = require_family_of(model).blocks
     places = {path: place for place, (path, _module) in enumerate(model.named_modules())}
     groups = [group for entry in entries for group in _groups(entry, list(places))]
     ordered = sorted(groups, key=lambda paths: places[paths[0]])
     found = [Block(paths[0], tuple(model.get_submodule(path) for path in paths)) for paths in ordered]
-    return [block for block in found if block.parameters]
+    return list(_joined(block for block in found if block.parameters))
+
+
+def require_family_of(model: nn.Module) -> Family:
+    """The family of a classifier.
+
+    Raises:
+        SourceUnavailableError: it is not registered.
+    """
+    return require_family(_model_type(model))
+
+
+def _joined(found: Iterable[Block]) -> Iterator[Block]:
+    """The blocks; a norm, all of whose weights are vectors, is one with the block after it."""
+    norms: tuple[nn.Module, ...] = ()
+    for block in found:
+        modules = (*norms, *block.modules)
+        if all(weights.ndim == 1 for weights in block.parameters):
+            norms = modules
+            continue
+        norms = ()
+        yield Block(block.name, modules)
 
 
 def _groups(entry: str | tuple[str, ...], paths: list[str]) -> list[tuple[str, ...]]:

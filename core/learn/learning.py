@@ -3,15 +3,13 @@
 What does not learn stands still altogether: its weights, and what normalisation layers keep of the images that go by.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import nn
 
-from core.domain.phases import SMALLEST_SHARE, Phase
-from core.errors import InvalidSpecError
+from core.domain.phases import Phase
 from core.learn.backbones import Backbone
-from core.learn.families import Block, blocks
+from core.learn.families import blocks, require_family_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,14 +39,13 @@ def learning_layers(backbone: Backbone, phase: Phase) -> list[Layer]:
         return [_layer(model, "head", [backbone.head], share=1.0)]
     if phase.trainable == "all" and phase.layer_decay is None:
         return [_layer(model, "all layers", [model], share=1.0)]
-    found = list(_joined(blocks(model)))
-    layers = [
-        _layer(model, block.name, block.modules, share=_share(phase, place, layers=len(found)))
-        for place, block in enumerate(found)
+    found = blocks(model)
+    shares = phase.falling(require_family_of(model).layer_decay).shares(len(found), field="train.phases")
+    return [
+        _layer(model, block.name, block.modules, share=share)
+        for block, share in zip(found, shares, strict=True)
+        if share
     ]
-    kept = layers if phase.n_blocks is None else layers[-1 - _n_blocks(phase, most=len(layers) - 1) :]
-    _require_moving(kept, phase)
-    return kept
 
 
 def set_learning(backbone: Backbone, layers: list[Layer]) -> None:
@@ -74,44 +71,6 @@ def set_modes(backbone: Backbone) -> None:
     head.train()
 
 
-def _joined(found: list[Block]) -> Iterator[Block]:
-    """The blocks; a norm, all of whose weights are vectors, is one with the block after it."""
-    waiting: tuple[nn.Module, ...] = ()
-    for block in found:
-        modules = (*waiting, *block.modules)
-        if all(weights.ndim == 1 for weights in block.parameters):
-            waiting = modules
-            continue
-        waiting = ()
-        yield Block(block.name, modules)
-
-
 def _layer(model: nn.Module, name: str, modules: list[nn.Module] | tuple[nn.Module, ...], *, share: float) -> Layer:
     own = {id(weights) for module in modules for weights in module.parameters()}
     return Layer(name, {path: weights for path, weights in model.named_parameters() if id(weights) in own}, share)
-
-
-def _share(phase: Phase, place: int, *, layers: int) -> float:
-    return phase.layer_decay.share(place, layers=layers) if phase.layer_decay else 1.0
-
-
-def _n_blocks(phase: Phase, *, most: int) -> int:
-    wanted = phase.n_blocks or 0
-    if wanted > most:
-        raise InvalidSpecError(
-            f"Phase {phase.name!r} trains the last {wanted} blocks, but the model has {most} before its head: ask for "
-            'at most that many, or for trainable "all".',
-            field="train.phases",
-        )
-    return wanted
-
-
-def _require_moving(layers: list[Layer], phase: Phase) -> None:
-    still = [layer for layer in layers if layer.share < SMALLEST_SHARE]
-    if still:
-        raise InvalidSpecError(
-            f"In phase {phase.name!r} the rate falls so far towards the input that {still[0].name} would stand still "
-            f"({still[0].share:.1g} of the head's rate). Raise layer_decay's factor or floor, or say with "
-            'trainable "last_n_blocks" which blocks learn.',
-            field="train.phases",
-        )

@@ -47,6 +47,7 @@ class Sentinels:
         images: ImagesOnDevice,
         *,
         candidates: Sequence[int],
+        always: Sequence[int] = (),
         frames: int,
         spec: TrainSpec,
         accelerator: Accelerator,
@@ -57,13 +58,18 @@ class Sentinels:
             backbone: the model that is trained.
             images: the sentinels, on its device.
             candidates: rising steps, the first 0.
-            frames: how many to choose, 2 to len(candidates).
+            always: those of them that are chosen however little moves.
+            frames: how many to choose, 2 to len(candidates), and enough for those.
             spec: how the model learns.
             accelerator: with several processes all look, and all do as the main one says.
         """
         self._backbone, self._images, self._spec, self._accelerator = backbone, images, spec, accelerator
-        rates = spec.rates()
-        self._pacer = Pacer([sum(rates[before:after]) for before, after in pairwise(candidates)], frames)
+        efforts = spec.efforts()
+        self._pacer = Pacer(
+            [sum(efforts[before:after]) for before, after in pairwise(candidates)],
+            frames,
+            always=[candidates.index(step) for step in always],
+        )
         self._seen: FloatArray | None = None
 
     @property
@@ -126,16 +132,19 @@ class Pacer:
     """Candidates after which the way so far has as much say as EXPONENT."""
     EXPONENTS = (0.1, 1.5)
 
-    def __init__(self, rates: Sequence[float], frames: int) -> None:
+    def __init__(self, rates: Sequence[float], frames: int, *, always: Sequence[int] = ()) -> None:
         """Be asked about len(rates) + 1 candidates, the first of which is captured.
 
         Args:
             rates: sum of the learning rates between each candidate and the next, above 0.
             frames: how many to choose, 2 to len(rates) + 1.
+            always: candidates that are chosen whatever moves, by their number.
         """
         if not 2 <= frames <= len(rates) + 1:  # noqa: PLR2004 - the first and the last
             raise ValueError(f"{frames} of {len(rates) + 1} candidates cannot be chosen")
-        self._frames = frames
+        self._frames, self._always = frames, sorted({*always, len(rates)})
+        if len({0, *self._always}) > frames:
+            raise ValueError(f"{frames} frames are too few for {self._always} and the first")
         self._effort = np.concatenate([[0.0], np.cumsum(np.asarray(rates, dtype=np.float64))])
         self.moved: list[float] = []
         self.captured: list[int] = [0]
@@ -158,10 +167,11 @@ class Pacer:
 
     def _takes(self) -> bool:
         now, last, taken = len(self.moved), len(self._effort) - 1, len(self.captured)
-        if now == last:
+        if now in self._always:
             return True
         before_last = self._frames - 1 - taken
-        if before_last == 0:
+        kept = sum(number > now for number in self._always[:-1])
+        if before_last == kept:
             return False
         if last - now <= before_last:
             return True

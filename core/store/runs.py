@@ -246,9 +246,8 @@ def unrecorded(session: Session, locations: Iterable[str]) -> list[str]:
     return [location for location in wanted if location not in there]
 
 
-def drawable(session: Session, run: RunRow) -> bool:
-    """Whether all that a new drawing needs of the training is stored."""
-    plan = lifecycle.plan_of(run)
+def drawable(session: Session, plan: Plan) -> bool:
+    """Whether all that a new drawing needs of the training is stored, as this version stores it."""
     learned = {stage.key for stage in plan.stages if stage.name in {StageName.FINE_TUNE, StageName.EMBED}}
     return lifecycle.stored_keys(session, learned) == learned
 

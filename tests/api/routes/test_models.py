@@ -40,7 +40,7 @@ def test_model__with_its_layers_and_blocks(idle):
     assert (layers["name"], layers["kind"], layers["repeat"]) == ("layers.0", "ViTLayer", 4)
     assert layers["output_shape"] == [65, 128]
     assert (classifier["output_shape"], classifier["parameters"]) == ([10], 1290)
-    assert [block["depth_from_head"] for block in model["blocks"]] == [6, 5, 4, 3, 2, 1, 0]
+    assert [block["depth_from_head"] for block in model["blocks"]] == [5, 4, 3, 2, 1, 0]
     assert model["blocks"][1]["name"] == "vit.layers.0"
 
 

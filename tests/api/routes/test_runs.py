@@ -71,6 +71,13 @@ def test_submit__two_phases_are_told_in_full_with_their_steps(client):
         ({"train": {"phases": [{"name": "a", "steps": 1}], "steps": 2}}, "invalid-spec", "train.steps"),
         ({"train": {"phases": [{"name": "a", "epochs": 10_000}], "batch_size": 1}}, "invalid-spec", "train.phases"),
         ({"train": {"recipe": "magic"}}, "invalid-spec", "train.recipe"),
+        ({"train": {"recipe": "two_phase"}, "capture": {"frames": 2}}, "invalid-spec", "capture.frames"),
+        ({"train": {"recipe": "head_only"}, "capture": {"spacing": "drift"}}, "invalid-spec", "capture.spacing"),
+        (
+            {"train": {"phases": [{"name": "a", "steps": 9, "trainable": "last_n_blocks", "n_blocks": 6}]}},
+            "invalid-spec",
+            "train.phases.0.n_blocks",
+        ),
         ({"train": {"augment": {"hue": 1}}}, "invalid-spec", "train.augment.hue"),
         ({"colour": "red"}, "invalid-spec", "colour"),
         ({"dataset": "cifar"}, "unknown-dataset", "dataset"),

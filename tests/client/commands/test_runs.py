@@ -49,7 +49,7 @@ def test_evaluation(service: Callable[..., str], capsys: pytest.CaptureFixture[s
         ["phase", "step", "accuracy", "loss", "calibration_error"],
         ["head", "208", "87.5", "%", "0.5", "0.0625"],
         [],
-        ["class", "images", "head"],
+        ["class", "images", "after", "head"],
         ["cat", "6", "100.0", "%"],
         ["dog", "2", "50.0", "%"],
         ["fox", "0"],

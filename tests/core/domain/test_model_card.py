@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from core.domain.model_card import Learned, Measured, written
+from core.domain.phases import LayerDecay
 from core.domain.spec import PinnedSources, RunSpec, TrainSpec
 
 LEARNED = Learned(
@@ -18,13 +19,17 @@ LEARNED = Learned(
 )
 MEASURED = [Measured(0, 0.5, 0.71234), Measured(100, 0.6, 0.6), Measured(300, 0.975, None)]
 
+TRAIN = TrainSpec(keep_weights="last", train_size=797)
 
-def card(*, model="vit-tiny", dataset="digits", revision=None, learned=LEARNED, measured=MEASURED, name="mine"):
+
+def card(
+    *, model="vit-tiny", dataset="digits", revision=None, learned=LEARNED, measured=MEASURED, name="mine", train=TRAIN
+):
     spec = RunSpec(
         name=name,
         dataset=dataset,
         model=model,
-        train=TrainSpec(keep_weights="last", train_size=797),
+        train=train,
         pinned=PinnedSources(dataset_digest="d", model_revision=revision),
     )
     return written(spec, learned, measured, run_id="run_1", service="https://films.example")
@@ -53,16 +58,19 @@ def test_written__the_recipe_has_every_field_of_the_training():
     assert [name for name in TrainSpec.model_fields if f"\n| {name} | " not in card()] == []
 
 
-def test_written__its_command_makes_the_run_anew():
-    line = next(line for line in card(name="it's mine").splitlines() if line.startswith("curl"))
+@pytest.mark.parametrize("recipe", ["fine_tune", "head_only", "two_phase"])
+def test_written__its_command_makes_the_run_anew(recipe):
+    asked = TrainSpec.model_validate({"keep_weights": "last", "train_size": 797, "recipe": recipe})
+    train = asked.settled(n_images=797, decay=LayerDecay(kind="exponential", factor=0.5))
+    line = next(line for line in card(name="it's mine", train=train).splitlines() if line.startswith("curl"))
     *_, address, _flag, _header, _data, body = shlex.split(line)
     assert address == "https://films.example/v1/runs"
-    assert json.loads(body) | {"pinned": None} == RunSpec(
-        name="it's mine",
-        dataset="digits",
-        train=TrainSpec(keep_weights="last", train_size=797),
-        pinned=PinnedSources(dataset_digest="d"),
-    ).model_dump(mode="json") | {"pinned": None}
+    told = json.loads(body)
+    again = TrainSpec.model_validate(told["train"]).settled(n_images=797, decay=LayerDecay(kind="family"))
+    assert again.model_copy(update={"recipe": recipe}) == train
+    spec = RunSpec.model_validate(told | {"train": train, "pinned": {"dataset_digest": "d"}})
+    pinned = PinnedSources(dataset_digest="d")
+    assert spec == RunSpec(name="it's mine", dataset="digits", train=train, pinned=pinned)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,14 @@ from core.domain.models import layer_decay_of, usual_layer_decay
 from core.domain.phases import LayerDecay, Phase, rate_factor, two_phases
 from core.domain.plan import build
 from core.domain.schedule import candidate_steps, capture_steps
-from core.domain.spec import CaptureSpec, PinnedSources, RunSpec, TrainSpec
+from core.domain.spec import (
+    CaptureSpec,
+    PinnedSources,
+    RunSpec,
+    TrainSpec,
+    refuse_few_frames,
+    refuse_unfit_phases,
+)
 from core.errors import InvalidSpecError
 
 HALVES = LayerDecay(kind="exponential", factor=0.5)
@@ -42,7 +49,7 @@ def test_two_phase__is_the_guide() -> None:
     [
         ("vit-tiny", LayerDecay(kind="exponential", factor=0.75)),
         ("microsoft/resnet-50", LayerDecay(kind="exponential", factor=1 / 3)),
-        ("somebody/unknown", LayerDecay(kind="exponential", factor=0.75)),
+        ("somebody/unknown", LayerDecay(kind="family")),
     ],
 )
 def test_two_phase__falls_as_the_family_wants(model: str, decay: LayerDecay) -> None:
@@ -53,7 +60,41 @@ def test_two_phase__falls_as_the_family_wants(model: str, decay: LayerDecay) -> 
 def test_two_phase__of_a_trained_model_falls_as_its_family_wants() -> None:
     assert layer_decay_of("VGG16BNForImageClassification") == LayerDecay(kind="linear", floor=0.001)
     assert layer_decay_of("ResNetForImageClassification") == LayerDecay(kind="exponential", factor=1 / 3)
-    assert layer_decay_of(None) == layer_decay_of("SomethingElse") == usual_layer_decay("vit-tiny")
+    assert layer_decay_of(None) == layer_decay_of("SomethingElse") == LayerDecay(kind="family")
+
+
+def test_the_familys_decay__is_written_down_where_it_is_known() -> None:
+    phases = [{"name": "a", "steps": 1, "layer_decay": {"kind": "family"}}]
+    assert settled(phases=phases).phases[0].layer_decay == HALVES
+
+
+def test_every_phase_has_frames_of_its_own() -> None:
+    train = settled(phases=[{"name": "a", "steps": 5}, {"name": "b", "steps": 5}])
+    refuse_few_frames(train, CaptureSpec(frames=3))
+    with pytest.raises(InvalidSpecError, match="at least") as refused:
+        refuse_few_frames(train, CaptureSpec(frames=2))
+    assert refused.value.field == "capture.frames"
+
+
+def test_drift__is_refused_where_nothing_moves() -> None:
+    with pytest.raises(InvalidSpecError, match="stand still") as refused:
+        refuse_few_frames(settled(recipe="head_only"), CaptureSpec(spacing="drift"))
+    assert refused.value.field == "capture.spacing"
+
+
+@pytest.mark.parametrize(
+    ("phase", "field"),
+    [
+        ({"trainable": "last_n_blocks", "n_blocks": 6}, "train.phases.0.n_blocks"),
+        ({"layer_decay": {"kind": "exponential", "factor": 0.01}}, "train.phases.0.layer_decay"),
+    ],
+)
+def test_phases_that_do_not_fit_so_many_blocks_are_refused(phase: dict[str, object], field: str) -> None:
+    train = settled(phases=[{"name": "a", "steps": 5} | phase])
+    refuse_unfit_phases(train, 60 if "n_blocks" in phase else 3)
+    with pytest.raises(InvalidSpecError) as refused:
+        refuse_unfit_phases(train, 6)
+    assert refused.value.field == field
 
 
 def test_epochs_become_steps_of_the_images_that_are_trained_on() -> None:
@@ -71,8 +112,10 @@ def test_epochs_become_steps_of_the_images_that_are_trained_on() -> None:
         ({"phases": [{"name": "a", "epochs": 1}], "n_images": None}, "train.phases.0.epochs", "say `steps`"),
         ({"phases": [{"name": "a", "steps": 1}], "recipe": "two_phase"}, "train.recipe", "not both"),
         ({"phases": [{"name": "a", "steps": 1}], "steps": 2}, "train.steps", "its own steps"),
+        ({"phases": [{"name": "a", "steps": 1}] * 2}, "train.phases", "same name"),
         ({"recipe": "two_phase", "learning_rate": 0.1}, "train.learning_rate", "its own learning_rate"),
-        ({"phases": [{"name": "a", "steps": 600_000}] * 2}, "train.phases", "1200000 steps"),
+        ({"phases": [{"name": name, "steps": 600_000} for name in "ab"]}, "train.phases", "1200000 steps"),
+        ({"phases": [{"name": "a", "epochs": 10_000}], "n_images": 10**9}, "train.phases", "steps, 1000000 are"),
     ],
 )
 def test_what_contradicts_itself_is_refused(fields: dict[str, object], field: str, says: str) -> None:
@@ -91,6 +134,8 @@ def test_what_contradicts_itself_is_refused(fields: dict[str, object], field: st
         {"steps": 3, "trainable": "head", "layer_decay": {"kind": "linear", "floor": 0.1}},
         {"steps": 3, "layer_decay": {"kind": "linear", "factor": 0.1}},
         {"steps": 3, "layer_decay": {"kind": "exponential"}},
+        {"steps": 3, "layer_decay": {"kind": "family", "factor": 0.5}},
+        {"steps": 3, "name": "two\nlines"},
         {"steps": 3, "layer_decay": {"kind": "exponential", "factor": 0.5, "floor": 0.5}},
         {"steps": 3, "layer_decay": {"kind": "exponential", "factor": 0}},
         {"steps": 3, "learning_rate": 0},
@@ -127,7 +172,11 @@ def test_each_phase_has_a_rate_of_its_own() -> None:
             {"name": "b", "steps": 2, "learning_rate": 0.1, "schedule": "linear"},
         ]
     )
-    assert spec.rates() == pytest.approx([0.5, 0.5, 0.1, 0.05])
+    assert spec.efforts() == pytest.approx([0.5, 0.5, 0.1, 0.05])
+    still = spec.phases[0].model_copy(update={"trainable": "head"})
+    assert spec.model_copy(update={"phases": (still, spec.phases[1])}).efforts() == pytest.approx(
+        [5e-7, 5e-7, 0.1, 0.05]
+    )
 
 
 def run_with(train: TrainSpec, **capture: object) -> RunSpec:

@@ -56,14 +56,13 @@ CONFIGS: dict[str, PreTrainedConfig] = {
 }
 WIDTHS = {"vit": 24, "deit": 24, "dinov2": 48, "swin": 12, "convnext": 20, "resnet": 20, "vgg16_bn": 20}
 BLOCKS = {
-    "vit": ["vit.embeddings", "vit.layers.0", "vit.layers.1", "vit.layers.2", "vit.layernorm", "classifier"],
-    "deit": ["deit.embeddings", "deit.layers.0", "deit.layers.1", "deit.layers.2", "deit.layernorm", "classifier"],
+    "vit": ["vit.embeddings", "vit.layers.0", "vit.layers.1", "vit.layers.2", "classifier"],
+    "deit": ["deit.embeddings", "deit.layers.0", "deit.layers.1", "deit.layers.2", "classifier"],
     "dinov2": [
         "dinov2.embeddings",
         "dinov2.encoder.layer.0",
         "dinov2.encoder.layer.1",
         "dinov2.encoder.layer.2",
-        "dinov2.layernorm",
         "classifier",
     ],
     "swin": [
@@ -72,7 +71,6 @@ BLOCKS = {
         "swin.encoder.layers.0.downsample",
         "swin.encoder.layers.1.blocks.0",
         "swin.encoder.layers.1.blocks.1",
-        "swin.layernorm",
         "classifier",
     ],
     "convnext": [
@@ -81,7 +79,6 @@ BLOCKS = {
         "convnext.encoder.stages.1",
         "convnext.encoder.stages.2",
         "convnext.encoder.stages.3",
-        "convnext.layernorm",
         "classifier",
     ],
     "resnet": [

@@ -144,7 +144,7 @@ def test_the_log__has_the_rate_of_each_phase() -> None:
 
 
 def test_features__are_the_same_where_checkpoints_say_so() -> None:
-    spec = spec_of(HEAD | {"steps": 2}, ALL | {"steps": 2}, HEAD | {"steps": 2})
+    spec = spec_of(HEAD | {"steps": 2}, ALL | {"steps": 2}, HEAD | {"steps": 2, "name": "again"})
     model = backbone(dropout=0.2)
     probe = ImagesOnDevice(DATA, model, device=torch.device("cpu"))
     seen: dict[int, Tensor] = {}

@@ -21,7 +21,7 @@ def names(model: object, **fields: object) -> list[str]:
 def test_every_family__blocks_learn_from_the_input_to_the_head(kind: str) -> None:
     model = of_family(kind, CONFIGS[kind])
     layers = learning_layers(model, phase(layer_decay=LayerDecay(kind="exponential", factor=0.5)))
-    expected = [name for name in BLOCKS[kind] if not name.endswith("layernorm")]
+    expected = BLOCKS[kind]
     assert [layer.name for layer in layers] == expected
     assert [layer.share for layer in layers] == [0.5**place for place in reversed(range(len(expected)))]
     found = [name for layer in layers for name in layer.weights]
@@ -46,10 +46,15 @@ def test_more_blocks_than_there_are__are_refused() -> None:
         names(backbone(), trainable="last_n_blocks", n_blocks=6)
 
 
+def test_the_familys_decay__is_looked_up() -> None:
+    layers = learning_layers(of_family("resnet", CONFIGS["resnet"]), phase(layer_decay={"kind": "family"}))
+    assert [layer.share for layer in layers] == pytest.approx([3.0**-place for place in reversed(range(6))])
+
+
 def test_a_layer_that_would_stand_still_is_refused() -> None:
     """0.01 a block is 1e-10 at the embeddings of four blocks."""
     steep = {"kind": "exponential", "factor": 0.01}
-    with pytest.raises(InvalidSpecError, match=r"vit\.embeddings would stand still \(1e-10"):
+    with pytest.raises(InvalidSpecError, match=r"first block would stand still \(1e-10"):
         names(backbone(), layer_decay=steep)
     assert names(backbone(), layer_decay=steep, trainable="last_n_blocks", n_blocks=2) == [
         "vit.layers.2",

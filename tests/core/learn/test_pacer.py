@@ -207,3 +207,18 @@ def test_a_state_that_does_not_say_what_was_captured_is_refused(tmp_path: Path) 
     (tmp_path / "pacer.safetensors").write_bytes(b"torn")
     with pytest.raises(UnusableStateError, match="train from the beginning"):
         sentinels(backbone()).restore(tmp_path)
+
+
+@pytest.mark.parametrize("moves", [0.0, 1.0])
+def test_what_is_always_captured__is_so_however_little_or_much_moves(moves: float) -> None:
+    pacer = Pacer([1.0] * 20, 5, always=[7, 13])
+    taken = [0] + [number for number in range(1, 21) if pacer.takes(moves)]
+    assert {0, 7, 13, 20} <= set(taken)
+    assert len(taken) == 5 == len(pacer.captured)
+
+
+def test_too_few_frames_for_what_is_always_captured() -> None:
+    with pytest.raises(ValueError, match="too few"):
+        Pacer([1.0] * 20, 3, always=[7, 13])
+    exact = Pacer([1.0] * 20, 4, always=[7, 13])
+    assert [number for number in range(1, 21) if exact.takes(1.0)] == [7, 13, 20]
