@@ -6,23 +6,25 @@ from core.domain.quality import Highlight
 from core.render.lettering import Style, measure, printable
 
 HELD_SECONDS = 2.0
+READ_SECONDS = 0.7
+"""A caption stays for so long, whatever else happens meanwhile: what is replaced sooner nobody has read."""
 _BETWEEN = "  ·  "
 
 
 def captions(highlights: Sequence[Highlight], n_frames: int, *, frames_a_second: float) -> list[tuple[str, ...]]:
-    """Of each frame the captions to be shown: those of the latest highlights, for HELD_SECONDS or until the next.
+    """Of each frame the captions to be shown: each for READ_SECONDS, and the latest for HELD_SECONDS or until the next.
 
     Args:
         highlights: by frame, what matters most first.
         n_frames: T.
         frames_a_second: checkpoints that go by in a second of film.
     """
-    held = max(1, round(HELD_SECONDS * frames_a_second))
+    read, held = (max(1, round(seconds * frames_a_second)) for seconds in (READ_SECONDS, HELD_SECONDS))
     shown: list[tuple[str, ...]] = []
     for frame in range(n_frames):
         latest = max((one.frame for one in highlights if one.frame <= frame), default=-held)
-        recent = latest > frame - held
-        shown.append(tuple(one.caption for one in highlights if one.frame == latest) if recent else ())
+        since = min(latest, frame - read + 1) if latest > frame - held else frame + 1
+        shown.append(tuple(one.caption for one in highlights if since <= one.frame <= frame))
     return shown
 
 
