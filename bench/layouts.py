@@ -1,7 +1,8 @@
 """Every layout on embeddings of real trainings: how well motion and neighbourhoods survive, and what it costs a frame.
 
 Three data sets, two backbones: handwritten digits, CIFAR-10 (or a part of it), and letters in the fonts that come with
-matplotlib, turned and blurred.
+matplotlib, turned and blurred. --output FILE.png draws the last frames of the data set that --data names, with the ways
+of a few points over the whole film.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from accelerate import Accelerator
 from matplotlib import font_manager
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
@@ -77,17 +79,32 @@ METHODS = (
 )
 
 
+DRAWN = {
+    "pca, procrustes to last (published)": "as published",
+    "pca, rigid, trimmed": "pca, rigid",
+    "global_pca": "global_pca",
+    "smooth_pca, chosen": "smooth_pca (the default)",
+    "tsne, rigid, trimmed": "tsne",
+    "umap, rigid, trimmed": "umap",
+}
+FOLLOWED = 10
+
+
 def main(options: argparse.Namespace) -> None:
     print(f"{FRAMES} frames of {PROBE_SIZE:,} probe images at most; neighbourhoods of {NEIGHBORS}.")
     for dataset, model, train in TRAININGS:
         if options.data not in {None, dataset}:
             continue
         with tempfile.TemporaryDirectory() as folder:
-            frames, accuracy = _train(dataset, model, train, Path(folder), options)
-        _table(f"{dataset}, {model}", frames, accuracy)
+            frames, labels, accuracy = _train(dataset, model, train, Path(folder), options)
+        laid = _table(f"{dataset}, {model}", frames, accuracy)
+        if options.output:
+            _picture(options.output, laid, labels)
 
 
-def _table(title: str, frames: list[FloatArray], accuracy: float) -> None:
+def _table(title: str, frames: list[FloatArray], accuracy: float) -> dict[str, tuple[FloatArray, float]]:
+    """Print it; returns the points (T, N, 2) of each layout, and its r."""
+    told = {}
     moved = step_lengths(np.stack(frames))
     turned = np.linalg.norm(np.diff(np.stack(frames), n=2, axis=0), axis=2)
     best = np.array([points.var(axis=0).sum() for points in (pca(frame)[0] for frame in frames)])
@@ -107,9 +124,10 @@ def _table(title: str, frames: list[FloatArray], accuracy: float) -> None:
         linear = project["method"] not in {"tsne", "umap"} and align["method"] != "procrustes"
         chosen = f": {laid.smoothing:g}" if "chosen" in name and laid.smoothing is not None else ""
         trembles = jitter(steps, np.linalg.norm(np.diff(points, n=2, axis=0), axis=2)) / jitter(moved, turned)
+        told[name] = points, pearson(steps, moved)
         cells = [
             name + chosen,
-            f"{pearson(steps, moved):.3f}",
+            f"{told[name][1]:.3f}",
             f"{spearman(steps, moved):.3f}",
             f"{temporal_stress(moved, steps):.2f}",
             f"{residual_rotation(points):.2f}",
@@ -122,12 +140,29 @@ def _table(title: str, frames: list[FloatArray], accuracy: float) -> None:
             f"{1000 * seconds / len(frames):.0f}",
         ]
         print("| " + " | ".join(cells) + " |", flush=True)
+    return told
+
+
+def _picture(path: Path, laid: dict[str, tuple[FloatArray, float]], labels: NDArray[np.int64]) -> None:
+    figure = Figure(figsize=(11, 7.6), dpi=110, layout="constrained")
+    followed = np.random.default_rng(0).choice(len(labels), FOLLOWED, replace=False)
+    for axes, (name, title) in zip(figure.subplots(2, 3).flat, DRAWN.items(), strict=True):
+        points, r = laid[name]
+        axes.scatter(*points[-1].T, c=labels, cmap="tab10", s=5, alpha=0.35, linewidths=0)
+        for place in followed:
+            axes.plot(*points[:, place].T, color="black", linewidth=0.6, alpha=0.8)
+        axes.scatter(*points[-1, followed].T, color="black", s=12, zorder=3)
+        axes.set_title(f"{title}: r = {r:.2f}", fontsize=11)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.set_aspect("equal", "datalim")
+    figure.savefig(path)
 
 
 def _train(
     dataset: str, model: str, spec: TrainSpec, folder: Path, options: argparse.Namespace
-) -> tuple[list[FloatArray], float]:
-    """Embeddings of the probe set at each checkpoint, and the accuracy at the last one."""
+) -> tuple[list[FloatArray], NDArray[np.int64], float]:
+    """Embeddings of the probe set at each checkpoint, its labels, and the accuracy at the last one."""
     source = datasets.open_source(
         "digits" if dataset == "digits" else "ds_" + "0" * 26,
         uploaded=_stored(dataset, folder, options),
@@ -141,7 +176,7 @@ def _train(
         seen = embed(checkpoint.backbone, on_device, step=checkpoint.step, epoch=checkpoint.epoch)
         frames.append(seen.embeddings)
         accuracy = seen.accuracy
-    return frames, accuracy
+    return frames, probe.labels, accuracy
 
 
 def _stored(dataset: str, folder: Path, options: argparse.Namespace) -> Path | None:
