@@ -7,12 +7,12 @@ from core.render.lettering import Style, measure, printable
 
 HELD_SECONDS = 2.0
 READ_SECONDS = 0.7
-"""A caption stays for so long, whatever else happens meanwhile: what is replaced sooner nobody has read."""
+"""A caption stays for so long where there is room beside what happens meanwhile: what goes sooner nobody has read."""
 _BETWEEN = "  ·  "
 
 
 def captions(highlights: Sequence[Highlight], n_frames: int, *, frames_a_second: float) -> list[tuple[str, ...]]:
-    """Of each frame the captions to be shown: each for READ_SECONDS, and the latest for HELD_SECONDS or until the next.
+    """Of each frame the captions to be shown, the latest first: each for READ_SECONDS, that one for HELD_SECONDS.
 
     Args:
         highlights: by frame, what matters most first.
@@ -24,7 +24,8 @@ def captions(highlights: Sequence[Highlight], n_frames: int, *, frames_a_second:
     for frame in range(n_frames):
         latest = max((one.frame for one in highlights if one.frame <= frame), default=-held)
         since = min(latest, frame - read + 1) if latest > frame - held else frame + 1
-        shown.append(tuple(one.caption for one in highlights if since <= one.frame <= frame))
+        told = sorted((one for one in highlights if since <= one.frame <= frame), key=lambda one: -one.frame)
+        shown.append(tuple(one.caption for one in told))
     return shown
 
 

@@ -18,8 +18,8 @@ def test_captions__stay_for_a_while_or_until_the_next():
 def test_captions__stay_until_they_can_have_been_read():
     """At 10 frames a second 0.7 s are 7 frames."""
     shown = captions(at(1, 3, 9), 12, frames_a_second=10)
-    one, both = ("c0",), ("c0", "c1")
-    assert shown == [(), one, one, both, both, both, both, both, ("c1",), ("c1", "c2"), ("c2",), ("c2",)]
+    one, both = ("c0",), ("c1", "c0")
+    assert shown == [(), one, one, both, both, both, both, both, ("c1",), ("c2", "c1"), ("c2",), ("c2",)]
 
 
 def test_captions__none():
