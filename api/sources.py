@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
+from api import trained
 from api.describe import moment
 from api.ids import dataset_of, run_of
 from core.data.builtin import BUILTIN
@@ -14,12 +15,11 @@ from core.data.intake import facts_of
 from core.data.names import HUB_PREFIX, DatasetKind, kind_of
 from core.domain import models
 from core.domain.phases import LayerDecay
-from core.domain.plan import StageName
 from core.domain.spec import DatasetFacts, PinnedSources
 from core.domain.trained import source_run
-from core.errors import InvalidSpecError, NotFoundError, UnknownDatasetError, UnknownModelError
+from core.errors import InvalidSpecError, NotFoundError, NotReadyError, UnknownDatasetError, UnknownModelError
 from core.settings import Settings
-from core.store import datasets, runs, weights
+from core.store import datasets
 from core.store.tables import ArtifactRow, DatasetRow
 
 LISTED = 20
@@ -95,20 +95,10 @@ def _weights(session: Session, tenant: str, run_id: str, *, hold: bool) -> Artif
             f"There is no run {run_id!r} whose weights could be the model. GET /v1/runs lists those there are.",
             field="model",
         ) from error
-    if run.spec["train"]["keep_weights"] == "none":
-        raise InvalidSpecError(
-            f'Run {run_id} has not kept its weights. Run it again with train.keep_weights "last"; that run can be the '
-            "model.",
-            field="model",
-        )
-    stored = weights.last(session, run_id) if runs.artifact(session, run, StageName.FINE_TUNE) else None
-    if stored is None:
-        raise InvalidSpecError(
-            f"The weights of run {run_id} are not there; the run is {run.status}. Wait until its training is done, "
-            "retry it if it has failed or has lost its files, or run it again if an older version made it.",
-            field="model",
-        )
-    return stored
+    try:
+        return trained.kept(session, run)
+    except (NotFoundError, NotReadyError) as error:
+        raise InvalidSpecError(error.detail, field="model") from error
 
 
 def _dataset(

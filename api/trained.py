@@ -33,33 +33,37 @@ def members(results: Results, run_id: str, *, service: str) -> list[Member]:
     """
     with results.database.reading() as session:
         run = run_of(session, run_id, results.tenant)
-        kept = _kept(session, run)
+        row = kept(session, run)
         measured = _measured(session, run)
-    stored = Stored(kept.location, kept.files)
-    card = model_card.written(
-        RunSpec.model_validate(run.spec), _learned(kept), measured, run_id=run_id, service=service
-    )
+    stored = Stored(row.location, row.files)
+    card = model_card.written(RunSpec.model_validate(run.spec), _learned(row), measured, run_id=run_id, service=service)
     files = [
-        Member(name, StoredFile(results.store.file(stored, name), kept.files[name]["sha256"]))
+        Member(name, StoredFile(results.store.file(stored, name), row.files[name]["sha256"]))
         for name in (CONFIG, PREPROCESSOR, WEIGHTS)
     ]
     return [Member(CARD, card.encode()), *files]
 
 
-def _kept(session: Session, run: RunRow) -> ArtifactRow:
+def kept(session: Session, run: RunRow) -> ArtifactRow:
+    """The last weights that a run has kept.
+
+    Raises:
+        NotFoundError: it keeps none.
+        NotReadyError: its training is not done, or they are not stored any more.
+    """
     if run.spec["train"]["keep_weights"] == "none":
         raise NotFoundError(
             f'Run {run.id} has not kept its weights. Run it again with train.keep_weights "last": the same training '
             "gives the same model."
         )
     trained = runs.artifact(session, run, StageName.FINE_TUNE)
-    kept = weights.last(session, run.id) if trained else None
-    if kept is None:
+    last = weights.last(session, run.id) if trained else None
+    if last is None:
         raise NotReadyError(
             f"The weights of run {run.id} are not there; the run is {run.status}. Wait until its training is done, "
             "retry it if it has failed or has lost its files, or run it again if an older version made it."
         )
-    return kept
+    return last
 
 
 def _measured(session: Session, run: RunRow) -> Sequence[Measured]:
@@ -67,5 +71,5 @@ def _measured(session: Session, run: RunRow) -> Sequence[Measured]:
     return [Measured(int(one["step"]), one.get("accuracy"), one.get("loss")) for one in facts]
 
 
-def _learned(kept: ArtifactRow) -> Learned:
-    return Learned(**{field.name: kept.facts[field.name] for field in fields(Learned)})
+def _learned(row: ArtifactRow) -> Learned:
+    return Learned(**{field.name: row.facts[field.name] for field in fields(Learned)})
