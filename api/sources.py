@@ -12,10 +12,10 @@ from api.describe import moment
 from api.ids import dataset_of, run_of
 from core.data.builtin import BUILTIN
 from core.data.intake import facts_of
-from core.data.names import HUB_PREFIX, DatasetKind, kind_of
+from core.data.names import DatasetKind, kind_of
 from core.domain import models
 from core.domain.phases import LayerDecay
-from core.domain.spec import DatasetFacts, PinnedSources
+from core.domain.spec import HUB_PREFIX, DatasetFacts, PinnedSources
 from core.domain.trained import source_run
 from core.errors import InvalidSpecError, NotFoundError, NotReadyError, UnknownDatasetError, UnknownModelError
 from core.settings import Settings

@@ -18,14 +18,13 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
 from torch import Tensor
 
-from core.data.names import HUB_PREFIX
 from core.domain.arrays import (
     Embedded,
     FloatArray,
@@ -38,10 +37,11 @@ from core.domain.arrays import (
 )
 from core.domain.evaluation import Evaluation, PhaseEvaluation
 from core.domain.label_issues import DataIssues, Leaks
+from core.domain.model_card import Learned
 from core.domain.plan import StageName
 from core.domain.quality import Highlight, Highlights, QualityCard
 from core.domain.sources import ImageSource, LabelledImages
-from core.domain.spec import refuse_many_classes
+from core.domain.spec import HUB_PREFIX, refuse_many_classes
 from core.domain.trained import source_run
 from core.errors import NotReadyError, SourceUnavailableError, UnusableStateError
 from core.layout.project import project_frames
@@ -175,9 +175,9 @@ def _data_issues(ctx: StageContext, last: Path, probe: ProbeSet) -> DataIssues:
 def _evaluated(ctx: StageContext, folders: list[Path], probe: ProbeSet) -> Iterator[PhaseEvaluation]:
     """Each phase by the frame of its end."""
     by_step = {codecs.load(folder / "frame", Embedded).step: folder for folder in folders}
-    for phase, end in zip(ctx.spec.train.course, ctx.spec.train.phase_ends, strict=True):
-        frame = codecs.load(by_step[end] / "frame", Embedded)
-        yield evaluate(phase.name, frame, probe.labels, class_names=probe.class_names)
+    for stretch in ctx.spec.train.stretches:
+        frame = codecs.load(by_step[stretch.last] / "frame", Embedded)
+        yield evaluate(stretch.phase.name, frame, probe.labels, class_names=probe.class_names)
 
 
 def render(ctx: StageContext) -> Facts:
@@ -194,7 +194,7 @@ def render(ctx: StageContext) -> Facts:
         note=f"{_PROJECTED[spec.project.method]}{_ALIGNED[spec.align.method]}",
         highlights=highlights,
         card=card,
-        phases=list(zip((0, *spec.train.phase_ends), (phase.name for phase in spec.train.course), strict=False)),
+        phases=[(stretch.before, stretch.phase.name) for stretch in spec.train.stretches],
     )
     drawn = produce(ctx.output, spec.render, scene, on_frame=ctx.progress)
     return {"width": drawn.width, "height": drawn.height, "tween": drawn.tween}
@@ -457,20 +457,20 @@ def _keep_weights(ctx: StageContext, checkpoint: Checkpoint, training: _Training
         if part.effect == "keeps" and part.step == checkpoint.step:
             folder = ctx.beside(part.id)
             trained.save(folder, checkpoint.backbone)
-            ctx.publish(part, folder, {"step": checkpoint.step, **_learned_from(training)})
+            ctx.publish(part, folder, asdict(_learned(training, step=checkpoint.step)))
 
 
-def _learned_from(training: _Training) -> Facts:
-    """What the card of a trained model tells, and only the training knows."""
-    facts = training.source.facts
-    return {
-        "images": len(training.images.labels),
-        "classes": facts.class_names,
-        "digest": facts.digest,
-        "parameters": training.backbone.parameters,
-        "architecture": type(training.backbone.model).__name__,
-        "image_size": training.backbone.image_size,
-    }
+def _learned(training: _Training, *, step: int) -> Learned:
+    backbone, facts = training.backbone, training.source.facts
+    return Learned(
+        step=step,
+        images=len(training.images.labels),
+        classes=facts.class_names,
+        digest=facts.digest,
+        parameters=backbone.parameters,
+        architecture=type(backbone.model).__name__,
+        image_size=backbone.image_size,
+    )
 
 
 @dataclass(frozen=True)

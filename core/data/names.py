@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 from core.data.builtin import BUILTIN
+from core.domain.spec import HUB_PREFIX
 from core.errors import UnknownDatasetError
 
-HUB_PREFIX = "hub:"
 _UPLOAD = re.compile(r"ds_[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 

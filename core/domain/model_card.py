@@ -10,11 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.domain.models import PRESETS
-from core.domain.spec import RunSpec
+from core.domain.spec import HUB_PREFIX, RunSpec
 from core.domain.trained import source_run
-
-_HUB_DATASET = "hub:"
-"""`core.data.names` says it too, a layer above."""
 
 _AUTO = "AutoModelForImageClassification"
 _VGG = "VGG16BNForImageClassification"
@@ -81,8 +78,8 @@ def _header(spec: RunSpec) -> str:
     lines += ["tags:", "- image-classification", "- vision", "- embedreel", "metrics:", "- accuracy"]
     if _on_hub(spec.model):
         lines.append(f"base_model: {json.dumps(spec.model)}")
-    if spec.dataset.startswith(_HUB_DATASET):
-        lines += ["datasets:", f"- {json.dumps(spec.dataset.removeprefix(_HUB_DATASET))}"]
+    if spec.dataset.startswith(HUB_PREFIX):
+        lines += ["datasets:", f"- {json.dumps(spec.dataset.removeprefix(HUB_PREFIX))}"]
     return "\n".join([*lines, "---"])
 
 

@@ -8,6 +8,9 @@ In each phase a new optimiser begins. Layers are counted from the head: a model'
 """
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
@@ -163,6 +166,34 @@ class Phase(Frozen):
             )
         steps = max(1, round(self.epochs * -(-n_images // images_a_step)))
         return self.model_copy(update={"steps": steps, "epochs": None})
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Where a phase lies in a training.
+
+    Attributes:
+        place: 0, 1, 2 …
+        phase: what learns, and how fast.
+        before: the last step before it.
+        last: its last step.
+    """
+
+    place: int
+    phase: Phase
+    before: int
+    last: int
+
+    def rate(self, step: int) -> float:
+        """The head's learning rate of an update, by its number in the training."""
+        return self.phase.rate(step - self.before, steps=self.last - self.before)
+
+
+def stretches(phases: Sequence[Phase]) -> tuple[Stretch, ...]:
+    """One after another, phases whose steps are known."""
+    ends = (0, *accumulate(phase.steps or 0 for phase in phases))
+    spans = zip(phases, pairwise(ends), strict=True)
+    return tuple(Stretch(place, phase, before, last) for place, (phase, (before, last)) in enumerate(spans))
 
 
 def rate_factor(step: int, *, steps: int, warmup: float, schedule: Schedule = "cosine") -> float:

@@ -4,18 +4,19 @@ Each part is at once a section of the body of POST /v1/runs and of the stored sp
 default are written once. What depends on the dataset (`resolve`) is filled in before the spec is stored.
 """
 
-from itertools import accumulate
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field
 
 from core.domain.augment import AugmentSpec
 from core.domain.frozen import Frozen
-from core.domain.phases import MAX_STEPS, LayerDecay, Phase, two_phases
+from core.domain.phases import MAX_STEPS, LayerDecay, Phase, Stretch, stretches, two_phases
 from core.errors import InvalidSpecError
 
 _STILL = 1e-6
 MOST_IMAGES = 1_000_000_000
+HUB_PREFIX = "hub:"
+"""Of a `dataset` on the Hugging Face hub: `hub:<owner>/<name>`."""
 
 
 class TrainSpec(Frozen):
@@ -57,32 +58,32 @@ class TrainSpec(Frozen):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
     @property
-    def course(self) -> tuple[Phase, ...]:
-        """The phases, each with its steps; one where none are written."""
-        if self.phases:
-            return self.phases
-        return (
-            Phase(
-                name=self.recipe.replace("_", " "),
-                trainable="head" if self.recipe == "head_only" else "all",
-                steps=self.steps,
-                learning_rate=self.learning_rate,
-                weight_decay=self.weight_decay,
-                warmup=self.warmup,
-            ),
+    def stretches(self) -> tuple[Stretch, ...]:
+        """The phases, and where each one lies; one where none are written."""
+        return stretches(self.phases or (self._only_phase,))
+
+    @property
+    def _only_phase(self) -> Phase:
+        return Phase(
+            name=self.recipe.replace("_", " "),
+            trainable="head" if self.recipe == "head_only" else "all",
+            steps=self.steps,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            warmup=self.warmup,
         )
 
     @property
     def phase_ends(self) -> tuple[int, ...]:
         """The last step of each phase."""
-        return tuple(accumulate(phase.steps or 0 for phase in self.course))
+        return tuple(stretch.last for stretch in self.stretches)
 
     def efforts(self) -> list[float]:
         """How far each update may move the features: its learning rate; where only the head learns, next to nothing."""
         return [
-            phase.rate(step, steps=phase.steps or 0) * (_STILL if phase.trainable == "head" else 1.0)
-            for phase in self.course
-            for step in range(1, (phase.steps or 0) + 1)
+            stretch.rate(step) * (_STILL if stretch.phase.trainable == "head" else 1.0)
+            for stretch in self.stretches
+            for step in range(stretch.before + 1, stretch.last + 1)
         ]
 
     def settled(self, *, n_images: int | None, decay: LayerDecay) -> "TrainSpec":
@@ -103,7 +104,7 @@ class TrainSpec(Frozen):
             phase.falling(decay).in_steps(n_images=n_images, images_a_step=per_step, field=f"train.phases.{place}")
             for place, phase in enumerate(phases)
         )
-        steps = sum(phase.steps or 0 for phase in settled)
+        steps = stretches(settled)[-1].last
         if steps > MAX_STEPS:
             raise InvalidSpecError(f"The phases take {steps} steps, {MAX_STEPS} are allowed.", field="train.phases")
         return self.model_copy(update={"phases": settled, "steps": steps})
@@ -265,13 +266,13 @@ def refuse_few_frames(train: TrainSpec, capture: CaptureSpec) -> None:
         InvalidSpecError: there are fewer frames than phases and one more, or only the head learns and capture.spacing
             is "drift".
     """
-    if capture.frames < (least := len(train.course) + 1):
+    if capture.frames < (least := len(train.stretches) + 1):
         raise InvalidSpecError(
             f"frames is {capture.frames}, but the beginning and the end of each phase are {least}: ask for at least "
             "that many.",
             field="capture.frames",
         )
-    if capture.spacing == "drift" and all(phase.trainable == "head" for phase in train.course):
+    if capture.spacing == "drift" and all(stretch.phase.trainable == "head" for stretch in train.stretches):
         raise InvalidSpecError(
             'Where only the head learns the embeddings stand still: ask for capture.spacing "even" or "log".',
             field="capture.spacing",

@@ -18,11 +18,11 @@ from core.data.builtin import BUILTIN, DIGITS, DIGITS_IMAGE_SIZE
 from core.data.columns import Columns, find_columns, path_only
 from core.data.images import measure, squares, to_square
 from core.data.labels import encode_labels
-from core.data.names import HUB_PREFIX, DatasetKind, kind_of, unknown
+from core.data.names import DatasetKind, kind_of, unknown
 from core.data.uploaded import UploadedSource
 from core.domain.arrays import ImageArray, IntArray, ProbeSet
 from core.domain.sources import ImageSource, LabelledImages, Split
-from core.domain.spec import DatasetFacts
+from core.domain.spec import HUB_PREFIX, DatasetFacts
 from core.errors import InvalidDatasetError, InvalidSpecError, SourceUnavailableError
 
 if TYPE_CHECKING:

@@ -110,7 +110,7 @@ def features_of(
     *,
     batch_size: int = BATCH_SIZE,
     precision: Precision = "auto",
-    on_batch: Callable[[int], None] | None = None,
+    on_batch: Callable[[], None] | None = None,
 ) -> Tensor:
     """What the head is given of each image: (N, D) float32, on the device.
 
@@ -121,19 +121,16 @@ def features_of(
         images: N images.
         batch_size: images a forward pass.
         precision: of the forward pass.
-        on_batch: called with the number of images done.
+        on_batch: called after each forward pass.
     """
     features = []
     with _evaluating(backbone.model), torch.inference_mode(), autocast(images.device, precision):
         for start in range(0, len(images), batch_size):
-            features.append(_features(backbone, images, slice(start, start + batch_size)))
+            pixel_values = images.pixel_values(slice(start, start + batch_size))
+            features.append(backbone.features_and_logits(pixel_values)[0].float())
             if on_batch is not None:
-                on_batch(min(start + batch_size, len(images)))
+                on_batch()
     return torch.cat(features)  # outside inference mode, so that a training may use them
-
-
-def _features(backbone: Backbone, images: ImagesOnDevice, rows: slice) -> Tensor:
-    return backbone.features_and_logits(images.pixel_values(rows))[0].float()
 
 
 def _judged(backbone: Backbone, features: Tensor, *, batch_size: int, precision: Precision) -> Tensor:

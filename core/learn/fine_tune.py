@@ -31,7 +31,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from core.domain.phases import Phase
+from core.domain.phases import Stretch
 from core.domain.sources import LabelledImages
 from core.domain.spec import TrainSpec
 from core.learn.augment import Shown, shown
@@ -166,13 +166,13 @@ class _Training:
     ) -> None:
         self._backbone, self._spec, self._accelerator, self._on_step = backbone, spec, accelerator, on_step
         self._bare: nn.Module = backbone.model
-        for phase in spec.course:
-            learning_layers(backbone, phase)  # what does not fit the model is refused now, not in the middle
+        for stretch in spec.stretches:
+            learning_layers(backbone, stretch.phase)  # what does not fit the model is refused now, not in the middle
         self._bare.to(accelerator.device)
         self._images = ImagesOnDevice(data, backbone, device=accelerator.device)
         size = spec.batch_size * spec.gradient_accumulation
         self._passes = ShuffledPasses(len(self._images), size=size, seed=spec.seed, device=accelerator.device)
-        self._courses = _courses(spec)
+        self._stretches = spec.stretches
         self._model: Any = None  # as accelerate prepares them for the phase
         self._optimizer: Any = None
         self.log = GrowingLog(accelerator)
@@ -193,19 +193,18 @@ class _Training:
 
     def body_step(self, step: int) -> int:
         """When anything before the head changed last, at this step."""
-        return self._course.before if self._course.phase.trainable == "head" else step
+        return self._stretch.before if self._stretch.phase.trainable == "head" else step
 
     def begin(self) -> None:
         """Be before the first step."""
-        self._enter(self._courses[0])
+        self._enter(self._stretches[0])
 
     def resume(self, state: StoredState) -> None:
         """Be where the training was that saved this state."""
         state.require_fits(self._backbone)
-        load_weights(state.weights, self._backbone)
-        self._enter(next(course for course in self._courses if state.step <= course.last))
-        set_modes(self._backbone)
-        if state.step > self._course.before and self._accelerator.num_processes > 1:
+        load_weights(state.weights, self._backbone)  # what is computed once is computed from them
+        self._enter(next(stretch for stretch in self._stretches if state.step <= stretch.last))
+        if state.step > self._stretch.before and self._accelerator.num_processes > 1:
             self._rehearse()
         state.restore(self._backbone, self._bare_optimizer)
         self.log = GrowingLog(self._accelerator, before=state.log)
@@ -221,11 +220,11 @@ class _Training:
 
     def advance(self, step: int, *, logged: bool) -> float:
         """Make one update; returns the passes over the training images done."""
-        if step > self._course.last:
-            self._enter(self._courses[self._course.place + 1])
+        if step > self._stretch.last:
+            self._enter(self._stretches[self._stretch.place + 1])
         if not self._backbone.head.training:  # somebody has looked at the model
             set_modes(self._backbone)
-        rate = self._course.rate(step)
+        rate = self._stretch.rate(step)
         set_rate(self._optimizer, rate)
         loss = self._gradients(step)
         norm = self._accelerator.clip_grad_norm_(self._model.parameters(), self._spec.clip_norm)
@@ -235,13 +234,13 @@ class _Training:
         self.log.add(step, epoch=epoch, loss=loss, learning_rate=rate, gradient_norm=norm, logged=logged)
         return epoch
 
-    def _enter(self, course: "_Course") -> None:
+    def _enter(self, stretch: Stretch) -> None:
         """Begin a phase, with the weights as they are."""
-        self._course = course
-        layers = learning_layers(self._backbone, course.phase)
+        self._stretch = stretch
+        layers = learning_layers(self._backbone, stretch.phase)
         set_learning(self._backbone, layers)
-        self._bare_optimizer = make_optimizer(layers, course.phase)
-        once = course.phase.trainable == "head" and not self._spec.augment.active
+        self._bare_optimizer = make_optimizer(layers, stretch.phase)
+        once = stretch.phase.trainable == "head" and not self._spec.augment.active
         self._features = self._computed_once() if once else None
         learning = self._bare if self._features is None else self._backbone.head
         # What exchanges the gradients of the phase before must be gone: it would exchange them once more, in each
@@ -255,9 +254,9 @@ class _Training:
     def _computed_once(self) -> Tensor:
         """What the head is given of each image, (M, D) float32, on the device; every process computes all of it."""
 
-        def alive(_done: int) -> None:
+        def alive() -> None:
             if self._on_step is not None:
-                self._on_step(self._course.before)
+                self._on_step(self._stretch.before)
 
         return features_of(self._backbone, self._images, precision=self._spec.precision, on_batch=alive)
 
@@ -300,33 +299,6 @@ class _Training:
         """Places in the step of this process's images of each forward pass."""
         passes = torch.split(torch.arange(len(rows), device=rows.device), self._spec.batch_size)
         return [one.tensor_split(self._accelerator.num_processes)[self._accelerator.process_index] for one in passes]
-
-
-@dataclass(frozen=True, slots=True)
-class _Course:
-    """Where a phase lies in a training.
-
-    Attributes:
-        place: 0, 1, 2 …
-        phase: what learns, and how fast.
-        before: the last step before it.
-        last: its last step.
-    """
-
-    place: int
-    phase: Phase
-    before: int
-    last: int
-
-    def rate(self, step: int) -> float:
-        """The head's learning rate of an update, by its number in the training."""
-        return self.phase.rate(step - self.before, steps=self.last - self.before)
-
-
-def _courses(spec: TrainSpec) -> list[_Course]:
-    ends = spec.phase_ends
-    spans = zip(spec.course, (0, *ends), ends, strict=False)
-    return [_Course(place, phase, before, last) for place, (phase, before, last) in enumerate(spans)]
 
 
 def _require_rising(steps: Sequence[int], *, limit: int) -> None:

@@ -62,11 +62,11 @@ def set_modes(backbone: Backbone) -> None:
     Where only the head does, everything before it is a fixed function of the image: dropout is off there too.
     """
     model, head = backbone.model, backbone.head
-    only_head = all(part in set(head.parameters()) for part in model.parameters() if part.requires_grad)
-    model.train(not only_head)
+    learning = {weights for weights in model.parameters() if weights.requires_grad}
+    model.train(not learning <= set(head.parameters()))
     for module in model.modules():
-        weights = list(module.parameters())
-        if weights and not any(part.requires_grad for part in weights):
+        weights = set(module.parameters())
+        if weights and weights.isdisjoint(learning):
             module.eval()
     head.train()
 

@@ -26,11 +26,12 @@ def settled(n_images: int | None = 1000, **fields: object) -> TrainSpec:
 
 def test_without_phases_the_recipe_is_the_only_one() -> None:
     spec = settled(steps=40, learning_rate=0.1, weight_decay=0.2, warmup=0.3)
-    (phase,) = spec.course
+    (stretch,) = spec.stretches
+    phase = stretch.phase
     assert spec.phases == ()
     assert (phase.trainable, phase.steps, phase.learning_rate) == ("all", 40, 0.1)
     assert (phase.weight_decay, phase.warmup, phase.schedule, phase.optimizer) == (0.2, 0.3, "cosine", "adamw")
-    assert settled(recipe="head_only").course[0].trainable == "head"
+    assert settled(recipe="head_only").stretches[0].phase.trainable == "head"
     assert spec.phase_ends == (40,)
 
 
