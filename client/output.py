@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 
 from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from client.connection import Json
 
@@ -37,6 +38,13 @@ def show_once(made: Json, title: str, secret: str, *, as_json: bool) -> None:
     else:
         print(f"{made['id']}  {title}")
         print(f"{secret}: {made.get(secret, '')}  (keep it: it is shown only now)")
+
+
+def byte_bar() -> Progress:
+    """A bar of bytes on standard error; where there is no terminal, nothing is drawn."""
+    console = Console(stderr=True)
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    return Progress(TextColumn("{task.description}"), *columns, console=console, disable=not console.is_terminal)
 
 
 def print_table(rows: Sequence[Json], columns: Sequence[str]) -> None:

@@ -16,7 +16,6 @@ What a stage's artifact holds (records as written by core.store.codecs):
 
 import json
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -40,21 +39,14 @@ from core.domain.label_issues import DataIssues, Leaks
 from core.domain.model_card import Learned
 from core.domain.plan import StageName
 from core.domain.quality import Highlight, Highlights, QualityCard
-from core.domain.sources import ImageSource, LabelledImages
-from core.domain.spec import HUB_PREFIX, refuse_many_classes
-from core.domain.trained import source_run
-from core.errors import NotReadyError, SourceUnavailableError, UnusableStateError
+from core.domain.sources import ImageSource
 from core.layout.project import project_frames
 from core.layout.review import Filmed, review
-from core.learn import backbones, datasets, trained
-from core.learn.backbones import Backbone
+from core.learn import datasets, trained
 from core.learn.embed import embed, features_of, load_weights, save_weights, weights_sha256
 from core.learn.fine_tune import Checkpoint
-from core.learn.fine_tune import fine_tune as train
-from core.learn.pacer import Sentinels, n_sentinels
 from core.learn.pixels import ImagesOnDevice
 from core.learn.training_log import LogRows
-from core.learn.training_state import LiveState, StoredState
 from core.measure import label_issues, leaks
 from core.measure.evaluation import evaluate
 from core.measure.outliers import score_frames
@@ -63,20 +55,19 @@ from core.render.produce import produce
 from core.render.thumbnails import data_uri
 from core.store import codecs
 from worker import ranks
-from worker.context import StageContext, StoppedError
+from worker.context import StageContext
+from worker.loading import create_backbone, load_probe, open_source
+from worker.training import StateKeeper, Training, train_along
 
 Facts = dict[str, Any]
-
-STATE_SHARE = 20
-"""Training goes on for so many times as long as storing its state took, before it is stored again."""
 
 
 def fine_tune(ctx: StageContext) -> Facts:
     """Train the model; at each captured step embed the probe set, or store the checkpoint for others to embed."""
-    with ranks.together(ctx, _train_along), ctx.stoppable():
-        training = _Training.begin(ctx)
+    with ranks.together(ctx, train_along), ctx.stoppable():
+        training = Training.begin(ctx)
         source, backbone = training.source, training.backbone
-        probe = _load_probe(ctx, source, size=backbone.image_size)
+        probe = load_probe(ctx, source, size=backbone.image_size)
         embedder = _Embedder(ctx, ImagesOnDevice(probe, backbone, device=training.accelerator.device))
         logs = [training.state.log] if training.state else []
         for checkpoint in training.checkpoints(ctx, on_pause=StateKeeper(ctx, training.sentinels)):
@@ -97,12 +88,12 @@ def embed_frame(ctx: StageContext) -> Facts:
     index = ctx.stage.index or 0
     folder = ctx.checkpoint()
     origin = json.loads((folder / "origin.json").read_text())
-    source = _open_source(ctx, digest=origin["dataset_digest"])
-    backbone = _create_backbone(ctx, source, revision=origin["model_revision"])
+    source = open_source(ctx, digest=origin["dataset_digest"])
+    backbone = create_backbone(ctx, source, revision=origin["model_revision"])
     device = Accelerator(mixed_precision="no").device
     backbone.model.to(device)
     load_weights(folder / "weights.safetensors", backbone)
-    probe = ImagesOnDevice(_load_probe(ctx, source, size=backbone.image_size), backbone, device=device)
+    probe = ImagesOnDevice(load_probe(ctx, source, size=backbone.image_size), backbone, device=device)
     frame = embed(
         backbone,
         probe,
@@ -219,120 +210,6 @@ STAGES: Mapping[StageName, Callable[[StageContext], Facts]] = {
 }
 
 
-@dataclass(frozen=True)
-class _Training:
-    """What every process of a training has."""
-
-    source: ImageSource
-    backbone: Backbone
-    images: LabelledImages
-    accelerator: Accelerator
-    state: StoredState | None
-    sentinels: Sentinels | None
-
-    @classmethod
-    def begin(cls, ctx: StageContext) -> "_Training":
-        """Load data and model; waits for the other processes, if there are any."""
-        train = ctx.spec.train
-        source = _open_source(ctx)
-        backbone = _create_backbone(ctx, source)
-        images = datasets.load_training_images(
-            source, train_size=train.train_size, size=backbone.image_size, seed=train.seed
-        )
-        state = _load_state(ctx, backbone)
-        accelerator = Accelerator(mixed_precision="no")
-        sentinels = _sentinels(ctx, source, backbone, accelerator)
-        if state and sentinels:
-            sentinels.restore(state.folder)
-        return cls(source, backbone, images, accelerator, state, sentinels)
-
-    def checkpoints(
-        self, ctx: StageContext, *, on_pause: Callable[[LiveState], None] | None = None
-    ) -> Iterator[Checkpoint]:
-        """Train, and stop at each step that is to be captured."""
-
-        def on_step(step: int) -> None:
-            ctx.progress(step, ctx.spec.train.steps)
-            ctx.look()
-
-        return train(
-            self.backbone,
-            self.images,
-            spec=ctx.spec.train,
-            capture_steps=ctx.plan.steps,
-            on_step=on_step,
-            on_pause=on_pause,
-            pause_now=lambda: bool(ctx.stop),
-            resume_from=self.state,
-            accelerator=self.accelerator,
-            sentinels=self.sentinels,
-        )
-
-
-def _sentinels(
-    ctx: StageContext, source: ImageSource, backbone: Backbone, accelerator: Accelerator
-) -> Sentinels | None:
-    """Who decides which steps are captured, if it is the model's drift that does."""
-    spec = ctx.spec
-    if spec.capture.spacing != "drift":
-        return None
-    count = n_sentinels(spec.capture.probe_size)
-    images = datasets.load_probe_set(source, probe_size=count, size=backbone.image_size, seed=spec.train.seed)
-    return Sentinels(
-        backbone,
-        ImagesOnDevice(images, backbone, device=accelerator.device),
-        candidates=ctx.plan.steps,
-        always=spec.train.phase_ends,
-        frames=spec.capture.frames,
-        spec=spec.train,
-        accelerator=accelerator,
-    )
-
-
-def _load_state(ctx: StageContext, backbone: Backbone) -> StoredState | None:
-    if ctx.state is None:
-        return None
-    try:
-        state = StoredState.load(ctx.store.folder(ctx.state))
-    except NotReadyError as error:
-        raise UnusableStateError(f"the stored state of the training is gone: {error.detail}") from error
-    state.require_fits(backbone)
-    return state
-
-
-def _train_along(ctx: StageContext) -> None:
-    """The part of a process that only trains."""
-    for _ in _Training.begin(ctx).checkpoints(ctx):
-        pass
-
-
-class StateKeeper:
-    """Stores a training's state when it must stop, and now and then: so rarely that it costs at most a twentieth."""
-
-    def __init__(self, ctx: StageContext, sentinels: Sentinels | None = None) -> None:
-        self._ctx, self._sentinels = ctx, sentinels
-        self._due_at = time.monotonic() + ctx.settings.state_seconds
-
-    def __call__(self, live: LiveState) -> None:
-        """At a moment when everything up to this step has been handed over.
-
-        Raises:
-            StoppedError: the stage was asked to stop.
-        """
-        if not self._ctx.stop and time.monotonic() < self._due_at:
-            return
-        started = time.monotonic()
-        folder = self._ctx.beside(f"state-{live.step}")
-        live.save(folder)
-        if self._sentinels:
-            self._sentinels.save(folder)
-        self._ctx.keep_state(folder, step=live.step)
-        took = time.monotonic() - started
-        self._due_at = time.monotonic() + max(self._ctx.settings.state_seconds, STATE_SHARE * took)
-        if self._ctx.stop:
-            raise StoppedError
-
-
 _PROJECTED = {
     "pca": "PCA",
     "global_pca": "one PCA for all frames",
@@ -341,55 +218,6 @@ _PROJECTED = {
     "umap": "UMAP",
 }
 _ALIGNED = {"rigid": ", rigidly aligned", "procrustes": ", Procrustes-aligned", "none": ""}
-
-
-def _open_source(ctx: StageContext, *, digest: str | None = None) -> ImageSource:
-    name = ctx.spec.dataset
-    expected = digest or ctx.pins.get(name) or ctx.spec.pinned.dataset_digest
-    hub = name.startswith(HUB_PREFIX)
-    source = datasets.open_source(
-        name,
-        uploaded=ctx.store.folder(ctx.dataset) if ctx.dataset else None,
-        allowed_hub=ctx.settings.allowed_datasets,
-        expected_digest=expected.rpartition("@")[2] if hub else expected,
-    )
-    if hub:
-        ctx.pin(name, source.facts.digest)
-    refuse_many_classes(source.facts)
-    return source
-
-
-def _create_backbone(ctx: StageContext, source: ImageSource, *, revision: str | None = None) -> Backbone:
-    if source_run(ctx.spec.model):
-        return _trained_backbone(ctx, source)
-    backbone = backbones.create(
-        ctx.spec.model,
-        class_names=source.facts.class_names,
-        native_image_size=source.image_size,
-        seed=ctx.spec.train.seed,
-        allowed_models=ctx.settings.allowed_models,
-        revision=revision or ctx.pins.get(ctx.spec.model) or ctx.spec.pinned.model_revision,
-    )
-    if backbone.revision:
-        ctx.pin(ctx.spec.model, backbone.revision)
-    return backbone
-
-
-def _trained_backbone(ctx: StageContext, source: ImageSource) -> Backbone:
-    model = ctx.spec.model
-    try:
-        folder = ctx.trained()
-    except NotReadyError as error:
-        raise SourceUnavailableError(
-            f"The weights of {model} are not stored any more. Retry that run to make them again, and then this one.",
-            field="model",
-        ) from error
-    return trained.load(folder, model, class_names=source.facts.class_names, seed=ctx.spec.train.seed)
-
-
-def _load_probe(ctx: StageContext, source: ImageSource, *, size: int) -> ProbeSet:
-    spec = ctx.spec
-    return datasets.load_probe_set(source, probe_size=spec.capture.probe_size, size=size, seed=spec.train.seed)
 
 
 class _Embedder:
@@ -446,13 +274,13 @@ def _write_frame(folder: Path, index: int, frame: Embedded) -> Facts:
     return {"frame": index, "step": frame.step, "epoch": frame.epoch, "loss": loss, "accuracy": frame.accuracy}
 
 
-def _leaks(ctx: StageContext, training: _Training, probe: ProbeSet) -> Leaks:
+def _leaks(ctx: StageContext, training: Training, probe: ProbeSet) -> Leaks:
     spec = ctx.spec.train
     rows = datasets.training_rows(training.source, train_size=spec.train_size, seed=spec.seed)
     return leaks.find(training.images.images, rows, probe)
 
 
-def _keep_weights(ctx: StageContext, checkpoint: Checkpoint, training: _Training) -> None:
+def _keep_weights(ctx: StageContext, checkpoint: Checkpoint, training: Training) -> None:
     for part in ctx.stage.parts:
         if part.effect == "keeps" and part.step == checkpoint.step:
             folder = ctx.beside(part.id)
@@ -460,7 +288,7 @@ def _keep_weights(ctx: StageContext, checkpoint: Checkpoint, training: _Training
             ctx.publish(part, folder, asdict(_learned(training, step=checkpoint.step)))
 
 
-def _learned(training: _Training, *, step: int) -> Learned:
+def _learned(training: Training, *, step: int) -> Learned:
     backbone, facts = training.backbone, training.source.facts
     return Learned(
         step=step,

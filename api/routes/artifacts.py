@@ -7,7 +7,7 @@ from fastapi.responses import StreamingResponse
 
 from api import archive, files, trained
 from api.schemas import CheckpointList
-from api.wiring import PartsOf
+from api.wiring import Parts, PartsOf
 from core.domain.evaluation import Evaluation
 from core.domain.label_issues import DataIssues
 from core.domain.plan import StageName
@@ -140,7 +140,7 @@ def outliers(
 )
 def quality(parts: PartsOf, request: Request, run_id: str) -> Response:
     """How far the film can be trusted: a verdict in one line, and what it comes from."""
-    return files.answer(request, parts.results.file(run_id, StageName.MEASURE, "quality.json"), "application/json")
+    return _told(parts, request, run_id, "quality.json")
 
 
 @router.get(
@@ -152,7 +152,7 @@ def quality(parts: PartsOf, request: Request, run_id: str) -> Response:
 )
 def highlights(parts: PartsOf, request: Request, run_id: str) -> Response:
     """Classes that separate or merge, jumps of accuracy, outliers that come and go, each with its numbers."""
-    return files.answer(request, parts.results.file(run_id, StageName.MEASURE, "highlights.json"), "application/json")
+    return _told(parts, request, run_id, "highlights.json")
 
 
 @router.get(
@@ -164,7 +164,7 @@ def highlights(parts: PartsOf, request: Request, run_id: str) -> Response:
 )
 def evaluation(parts: PartsOf, request: Request, run_id: str) -> Response:
     """At the end of each phase: accuracy by class, confusion matrix, calibration, all of the probe set."""
-    return files.answer(request, parts.results.file(run_id, StageName.MEASURE, "evaluation.json"), "application/json")
+    return _told(parts, request, run_id, "evaluation.json")
 
 
 @router.get(
@@ -180,5 +180,9 @@ def label_issues(parts: PartsOf, request: Request, run_id: str) -> Response:
     Labels are judged by cleanlab's `find_label_issues`, by what the last checkpoint says of images that it has never
     trained on.
     """
-    stored = parts.results.file(run_id, StageName.MEASURE, "label_issues.json")
-    return files.answer(request, stored, "application/json")
+    return _told(parts, request, run_id, "label_issues.json")
+
+
+def _told(parts: Parts, request: Request, run_id: str, name: str) -> Response:
+    """What `measure` has found."""
+    return files.answer(request, parts.results.file(run_id, StageName.MEASURE, name), "application/json")

@@ -3,15 +3,12 @@
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
 from client.access import connect
 from client.api import Client
 from client.command import OK, Command
 from client.connection import Json
 from client.folder import packed
-from client.output import add_json_flag, show
+from client.output import add_json_flag, byte_bar, show
 
 COLUMNS = ["id", "kind", "classes", "train_size", "evaluation_size", "name"]
 
@@ -40,11 +37,8 @@ def datasets(options: argparse.Namespace) -> int:
 
 
 def _send(client: Client, options: argparse.Namespace) -> Json:
-    """Pack and upload under a bar of bytes; where there is no terminal, nothing is drawn."""
-    console = Console(stderr=True)
-    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    shown = Progress(TextColumn("{task.description}"), *columns, console=console, disable=not console.is_terminal)
-    with shown:
+    """Pack and upload under a bar of bytes."""
+    with byte_bar() as shown:
         task = shown.add_task("upload", total=None)
 
         def packs(packed_bytes: int, total_bytes: int) -> None:

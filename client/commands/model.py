@@ -5,12 +5,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from zipfile import ZipFile
 
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
 from client.access import connect
 from client.api import Client
 from client.command import OK, Command, run_argument
+from client.output import byte_bar
 
 
 def model(options: argparse.Namespace) -> int:
@@ -32,11 +30,8 @@ def model(options: argparse.Namespace) -> int:
 
 
 def _fetch(client: Client, run_id: str, path: Path) -> Path:
-    """Download under a bar of bytes; where there is no terminal, nothing is drawn."""
-    console = Console(stderr=True)
-    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    shown = Progress(TextColumn("{task.description}"), *columns, console=console, disable=not console.is_terminal)
-    with shown:
+    """Download under a bar of bytes."""
+    with byte_bar() as shown:
         task = shown.add_task("download", total=None)
 
         def told(received_bytes: int, total_bytes: int | None) -> None:

@@ -1,0 +1,77 @@
+"""What a run names, loaded: its dataset, its model, its probe set. Runs in the child process."""
+
+from core.domain.arrays import ProbeSet
+from core.domain.sources import ImageSource
+from core.domain.spec import HUB_PREFIX, refuse_many_classes
+from core.domain.trained import source_run
+from core.errors import NotReadyError, SourceUnavailableError
+from core.learn import backbones, datasets, trained
+from core.learn.backbones import Backbone
+from worker.context import StageContext
+
+
+def open_source(ctx: StageContext, *, digest: str | None = None) -> ImageSource:
+    """The run's dataset, as it was when the run was accepted or, of the hub, first loaded.
+
+    Args:
+        digest: what it must be; None: what is known of it.
+
+    Raises:
+        InvalidSpecError: it has too many classes.
+        SourceUnavailableError: it cannot be loaded, or is another one by now.
+    """
+    name = ctx.spec.dataset
+    expected = digest or ctx.pins.get(name) or ctx.spec.pinned.dataset_digest
+    hub = name.startswith(HUB_PREFIX)
+    source = datasets.open_source(
+        name,
+        uploaded=ctx.store.folder(ctx.dataset) if ctx.dataset else None,
+        allowed_hub=ctx.settings.allowed_datasets,
+        expected_digest=expected.rpartition("@")[2] if hub else expected,
+    )
+    if hub:
+        ctx.pin(name, source.facts.digest)
+    refuse_many_classes(source.facts)
+    return source
+
+
+def create_backbone(ctx: StageContext, source: ImageSource, *, revision: str | None = None) -> Backbone:
+    """The run's model before its training: a preset, a checkpoint of the hub, or what another run has trained.
+
+    Args:
+        revision: commit on the hub; None: the one that the run is bound to, or the newest.
+
+    Raises:
+        SourceUnavailableError: it cannot be loaded.
+    """
+    if source_run(ctx.spec.model):
+        return _trained_backbone(ctx, source)
+    backbone = backbones.create(
+        ctx.spec.model,
+        class_names=source.facts.class_names,
+        native_image_size=source.image_size,
+        seed=ctx.spec.train.seed,
+        allowed_models=ctx.settings.allowed_models,
+        revision=revision or ctx.pins.get(ctx.spec.model) or ctx.spec.pinned.model_revision,
+    )
+    if backbone.revision:
+        ctx.pin(ctx.spec.model, backbone.revision)
+    return backbone
+
+
+def _trained_backbone(ctx: StageContext, source: ImageSource) -> Backbone:
+    model = ctx.spec.model
+    try:
+        folder = ctx.trained()
+    except NotReadyError as error:
+        raise SourceUnavailableError(
+            f"The weights of {model} are not stored any more. Retry that run to make them again, and then this one.",
+            field="model",
+        ) from error
+    return trained.load(folder, model, class_names=source.facts.class_names, seed=ctx.spec.train.seed)
+
+
+def load_probe(ctx: StageContext, source: ImageSource, *, size: int) -> ProbeSet:
+    """The images that are embedded, `size` pixels a side."""
+    spec = ctx.spec
+    return datasets.load_probe_set(source, probe_size=spec.capture.probe_size, size=size, seed=spec.train.seed)
