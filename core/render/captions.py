@@ -12,7 +12,7 @@ _BETWEEN = "  ·  "
 
 
 def captions(highlights: Sequence[Highlight], n_frames: int, *, frames_a_second: float) -> list[tuple[str, ...]]:
-    """Of each frame the captions to be shown, the latest first: each for READ_SECONDS, that one for HELD_SECONDS.
+    """Of each frame the captions to be shown: each for READ_SECONDS, the latest for HELD_SECONDS or until the next.
 
     Args:
         highlights: by frame, what matters most first.
@@ -24,9 +24,14 @@ def captions(highlights: Sequence[Highlight], n_frames: int, *, frames_a_second:
     for frame in range(n_frames):
         latest = max((one.frame for one in highlights if one.frame <= frame), default=-held)
         since = min(latest, frame - read + 1) if latest > frame - held else frame + 1
-        told = sorted((one for one in highlights if since <= one.frame <= frame), key=lambda one: -one.frame)
-        shown.append(tuple(one.caption for one in told))
+        told = (one for one in highlights if since <= one.frame <= frame)
+        shown.append(tuple(one.caption for one in sorted(told, key=_weight)))
     return shown
+
+
+def _weight(one: Highlight) -> tuple[bool, int]:
+    """What concerns many images comes before what concerns one, and the latest before the earlier."""
+    return one.image is not None, -one.frame
 
 
 def in_one_line(told: Sequence[str], style: Style, width: float) -> str:

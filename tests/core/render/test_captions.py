@@ -22,6 +22,12 @@ def test_captions__stay_until_they_can_have_been_read():
     assert shown == [(), one, one, both, both, both, both, both, ("c1",), ("c2", "c1"), ("c2",), ("c2",)]
 
 
+def test_captions__of_many_images_come_before_those_of_one():
+    all_of_them, *single = at(1, 2, 3)
+    told = [all_of_them, *(one.model_copy(update={"image": 7}) for one in single)]
+    assert captions(told, 4, frames_a_second=10)[3] == ("c0", "c2", "c1")
+
+
 def test_captions__none():
     assert captions([], 2, frames_a_second=12) == [(), ()]
 
