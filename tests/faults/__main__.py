@@ -5,6 +5,8 @@ Exit status 1 if a line of the table does not hold.
 """
 
 import argparse
+import contextlib
+import datetime as dt
 import secrets
 import signal
 import sys
@@ -16,64 +18,73 @@ from pathlib import Path
 from tests.faults import report
 from tests.faults.checker import LOST, Finding
 from tests.faults.lab import Lab
+from tests.faults.lanes import Kept, inject
 from tests.faults.registry import BY_NAME, FAULTS
 from tests.faults.result import Result
 
 SHOWN_FINDINGS = 20
 CI_PATIENCE = 2
-"""In CI two halves share a small machine, which may be shared itself: recovery may take so many times as long."""
+"""In CI lines share a small machine, which may be shared itself: recovery may take so many times as long."""
 TABLE = Path("docs/reliability.md")
 
 
 def main():
     options = _options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers and workers are ended as with Ctrl-C
-    first, of = options.part
     chosen = [BY_NAME[name] for name in options.only] if options.only else FAULTS
-    chosen = [fault for fault in chosen[first - 1 :: of] if _wanted(fault, options)]
-    head = report.head(options.seed, column="ci" if options.ci else "full")
-    print(head, flush=True)
-    lines = []
-    with tempfile.TemporaryDirectory(prefix="embedreel-faults-") as folder, Lab(Path(folder), options.seed) as lab:
-        for fault in chosen:
-            wanted = _wanted(fault, options)
-            lines.append((fault, wanted, _inject(lab, fault, wanted, patience=CI_PATIENCE if options.ci else 1)))
+    wanted = [(fault, count) for fault in chosen if (count := _wanted(fault, options))]
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="embedreel-faults-")))
+        kept = Kept(options.results or (folder / "results" if options.lanes > 1 else None))
+        seed = kept.seed(options.seed)
+        head = report.head(seed, options)
+        print(head, flush=True)
+        if options.lanes > 1:
+            inject(wanted, kept, lanes=options.lanes, seed=seed, patience=options.patience, say=_say)
+        lab = stack.enter_context(Lab(folder, seed))
+        lines = [(fault, count, _result(lab, kept, fault, count, options)) for fault, count in wanted]
     print("\n" + report.table(lines))
     if options.output:
         report.write(options.output, head, lines)
-    sys.exit(not all(result.holds(wanted) for _, wanted, result in lines))
+    sys.exit(not all(result.holds(count) for _, count, result in lines))
+
+
+def _say(what):
+    print(f"{dt.datetime.now():%H:%M:%S} {what}", flush=True)
 
 
 def _wanted(fault, options):
     return options.count or (fault.in_ci if options.ci else fault.in_full)
 
 
-def _part(text):
-    first, _, of = text.partition("/")
-    if not 1 <= int(first) <= int(of):
-        raise argparse.ArgumentTypeError("say 1/2 or 2/2, for example")
-    return int(first), int(of)
-
-
-def _inject(lab, fault, wanted, *, patience):
-    began = time.monotonic()
-    lab.prepare(fault.name)
-    try:
-        result = fault.run(lab, wanted)
-    except Exception as error:  # noqa: BLE001 - the other lines of the table are worth having
-        traceback.print_exc()
-        result = Result(findings=[Finding(LOST, f"it could not be injected: {error}")])
-    if result.bound_seconds is not None:
-        result.bound_seconds *= patience
+def _result(lab, kept, fault, wanted, options):
+    """A line's result: kept, or seen now."""
+    result = kept.load(fault, wanted)
+    if result is None and options.lanes > 1:
+        print((kept.folder / f"{fault.name}.log").read_text())
+        result = Result(findings=[Finding(LOST, "its process broke off; what it said stands above")])
+    if result is None:
+        began = time.monotonic()
+        result = _injected(lab, fault, wanted)
+        result.seconds = time.monotonic() - began
+        result.bound_seconds = result.bound_seconds and result.bound_seconds * options.patience
+        kept.save(fault, wanted, result)
     word = "holds" if result.holds(wanted) else "DOES NOT HOLD"
-    print(
-        f"{fault.name}: {result.injected} of {wanted}, {word} ({time.monotonic() - began:.0f} s) {result.note}",
-        flush=True,
-    )
+    told = f"{fault.name}: {result.injected} of {wanted}, {word} ({result.seconds:.0f} s) {result.note}"
+    print(told, flush=True)
     for finding in result.findings[:SHOWN_FINDINGS]:
         print(f"  {finding}", flush=True)
     print(f"  {report.row(fault, wanted, result)}", flush=True)  # a run that is cut short has told what it had found
     return result
+
+
+def _injected(lab, fault, wanted):
+    lab.prepare(fault.name)
+    try:
+        return fault.run(lab, wanted)
+    except Exception as error:  # noqa: BLE001 - the other lines of the table are worth having
+        traceback.print_exc()
+        return Result(findings=[Finding(LOST, f"it could not be injected: {error}")])
 
 
 def _options():
@@ -86,12 +97,12 @@ def _options():
     parser.add_argument("--ci", action="store_true", help="the smaller column")
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=list(BY_NAME), help="these faults only")
     parser.add_argument(
-        "--part",
-        type=_part,
-        default=(1, 1),
-        metavar="K/N",
-        help="every N-th line from the K-th: parts can run side by side, for most of the time is waiting",
+        "--lanes", type=int, default=1, metavar="N", help="so many lines side by side, for most of the time is waiting"
     )
+    parser.add_argument(
+        "--results", type=Path, metavar="FOLDER", help="keep each line's result there, and inject only what is missing"
+    )
+    parser.add_argument("--patience", type=float, help="recovery may take so many times as long (1; with --ci 2)")
     parser.add_argument("--count", type=int, help="inject each so often")
     parser.add_argument("--seed", type=int, default=None, help="repeat a run's choices; times still differ")
     parser.add_argument(
@@ -100,6 +111,8 @@ def _options():
     options = parser.parse_args()
     if options.seed is None:
         options.seed = secrets.randbelow(10**6)
+    if options.patience is None:
+        options.patience = CI_PATIENCE if options.ci else 1
     part = bool(options.only or options.count)
     if options.output and part:
         parser.error("--output takes the whole table, not --only some of it or another --count")

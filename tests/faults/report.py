@@ -1,6 +1,7 @@
 """The table of docs/reliability.md."""
 
 import datetime as dt
+import subprocess
 
 from bench.__main__ import machine
 
@@ -8,10 +9,16 @@ BEGIN, END = "<!-- faults: begin -->", "<!-- faults: end -->"
 COLUMNS = ("fault", "must hold", "injected", "lost", "doubled", "left behind", "p95 recovery", "95 % bound", "holds")
 
 
-def head(seed, *, column):
-    """When, where and how the table was made."""
-    command = "make faults" if column == "full" else "make faults ARGS=--ci"
-    return f"{dt.datetime.now(tz=dt.UTC):%Y-%m-%d}, `{command}`, seed {seed}, {machine()}."
+def head(seed, options):
+    """When, where, of which state of the code and how the table is made; `options`: those of the command."""
+    said = [*(["--ci"] if options.ci else []), *([f"--lanes {options.lanes}"] if options.lanes > 1 else [])]
+    command = f"make faults ARGS='{' '.join(said)}'" if said else "make faults"
+    return f"{dt.datetime.now(tz=dt.UTC):%Y-%m-%d}, `{command}`, seed {seed}, commit {_commit()}, {machine()}."
+
+
+def _commit():
+    asked = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    return asked.stdout.strip() or "unknown"
 
 
 def table(lines):

@@ -35,6 +35,7 @@ class Result:
         recovery: seconds from a fault to the moment when the work that it met was under way again, or finished.
         bound_seconds: what the 95th percentile of `recovery` may be; None where nothing has to recover.
         note: what else a reader of the table should know.
+        seconds: how long it took to see it.
     """
 
     injected: int = 0
@@ -42,6 +43,7 @@ class Result:
     findings: list[Finding] = field(default_factory=list)
     bound_seconds: float | None = None
     note: str = ""
+    seconds: float = 0.0
 
     def __add__(self, other: "Result") -> "Result":
         notes = [note for note in dict.fromkeys([self.note, other.note]) if note]
