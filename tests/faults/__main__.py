@@ -50,7 +50,7 @@ def main():
 
 
 def _say(what):
-    print(f"{dt.datetime.now():%H:%M:%S} {what}", flush=True)
+    print(f"{dt.datetime.now(tz=dt.UTC):%H:%M:%S} {what}", flush=True)
 
 
 def _wanted(fault, options):
