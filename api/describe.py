@@ -11,7 +11,7 @@ from api.schemas import Links, PlannedOut, PlanOut, Progress, RunOut, StageOut
 from core.domain.plan import StageName
 from core.domain.run import RunStatus, StageStatus
 from core.domain.spec import RunSpec
-from core.store import lifecycle, runs, waiting, weights
+from core.store import holds, lifecycle, runs, waiting
 from core.store.runs import StageGroup
 from core.store.tables import RunRow
 from core.store.waiting import Glance
@@ -54,7 +54,7 @@ def describe(session: Session, rows: Sequence[RunRow]) -> list[RunOut]:
     ids = [row.id for row in rows]
     groups, steps = runs.stage_groups(session, ids), runs.captured_steps(session, ids)
     waits = _Waits.of(session, rows)
-    trained = weights.kept(session, [row.id for row in rows if row.spec["train"]["keep_weights"] != "none"])
+    trained = holds.with_weights(session, [row.id for row in rows if row.spec["train"]["keep_weights"] != "none"])
     running = any(row.status == RunStatus.RUNNING for row in rows)
     pace = {**FIRST_GUESS, **runs.seconds_per_frame(session)} if running else {}
     at = lifecycle.clock(session) if running else 0.0
@@ -141,8 +141,9 @@ def seconds_left(stages: Sequence[Stage], *, at: float, pace: Mapping[str, float
         inline: the frames are embedded by the training itself.
     """
     by_name = {stage.name: stage for stage in stages}
-    frames = by_name[StageName.EMBED].total
-    learning = [by_name[name] for name in ([StageName.FINE_TUNE] if inline else [StageName.FINE_TUNE, StageName.EMBED])]
+    frames = (by_name.get(StageName.EMBED) or by_name[StageName.RENDER]).total  # a comparison embeds nothing
+    names = [StageName.FINE_TUNE] if inline else [StageName.FINE_TUNE, StageName.EMBED]
+    learning = [by_name[name] for name in names if name in by_name]
     unfinished = [stage for stage in learning if stage.status is not StageStatus.SUCCEEDED]
     rated = [left for stage in unfinished if (left := _at_its_rate(stage, at)) is not None]
     if unfinished and not rated:
@@ -204,8 +205,13 @@ def _run(
         error=as_problem(run.error) if run.error else None,
         notice=waits.notice(run.id),
         drawn_from=run.drawn_from,
-        links=links(run.id, film=run.status == RunStatus.SUCCEEDED, model=trained and learnt),
-        created_at=_time(run.created_at),
+        links=links(
+            run.id,
+            film=run.status == RunStatus.SUCCEEDED,
+            model=trained and learnt,
+            comparison=bool(run.spec.get("compared")),
+        ),
+        created_at=instant(run.created_at),
         started_at=moment(run.started_at),
         finished_at=moment(run.finished_at),
     )
@@ -223,7 +229,7 @@ def _stage(stage: Stage) -> StageOut:
     )
 
 
-def links(run_id: str, *, film: bool, model: bool) -> Links:
+def links(run_id: str, *, film: bool, model: bool, comparison: bool = False) -> Links:
     """Addresses of what belongs to a run; of its film and its trained model where they are there."""
     base = f"/v1/runs/{run_id}"
     below = (
@@ -243,6 +249,7 @@ def links(run_id: str, *, film: bool, model: bool) -> Links:
         self=base,
         film=f"{base}/film.gif" if film else None,
         model=f"{base}/model" if model else None,
+        comparison=f"/v1/comparisons/{run_id}" if comparison else None,
         label_issues=f"{base}/label-issues",
         log=f"{base}/log.csv",
         **{name: f"{base}/{name}" for name in below},
@@ -251,8 +258,9 @@ def links(run_id: str, *, film: bool, model: bool) -> Links:
 
 def moment(seconds: float | None) -> datetime | None:
     """Seconds since 1970 as a time in UTC."""
-    return None if seconds is None else _time(seconds)
+    return None if seconds is None else instant(seconds)
 
 
-def _time(seconds: float) -> datetime:
+def instant(seconds: float) -> datetime:
+    """The same of a time that is known."""
     return datetime.fromtimestamp(seconds, UTC)

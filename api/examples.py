@@ -11,6 +11,7 @@ from core.domain import layers, models
 from core.domain.spec import PinnedSources
 
 _RUN_ID = "run_01kaxw2vd4n8q6r0t3y5z7b9cf"
+_OTHER_ID, _COMPARISON_ID = "run_01kaxw3c5e7g9j1m3p5r7t9v1x", "run_01kaxw4d6f8h0k2n4q6s8u0w2y"
 _DATASET_ID = "ds_01kaxw1hm2k4n6p8r0t2v4x6z8"
 _STEPS = [0, 75, 150, 225, 300]
 _FRAMES = len(_STEPS)
@@ -156,9 +157,38 @@ _FRAME_QUALITY = {
     "nc1": 2.96,
 }
 
+
+def _compared(run_id: str, model: str, accuracy: float) -> dict[str, Any]:
+    return {
+        "run": run_id,
+        "name": f"digits, {model}",
+        "model": model,
+        "parameters": 535_306,
+        "phases": [{"phase": "fine tune", "step": 300, "accuracy": accuracy, "loss": 0.2}],
+        "seconds": 24.5,
+        "images_per_second": 780.0,
+    }
+
+
+_COMPARISON: dict[str, Any] = {
+    "id": _COMPARISON_ID,
+    "name": "two models",
+    "status": "queued",
+    "runs": [_compared(_RUN_ID, "vit-tiny", 0.951), _compared(_OTHER_ID, "vit-small", 0.964)],
+    "likeness": None,
+    "error": None,
+    "links": {
+        "self": f"/v1/comparisons/{_COMPARISON_ID}",
+        "run": f"/v1/runs/{_COMPARISON_ID}",
+        "film": None,
+    },
+    "created_at": _AT,
+}
+
 REQUESTS: Mapping[str, Any] = {
     "makeKey": _NEW_KEY,
     "drawRun": {"name": "digits, small", "render": {"width": 640, "height": 480, "fps": 24}},
+    "compareRuns": {"name": "two models", "runs": [_RUN_ID, _OTHER_ID], "render": {"theme": "dark"}},
 }
 """Bodies by operation id; submitRun has examples of its own."""
 
@@ -169,6 +199,13 @@ ANSWERS: Mapping[str, Any] = {
     "cancelRun": _run("cancelling", done=2, position=None),
     "retryRun": _QUEUED,
     "drawRun": _QUEUED,
+    "compareRuns": _COMPARISON,
+    "getComparison": {
+        **_COMPARISON,
+        "status": "succeeded",
+        "likeness": {"cka": [[1.0, 0.87], [0.87, 1.0]]},
+        "links": {**_COMPARISON["links"], "film": f"/v1/runs/{_COMPARISON_ID}/film.gif"},
+    },
     "listEvents": {
         "events": [
             {"seq": 1, "type": "run.queued", "at": _AT, "data": {}},

@@ -11,7 +11,20 @@ from api import errors, figures, openapi
 from api.hosts import Hosts
 from api.limits import Meter
 from api.observe import Observer
-from api.routes import artifacts, datasets, events, health, keys, metrics, models, problems, runs, webhooks, workers
+from api.routes import (
+    artifacts,
+    comparisons,
+    datasets,
+    events,
+    health,
+    keys,
+    metrics,
+    models,
+    problems,
+    runs,
+    webhooks,
+    workers,
+)
 from api.security import Gate
 from api.wiring import Parts, wire
 from core import tracing
@@ -45,7 +58,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     parts = app.state.parts = wire(settings)
     app.state.registry = figures.make_registry(parts.database, parts.store.scratch, version=app.version)
-    for module in (runs, events, artifacts, datasets, models, workers, webhooks, keys, health, problems, metrics):
+    made, service = (artifacts, comparisons, datasets, models), (workers, webhooks, keys, health, problems, metrics)
+    for module in (runs, events, *made, *service):
         app.include_router(module.router)
     app.add_middleware(Gate, ring=parts.keyring, hosts=Hosts(settings), meter=Meter(settings.rate_limit))
     app.add_middleware(Observer, registry=app.state.registry)  # the last one is the outermost

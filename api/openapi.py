@@ -26,12 +26,12 @@ _UNUSED = ("HTTPValidationError", "ValidationError")
 _EXAMPLED = ("application/json", "text/event-stream", "text/csv")
 
 # What an operation may meet follows from its address and its parameters, but for these.
-_ONCE = frozenset({"submitRun", "drawRun", "uploadDataset"})
+_ONCE = frozenset({"submitRun", "drawRun", "compareRuns", "uploadDataset"})
 _CONFLICTS = _ONCE | {"retryRun", "deleteRun", "deleteDataset", "registerWebhook", "testWebhook", "redeliver"}
 _FILMS = frozenset({"getFilm", "getFilmAsVideo", "getFilmAsWebp"})
 _RESULTS = _FILMS | {"getFrame", "getContactSheet", "getQuality", "getEvaluation", "listHighlights", "listLabelIssues"}
 _RANGES = _RESULTS | {"getDatasetContactSheet"}
-_NOT_READY = _RESULTS | {"getLog", "getProjection", "getTrainedModel", "listOutliers"}
+_NOT_READY = _RESULTS | {"getComparison", "getLog", "getProjection", "getTrainedModel", "listOutliers"}
 _STORING = _ONCE | {"retryRun"}
 
 

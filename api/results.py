@@ -59,7 +59,7 @@ class Results:
             run = run_of(session, run_id, self.tenant)
             row = runs.artifact(session, run, stage)
         if row is None:
-            raise _not_ready(run, stage)
+            raise _not_there(run, stage)
         if name not in row.files:
             raise runs.missing(run_id, name)
         return StoredFile(self.store.file(Stored(row.location, row.files), name), row.files[name]["sha256"])
@@ -133,7 +133,7 @@ class Results:
             run = run_of(session, run_id, self.tenant)
             row = runs.artifact(session, run, stage)
         if row is None:
-            raise _not_ready(run, stage)
+            raise _not_there(run, stage)
         try:
             return codecs.load(self.store.folder(Stored(row.location, row.files)) / name, kind)
         except FileNotFoundError as error:
@@ -142,8 +142,10 @@ class Results:
             ) from error
 
 
-def _not_ready(run: RunRow, stage: StageName) -> NotReadyError:
+def _not_there(run: RunRow, stage: StageName) -> NotFoundError | NotReadyError:
     """The stage has not made its artifact, or never will."""
+    if run.spec.get("compared") and stage is not StageName.RENDER:
+        return NotFoundError(f"Run {run.id} is a comparison, which has no stage {stage}: ask the runs that it shows.")
     if run.status == RunStatus.SUCCEEDED:
         return NotReadyError(
             f"Run {run.id} was made by an older version, which had no stage {stage}. Draw it anew with POST "

@@ -24,6 +24,7 @@ from core.domain.spec import (
     refuse_few_frames,
     refuse_unfit_phases,
     refuse_unknown_steps,
+    refuse_unknown_trails,
     usual_alignment,
 )
 from core.errors import InvalidSpecError
@@ -105,7 +106,7 @@ class RunCreate(Frozen):
         align = self.align
         if "method" not in align.model_fields_set:
             align = align.model_copy(update={"method": usual_alignment(self.project.method)})
-        _check_trails(self.render, capture)
+        refuse_unknown_trails(self.render, capture)
         sections = {"train": train, "project": self.project, "align": align, "render": self.render}
         return RunSpec(
             name=name,
@@ -144,6 +145,11 @@ class RenderCreate(Frozen):
                 has not.
         """
         written = self.model_dump(exclude_unset=True, exclude_none=True)
+        if drawn.compared and (meant := written.keys() - {"name", "render"}):
+            raise InvalidSpecError(
+                "A comparison shows its runs as they are laid out: draw those otherwise, and compare the drawings.",
+                field=min(meant),
+            )
         fields = drawn.model_dump()
         for section, changes in written.items():
             fields[section] = {**fields[section], **changes} if isinstance(changes, dict) else changes
@@ -155,17 +161,8 @@ class RenderCreate(Frozen):
         if spec.score.k > others:
             detail = f"k is {spec.score.k}, but each probe image has {others} others: ask for at most {others}."
             raise InvalidSpecError(detail, field="score.k")
-        _check_trails(spec.render, spec.capture)
+        refuse_unknown_trails(spec.render, spec.capture)
         return spec
-
-
-def _check_trails(render: RenderSpec, capture: CaptureSpec) -> None:
-    if unknown := [image for image in render.trails if image >= capture.probe_size]:
-        raise InvalidSpecError(
-            f"There is no probe image {unknown[0]}: there are {capture.probe_size}, counted from 0. The outliers of a "
-            "film tell an image's number as `image`.",
-            field="render.trails",
-        )
 
 
 class Progress(BaseModel):
@@ -227,6 +224,9 @@ class Links(BaseModel):
     film: Annotated[str | None, Field(description="null until the film is there.")]
     model: Annotated[
         str | None, Field(description="The trained model; null until it is there, and where no weights are kept.")
+    ]
+    comparison: Annotated[
+        str | None, Field(description="Of a run that draws a comparison, its table; such a run has no results below.")
     ]
     projection: str
     outliers: str

@@ -4,7 +4,7 @@ Bells are rung after the commit, and files deleted after it: what a crash in bet
 sweep rings, or a few unused files.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,13 +13,14 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from api import cursors, describe, quotas, sources
+from api.comparison_schemas import ComparisonCreate
 from api.idempotency import Asked, InFlight
 from api.ids import dataset_of, run_of
 from api.schemas import RenderCreate, RunCreate, RunPage
 from core.domain import plan as plans
 from core.domain.ids import new_id
 from core.domain.run import RunStatus
-from core.domain.spec import RunSpec
+from core.domain.spec import ComparedRun, RunSpec
 from core.errors import ConflictError, NotFoundError
 from core.settings import Settings
 from core.store import lifecycle, runs
@@ -38,7 +39,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Runs of one tenant: submit, draw otherwise, describe, cancel, retry, remove."""
+    """Runs of one tenant: submit, draw otherwise, compare, describe, cancel, retry, remove."""
 
     settings: Settings
     database: Database
@@ -100,6 +101,47 @@ class Service:
             if answered:
                 return Accepted(answered, replayed=True)
             return self._accept(spec, asked, check=check, drawn_from=run_id)
+
+    def compare(self, body: ComparisonCreate, *, idempotency_key: str | None = None) -> Accepted:
+        """Accept a run that shows others side by side; nothing is trained.
+
+        Raises:
+            NotFoundError: there is no such run.
+            ConflictError: one of them has not succeeded, or something of it is not kept.
+            InvalidSpecError: they show no images in common, a field does not fit, or the Idempotency-Key came with
+                another body before.
+            InFlightError: another request with this Idempotency-Key is being answered.
+            QuotaExceededError: the tenant has as many runs in flight as it may.
+            InsufficientStorageError: the disk is nearly full.
+        """
+        asked = Asked.of(self.tenant, idempotency_key, "comparisons", body)
+        with self.in_flight.alone(self.tenant, idempotency_key):
+            with self.database.reading() as session:
+                answered = asked.answered(session)
+                compared = () if answered else self._compared(session, body.runs)
+            if answered:
+                return Accepted(answered, replayed=True)
+            spec = body.to_spec(compared)
+            return self._accept(spec, asked, check=partial(self._check_shown, spec=spec))
+
+    def _compared(self, session: Session, run_ids: Sequence[str]) -> tuple[ComparedRun, ...]:
+        rows = [run_of(session, run_id, self.tenant) for run_id in run_ids]
+        for row in rows:
+            if row.status != RunStatus.SUCCEEDED:
+                raise ConflictError(f"Run {row.id} is {row.status}. Runs can be compared when they have succeeded.")
+        return tuple(ComparedRun(run=row.id, spec=RunSpec.model_validate(row.spec)) for row in rows)
+
+    def _check_shown(self, session: Session, spec: RunSpec) -> None:
+        """Hold the runs that a comparison shows until it counts on what they have made."""
+        for run_id in sorted(one.run for one in spec.compared):  # in one order: nobody waits for who waits for him
+            run_of(session, run_id, self.tenant, hold=True)
+        (stage,) = plans.build(spec).stages
+        for one, shown in zip(spec.compared, stage.shows, strict=True):
+            if not set(shown.keys) <= lifecycle.stored_keys(session, shown.keys):
+                raise ConflictError(
+                    f"Not all that run {one.run} has made is stored, or an older version has made it. Retry it, or "
+                    f"draw it anew with POST /v1/runs/{one.run}/renders and compare that one: nothing is trained."
+                )
 
     def _accept(
         self, spec: RunSpec, asked: Asked, *, check: Callable[[Session], Any], drawn_from: str | None = None

@@ -14,7 +14,7 @@ from core.domain.plan import StageName
 from core.domain.spec import RunSpec
 from core.domain.trained import CARD, CONFIG, PREPROCESSOR, WEIGHTS
 from core.errors import NotFoundError, NotReadyError
-from core.store import runs, weights
+from core.store import holds, runs
 from core.store.objects import Stored
 from core.store.tables import ArtifactRow, RunRow
 
@@ -51,13 +51,15 @@ def kept(session: Session, run: RunRow) -> ArtifactRow:
         NotFoundError: it keeps none.
         NotReadyError: its training is not done, or they are not stored any more.
     """
+    if run.spec.get("compared"):
+        raise NotFoundError(f"Run {run.id} is a comparison, which has no model: ask the runs that it shows.")
     if run.spec["train"]["keep_weights"] == "none":
         raise NotFoundError(
             f'Run {run.id} has not kept its weights. Run it again with train.keep_weights "last": the same training '
             "gives the same model."
         )
     trained = runs.artifact(session, run, StageName.FINE_TUNE)
-    last = weights.last(session, run.id) if trained else None
+    last = holds.last_weights(session, run.id) if trained else None
     if last is None:
         raise NotReadyError(
             f"The weights of run {run.id} are not there; the run is {run.status}. Wait until its training is done, "

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -199,7 +200,12 @@ def _one_film(count: int) -> None:
         film = filmed(stored, classes(MEMORY_POINTS))
         review(film, project=ProjectSpec(), align=NONE)
         (Path(folder) / "film").mkdir()
-        produce(Path(folder) / "film", RenderSpec(), scene(film), on_frame=lambda _done, _total: None)
+        produce(
+            Path(folder) / "film",
+            RenderSpec(),
+            partial(FrameRenderer, scene=scene(film)),
+            on_frame=lambda _done, _total: None,
+        )
         print(peak_gib() - before, time.perf_counter() - started)
 
 

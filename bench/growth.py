@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from core.domain.spec import AlignSpec, ProjectSpec, RenderSpec
 from core.layout.project import project_frames
 from core.layout.review import review
 from core.measure.outliers import score_frames
+from core.render.frames import FrameRenderer
 from core.render.produce import produce
 
 WIDTH = 128
@@ -76,7 +78,12 @@ def _one_film(points: int, frames: int) -> None:
         review(film, project=project, align=NONE)
         marks.append(time.perf_counter())
         (Path(folder) / "film").mkdir()
-        produce(Path(folder) / "film", RenderSpec(), scene(film), on_frame=lambda _done, _total: None)
+        produce(
+            Path(folder) / "film",
+            RenderSpec(),
+            partial(FrameRenderer, scene=scene(film)),
+            on_frame=lambda _done, _total: None,
+        )
         marks.append(time.perf_counter())
     print(*np.diff(marks), peak_gib() - before)
 

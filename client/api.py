@@ -75,6 +75,14 @@ class Client:
         """Ask for a run that draws another one otherwise; nothing is trained again."""
         return self._post_once(f"/v1/runs/{run_id}/renders", body)
 
+    def compare(self, body: Mapping[str, Any]) -> Json:
+        """Ask for runs side by side; returns the table. The film is drawn by a run of the same id."""
+        return self._post_once("/v1/comparisons", body)
+
+    def comparison(self, run_id: str) -> Json:
+        """A comparison: its table, and how much alike its runs are."""
+        return self._get(f"/v1/comparisons/{run_id}")
+
     def run(self, run_id: str) -> Json:
         """One run as it is now."""
         return self._get(f"/v1/runs/{run_id}")

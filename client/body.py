@@ -61,6 +61,10 @@ DRAWN: Flags = {
 }
 """Flags of a run that is to be drawn otherwise."""
 
+_UNSEEN = {"leaderboard", "score", "project", "align"}
+COMPARED: Flags = {flag: asked for flag, asked in DRAWN.items() if not _UNSEEN.intersection(asked.field.split("."))}
+"""Flags of a comparison, which shows runs as they are laid out, without their leaderboards."""
+
 
 def add_flags(parser: ArgumentParser, flags: Flags, *, rest: str) -> None:
     """Give a command the flags that describe a run.

@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 from client import access
 from client.command import BROKEN_PIPE, FAILED, INTERRUPTED, UNREACHABLE, USAGE, add
-from client.commands import datasets, keys, model, models, runs, service, submit, webhooks
+from client.commands import comparisons, datasets, keys, model, models, runs, service, submit, webhooks
 from client.errors import ApiError, ClientError, UnreachableError, UploadError
 from client.serve import ServeError
 
@@ -27,6 +27,7 @@ examples:
   embedreel evaluation RUN
   embedreel label-issues RUN
   embedreel model RUN pets-model/
+  embedreel compare RUN RUN RUN --output side-by-side.gif
   embedreel events RUN --follow
 
 variables:
@@ -46,6 +47,7 @@ exit status:
 COMMANDS = (
     *submit.COMMANDS,
     *runs.COMMANDS,
+    *comparisons.COMMANDS,
     *model.COMMANDS,
     *datasets.COMMANDS,
     *models.COMMANDS,

@@ -63,6 +63,15 @@ def _cell(value: object) -> str:
     return str(value)
 
 
+def percent(share: float | None) -> str | None:
+    """A share as people read it.
+
+    >>> percent(0.5)
+    '50.0 %'
+    """
+    return None if share is None else f"{100 * share:.1f} %"
+
+
 def moment(text: str | None) -> str:
     """A time of the API, to the second.
 

@@ -63,9 +63,13 @@ class StageContext:
         """The same for another process that takes part in this stage: what it would report is dropped."""
         return replace(self, report=_unheard)
 
+    def stored(self, key: str) -> Path:
+        """Folder of an artifact that the stage reads."""
+        return self.store.folder(self.inputs[key])
+
     def input(self, name: StageName) -> Path:
         """Folder of the finished artifact of a stage that is one task."""
-        return self.store.folder(self.inputs[self.plan.named(name)[0].key])
+        return self.stored(self.plan.named(name)[0].key)
 
     def frames(self) -> list[Path]:
         """Folders of the embedded frames, in order."""
@@ -74,7 +78,7 @@ class StageContext:
     def checkpoint(self) -> Path:
         """Folder of the stored checkpoint that this stage embeds."""
         (key,) = self.plan.released_to(self.stage.id)
-        return self.store.folder(self.inputs[key])
+        return self.stored(key)
 
     def trained(self) -> Path:
         """Folder of the model that the run begins with.

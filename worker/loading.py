@@ -1,12 +1,16 @@
 """What a run names, loaded: its dataset, its model, its probe set. Runs in the child process."""
 
-from core.domain.arrays import ProbeSet
+from collections.abc import Iterable
+from pathlib import Path
+
+from core.domain.arrays import Embedded, FrameFacts, ProbeSet
 from core.domain.sources import ImageSource
 from core.domain.spec import HUB_PREFIX, refuse_many_classes
 from core.domain.trained import source_run
 from core.errors import NotReadyError, SourceUnavailableError
 from core.learn import backbones, datasets, trained
 from core.learn.backbones import Backbone
+from core.store import codecs
 from worker.context import StageContext
 
 
@@ -75,3 +79,9 @@ def load_probe(ctx: StageContext, source: ImageSource, *, size: int) -> ProbeSet
     """The images that are embedded, `size` pixels a side."""
     spec = ctx.spec
     return datasets.load_probe_set(source, probe_size=spec.capture.probe_size, size=size, seed=spec.train.seed)
+
+
+def frame_facts(folders: Iterable[Path]) -> list[FrameFacts]:
+    """What each embedded frame says beside its points."""
+    frames = (codecs.load(folder / "frame", Embedded) for folder in folders)
+    return [FrameFacts(frame.step, frame.epoch, frame.loss, frame.accuracy, frame.predictions) for frame in frames]

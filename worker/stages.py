@@ -11,13 +11,15 @@ What a stage's artifact holds (records as written by core.store.codecs):
     project      projection/ Projection
     measure      quality.json, a QualityCard; highlights.json, Highlights; evaluation.json, an Evaluation;
                  label_issues.json, DataIssues
-    render       film.gif, film.mp4 and film.webp where asked for, frames/00000.png …, contact_sheet.png
+    render       film.gif, film.mp4 and film.webp where asked for, frames/00000.png …, contact_sheet.png; of a
+                 comparison likeness.json, a Likeness, too
 """
 
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,6 @@ from torch import Tensor
 from core.domain.arrays import (
     Embedded,
     FloatArray,
-    FrameFacts,
     NeighborGraph,
     OutlierScores,
     ProbeSet,
@@ -50,14 +51,15 @@ from core.learn.training_log import LogRows
 from core.measure import label_issues, leaks
 from core.measure.evaluation import evaluate
 from core.measure.outliers import score_frames
-from core.render.frames import Scene
-from core.render.produce import produce
+from core.render.frames import FrameRenderer, Scene
+from core.render.produce import ECONOMIES, produce
 from core.render.thumbnails import data_uri
 from core.store import codecs
 from worker import ranks
+from worker.comparing import compare
 from worker.context import StageContext
-from worker.loading import create_backbone, load_probe, open_source
-from worker.training import StateKeeper, Training, train_along
+from worker.loading import create_backbone, frame_facts, load_probe, open_source
+from worker.training import Pace, StateKeeper, Training, train_along
 
 Facts = dict[str, Any]
 
@@ -70,7 +72,9 @@ def fine_tune(ctx: StageContext) -> Facts:
         probe = load_probe(ctx, source, size=backbone.image_size)
         embedder = _Embedder(ctx, ImagesOnDevice(probe, backbone, device=training.accelerator.device))
         logs = [training.state.log] if training.state else []
-        for checkpoint in training.checkpoints(ctx, on_pause=StateKeeper(ctx, training.sentinels)):
+        checkpoints = training.checkpoints(ctx, on_pause=StateKeeper(ctx, training.sentinels))
+        pace = Pace(checkpoints, images=len(training.images.labels))
+        for checkpoint in pace:
             logs.append(checkpoint.log)
             if ctx.spec.capture.mode == "inline":
                 embedder.capture(checkpoint)
@@ -80,7 +84,7 @@ def fine_tune(ctx: StageContext) -> Facts:
     codecs.save(ctx.output / "log", LogRows.joined(logs).to_arrays())
     codecs.save(ctx.output / "probe", probe)
     (ctx.output / "leaks.json").write_text(_leaks(ctx, training, probe).model_dump_json())
-    return {"weights_sha256": weights_sha256(backbone.model)}
+    return {"weights_sha256": weights_sha256(backbone.model), "parameters": backbone.parameters, **pace.facts()}
 
 
 def embed_frame(ctx: StageContext) -> Facts:
@@ -135,7 +139,7 @@ def measure(ctx: StageContext) -> Facts:
     probe = codecs.load(ctx.input(StageName.FINE_TUNE) / "probe", ProbeSet)
     film = Filmed(
         frames=frames,
-        facts=[_frame_facts(folder) for folder in frames.folders],
+        facts=frame_facts(frames.folders),
         projection=codecs.load(ctx.input(StageName.PROJECT) / "projection", Projection),
         scores=codecs.load(ctx.input(StageName.SCORE) / "scores", OutlierScores),
         neighbors=codecs.load(ctx.input(StageName.SCORE) / "neighbors", NeighborGraph),
@@ -172,8 +176,10 @@ def _evaluated(ctx: StageContext, folders: list[Path], probe: ProbeSet) -> Itera
 
 
 def render(ctx: StageContext) -> Facts:
-    """Draw the frames and encode the film."""
+    """Draw the frames and encode the film: of this run, or of those that it compares."""
     spec = ctx.spec
+    if spec.compared:
+        return compare(ctx)
     card, highlights = _reviewed(ctx)
     scene = Scene(
         name=spec.name,
@@ -181,14 +187,14 @@ def render(ctx: StageContext) -> Facts:
         scores=codecs.load(ctx.input(StageName.SCORE) / "scores", OutlierScores),
         log=codecs.load(ctx.input(StageName.FINE_TUNE) / "log", TrainingLog),
         probe=codecs.load(ctx.input(StageName.FINE_TUNE) / "probe", ProbeSet),
-        embedded=[_frame_facts(folder) for folder in ctx.frames()],
+        embedded=frame_facts(ctx.frames()),
         note=f"{_PROJECTED[spec.project.method]}{_ALIGNED[spec.align.method]}",
         highlights=highlights,
         card=card,
         phases=[(stretch.before, stretch.phase.name) for stretch in spec.train.stretches],
     )
-    drawn = produce(ctx.output, spec.render, scene, on_frame=ctx.progress)
-    return {"width": drawn.width, "height": drawn.height, "tween": drawn.tween}
+    drawn = produce(ctx.output, spec.render, partial(FrameRenderer, scene=scene), on_frame=ctx.progress)
+    return drawn.model_dump(include=ECONOMIES)
 
 
 def _reviewed(ctx: StageContext) -> tuple[QualityCard | None, tuple[Highlight, ...]]:
@@ -313,8 +319,3 @@ class _Embeddings:
     def __iter__(self) -> Iterator[FloatArray]:
         for folder in self.folders:
             yield codecs.load(folder / "frame", Embedded).embeddings
-
-
-def _frame_facts(folder: Path) -> FrameFacts:
-    frame = codecs.load(folder / "frame", Embedded)
-    return FrameFacts(frame.step, frame.epoch, frame.loss, frame.accuracy, frame.predictions)

@@ -184,7 +184,8 @@ class _Attempt:
             key = begins_with(claim.spec)
             weights = stages.recorded(session, [key]).get(key) if key else None
         if len(inputs) < len(set(claim.plan.inputs(claim.stage))):
-            raise NotReadyError("what the stage reads is not stored any more; retry the run to make it again")
+            whose = "the runs that it shows" if claim.stage.shows else "the run"
+            raise NotReadyError(f"what the stage reads is not stored any more; retry {whose} to make it again")
         return Job(
             spec=claim.spec,
             plan=claim.plan,

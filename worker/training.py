@@ -133,3 +133,40 @@ class StateKeeper:
         self._due_at = time.monotonic() + max(self._ctx.settings.state_seconds, STATE_SHARE * took)
         if self._ctx.stop:
             raise StoppedError
+
+
+class Pace:
+    """Goes through the checkpoints of a training, and takes the time between them: without what is done at each.
+
+    Args:
+        checkpoints: of the training, made as they are asked for.
+        images: that it learns from.
+    """
+
+    def __init__(self, checkpoints: Iterator[Checkpoint], *, images: int) -> None:
+        self._checkpoints, self._images = checkpoints, images
+        self._seconds, self._from, self._to = 0.0, 0.0, 0.0
+
+    def __iter__(self) -> Iterator[Checkpoint]:
+        """Each once; the time before the first goes into loading, and is not taken."""
+        checkpoint = next(self._checkpoints, None)
+        if checkpoint:
+            self._from = checkpoint.epoch
+        while checkpoint:
+            self._to = checkpoint.epoch
+            yield checkpoint
+            checkpoint = self._timed()
+
+    def _timed(self) -> Checkpoint | None:
+        began = time.monotonic()
+        checkpoint = next(self._checkpoints, None)
+        self._seconds += time.monotonic() - began
+        return checkpoint
+
+    def facts(self) -> dict[str, float]:
+        """Training images a second, and the seconds that all of it takes at that rate; nothing while none are known."""
+        seen = (self._to - self._from) * self._images
+        if not (seen and self._seconds):
+            return {}
+        rate = seen / self._seconds
+        return {"images_per_second": rate, "seconds": self._to * self._images / rate}

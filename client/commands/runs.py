@@ -9,7 +9,7 @@ from client.api import Client
 from client.command import OK, Command, run_argument
 from client.connection import Json
 from client.errors import describe
-from client.output import add_json_flag, moment, print_table, show
+from client.output import add_json_flag, moment, percent, print_table, show
 from client.progress import clock, headline, stages
 
 PHASE_COLUMNS = ["phase", "step", "accuracy", "loss", "calibration_error"]
@@ -73,12 +73,12 @@ def evaluation(options: argparse.Namespace) -> int:
         print(json.dumps(found, indent=2))
         return OK
     phases = found["phases"]
-    print_table([phase | {"accuracy": _percent(phase["accuracy"])} for phase in phases], PHASE_COLUMNS)
+    print_table([phase | {"accuracy": percent(phase["accuracy"])} for phase in phases], PHASE_COLUMNS)
     print()
     columns = [f"after {phase['phase']}" for phase in phases]
     by_class = [
         {"class": ends[0]["name"], "images": ends[0]["images"]}
-        | {column: _percent(end["accuracy"]) for column, end in zip(columns, ends, strict=True)}
+        | {column: percent(end["accuracy"]) for column, end in zip(columns, ends, strict=True)}
         for ends in zip(*(phase["classes"] for phase in phases), strict=True)
     ]
     print_table(by_class, ["class", "images", *columns])
@@ -142,10 +142,6 @@ def delete(options: argparse.Namespace) -> int:
         client.delete(options.run)
     print(f"{options.run}  deleted")
     return OK
-
-
-def _percent(share: float | None) -> str | None:
-    return None if share is None else f"{100 * share:.1f} %"
 
 
 def _print_run(client: Client, run: Json) -> None:

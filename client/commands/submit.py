@@ -22,7 +22,7 @@ def submit(options: argparse.Namespace) -> int:
     if "dataset" not in asked:
         raise ValueError("say what to film, for example --dataset digits")
     with connect(options) as client:
-        return _accepted(client, client.submit(asked), options)
+        return accepted(client, client.submit(asked), options)
 
 
 def draw(options: argparse.Namespace) -> int:
@@ -31,7 +31,7 @@ def draw(options: argparse.Namespace) -> int:
     The drawing is a run of its own. It is made once, however often the connection breaks meanwhile.
     """
     with connect(options) as client:
-        return _accepted(client, client.draw(options.run, body.from_arguments(options, body.DRAWN)), options)
+        return accepted(client, client.draw(options.run, body.from_arguments(options, body.DRAWN)), options)
 
 
 def watch_run(options: argparse.Namespace) -> int:
@@ -40,7 +40,8 @@ def watch_run(options: argparse.Namespace) -> int:
         return _watch(client, options.run, options.output)
 
 
-def _accepted(client: Client, run: Json, options: argparse.Namespace) -> int:
+def accepted(client: Client, run: Json, options: argparse.Namespace) -> int:
+    """Say where a run is that was made, and follow it where that is asked for."""
     print(f"{run['id']}  {run['name']}  {run['status']}\n{client.url}{run['links']['self']}", flush=True)
     if not (options.watch or options.output):
         return OK
@@ -64,24 +65,24 @@ def _watch(client: Client, run_id: str, output: Path | None) -> int:
 
 def _submit_flags(parser: argparse.ArgumentParser) -> None:
     body.add_flags(parser, body.SUBMITTED, rest="the service's defaults fill what is left out")
-    _watch_flag(parser)
-    _output_flag(parser)
+    follow_flags(parser)
 
 
 def _draw_flags(parser: argparse.ArgumentParser) -> None:
     run_argument(parser)
     body.add_flags(parser, body.DRAWN, rest="what is left out stays as it was")
-    _watch_flag(parser)
+    follow_flags(parser)
+
+
+def follow_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of a command that makes a run."""
+    parser.add_argument("--watch", action="store_true", help="follow the run until it ends")
     _output_flag(parser)
 
 
 def _watch_run_flags(parser: argparse.ArgumentParser) -> None:
     run_argument(parser)
     _output_flag(parser)
-
-
-def _watch_flag(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--watch", action="store_true", help="follow the run until it ends")
 
 
 def _output_flag(parser: argparse.ArgumentParser) -> None:

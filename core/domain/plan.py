@@ -62,6 +62,7 @@ FORMATS: Mapping[str, int] = {
     # 5: captions stay until they can have been read.
     StageName.RENDER: 5,
     "checkpoint": 2,
+    "comparison": 1,
     # 2: a folder in Hugging Face format.
     "weights": 2,
     "state": 1,
@@ -85,8 +86,22 @@ class Part(Frozen):
     step: int | None = None
 
 
+class Shown(Frozen):
+    """What a comparison reads of a run that it shows: keys of that run's artifacts."""
+
+    fine_tune: str
+    embeds: tuple[str, ...]
+    project: str
+    measure: str
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """All of them."""
+        return (self.fine_tune, *self.embeds, self.project, self.measure)
+
+
 class PlannedStage(Frozen):
-    """One task: its id within the run, what it needs, the key of what it makes."""
+    """One task: its id within the run, what it needs, what it shows of other runs, the key of what it makes."""
 
     id: str
     name: StageName
@@ -94,6 +109,7 @@ class PlannedStage(Frozen):
     needs: tuple[str, ...] = ()
     index: int | None = None
     parts: tuple[Part, ...] = ()
+    shows: tuple[Shown, ...] = ()
 
     @property
     def queue(self) -> Queue:
@@ -125,7 +141,8 @@ class Plan(Frozen):
 
     def inputs(self, stage: PlannedStage) -> tuple[str, ...]:
         """Keys of the artifacts that a stage reads."""
-        return (*(self.stage(need).key for need in stage.needs), *self.released_to(stage.id))
+        shown = (key for one in stage.shows for key in one.keys)
+        return (*(self.stage(need).key for need in stage.needs), *self.released_to(stage.id), *shown)
 
     def released_to(self, stage_id: str) -> tuple[str, ...]:
         """Keys of the parts that a stage starts with."""
@@ -155,6 +172,32 @@ def _indexed_keys(stage: str, reads: Mapping[str, Any], *, count: int) -> tuple[
 
 def build(spec: RunSpec) -> Plan:
     """The plan of a run, from its spec alone."""
+    return _comparison(spec) if spec.compared else _training(spec)
+
+
+def _comparison(spec: RunSpec) -> Plan:
+    """Nothing but a film, of what other runs have made."""
+    plans = [build(one.spec) for one in spec.compared]
+    shows = tuple(
+        Shown(
+            fine_tune=plan.stage("fine_tune").key,
+            embeds=tuple(stage.key for stage in plan.named(StageName.EMBED)),
+            project=plan.stage("project").key,
+            measure=plan.stage("measure").key,
+        )
+        for plan in plans
+    )
+    reads = {
+        "render": spec.render.model_dump(mode="json"),
+        "name": spec.name,
+        "runs": [[one.spec.name, one.spec.model] for one in spec.compared],
+    }
+    key = artifact_key("comparison", reads, tuple(key for one in shows for key in one.keys))
+    render = PlannedStage(id="render", name=StageName.RENDER, key=key, shows=shows)
+    return Plan(steps=(), stages=(render,))
+
+
+def _training(spec: RunSpec) -> Plan:
     steps, captured = _steps(spec.capture, spec.train)
     fields = spec.model_dump(mode="json")
     learned = {name: fields[name] for name in ("dataset", "model", "train", "capture", "pinned")}

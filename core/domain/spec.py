@@ -220,7 +220,11 @@ class PinnedSources(Frozen):
 
 
 class RunSpec(Frozen):
-    """A run, complete: no default is left open."""
+    """A run, complete: no default is left open.
+
+    A comparison is a run that draws what others have made, and learns nothing: its sections, but for `render`, are
+    those of the first of them; `capture.frames` is of the longest.
+    """
 
     name: Annotated[str, Field(min_length=1, max_length=120)]
     dataset: Annotated[str, Field(min_length=1, max_length=200)]
@@ -232,6 +236,16 @@ class RunSpec(Frozen):
     align: AlignSpec = AlignSpec()
     render: RenderSpec = RenderSpec()
     pinned: PinnedSources
+    compared: Annotated[
+        "tuple[ComparedRun, ...]", Field(description="Of a comparison, the runs that it shows; of any other, none.")
+    ] = ()
+
+
+class ComparedRun(Frozen):
+    """A run that a comparison shows, as it was when that was asked for."""
+
+    run: str
+    spec: RunSpec
 
 
 class DatasetFacts(Frozen):
@@ -300,6 +314,20 @@ def refuse_unknown_steps(train: TrainSpec, capture: CaptureSpec) -> None:
             'keep_weights "all" needs steps that are known beforehand: ask for capture.spacing "even" or "log", or for '
             'the "last" weights.',
             field="train.keep_weights",
+        )
+
+
+def refuse_unknown_trails(render: RenderSpec, capture: CaptureSpec) -> None:
+    """Refuse to draw the way of an image that is not shown.
+
+    Raises:
+        InvalidSpecError: render.trails names one beyond the probe set.
+    """
+    if unknown := [image for image in render.trails if image >= capture.probe_size]:
+        raise InvalidSpecError(
+            f"There is no probe image {unknown[0]}: there are {capture.probe_size}, counted from 0. The outliers of a "
+            "film tell an image's number as `image`.",
+            field="render.trails",
         )
 
 

@@ -1,7 +1,9 @@
 """What stays the same in every frame, drawn once by matplotlib and turned into palette indices."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -45,21 +47,35 @@ def draw_chrome(page: Page, panel: CurvePanel, palette: Palette, inks: Inks, *, 
         inks: text colours.
         name: the run's name, up to 120 letters.
     """
-    figure = Figure(figsize=(page.width / _DPI, page.height / _DPI), dpi=_DPI, facecolor=_unit(palette.theme.page))
-    canvas = FigureCanvasAgg(figure)
-    _add_card(figure, page, palette.theme)
-    artists = CurveArtists(figure, page, panel, palette.theme)
+    chrome = paint([page], palette, lambda figure: CurveArtists(figure, page, panel, palette.theme))
+    for layer in (chrome.future, chrome.past):
+        write_name(layer, page, inks, name)
+        _write_curve_heading(layer, page, panel, inks)
+        _write_phases(layer, page, panel, inks)
+    return chrome
 
+
+class Artists(Protocol):
+    """Curves on a figure, which can be shown as what was and as what is to come."""
+
+    def show(self, *, strong: bool) -> None:
+        """As the past, or as the future."""
+
+
+def paint(pages: Sequence[Page], palette: Palette, artists_on: Callable[[Figure], Artists]) -> Chrome:
+    """The two backgrounds without words: the card of each page, and the curves that `artists_on` puts on the figure."""
+    size, theme = (pages[0].width / _DPI, pages[0].height / _DPI), palette.theme
+    figure = Figure(figsize=size, dpi=_DPI, facecolor=unit(theme.page))
+    canvas = FigureCanvasAgg(figure)
+    for page in pages:
+        _add_card(figure, page, theme)
+    artists = artists_on(figure)
     layers = []
     for strong in (False, True):
         artists.show(strong=strong)
         canvas.draw()  # type: ignore[no-untyped-call]
         pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
-        layer = palette.nearest(pixels[..., :3])
-        _write_name(layer, page, inks, name)
-        _write_curve_heading(layer, page, panel, inks)
-        _write_phases(layer, page, panel, inks)
-        layers.append(layer)
+        layers.append(palette.nearest(pixels[..., :3]))
     return Chrome(future=layers[0], past=layers[1])
 
 
@@ -72,14 +88,15 @@ def _add_card(figure: Figure, page: Page, theme: Theme) -> None:
             (box.height - 1) / page.height,
             boxstyle=f"round,pad=0,rounding_size={radius / page.width}",
             mutation_aspect=page.width / page.height,
-            facecolor=_unit(theme.card),
-            edgecolor=_unit(theme.line),
+            facecolor=unit(theme.card),
+            edgecolor=unit(theme.line),
             linewidth=72.0 / _DPI,
         )
     )
 
 
-def _write_name(layer: NDArray[np.uint8], page: Page, inks: Inks, name: str) -> None:
+def write_name(layer: NDArray[np.uint8], page: Page, inks: Inks, name: str) -> None:
+    """The film's title, as large as it fits."""
     box = page.name
     style, lines = fit(
         printable(name),
@@ -124,6 +141,7 @@ def _write_phases(layer: NDArray[np.uint8], page: Page, panel: CurvePanel, inks:
         write(layer, text, (left + gap, panel.top - 4 * page.scale), style, inks.muted)
 
 
-def _unit(color: Color) -> tuple[float, float, float]:
+def unit(color: Color) -> tuple[float, float, float]:
+    """A colour as matplotlib takes it."""
     red, green, blue = color
     return red / 255.0, green / 255.0, blue / 255.0

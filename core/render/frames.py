@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from core.render.chrome import draw_chrome
 from core.render.curve import place_panel, read_curves
 from core.render.leaderboard import Row, draw_heading, draw_row, plan_leaderboard
 from core.render.legend import draw_legend
+from core.render.moment import Moment, ease
 from core.render.page import arrange
 from core.render.palette import build_palette
 from core.render.scatter import Scatter
@@ -89,6 +89,7 @@ class FrameRenderer:
 
     Attributes:
         palette: of the film.
+        n_frames: the checkpoints.
         page: where things are on a frame.
         inks: text colours.
         board: the leaderboard's grid, None where there is none.
@@ -102,6 +103,7 @@ class FrameRenderer:
     def __init__(self, spec: RenderSpec, scene: Scene) -> None:
         self._scene, self._tween = scene, spec.tween
         probe, embedded = scene.probe, scene.embedded
+        self.n_frames = len(embedded)
         self._followed = [row for row in spec.trails if row < len(probe.labels)]
         n_classes, n_rows = len(probe.class_names), min(spec.leaderboard, len(probe.labels))
         self._standings = standings(scene.scores.distance, n_rows)
@@ -137,7 +139,7 @@ class FrameRenderer:
 
     def film(self) -> Iterator[tuple[int | None, Frame]]:
         """All frames, each drawn when it is asked for: its checkpoint, None for one between two, and its picture."""
-        last = len(self._scene.embedded) - 1
+        last = self.n_frames - 1
         for index in range(last + 1):
             yield index, self.draw(index)
             for step in range(self._tween if index < last else 0):
@@ -146,7 +148,7 @@ class FrameRenderer:
     def draw(self, index: int, *, toward_next: float = 0.0) -> Frame:
         """(H, W) uint8: frame `index`, from 0, or one on the way to the next; its array is new."""
         scene, frame = self._scene, self._chrome.future.copy()
-        moment = _Moment(index, min(index + 1, len(scene.embedded) - 1), toward_next)
+        moment = Moment.at(index + toward_next, len(scene.embedded))
         points, explained = (
             moment.between(of) for of in (scene.projection.points, scene.projection.explained_variance)
         )
@@ -167,7 +169,7 @@ class FrameRenderer:
             draw_trust(frame, self.page, self.inks, scene.card, index)
         return frame
 
-    def _draw_leaderboard(self, frame: Frame, moment: "_Moment") -> None:
+    def _draw_leaderboard(self, frame: Frame, moment: Moment) -> None:
         """Who stays slides to its new place; who comes and who goes does so half-way."""
         if self.board is None:
             return
@@ -222,50 +224,3 @@ class FrameRenderer:
         if not len(rows):
             return np.zeros((0, side, side, 3), dtype=np.uint8)
         return np.stack([np.asarray(resize(self._scene.probe.images[row], side)) for row in rows])
-
-
-@dataclass(frozen=True, slots=True)
-class _Moment:
-    """A point in time of the film.
-
-    Attributes:
-        index: the checkpoint that was passed last.
-        following: the one after it, or the same at the film's end.
-        share: of the way between them, 0..1.
-    """
-
-    index: int
-    following: int
-    share: float
-
-    @property
-    def nearest(self) -> int:
-        """The checkpoint whose standings are shown."""
-        return self.index if self.share < 0.5 else self.following  # noqa: PLR2004 - half-way
-
-    def between(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Of (T, ...) values what they are at this moment."""
-        if not self.share:
-            return np.asarray(values[self.index])
-        before, after = (np.asarray(values[at]) for at in (self.index, self.following))
-        return np.asarray(before + (after - before) * self.share)
-
-    def facts(self, embedded: Sequence[FrameFacts]) -> FrameFacts:
-        """Step and epoch go on; what is measured at checkpoints only is that of the last one, but for the marker."""
-        before, after = embedded[self.index], embedded[self.following]
-        return FrameFacts(
-            step=round(before.step + (after.step - before.step) * self.share),
-            epoch=before.epoch + (after.epoch - before.epoch) * self.share,
-            loss=before.loss,
-            accuracy=before.accuracy + (after.accuracy - before.accuracy) * self.share,
-            predictions=before.predictions,
-        )
-
-
-def ease(share: float) -> float:
-    """Slow at both ends: 3 s^2 - 2 s^3.
-
-    >>> ease(0.0), ease(0.5), ease(1.0)
-    (0.0, 0.5, 1.0)
-    """
-    return share * share * (3 - 2 * share)

@@ -85,10 +85,7 @@ def arrange(
         captions: whether there is a strip for captions.
         card: whether there is a panel that tells how far to trust the film.
     """
-    side = min(width, height)
-    scale = min(max(side / _DESIGN_SIDE, 0.78), 1.7) if side >= _SMALL else 0.78 - (_SMALL - side) / 1200
-    margin, gap = round(26 * scale), round(18 * scale)
-    inner = Box(margin, round(margin * 0.85), width - 2 * margin, height - round(margin * 1.7))
+    scale, inner, gap = measures(width, height)
     name, stats, rest = _head(inner, scale, gap)
     aspect = rest.width / rest.height
     divide = _wide if aspect > _WIDE and rest.width >= 700 * scale else _tall if aspect < _TALL else _square
@@ -96,6 +93,14 @@ def arrange(
     caption = plot.first(round(24 * scale) if captions else 0)
     curve, panel = _share(curve, scale, gap) if card else (curve, curve.first(0))
     return Page(width, height, scale, name, stats, plot, caption, legend, board, curve, panel)
+
+
+def measures(width: int, height: int) -> tuple[float, Box, int]:
+    """Of a frame the scale, what is inside its margins, and the pixels between two boxes."""
+    side = min(width, height)
+    scale = min(max(side / _DESIGN_SIDE, 0.78), 1.7) if side >= _SMALL else 0.78 - (_SMALL - side) / 1200
+    margin = round(26 * scale)
+    return scale, Box(margin, round(margin * 0.85), width - 2 * margin, height - round(margin * 1.7)), round(18 * scale)
 
 
 Panels = tuple[Box, Box, Box, Box]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,13 +11,15 @@ from numpy.typing import NDArray
 from core.domain.spec import SMALLEST_SIDE, RenderSpec
 from core.errors import InvalidSpecError
 from core.render.film import write_gif, write_png
-from core.render.frames import FrameRenderer, Scene
+from core.render.palette import Palette
 from core.render.video import VideoWriter
 
 Frame = NDArray[np.uint8]
 
 FILM = "film.gif"
 SHEET = "contact_sheet.png"
+ECONOMIES = {"width", "height", "tween"}
+"""What of a RenderSpec may be given up for a smaller file."""
 SMALLER = 0.85
 """Of the sides, from one try to the next, while the film is larger than it may be."""
 
@@ -25,7 +28,28 @@ class _TooLargeError(Exception):
     """The GIF has more bytes than it may have."""
 
 
-def produce(folder: Path, spec: RenderSpec, scene: Scene, *, on_frame: Callable[[int, int], None]) -> RenderSpec:
+class Renderer(Protocol):
+    """Draws the frames of one film.
+
+    Attributes:
+        palette: of the film.
+        n_frames: pictures without those between two.
+    """
+
+    palette: Palette
+    n_frames: int
+
+    def film(self) -> Iterator[tuple[int | None, Frame]]:
+        """All frames: its number, None for one between two, and its picture."""
+
+
+def produce(
+    folder: Path,
+    spec: RenderSpec,
+    renderer: Callable[[RenderSpec], Renderer],
+    *,
+    on_frame: Callable[[int, int], None],
+) -> RenderSpec:
     """Draw and encode a film.
 
     Where the GIF may have so many bytes only, what it costs most is given up, until it fits: first the frames between
@@ -34,8 +58,8 @@ def produce(folder: Path, spec: RenderSpec, scene: Scene, *, on_frame: Callable[
     Args:
         folder: empty; `film.gif`, `film.<format>`, `frames/00000.png` … and `contact_sheet.png` are written.
         spec: how it is to be drawn.
-        scene: what.
-        on_frame: called with the number of checkpoints drawn and of all.
+        renderer: draws it so.
+        on_frame: called with the number of frames drawn and of all, those between checkpoints left out.
 
     Returns:
         How it was drawn.
@@ -47,7 +71,7 @@ def produce(folder: Path, spec: RenderSpec, scene: Scene, *, on_frame: Callable[
     (folder / "frames").mkdir()
     for drawn in _economies(spec):
         try:
-            _write(folder, drawn, scene, on_frame)
+            _write(folder, drawn, renderer(drawn), on_frame)
         except _TooLargeError:
             continue
         return drawn
@@ -72,9 +96,8 @@ def _economies(spec: RenderSpec) -> Iterator[RenderSpec]:
         yield spec
 
 
-def _write(folder: Path, spec: RenderSpec, scene: Scene, on_frame: Callable[[int, int], None]) -> None:
-    renderer, path = FrameRenderer(spec, scene), folder / FILM
-    n_frames = len(scene.embedded)
+def _write(folder: Path, spec: RenderSpec, renderer: Renderer, on_frame: Callable[[int, int], None]) -> None:
+    path, n_frames = folder / FILM, renderer.n_frames
     picked = np.linspace(0, n_frames - 1, 4).round().astype(int).tolist()
     sheet: dict[int, Frame] = {}
 

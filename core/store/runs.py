@@ -11,7 +11,7 @@ from core.domain.plan import Plan, StageName
 from core.domain.run import RunStatus, StageStatus
 from core.domain.spec import RunSpec
 from core.errors import ConflictError, NotFoundError
-from core.store import answers, counted, lifecycle, weights
+from core.store import answers, counted, holds, lifecycle
 from core.store.lifecycle import Bell
 from core.store.objects import Stored
 from core.store.portions import portions
@@ -49,7 +49,7 @@ def accept(
     )
     session.add(run)
     session.flush()
-    weights.hold(session, run_id, spec, plan)
+    holds.hold(session, run_id, spec, plan)
     lifecycle.tell(session, run, "run.queued")
     counted.RUNS_ACCEPTED.add(session)
     return run, lifecycle.begin(session, run, plan, among=plan.keys if among is None else among)
@@ -198,9 +198,10 @@ def remove(session: Session, run_id: str) -> Removed:
     made = {stage.key: stage.key for stage in plan.stages}
     made |= {part.key: plan.stage(part.stage).key for stage in plan.stages for part in stage.parts}
     states = [row.state_key for row in lifecycle.stages_of(session, run_id).values() if row.state_key]
-    held = weights.held_by_others(session, run_id, made)
+    held = holds.held_by_others(session, run_id, made)
     orphans = {key for key, served in made.items() if served not in shared and key not in held}
-    orphans |= weights.release(session, run_id)
+    released = holds.release(session, run_id)
+    orphans |= released - lifecycle.shared_keys(session, run_id, released)
     locations = lifecycle.forget_artifacts(session, sorted({*orphans, *states}))
     answers.forget(session, run_id)
     session.execute(delete(EventRow).where(EventRow.run_id == run_id))
@@ -236,6 +237,15 @@ def artifact(session: Session, run: RunRow, stage_id: str) -> ArtifactRow | None
         .where(StageRow.run_id == run.id, StageRow.id == stage_id, StageRow.status == StageStatus.SUCCEEDED)
     )
     return session.scalars(query).one_or_none()
+
+
+def artifacts(session: Session, keys: Iterable[str]) -> dict[str, ArtifactRow]:
+    """Those of these artifacts that are published, by key."""
+    found: dict[str, ArtifactRow] = {}
+    for portion in portions(keys):
+        query = select(ArtifactRow).where(ArtifactRow.key.in_(portion))
+        found |= {row.key: row for row in session.scalars(query)}
+    return found
 
 
 def unrecorded(session: Session, locations: Iterable[str]) -> list[str]:
@@ -322,7 +332,7 @@ def seconds_per_frame(session: Session) -> dict[str, float]:
     )
     pace: dict[str, float] = {}
     for run_id, name, seconds in session.execute(query):
-        if seconds is not None:
+        if seconds is not None and steps[run_id]:  # a comparison has none
             pace[name] = seconds / len(steps[run_id])  # the newest run comes last
     return pace
 

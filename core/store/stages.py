@@ -16,7 +16,7 @@ from core.domain.plan import Part, Plan, PlannedStage, StageName, state_key
 from core.domain.run import RunStatus, StageStatus
 from core.domain.spec import RunSpec
 from core.errors import EmbedreelError
-from core.store import counted, lifecycle, weights
+from core.store import counted, holds, lifecycle
 from core.store.lifecycle import QUEUED, Bell, StageId
 from core.store.objects import Stored
 from core.store.portions import portions
@@ -142,7 +142,7 @@ def _forget_parts(session: Session, run: RunRow, stage: PlannedStage, *, after: 
     supplied = {part.stage for part in parts if part.effect != "keeps"}
     shared = lifecycle.shared_keys(session, run.id, served.values())
     keys = set(served) | {rows[stage_id].key for stage_id in supplied}
-    keys -= weights.held_by_others(session, run.id, served)
+    keys -= holds.held_by_others(session, run.id, served)
     locations = lifecycle.forget_artifacts(session, sorted(key for key in keys if served.get(key, key) not in shared))
     kept = lifecycle.stored_keys(session, keys)
     for stage_id in supplied:
@@ -202,20 +202,20 @@ def renew(session: Session, held: Claim, *, lease_seconds: float) -> Standing:
 
 def standing(session: Session, held: Claim) -> Standing:
     """Whether to go on, without touching the lease."""
-    if not holds(session, held):
+    if not in_force(session, held):
         return Standing.LOST
     status = session.scalars(select(RunRow.status).where(RunRow.id == held.run_id)).one()
     return Standing.HELD if status == RunStatus.RUNNING else Standing.CANCEL
 
 
-def holds(session: Session, held: Claim) -> bool:
+def in_force(session: Session, held: Claim) -> bool:
     """Whether the claim still holds."""
     return session.scalars(select(StageRow.id).where(*_mine(held))).first() is not None
 
 
 def _fenced(session: Session, held: Claim, write: str) -> bool:
     """Whether this write is that of a claim that holds no more: it changes nothing, and is counted."""
-    if holds(session, held):
+    if in_force(session, held):
         return False
     counted.FENCED_WRITES.add(session, write=write)
     return True

@@ -102,10 +102,10 @@ class ArtifactRow(Base):
     created_at: Mapped[float]
 
 
-class WeightsRow(Base):
-    """Stored weights that a run counts on: those of a step that it keeps or, without a step, those it begins with."""
+class HoldRow(Base):
+    """What a run counts on beyond its stages' artifacts: weights of a step; without a step, what another has made."""
 
-    __tablename__ = "weights"
+    __tablename__ = "holds"
 
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
     key: Mapped[str] = mapped_column(String(64), primary_key=True, index=True)

@@ -3,6 +3,8 @@
 The stages are called one after the other, as the worker does, on arrays of a few rows.
 """
 
+from functools import partial
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,7 +15,7 @@ from core.errors import DegenerateEmbeddingsError, InvalidSpecError
 from core.layout.project import project_frames
 from core.layout.review import Filmed, review
 from core.measure.outliers import score_frames
-from core.render.frames import Scene
+from core.render.frames import FrameRenderer, Scene
 from core.render.produce import produce
 
 LAYOUTS = [("smooth_pca", "none"), ("global_pca", "none"), ("pca", "rigid"), ("pca", "procrustes")]
@@ -50,7 +52,12 @@ def make_film(folder, frames, labels, names, *, layout=LAYOUTS[0], k=3):
     images = np.random.default_rng(1).integers(0, 256, (len(labels), 8, 8, 3)).astype(np.uint8)
     scene = Scene("odd", projection, scores, log, ProbeSet(images, labels, np.arange(len(labels)), names), facts)
     folder.mkdir(exist_ok=True)
-    produce(folder, RenderSpec(width=480, height=400), scene, on_frame=lambda _done, _total: None)
+    produce(
+        folder,
+        RenderSpec(width=480, height=400),
+        partial(FrameRenderer, scene=scene),
+        on_frame=lambda _done, _total: None,
+    )
     assert np.isfinite(projection.points).all()
     with Image.open(folder / "film.gif") as film:
         shown = []

@@ -9,7 +9,7 @@ from core.domain.plan import StageName, build
 from core.domain.spec import CaptureSpec, PinnedSources, RunSpec, TrainSpec
 from core.domain.trained import CONFIG, PREPROCESSOR, WEIGHTS
 from core.settings import Settings
-from core.store import codecs, migrate, runs, stages, weights
+from core.store import codecs, holds, migrate, runs, stages
 from core.store.artifacts import open_store
 from core.store.session import Database
 from worker.child import warm_up
@@ -51,7 +51,7 @@ def film(service, spec):
         run, _ = runs.accept(session, new_id("run"), spec, build(spec))
     Supervisor(settings, database, store, "w1", list).answer()
     with database.reading() as session:
-        return runs.get(session, run.id), weights.last(session, run.id)
+        return runs.get(session, run.id), holds.last_weights(session, run.id)
 
 
 def frame(service, spec, index):

@@ -1,3 +1,5 @@
+from functools import partial
+
 import av
 import numpy as np
 import pytest
@@ -5,7 +7,7 @@ from PIL import Image
 
 from core.domain.spec import RenderSpec
 from core.errors import InvalidSpecError
-from core.render.frames import Scene
+from core.render.frames import FrameRenderer, Scene
 from core.render.produce import produce
 
 
@@ -15,7 +17,9 @@ def make(film_inputs, tmp_path):
         inputs = film_inputs(n_frames=n_frames, n_points=200, **spec)
         told = []
         asked = inputs.pop("spec")
-        drawn = produce(tmp_path, asked, Scene(**inputs), on_frame=lambda *done: told.append(done))
+        drawn = produce(
+            tmp_path, asked, partial(FrameRenderer, scene=Scene(**inputs)), on_frame=lambda *done: told.append(done)
+        )
         return drawn, told
 
     return make

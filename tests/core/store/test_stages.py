@@ -46,7 +46,7 @@ def test_an_expired_lease_goes_back_and_fences_the_old_worker(engine):
     healthy = engine.claim(run_id, "fine_tune", worker="w2")
     assert (healthy.attempt, healthy.token > frozen.token) == (2, True)
     assert engine.call(stages.renew, frozen, lease_seconds=30) is Standing.LOST
-    assert not engine.call(stages.holds, frozen)
+    assert not engine.call(stages.in_force, frozen)
     assert engine.finish(frozen) == ([], [f"objects/{frozen.stage.key[:2]}/{frozen.stage.key}-{run_id}-1"])
     assert not is_recorded(engine, frozen.stage.key)
     engine.call(stages.fail, frozen, TrainingDivergedError("stale"))

@@ -5,12 +5,12 @@ import pytest
 from core.domain.ids import new_id
 from core.domain.plan import build
 from core.domain.spec import CaptureSpec, PinnedSources, RunSpec, TrainSpec
-from core.store import runs, stages, weights
+from core.store import holds, runs, stages
 
 
 def key_of(engine, run_id):
     with engine.database.reading() as session:
-        return weights.last(session, run_id).key
+        return holds.last_weights(session, run_id).key
 
 
 def there(engine, key):
@@ -49,8 +49,8 @@ def test_last__is_of_the_last_step(engine, keep):
     run_id, _ = engine.submit(keep_weights=keep)
     engine.film(run_id)
     with engine.database.reading() as session:
-        assert weights.last(session, run_id).facts["step"] == 10
-        assert weights.kept(session, [run_id]) == {run_id}
+        assert holds.last_weights(session, run_id).facts["step"] == 10
+        assert holds.with_weights(session, [run_id]) == {run_id}
 
 
 def test_last__is_nothing_before_the_training_and_where_none_are_kept(engine):
@@ -58,15 +58,15 @@ def test_last__is_nothing_before_the_training_and_where_none_are_kept(engine):
     engine.film(without)
     queued, _ = engine.submit(keep_weights="last")
     with engine.database.reading() as session:
-        assert weights.last(session, without) is weights.last(session, queued) is None
-        assert weights.kept(session, [without, queued]) == set()
-        assert weights.kept(session, []) == set()
+        assert holds.last_weights(session, without) is holds.last_weights(session, queued) is None
+        assert holds.with_weights(session, [without, queued]) == set()
+        assert holds.with_weights(session, []) == set()
 
 
 def test_last__is_not_what_the_run_began_with(engine):
     later = begin_with(engine, film(engine))
     with engine.database.reading() as session:
-        assert weights.last(session, later) is None
+        assert holds.last_weights(session, later) is None
 
 
 def test_release__weights_go_with_their_run(engine):

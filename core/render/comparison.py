@@ -1,0 +1,190 @@
+"""The frames of a comparison: several runs' layouts of the same images, each run at the same share of its film."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.domain.arrays import FrameFacts, ProbeSet, Projection
+from core.domain.spec import RenderSpec
+from core.render import colors
+from core.render.canvas import fill, in_eighths, mix_inks, write
+from core.render.chrome import paint, write_name
+from core.render.comparison_curves import AccuracyArtists, colors_of, place_accuracy
+from core.render.comparison_page import arrange_panels
+from core.render.frames import TRAIL_FRAMES, Frame
+from core.render.legend import draw_legend
+from core.render.lettering import CAPITAL, Style, measure, printable, shorten
+from core.render.moment import Moment, ease
+from core.render.page import Box, Page
+from core.render.palette import build_palette
+from core.render.scatter import Scatter
+from core.render.stamps import disc, press
+from core.render.viewport import fit_viewport
+
+_NOBODY = np.zeros(0, dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A run of a comparison. T frames of N points; T is its own.
+
+    Attributes:
+        name: the run's.
+        model: that it has trained.
+        projection: in the frame that all runs share.
+        embedded: T facts, one a frame, by rising step.
+        phases: names of the training's phases, with the step before each.
+    """
+
+    name: str
+    model: str
+    projection: Projection
+    embedded: Sequence[FrameFacts]
+    phases: Sequence[tuple[int, str]]
+
+    def phase(self, step: int) -> str:
+        """The name of the phase that a step belongs to; empty where there is only one."""
+        begun = [name for before, name in self.phases if step > before] or [self.phases[0][1]]
+        return begun[-1] if len(self.phases) > 1 else ""
+
+    @property
+    def accuracy(self) -> NDArray[np.float64]:
+        """(T,), 0..1."""
+        return np.array([facts.accuracy for facts in self.embedded], dtype=np.float64)
+
+    @property
+    def begins(self) -> list[float]:
+        """Where its later phases begin, as shares of its film."""
+        steps = [facts.step for facts in self.embedded]
+        places = np.linspace(0, 1, len(steps))
+        return [float(np.interp(before, steps, places)) for before, _name in self.phases[1:]]
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonScene:
+    """What is drawn.
+
+    Attributes:
+        name: the title.
+        probe: the N images that all runs show.
+        sides: the runs.
+    """
+
+    name: str
+    probe: ProbeSet
+    sides: Sequence[Side]
+
+
+class ComparisonRenderer:
+    """Draws the frames of a comparison one at a time, as `FrameRenderer` those of a run.
+
+    Attributes:
+        palette: of the film.
+        n_frames: as many as the longest of the runs' films has.
+        pages: a run's each; where things are on a frame.
+    """
+
+    def __init__(self, spec: RenderSpec, scene: ComparisonScene) -> None:
+        self._scene, self._tween = scene, spec.tween
+        self.n_frames = max(len(side.embedded) for side in scene.sides)
+        names = scene.probe.class_names
+        theme = colors.THEMES[spec.theme]
+        self.palette = build_palette(len(names), np.zeros((0, 1, 1, 3), dtype=np.uint8), theme)
+        self._inks = mix_inks(self.palette)
+        self._run_inks = [self.palette.blend(color, theme.page) for color in colors_of(theme)]
+        self.pages = arrange_panels(spec.width, spec.height, runs=len(scene.sides), n_classes=len(names))
+        self._followed = [row for row in spec.trails if row < len(scene.probe.labels)]
+        page, points = self.pages[0], np.concatenate([side.projection.points for side in scene.sides])
+        viewport = fit_viewport(points, aspect=Scatter.aspect(page))
+        self._scatters = [
+            Scatter(
+                page, viewport=viewport, labels=scene.probe.labels, palette=self.palette, inks=self._inks, caption=""
+            )
+            for page in self.pages
+        ]
+        self._panel = place_accuracy(
+            page, [side.accuracy for side in scene.sides], [side.begins for side in scene.sides]
+        )
+        self._chrome = paint(self.pages, self.palette, lambda figure: AccuracyArtists(figure, page, self._panel, theme))
+        for layer in (self._chrome.future, self._chrome.past):
+            write_name(layer, page, self._inks, scene.name)
+            draw_legend(layer, page, self.palette, self._inks, names)
+            self._write_words(layer)
+
+    def film(self) -> Iterator[tuple[int | None, Frame]]:
+        """All frames, each drawn when it is asked for: its number, None for one between two, and its picture."""
+        for index in range(self.n_frames):
+            yield index, self.draw(index)
+            for step in range(self._tween if index < self.n_frames - 1 else 0):
+                yield None, self.draw(index + ease((step + 1) / (self._tween + 1)))
+
+    def draw(self, position: float) -> Frame:
+        """(H, W) uint8: the frame at a place between 0 and `n_frames` - 1; its array is new."""
+        frame = self._chrome.future.copy()
+        share = position / max(1, self.n_frames - 1)
+        moments = [Moment.at(share * (len(side.embedded) - 1), len(side.embedded)) for side in self._scene.sides]
+        for number, (page, scatter, side, moment) in enumerate(
+            zip(self.pages, self._scatters, self._scene.sides, moments, strict=True)
+        ):
+            layout = side.projection
+            points = moment.between(layout.points)
+            before = layout.points[max(0, moment.index + 1 - TRAIL_FRAMES) : moment.index + 1]
+            scatter.draw(
+                frame,
+                points,
+                _NOBODY,
+                explained=float(moment.between(layout.explained_variance)),
+                trails={row: np.concatenate([before[:, row], points[[row]]]) for row in self._followed},
+            )
+            self._write_heading(frame, page, number, side, moment.facts(side.embedded))
+        self._draw_position(frame, share, moments)
+        return frame
+
+    def _write_words(self, layer: Frame) -> None:
+        """What the curves are, and each panel's name."""
+        page, style = self.pages[0], Style(max(9, round(11 * self.pages[0].scale)))
+        box = page.curve
+        heading = shorten("Accuracy on the probe images, each run from its beginning to its end", style, box.width)
+        write(layer, heading, (box.left, box.top + style.size), style, self._inks.muted)
+        low = self._panel.bottom + style.size * 1.4
+        write(layer, "beginning", (self._panel.left, low), style, self._inks.muted)
+        write(layer, "end", (self._panel.right, low), style, self._inks.muted, align="right")
+
+    def _write_heading(self, frame: Frame, page: Page, number: int, side: Side, facts: FrameFacts) -> None:
+        """The run's number in its curve's colour, its name and accuracy; below them model, step and phase."""
+        box, scale, ink = page.stats, page.scale, self._run_inks[number]
+        name, detail = Style(max(10, round(14 * scale)), bold=True), Style(max(9, round(11 * scale)))
+        upper, lower = box.top + name.size, box.top + name.size * 1.25 + detail.size
+        thick = max(2, round(3 * scale))
+        fill(
+            frame,
+            Box(box.left, round(upper - name.size * CAPITAL), thick, round(lower - upper + name.size * CAPITAL)),
+            int(ink[-1]),
+        )
+        left = box.left + thick + round(7 * scale)
+        right = float(box.right)
+        if np.isfinite(facts.accuracy):
+            accuracy = f"{100 * facts.accuracy:.1f} %"
+            write(frame, accuracy, (right, upper), name, self._inks.ink, align="right")
+            right -= measure(accuracy, name) + 10 * scale
+        left = round(write(frame, f"{number + 1}", (left, upper), name, ink) + name.size * 0.5)
+        write(frame, shorten(printable(side.name), name, right - left), (left, upper), name, self._inks.ink)
+        said = [f"step {facts.step:,} / {side.embedded[-1].step:,}", side.phase(facts.step)]
+        if side.model not in side.name:
+            said.insert(0, side.model)
+        text = shorten(printable(" · ".join(filter(None, said))), detail, box.right - left)
+        write(frame, text, (left, lower), detail, self._inks.muted)
+
+    def _draw_position(self, frame: Frame, share: float, moments: Sequence[Moment]) -> None:
+        """Strengthen the curves up to here and set each run's number beside its marker."""
+        panel, page = self._panel, self.pages[0]
+        x = panel.x(share)
+        rows, columns = slice(page.curve.top, page.curve.bottom), slice(page.curve.left, round(x))
+        frame[rows, columns] = self._chrome.past[rows, columns]
+        mark = disc(4.5 * page.scale, rim=1.5 * page.scale)
+        for number, (side, moment) in enumerate(zip(self._scene.sides, moments, strict=True)):
+            accuracy = float(moment.between(side.accuracy))
+            if np.isfinite(accuracy):
+                press(frame, mark, np.array([[x, panel.y(accuracy)]]), in_eighths(self._run_inks[number]))

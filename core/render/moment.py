@@ -1,0 +1,67 @@
+"""Points in time of a film: at a checkpoint, or between two."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.domain.arrays import FrameFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A point in time of the film.
+
+    Attributes:
+        index: the checkpoint that was passed last.
+        following: the one after it, or the same at the film's end.
+        share: of the way between them, 0..1.
+    """
+
+    index: int
+    following: int
+    share: float
+
+    @classmethod
+    def at(cls, position: float, n_frames: int) -> "Moment":
+        """The moment at a place between 0 and `n_frames` - 1.
+
+        >>> Moment.at(1.25, 4), Moment.at(3, 4)
+        (Moment(index=1, following=2, share=0.25), Moment(index=3, following=3, share=0.0))
+        """
+        index = min(int(position), n_frames - 1)
+        return cls(index, min(index + 1, n_frames - 1), float(position - index))
+
+    @property
+    def nearest(self) -> int:
+        """The checkpoint that is less than half the way off."""
+        return self.index if self.share < 0.5 else self.following  # noqa: PLR2004 - half-way
+
+    def between(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Of (T, ...) values what they are at this moment."""
+        if not self.share:
+            return np.asarray(values[self.index])
+        before, after = (np.asarray(values[at]) for at in (self.index, self.following))
+        return np.asarray(before + (after - before) * self.share)
+
+    def facts(self, embedded: Sequence[FrameFacts]) -> FrameFacts:
+        """Step and epoch go on; what is measured at checkpoints only is that of the last one, but for the marker."""
+        before, after = embedded[self.index], embedded[self.following]
+        return FrameFacts(
+            step=round(before.step + (after.step - before.step) * self.share),
+            epoch=before.epoch + (after.epoch - before.epoch) * self.share,
+            loss=before.loss,
+            accuracy=before.accuracy + (after.accuracy - before.accuracy) * self.share,
+            predictions=before.predictions,
+        )
+
+
+def ease(share: float) -> float:
+    """Slow at both ends: 3 s^2 - 2 s^3.
+
+    >>> ease(0.0), ease(0.5), ease(1.0)
+    (0.0, 0.5, 1.0)
+    """
+    return share * share * (3 - 2 * share)

@@ -1,0 +1,59 @@
+"""The film of a comparison, drawn from what its runs have made. Runs in the child process."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.domain.arrays import Embedded, ProbeSet, Projection
+from core.domain.comparison import LIKENESS, Likeness
+from core.domain.plan import Shown
+from core.domain.quality import told
+from core.errors import InvalidSpecError
+from core.layout.common import in_one_frame
+from core.measure.representation import cka, linear_kernel
+from core.render.comparison import ComparisonRenderer, ComparisonScene, Side
+from core.render.produce import ECONOMIES, produce
+from core.store import codecs
+from worker.context import StageContext
+from worker.loading import frame_facts
+
+
+def compare(ctx: StageContext) -> dict[str, Any]:
+    """Draw the runs side by side, in one frame, and say how much alike they are."""
+    shown, compared = ctx.stage.shows, ctx.spec.compared
+    probe = _probe(ctx, shown)
+    films = [codecs.load(ctx.stored(one.project) / "projection", Projection) for one in shown]
+    layouts = in_one_frame([film.points for film in films])
+    frames = [ctx.store.folders(ctx.inputs[key] for key in one.embeds) for one in shown]
+    sides = [
+        Side(
+            name=run.spec.name,
+            model=run.spec.model,
+            projection=replace(film, points=points),
+            embedded=frame_facts(folders),
+            phases=[(stretch.before, stretch.phase.name) for stretch in run.spec.train.stretches],
+        )
+        for run, film, points, folders in zip(compared, films, layouts, frames, strict=True)
+    ]
+    (ctx.output / LIKENESS).write_text(_likeness([folders[-1] for folders in frames]).model_dump_json())
+    scene = ComparisonScene(ctx.spec.name, probe, sides)
+    drawn = produce(ctx.output, ctx.spec.render, partial(ComparisonRenderer, scene=scene), on_frame=ctx.progress)
+    return drawn.model_dump(include=ECONOMIES)
+
+
+def _probe(ctx: StageContext, shown: Sequence[Shown]) -> ProbeSet:
+    """The images that all runs show; those of the first, since models differ in the size that they see."""
+    first, *others = (codecs.load(ctx.stored(one.fine_tune) / "probe", ProbeSet) for one in shown)
+    for other, run in zip(others, ctx.spec.compared[1:], strict=True):
+        if not np.array_equal(first.rows, other.rows) or first.class_names != other.class_names:
+            raise InvalidSpecError(f"{run.run} shows other images than {ctx.spec.compared[0].run}.", field="runs")
+    return first
+
+
+def _likeness(last: Sequence[Path]) -> Likeness:
+    kernels = [linear_kernel(codecs.load(folder / "frame", Embedded).embeddings) for folder in last]
+    return Likeness(cka=tuple(tuple(told(cka(one, other)) for other in kernels) for one in kernels))
