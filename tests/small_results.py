@@ -3,6 +3,7 @@
 import numpy as np
 
 from core.domain.arrays import OutlierScores, ProbeSet, Projection, TrainingLog
+from core.domain.comparison import LIKENESS, Likeness
 from core.domain.evaluation import ClassResult, Evaluation, PhaseEvaluation
 from core.domain.label_issues import DataIssues, LabelIssue, LabelIssues, Leak, Leaks
 from core.domain.plan import StageName
@@ -105,6 +106,7 @@ def _write_film(folder, frames):
     (folder / "frames").mkdir()
     for index in range(frames):
         (folder / "frames" / f"{index:05d}.png").write_bytes(b"frame %d" % index)
+    (folder / LIKENESS).write_text(Likeness(cka=[[1.0, 0.5], [0.5, 1.0]]).model_dump_json())
 
 
 WRITERS = {

@@ -1,8 +1,15 @@
+from dataclasses import dataclass
+
 import pytest
 
+from core.domain.ids import new_id
+from core.domain.plan import build
 from core.settings import Settings
-from core.store.artifacts import open_store
+from core.store import migrate, runs, stages
+from core.store.artifacts import ArtifactStore, open_store
+from core.store.session import Database
 from worker import child
+from worker.child import warm_up
 from worker.supervisor import Supervisor
 
 
@@ -41,3 +48,40 @@ def started(monkeypatch):
 
     monkeypatch.setattr(child.Child, "start", remember)
     return children
+
+
+@dataclass(frozen=True)
+class Works:
+    """A worker with the real stages, in this process but for their children."""
+
+    settings: Settings
+    database: Database
+    store: ArtifactStore
+
+    def work_off(self, spec):
+        """The run of this spec, when everything has been done that can be done; its id."""
+        with self.database.writing() as session:
+            run, _ = runs.accept(session, new_id("run"), spec, build(spec))
+        Supervisor(self.settings, self.database, self.store, "w1", list).answer()
+        return run.id
+
+    def run(self, run_id):
+        with self.database.reading() as session:
+            return runs.get(session, run_id)
+
+    def artifact(self, key):
+        """Its row, and its folder."""
+        with self.database.reading() as session:
+            row = runs.artifacts(session, [key])[key]
+            return row, self.store.folder(stages.recorded(session, [key])[key])
+
+
+@pytest.fixture(scope="module")
+def works(tmp_path_factory):
+    warm_up("worker.preload")  # each stage's child would import torch anew
+    settings = Settings(home=tmp_path_factory.mktemp("home"))
+    store, database = open_store(settings.artifacts, home=settings.root), Database(settings.database)
+    migrate.upgrade(database)
+    store.prepare()
+    yield Works(settings, database, store)
+    database.close()

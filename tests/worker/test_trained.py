@@ -4,33 +4,10 @@ import numpy as np
 import pytest
 
 from core.domain.arrays import Embedded
-from core.domain.ids import new_id
 from core.domain.plan import StageName, build
 from core.domain.spec import CaptureSpec, PinnedSources, RunSpec, TrainSpec
 from core.domain.trained import CONFIG, PREPROCESSOR, WEIGHTS
-from core.settings import Settings
-from core.store import codecs, holds, migrate, runs, stages
-from core.store.artifacts import open_store
-from core.store.session import Database
-from worker.child import warm_up
-from worker.supervisor import Supervisor
-
-
-@pytest.fixture(scope="module", autouse=True)
-def warm():
-    """Each stage's child would import torch anew."""
-    warm_up("worker.preload")
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory):
-    home = tmp_path_factory.mktemp("home")
-    settings = Settings(home=home)
-    store, database = open_store(settings.artifacts, home=home), Database(settings.database)
-    migrate.upgrade(database)
-    store.prepare()
-    yield settings, database, store
-    database.close()
+from core.store import codecs, holds
 
 
 def spec(*, model="vit-tiny", revision=None, mode="inline"):
@@ -44,27 +21,22 @@ def spec(*, model="vit-tiny", revision=None, mode="inline"):
     )
 
 
-def film(service, spec):
+def film(works, spec):
     """The run, worked off, and the artifact of its weights."""
-    settings, database, store = service
-    with database.writing() as session:
-        run, _ = runs.accept(session, new_id("run"), spec, build(spec))
-    Supervisor(settings, database, store, "w1", list).answer()
-    with database.reading() as session:
-        return runs.get(session, run.id), holds.last_weights(session, run.id)
+    run_id = works.work_off(spec)
+    with works.database.reading() as session:
+        return works.run(run_id), holds.last_weights(session, run_id)
 
 
-def frame(service, spec, index):
-    _, database, store = service
-    key = build(spec).named(StageName.EMBED)[index].key
-    with database.reading() as session:
-        return codecs.load(store.folder(stages.recorded(session, [key])[key]) / "frame", Embedded)
+def frame(works, spec, index):
+    _, folder = works.artifact(build(spec).named(StageName.EMBED)[index].key)
+    return codecs.load(folder / "frame", Embedded)
 
 
 @pytest.fixture(scope="module")
-def source(service):
+def source(works):
     """A run that has kept its last weights, and these."""
-    run, kept = film(service, spec())
+    run, kept = film(works, spec())
     assert run.status == "succeeded", run.error
     return run, kept
 
@@ -77,19 +49,19 @@ def test_the_weights_are_a_whole_model(source):
 
 
 @pytest.mark.parametrize("mode", ["inline", "offload"])
-def test_a_run_begins_where_another_ended(service, source, mode):
+def test_a_run_begins_where_another_ended(works, source, mode):
     run, kept = source
-    later, kept_later = film(service, second := spec(model=f"run:{run.id}", revision=kept.key, mode=mode))
+    later, kept_later = film(works, second := spec(model=f"run:{run.id}", revision=kept.key, mode=mode))
     assert later.status == "succeeded", later.error
     assert kept_later.key != kept.key
-    ended, began = frame(service, spec(), -1), frame(service, second, 0)
+    ended, began = frame(works, spec(), -1), frame(works, second, 0)
     np.testing.assert_array_equal(began.embeddings, ended.embeddings)
     assert (began.loss, began.accuracy) == (ended.loss, ended.accuracy)
-    assert not np.array_equal(frame(service, second, -1).embeddings, ended.embeddings)
+    assert not np.array_equal(frame(works, second, -1).embeddings, ended.embeddings)
 
 
-def test_a_run_whose_weights_are_gone_says_so(service):
-    run, _ = film(service, spec(model="run:run_gone", revision="0" * 64))
+def test_a_run_whose_weights_are_gone_says_so(works):
+    run, _ = film(works, spec(model="run:run_gone", revision="0" * 64))
     assert run.status == "failed"
     assert (run.error["type"], run.error["field"]) == ("source-unavailable", "model")
     assert "Retry that run" in run.error["detail"]

@@ -10,12 +10,13 @@ def film(*, frames=4, points=30, seed=0):
     return (home * np.linspace(0.2, 1, frames)[:, None, None]).astype(np.float32)
 
 
+def rotation(angle):
+    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+
+
 def turned(layout, *, mirror=False):
-    angle = 2.1
-    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ np.diag(
-        [-1 if mirror else 1, 1]
-    )
-    return (7 * layout @ rotation + [5, -3]).astype(np.float32)
+    mirrored = np.diag([-1 if mirror else 1, 1])
+    return (7 * layout @ rotation(2.1) @ mirrored + [5, -3]).astype(np.float32)
 
 
 @pytest.mark.parametrize("mirror", [False, True])

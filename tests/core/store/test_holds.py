@@ -1,10 +1,11 @@
-"""Weights outlive the run that made them for as long as another begins with them."""
+"""What a run counts on outlives the run that made it: weights that another begins with, what a comparison shows."""
 
 import pytest
 
+from core.domain.comparison import compare
 from core.domain.ids import new_id
 from core.domain.plan import build
-from core.domain.spec import CaptureSpec, PinnedSources, RunSpec, TrainSpec
+from core.domain.spec import CaptureSpec, ComparedRun, PinnedSources, RenderSpec, RunSpec, TrainSpec
 from core.store import holds, runs, stages
 
 
@@ -112,3 +113,38 @@ def test_a_repeated_training_leaves_the_weights_that_others_begin_with(engine):
     engine.call(runs.retry, source, missing=lost)
     engine.claim(source, "fine_tune")
     assert there(engine, key)
+
+
+def compare_runs(engine, *run_ids):
+    """A comparison of these runs, worked off, and its plan."""
+    with engine.database.reading() as session:
+        specs = [RunSpec.model_validate(runs.get(session, run_id).spec) for run_id in run_ids]
+    shown = [ComparedRun(run=run_id, spec=spec) for run_id, spec in zip(run_ids, specs, strict=True)]
+    spec = compare(shown, name="both", render=RenderSpec())
+    run_id, plan = new_id("run"), build(spec)
+    engine.call(runs.accept, run_id, spec, plan)
+    engine.finish(engine.claim(run_id, "render"))
+    return run_id, plan.stages[0]
+
+
+def test_remove__a_run_leaves_what_a_comparison_shows(engine):
+    one, other = film(engine), film(engine, fps=24)
+    both, stage = compare_runs(engine, one, other)
+    with engine.database.reading() as session:
+        status = runs.get(session, both).status
+    assert status == "succeeded"
+    remove(engine, one)
+    remove(engine, other)
+    assert all(there(engine, key) for key in stage.shows[0].keys + stage.shows[1].keys)
+    remove(engine, both)
+    assert not any(there(engine, key) for key in stage.shows[0].keys + stage.shows[1].keys)
+
+
+def test_remove__a_comparison_leaves_what_its_runs_have_made(engine):
+    one, other = film(engine), film(engine, fps=24)
+    both, stage = compare_runs(engine, one, other)
+    remove(engine, both)
+    assert all(there(engine, key) for shown in stage.shows for key in shown.keys)
+    assert not there(engine, stage.key)
+    with engine.database.reading() as session:
+        assert runs.get(session, one).status == "succeeded"
