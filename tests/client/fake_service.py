@@ -112,6 +112,40 @@ ISSUE = {
 LEAK = {"image": 4, "row": 8, "training_row": 311, "difference": 0.5}
 LABEL_ISSUES = {"label_issues": {"count": 1234, "issues": [ISSUE]}, "leaks": {"count": 1, "leaks": [LEAK]}}
 LISTS |= {"/v1/runs/run_1/label-issues": LABEL_ISSUES}
+
+
+def _compared(run: str, name: str, model: str, **told: Any) -> dict[str, Any]:
+    return {"run": run, "name": name, "model": model, "seconds": None, "images_per_second": None} | told
+
+
+def _end(phase: str, accuracy: float) -> dict[str, Any]:
+    return {"phase": phase, "step": 10, "accuracy": accuracy, "loss": 0.5}
+
+
+COMPARISON = {
+    "id": "run_1",
+    "runs": [
+        _compared(
+            "run_1",
+            "digits",
+            "vit-tiny",
+            parameters=535_306,
+            phases=[_end("all", 0.951)],
+            seconds=24.6,
+            images_per_second=780.2,
+        ),
+        _compared(
+            "run_2",
+            "digits, larger",
+            "vit-small",
+            parameters=3_210_000,
+            phases=[_end("head", 0.239), _end("all", 0.633)],
+        ),
+    ],
+    "likeness": {"cka": [[1.0, 0.87], [0.87, 1.0]]},
+    "links": {"film": "/v1/runs/run_1/film.gif"},
+}
+LISTS |= {"/v1/comparisons/run_1": COMPARISON}
 GIF = b"GIF89a" + b"\x00" * 50
 with ZipFile(_packed := io.BytesIO(), "w") as _archive:
     _archive.writestr("README.md", "# pets")
@@ -234,6 +268,8 @@ class Handler(BaseHTTPRequestHandler):
             return 201, (WEBHOOK | {"secret": "whsec_x"} if "webhooks" in self.path else KEY | {"key": "er_secret"})
         if self.path == "/v1/datasets":
             return 201, DATASET | {"id": "ds_1", "evaluation_size": 10}
+        if self.path == "/v1/comparisons":
+            return 202, COMPARISON
         if self.path.endswith("/test"):
             return 202, {"status": "queued"}
         key = self.headers.get("Idempotency-Key") or f"none {len(Handler.made)}"

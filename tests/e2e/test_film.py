@@ -46,6 +46,15 @@ def test_post_poll_and_fetch_the_film(service):
     assert (film.size, film.n_frames) == ((640, 480), 5 + 4)
     assert service.get(f"/v1/runs/{drawn['id']}/film.mp4")[4:8] == b"ftyp"
     assert Image.open(io.BytesIO(service.get(f"/v1/runs/{drawn['id']}/contact-sheet.png"))).size == (1280, 960)
+    # Both side by side: the same training, so the same representation.
+    both = service.post("/v1/comparisons", {"runs": [run_id, drawn["id"]]})
+    assert service.wait(both["id"])["status"] == "succeeded"
+    compared = service.json(both["links"]["self"])
+    assert np.allclose(compared["likeness"]["cka"], 1)
+    assert compared["runs"][0]["phases"] == compared["runs"][1]["phases"]
+    assert compared["runs"][0]["images_per_second"] > 0
+    film = Image.open(io.BytesIO(service.get(compared["links"]["film"])))
+    assert (film.size, film.n_frames) == ((1280, 720), 5)
     # How far it can be trusted, and what happened.
     quality = service.json(run["links"]["quality"])
     assert "the representation: r =" in quality["verdict"]
