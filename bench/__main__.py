@@ -6,6 +6,7 @@ capture   training with capture against the same training without, plus the same
 augmentation  what augmentation takes of a training step (--output FILE draws what it does)
 cifar10   a film of CIFAR-10 (--cifar10 FOLDER with train.parquet and test.parquet; else images of the same size)
 two_phase transfer learning on class folders cut from CIFAR-10, accuracy after each phase (--output FILE.gif: the film)
+comparison  three small backbones side by side: the table (--cifar10 FOLDER; --output FILE.gif: the film)
 intake    60,000 small images in a ZIP, from the file to the stored dataset: time and memory
 api       the API process: time to the first answer, memory, and that torch is not loaded
 film      from embeddings to the GIF: each part against the published notebook, and memory by the number of frames
@@ -37,6 +38,7 @@ NAMES = (
     "demo",
     "cifar10",
     "two_phase",
+    "comparison",
     "intake",
     "film",
     "growth",

@@ -21,7 +21,7 @@ def compare(options: argparse.Namespace) -> int:
     asked = body.from_arguments(options, body.COMPARED) | {"runs": options.runs}
     with connect(options) as client:
         made = client.compare(asked)
-        _print_table(made)
+        print_table(*table(made))
         return accepted(client, client.run(made["id"]), options)
 
 
@@ -32,13 +32,14 @@ def comparison(options: argparse.Namespace) -> int:
         if options.json:
             print(json.dumps(found, indent=2))
             return OK
-        _print_table(found)
+        print_table(*table(found))
         if found["links"]["film"]:
             print(f"{client.url}{found['links']['film']}")
     return OK
 
 
-def _print_table(found: Json) -> None:
+def table(found: Json) -> tuple[list[Json], list[str]]:
+    """Rows and columns: a run a row."""
     ends = list(zip_longest(*(one["phases"] for one in found["runs"])))
     rows = []
     for place, one in enumerate(found["runs"], start=1):
@@ -50,7 +51,8 @@ def _print_table(found: Json) -> None:
         if found["likeness"]:
             row["like 1 (CKA)"] = found["likeness"]["cka"][0][place - 1]
         rows.append(row | {"run": one["run"]})
-    print_table(rows, list(dict.fromkeys(column for row in sorted(rows, key=len, reverse=True) for column in row)))
+    longest = max(rows, key=len)
+    return rows, list(longest)
 
 
 def _whole(number: float | None) -> str | None:

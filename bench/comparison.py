@@ -1,0 +1,39 @@
+"""Backbones side by side by HTTP: a run of each model on the same images, their table, and their film.
+
+On CIFAR-10 with --cifar10 FOLDER, otherwise on digits. --output FILE.gif keeps the film, and beside it a picture of its
+last frame.
+"""
+
+import argparse
+
+from bench.service import finish, service
+from client.api import Client
+from client.commands.comparisons import table
+from client.connection import Json
+from client.output import print_table
+
+MODELS = ("vit-tiny", "resnet-tiny", "convnext-pico")
+TRAIN = {"steps": 300}
+
+
+def main(options: argparse.Namespace) -> None:
+    with service() as (client, _):
+        dataset, train = "digits", TRAIN
+        if options.cifar10:
+            files = [options.cifar10 / name for name in ("train.parquet", "test.parquet")]
+            dataset, train = client.upload_dataset(files)["id"], {**TRAIN, "steps": 1000}
+        runs = [_filmed(client, {"dataset": dataset, "train": train}, model=model) for model in MODELS]
+        title = f"{'CIFAR-10' if options.cifar10 else 'Digits'}: three small models from random weights"
+        made = client.compare({"runs": [run["id"] for run in runs], "name": title})
+        finish(client, made["id"])
+        found = client.comparison(made["id"])
+        if options.output:
+            client.download(made["id"], "film.gif", options.output)
+            frames = max(len(client.checkpoints(run["id"])) for run in runs)
+            client.download(made["id"], f"frames/{frames - 1}.png", options.output.with_suffix(".png"))
+    print_table(*table(found))
+
+
+def _filmed(client: Client, body: Json, *, model: str) -> Json:
+    asked = body | {"model": model, "name": model, "capture": {"frames": 40}}
+    return finish(client, client.submit(asked)["id"])
