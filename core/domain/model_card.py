@@ -150,7 +150,7 @@ def _film(spec: RunSpec, *, run_id: str, service: str) -> str:
 
 def _asked(spec: RunSpec) -> dict[str, Any]:
     """The body of a request for the same run: phases say all that the fields of one phase would."""
-    body = spec.model_dump(mode="json", exclude={"pinned"}, exclude_none=True)
+    body = spec.model_dump(mode="json", exclude={"pinned", "compared"}, exclude_none=True)
     if spec.train.phases:
         for name in ("recipe", "steps", "learning_rate", "weight_decay", "warmup"):
             del body["train"][name]
