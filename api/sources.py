@@ -13,9 +13,10 @@ from api.ids import dataset_of, run_of
 from core.data.builtin import BUILTIN
 from core.data.intake import facts_of
 from core.data.names import DatasetKind, kind_of
-from core.domain import models
+from core.domain import hub_dataset, models
+from core.domain.hub_dataset import HUB_PREFIX
 from core.domain.phases import LayerDecay
-from core.domain.spec import HUB_PREFIX, DatasetFacts, PinnedSources
+from core.domain.spec import DatasetFacts, PinnedSources
 from core.domain.trained import source_run
 from core.errors import InvalidSpecError, NotFoundError, NotReadyError, UnknownDatasetError, UnknownModelError
 from core.settings import Settings
@@ -66,7 +67,8 @@ def resolve(
         hold: an uploaded dataset, or the run whose weights are the model, is not deleted before our commit.
 
     Raises:
-        InvalidSpecError: the run that is to be the model has no weights.
+        InvalidSpecError: the run that is to be the model has no weights, or what is chosen of a hub dataset makes no
+            sense.
         UnknownDatasetError: no such dataset, or a hub id that the operator does not allow.
         UnknownModelError: no such model or run, or a hub id that the operator does not allow.
     """
@@ -109,8 +111,9 @@ def _dataset(
         case DatasetKind.BUILTIN:
             return BUILTIN[dataset], BUILTIN[dataset].digest, dataset
         case DatasetKind.HUB:
-            revision = datasets.pinned_revision(session, dataset) or "unresolved"
-            return None, f"{dataset}@{revision}", dataset.removeprefix(HUB_PREFIX)
+            source = hub_dataset.pinned_as(dataset)
+            revision = datasets.pinned_revision(session, source) or "unresolved"
+            return None, f"{source}@{revision}", source.removeprefix(HUB_PREFIX)
         case DatasetKind.UPLOAD:
             try:
                 row = dataset_of(session, dataset, tenant, hold="to_read" if hold else None)
