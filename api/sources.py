@@ -11,7 +11,7 @@ from api import trained
 from api.describe import moment
 from api.ids import dataset_of, run_of
 from core.data.builtin import BUILTIN
-from core.data.intake import facts_of
+from core.data.intake import SHEET_FILE, facts_of
 from core.data.names import DatasetKind, kind_of
 from core.domain import hub_dataset, models
 from core.domain.hub_dataset import HUB_PREFIX
@@ -44,6 +44,13 @@ class Sources:
     layer_decay: LayerDecay
 
 
+class DatasetLinks(BaseModel):
+    """Addresses of what belongs to a dataset."""
+
+    self: str
+    contact_sheet: str | None = Field(description="null where there is none: only an uploaded dataset has one.")
+
+
 class DatasetOut(BaseModel):
     """A dataset that a run may name."""
 
@@ -55,6 +62,7 @@ class DatasetOut(BaseModel):
     evaluation_size: int | None
     digest: str | None
     report: dict[str, Any] | None = Field(description="What was found in an uploaded dataset.")
+    links: DatasetLinks
     created_at: datetime | None
 
 
@@ -166,7 +174,14 @@ def uploaded(row: DatasetRow) -> DatasetOut:
     """An uploaded dataset as the API shows it."""
     facts = facts_of(row.report)  # type: ignore[arg-type]
     known = _known(row.id, row.name, DatasetKind.UPLOAD, facts)
-    return known.model_copy(update={"report": row.report, "created_at": moment(row.created_at)})
+    told = {"report": row.report, "created_at": moment(row.created_at)}
+    return known.model_copy(update={**told, "links": links(row.id, contact_sheet=SHEET_FILE in row.files)})
+
+
+def links(dataset_id: str, *, contact_sheet: bool) -> DatasetLinks:
+    """Addresses of what belongs to a dataset; of its contact sheet where it has one."""
+    base = f"/v1/datasets/{dataset_id}"
+    return DatasetLinks(self=base, contact_sheet=f"{base}/contact-sheet.png" if contact_sheet else None)
 
 
 def _not_uploaded(settings: Settings) -> list[DatasetOut]:
@@ -185,5 +200,6 @@ def _known(dataset_id: str, name: str, kind: DatasetKind, facts: DatasetFacts | 
         evaluation_size=facts.evaluation_size if facts else None,
         digest=facts.digest if facts else None,
         report=None,
+        links=links(dataset_id, contact_sheet=False),
         created_at=None,
     )
