@@ -245,6 +245,7 @@ def links(run_id: str, *, film: bool, model: bool) -> Links:
         model=f"{base}/model" if model else None,
         label_issues=f"{base}/label-issues",
         log=f"{base}/log.csv",
+        curves=f"{base}/curves.png",
         **{name: f"{base}/{name}" for name in below},
     )
 

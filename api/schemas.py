@@ -242,6 +242,7 @@ class Links(BaseModel):
     evaluation: str
     label_issues: str
     log: str
+    curves: str
 
 
 class RunOut(BaseModel):

@@ -11,7 +11,7 @@ What a stage's artifact holds (records as written by core.store.codecs):
     project      projection/ Projection
     measure      quality.json, a QualityCard; highlights.json, Highlights; evaluation.json, an Evaluation;
                  label_issues.json, DataIssues
-    render       film.gif, film.mp4 and film.webp where asked for, frames/00000.png …, contact_sheet.png
+    render       film.gif, film.mp4 and film.webp where asked for, frames/00000.png …, contact_sheet.png, curves.png
 """
 
 import json

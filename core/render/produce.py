@@ -1,4 +1,4 @@
-"""A whole film into a folder: the GIF and what else is asked for, each checkpoint's frame, a contact sheet."""
+"""A whole film into a folder: GIF and what else is asked for, each checkpoint's frame, a contact sheet, the curves."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from core.domain.spec import SMALLEST_SIDE, RenderSpec
 from core.errors import InvalidSpecError
+from core.render.figure import draw_figure
 from core.render.film import write_gif, write_png
 from core.render.frames import FrameRenderer, Scene
 from core.render.video import VideoWriter
@@ -17,6 +18,7 @@ Frame = NDArray[np.uint8]
 
 FILM = "film.gif"
 SHEET = "contact_sheet.png"
+CURVES = "curves.png"
 SMALLER = 0.85
 """Of the sides, from one try to the next, while the film is larger than it may be."""
 
@@ -32,7 +34,8 @@ def produce(folder: Path, spec: RenderSpec, scene: Scene, *, on_frame: Callable[
     checkpoints, then size.
 
     Args:
-        folder: empty; `film.gif`, `film.<format>`, `frames/00000.png` … and `contact_sheet.png` are written.
+        folder: empty; `film.gif`, `film.<format>`, `frames/00000.png` …, `contact_sheet.png` and `curves.png` are
+            written.
         spec: how it is to be drawn.
         scene: what.
         on_frame: called with the number of checkpoints drawn and of all.
@@ -45,6 +48,7 @@ def produce(folder: Path, spec: RenderSpec, scene: Scene, *, on_frame: Callable[
         DegenerateEmbeddingsError: a coordinate is NaN or infinite.
     """
     (folder / "frames").mkdir()
+    write_png(folder / CURVES, *draw_figure(spec, scene.name, scene.curves))
     for drawn in _economies(spec):
         try:
             _write(folder, drawn, scene, on_frame)
