@@ -252,6 +252,7 @@ def links(run_id: str, *, film: bool, model: bool, comparison: bool = False) -> 
         comparison=f"/v1/comparisons/{run_id}" if comparison else None,
         label_issues=f"{base}/label-issues",
         log=f"{base}/log.csv",
+        curves=f"{base}/curves.png",
         **{name: f"{base}/{name}" for name in below},
     )
 

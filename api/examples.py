@@ -7,6 +7,7 @@ from typing import Any
 from api import webhook_schemas
 from api.describe import links
 from api.schemas import EXAMPLE, RunCreate
+from api.sources import links as dataset_links
 from core.domain import layers, models
 from core.domain.spec import PinnedSources
 
@@ -79,6 +80,7 @@ _DATASET = {
     "evaluation_size": 1000,
     "digest": "digits-v1",
     "report": None,
+    "links": dataset_links("digits", contact_sheet=False).model_dump(),
     "created_at": None,
 }
 
@@ -115,6 +117,7 @@ _UPLOADED = {
         "broken": {"count": 1, "first": ["train: train/cat/0666.jpg: broken or cut short"]},
         "ignored": {"count": 1, "first": ["README.txt"]},
     },
+    "links": dataset_links(_DATASET_ID, contact_sheet=True).model_dump(),
     "created_at": _AT,
 }
 

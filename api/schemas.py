@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from core.domain import layers
+from core.domain import hub_dataset, layers
 from core.domain.frozen import ONE_LINE, Frozen
 from core.domain.phases import LayerDecay
 from core.domain.run import RunStatus, StageStatus
@@ -60,7 +60,14 @@ class RunCreate(Frozen):
     name: Name | None = None
     dataset: Annotated[
         str,
-        Field(min_length=1, max_length=200, description="`digits`, `hub:<id>`, or the id of an uploaded dataset."),
+        Field(
+            min_length=1,
+            max_length=hub_dataset.MAX_LENGTH,
+            description="`digits`, the id of an uploaded dataset, or `hub:<id>`, behind which a `?` may choose: "
+            "`config`, a configuration of the dataset; `image` and `label`, columns; `train`, a split; `evaluation`, a "
+            "split or the share of the training split that is held out. `hub:<id>?evaluation=test&label=species`; the "
+            "run tells it sorted and without defaults.",
+        ),
     ]
     model: Annotated[
         str,
@@ -89,7 +96,7 @@ class RunCreate(Frozen):
             decay: of the model's rates towards its input, for the recipe "two_phase".
 
         Raises:
-            InvalidSpecError: a number that the user wrote does not fit; `field` names it.
+            InvalidSpecError: what the user wrote does not fit; `field` names it.
         """
         if facts:
             _check_train_size(self.train, facts)
@@ -110,7 +117,7 @@ class RunCreate(Frozen):
         sections = {"train": train, "project": self.project, "align": align, "render": self.render}
         return RunSpec(
             name=name,
-            dataset=self.dataset,
+            dataset=hub_dataset.canonical(self.dataset),
             model=self.model,
             capture=capture,
             score=score,
@@ -235,6 +242,7 @@ class Links(BaseModel):
     evaluation: str
     label_issues: str
     log: str
+    curves: str
 
 
 class RunOut(BaseModel):

@@ -11,11 +11,12 @@ from api import trained
 from api.describe import moment
 from api.ids import dataset_of, run_of
 from core.data.builtin import BUILTIN
-from core.data.intake import facts_of
+from core.data.intake import SHEET_FILE, facts_of
 from core.data.names import DatasetKind, kind_of
-from core.domain import models
+from core.domain import hub_dataset, models
+from core.domain.hub_dataset import HUB_PREFIX
 from core.domain.phases import LayerDecay
-from core.domain.spec import HUB_PREFIX, DatasetFacts, PinnedSources
+from core.domain.spec import DatasetFacts, PinnedSources
 from core.domain.trained import source_run
 from core.errors import InvalidSpecError, NotFoundError, NotReadyError, UnknownDatasetError, UnknownModelError
 from core.settings import Settings
@@ -43,6 +44,13 @@ class Sources:
     layer_decay: LayerDecay
 
 
+class DatasetLinks(BaseModel):
+    """Addresses of what belongs to a dataset."""
+
+    self: str
+    contact_sheet: str | None = Field(description="null where there is none: only an uploaded dataset has one.")
+
+
 class DatasetOut(BaseModel):
     """A dataset that a run may name."""
 
@@ -54,6 +62,7 @@ class DatasetOut(BaseModel):
     evaluation_size: int | None
     digest: str | None
     report: dict[str, Any] | None = Field(description="What was found in an uploaded dataset.")
+    links: DatasetLinks
     created_at: datetime | None
 
 
@@ -66,7 +75,8 @@ def resolve(
         hold: an uploaded dataset, or the run whose weights are the model, is not deleted before our commit.
 
     Raises:
-        InvalidSpecError: the run that is to be the model has no weights.
+        InvalidSpecError: the run that is to be the model has no weights, or what is chosen of a hub dataset makes no
+            sense.
         UnknownDatasetError: no such dataset, or a hub id that the operator does not allow.
         UnknownModelError: no such model or run, or a hub id that the operator does not allow.
     """
@@ -109,8 +119,9 @@ def _dataset(
         case DatasetKind.BUILTIN:
             return BUILTIN[dataset], BUILTIN[dataset].digest, dataset
         case DatasetKind.HUB:
-            revision = datasets.pinned_revision(session, dataset) or "unresolved"
-            return None, f"{dataset}@{revision}", dataset.removeprefix(HUB_PREFIX)
+            source = hub_dataset.pinned_as(dataset)
+            revision = datasets.pinned_revision(session, source) or "unresolved"
+            return None, f"{source}@{revision}", source.removeprefix(HUB_PREFIX)
         case DatasetKind.UPLOAD:
             try:
                 row = dataset_of(session, dataset, tenant, hold="to_read" if hold else None)
@@ -163,7 +174,14 @@ def uploaded(row: DatasetRow) -> DatasetOut:
     """An uploaded dataset as the API shows it."""
     facts = facts_of(row.report)  # type: ignore[arg-type]
     known = _known(row.id, row.name, DatasetKind.UPLOAD, facts)
-    return known.model_copy(update={"report": row.report, "created_at": moment(row.created_at)})
+    told = {"report": row.report, "created_at": moment(row.created_at)}
+    return known.model_copy(update={**told, "links": links(row.id, contact_sheet=SHEET_FILE in row.files)})
+
+
+def links(dataset_id: str, *, contact_sheet: bool) -> DatasetLinks:
+    """Addresses of what belongs to a dataset; of its contact sheet where it has one."""
+    base = f"/v1/datasets/{dataset_id}"
+    return DatasetLinks(self=base, contact_sheet=f"{base}/contact-sheet.png" if contact_sheet else None)
 
 
 def _not_uploaded(settings: Settings) -> list[DatasetOut]:
@@ -182,5 +200,6 @@ def _known(dataset_id: str, name: str, kind: DatasetKind, facts: DatasetFacts | 
         evaluation_size=facts.evaluation_size if facts else None,
         digest=facts.digest if facts else None,
         report=None,
+        links=links(dataset_id, contact_sheet=False),
         created_at=None,
     )

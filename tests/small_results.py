@@ -103,6 +103,7 @@ def _write_measure(folder, frames):
 def _write_film(folder, frames):
     for name in ("film.gif", "film.mp4", "film.webp", "contact_sheet.png"):
         (folder / name).write_bytes(FILM)
+    (folder / "curves.png").write_bytes(b"curves")
     (folder / "frames").mkdir()
     for index in range(frames):
         (folder / "frames" / f"{index:05d}.png").write_bytes(b"frame %d" % index)

@@ -3,9 +3,11 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from core.domain import hub_dataset
 from core.domain.arrays import Embedded, FrameFacts, ProbeSet
+from core.domain.hub_dataset import HUB_PREFIX
 from core.domain.sources import ImageSource
-from core.domain.spec import HUB_PREFIX, refuse_many_classes
+from core.domain.spec import refuse_many_classes
 from core.domain.trained import source_run
 from core.errors import NotReadyError, SourceUnavailableError
 from core.learn import backbones, datasets, trained
@@ -24,11 +26,11 @@ def open_source(ctx: StageContext, *, digest: str | None = None) -> ImageSource:
         InvalidSpecError: it has too many classes.
         SourceUnavailableError: it cannot be loaded, or is another one by now.
     """
-    name = ctx.spec.dataset
+    name = hub_dataset.pinned_as(ctx.spec.dataset)
     expected = digest or ctx.pins.get(name) or ctx.spec.pinned.dataset_digest
     hub = name.startswith(HUB_PREFIX)
     source = datasets.open_source(
-        name,
+        ctx.spec.dataset,
         uploaded=ctx.store.folder(ctx.dataset) if ctx.dataset else None,
         allowed_hub=ctx.settings.allowed_datasets,
         expected_digest=expected.rpartition("@")[2] if hub else expected,

@@ -11,8 +11,8 @@ What a stage's artifact holds (records as written by core.store.codecs):
     project      projection/ Projection
     measure      quality.json, a QualityCard; highlights.json, Highlights; evaluation.json, an Evaluation;
                  label_issues.json, DataIssues
-    render       film.gif, film.mp4 and film.webp where asked for, frames/00000.png …, contact_sheet.png; of a
-                 comparison likeness.json, a Likeness, too
+    render       film.gif, film.mp4 and film.webp where asked for, frames/00000.png …, contact_sheet.png, curves.png; of
+                 a comparison likeness.json, a Likeness, in its place
 """
 
 import json
@@ -51,6 +51,8 @@ from core.learn.training_log import LogRows
 from core.measure import label_issues, leaks
 from core.measure.evaluation import evaluate
 from core.measure.outliers import score_frames
+from core.render.figure import draw_figure
+from core.render.film import write_png
 from core.render.frames import FrameRenderer, Scene
 from core.render.produce import ECONOMIES, produce
 from core.render.thumbnails import data_uri
@@ -193,6 +195,7 @@ def render(ctx: StageContext) -> Facts:
         card=card,
         phases=[(stretch.before, stretch.phase.name) for stretch in spec.train.stretches],
     )
+    write_png(ctx.output / "curves.png", *draw_figure(spec.render, scene.name, scene.curves))
     drawn = produce(ctx.output, spec.render, partial(FrameRenderer, scene=scene), on_frame=ctx.progress)
     return drawn.model_dump(include=ECONOMIES)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from core import logs, tracing
+from core.domain.hub_dataset import pinned_as
 from core.domain.plan import state_key
 from core.domain.trained import begins_with
 from core.errors import EmbedreelError, NotReadyError, StorageUnavailableError, UnusableStateError
@@ -176,7 +177,7 @@ class _Attempt:
     def _job(self) -> Job:
         """What the child must know; it never asks the database."""
         claim = self.claim
-        sources = (claim.spec.dataset, claim.spec.model)
+        sources = (pinned_as(claim.spec.dataset), claim.spec.model)
         inputs = self._inputs()
         with self.database.reading() as session:
             pins = {source: datasets.pinned_revision(session, source) for source in sources}

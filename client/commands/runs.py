@@ -112,6 +112,8 @@ def download(options: argparse.Namespace) -> int:
         what = "log.csv"
     elif options.sheet:
         what = "contact-sheet.png"
+    elif options.curves:
+        what = "curves.png"
     elif options.frame is not None:
         what = f"frames/{options.frame}.png"
     with connect(options) as client:
@@ -179,6 +181,7 @@ def _download_flags(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--frame", type=int, metavar="I", help="one frame as PNG, counted from 0; without it, the film")
     what.add_argument("--log", action="store_true", help="the training log as CSV")
     what.add_argument("--sheet", action="store_true", help="four frames as one PNG")
+    what.add_argument("--curves", action="store_true", help="loss and accuracy by step as PNG")
     what.add_argument(
         "--format", choices=["gif", "mp4", "webp"], default="gif", help="of the film, if it was drawn so (default gif)"
     )

@@ -15,6 +15,7 @@ from core.errors import InvalidDatasetError
 
 IMAGE_NAMES = ("image", "img")
 LABEL_NAMES = ("label", "labels", "class", "target")
+_TELLING = {"image": IMAGE_NAMES, "label": LABEL_NAMES}
 
 LabelKind = Literal["class", "integer", "string"]
 
@@ -43,32 +44,42 @@ class Columns:
         return "the names of the folders" if self.in_folders else f"column {self.label!r}"
 
 
-def find_columns(schema: pa.Schema, *, file: str) -> Columns:
+def find_columns(
+    schema: pa.Schema,
+    *,
+    file: str,
+    image: str | None = None,
+    label: str | None = None,
+    several: str = "keep one, or name the right one {role!r}",
+) -> Columns:
     """Find the image and the label column.
 
     Args:
         schema: of the table.
         file: what to call the table in an error.
+        image: the image column, None: it is found.
+        label: the label column, None: it is found.
+        several: what to do where several columns could be the `{role}`.
 
     Raises:
-        InvalidDatasetError: there is no image or label column, or several and none has a telling name.
+        InvalidDatasetError: there is no image or label column, or not the one asked for, or there are several and none
+            has a telling name.
     """
     repeated = sorted(name for name, times in Counter(schema.names).items() if times > 1)
     if repeated:
         raise InvalidDatasetError(f"{file} has several columns named {repeated[0]!r}: rename or remove all but one.")
     features = _features(schema)
-    image = _image_column(schema, features, file)
+    pick = _Picker(file, several)
+    image = _image_column(schema, features, pick, asked=image)
     classes = _class_labels(schema, features)
-    if classes:
-        label = _pick(list(classes), LABEL_NAMES, "label", file)
-        return Columns(image, label, "class", classes[label])
     plain = {field.name: kind for field in schema if field.name != image and (kind := _plain_label(field))}
-    if not plain:
+    candidates = classes or plain if label is None else {**plain, **classes}
+    if not candidates:
         raise InvalidDatasetError(
             f"{file} has no label column: add one of integers or strings (found: {_described(schema)})."
         )
-    label = _pick(list(plain), LABEL_NAMES, "label", file)
-    return Columns(image, label, plain[label])
+    label = pick("label", list(candidates), asked=label)
+    return Columns(image, label, "class", classes[label]) if label in classes else Columns(image, label, plain[label])
 
 
 def _features(schema: pa.Schema) -> Mapping[str, Any]:
@@ -79,19 +90,19 @@ def _features(schema: pa.Schema) -> Mapping[str, Any]:
     return {name: value for name, value in dict(features).items() if isinstance(value, dict)}
 
 
-def _image_column(schema: pa.Schema, features: Mapping[str, Any], file: str) -> str:
+def _image_column(schema: pa.Schema, features: Mapping[str, Any], pick: "_Picker", *, asked: str | None) -> str:
     declared = [name for name in schema.names if features.get(name, {}).get("_type") == "Image"]
     structs = [field.name for field in schema if _has_bytes(field.type)]
     binaries = [field.name for field in schema if _is_binary(field.type)]
-    candidates = declared or structs or binaries
+    candidates = declared or structs or binaries if asked is None else [*declared, *structs, *binaries]
     if not candidates:
         raise InvalidDatasetError(
-            f"{file} has no image column: one of type struct<bytes, path> is needed, as the `datasets` "
+            f"{pick.file} has no image column: one of type struct<bytes, path> is needed, as the `datasets` "
             f"library writes it (found: {_described(schema)})."
         )
-    name = _pick(candidates, IMAGE_NAMES, "image", file)
+    name = pick("image", candidates, asked=asked)
     if name not in structs and name not in binaries:
-        raise InvalidDatasetError(path_only(file, name))
+        raise InvalidDatasetError(path_only(pick.file, name))
     return name
 
 
@@ -131,16 +142,29 @@ def _is_binary(kind: pa.DataType) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
-def _pick(candidates: Sequence[str], telling: Sequence[str], role: str, file: str) -> str:
-    if len(candidates) == 1:
-        return candidates[0]
-    for name in telling:
-        if name in candidates:
-            return name
-    listed = ", ".join(repr(name) for name in candidates)
-    raise InvalidDatasetError(
-        f"{file} has several columns that could be the {role} ({listed}): keep one, or name the right one {role!r}."
-    )
+@dataclass(frozen=True, slots=True)
+class _Picker:
+    """Picks one of several columns of a file, or says what to do: `several`."""
+
+    file: str
+    several: str
+
+    def __call__(self, role: str, candidates: Sequence[str], *, asked: str | None) -> str:
+        listed = ", ".join(repr(name) for name in dict.fromkeys(candidates))
+        if asked is not None:
+            if asked in candidates:
+                return asked
+            raise InvalidDatasetError(
+                f"{self.file} has no column {asked!r} that could be the {role}; what could be: {listed}."
+            )
+        if len(candidates) == 1:
+            return candidates[0]
+        for name in _TELLING[role]:
+            if name in candidates:
+                return name
+        raise InvalidDatasetError(
+            f"{self.file} has several columns that could be the {role} ({listed}): {self.several.format(role=role)}."
+        )
 
 
 def _described(schema: pa.Schema) -> str:

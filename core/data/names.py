@@ -1,11 +1,12 @@
-"""The name of a dataset in a run: `digits`, `hub:<owner>/<name>` or the id of an upload, `ds_…`."""
+"""The name of a dataset in a run: `digits`, `hub:<owner>/<name>` with or without choices, or the id of an upload."""
 
 import re
 from collections.abc import Sequence
 from enum import StrEnum
 
 from core.data.builtin import BUILTIN
-from core.domain.spec import HUB_PREFIX
+from core.domain import hub_dataset
+from core.domain.hub_dataset import HUB_PREFIX
 from core.errors import UnknownDatasetError
 
 _UPLOAD = re.compile(r"ds_[A-Za-z0-9_-]{1,64}", re.ASCII)
@@ -27,10 +28,12 @@ def kind_of(dataset: str, *, allowed_hub: Sequence[str]) -> DatasetKind:
 
     Raises:
         UnknownDatasetError: the name is of no such form, or a hub id that the operator does not allow.
+        InvalidSpecError: what is chosen of a hub dataset makes no sense.
     """
     if dataset in BUILTIN:
         return DatasetKind.BUILTIN
-    if dataset.startswith(HUB_PREFIX) and dataset.removeprefix(HUB_PREFIX) in allowed_hub:
+    hub = hub_dataset.read(dataset)
+    if hub and hub.id in allowed_hub:
         return DatasetKind.HUB
     if _UPLOAD.fullmatch(dataset):
         return DatasetKind.UPLOAD

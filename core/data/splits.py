@@ -11,7 +11,7 @@ from core.domain.arrays import IntArray
 from core.errors import InvalidDatasetError
 
 SPLIT_SEED = 0
-EVALUATION_SHARE = 5
+EVALUATION_SHARE = 0.2
 """One image in five evaluates where nothing else says which."""
 
 MIN_EVALUATION = 3
@@ -88,11 +88,12 @@ def by_file_name(names: Sequence[str]) -> FileSplits:
     return FileSplits(train, evaluation, unused=tuple(sorted(set(everything) - {*train, *evaluation})))
 
 
-def by_row(labels: IntArray, *, seed: int = SPLIT_SEED) -> tuple[IntArray, IntArray]:
-    """A stratified split: a fifth of each class evaluates.
+def by_row(labels: IntArray, *, share: float = EVALUATION_SHARE, seed: int = SPLIT_SEED) -> tuple[IntArray, IntArray]:
+    """A stratified split: a fifth of each class evaluates, or another share.
 
     Args:
         labels: (M,) class of each row.
+        share: of the rows that evaluate, 0..1.
         seed: decides which rows.
 
     Returns:
@@ -100,7 +101,7 @@ def by_row(labels: IntArray, *, seed: int = SPLIT_SEED) -> tuple[IntArray, IntAr
         more has at least one on each side; a single image trains.
     """
     _, counts = np.unique(labels, return_counts=True)
-    shares = _largest_remainder(counts, (len(labels) + EVALUATION_SHARE // 2) // EVALUATION_SHARE)
+    shares = _largest_remainder(counts, round(len(labels) * share))
     evaluation = _pick(labels, counts, np.clip(shares, np.minimum(1, counts - 1), counts - 1), seed=seed)
     return np.setdiff1d(np.arange(len(labels)), evaluation, assume_unique=True), evaluation
 

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from core.domain import hub_dataset
 from core.domain.models import PRESETS
-from core.domain.spec import HUB_PREFIX, RunSpec
+from core.domain.spec import RunSpec
 from core.domain.trained import source_run
 
 _AUTO = "AutoModelForImageClassification"
@@ -78,8 +79,8 @@ def _header(spec: RunSpec) -> str:
     lines += ["tags:", "- image-classification", "- vision", "- embedreel", "metrics:", "- accuracy"]
     if _on_hub(spec.model):
         lines.append(f"base_model: {json.dumps(spec.model)}")
-    if spec.dataset.startswith(HUB_PREFIX):
-        lines += ["datasets:", f"- {json.dumps(spec.dataset.removeprefix(HUB_PREFIX))}"]
+    if hub := hub_dataset.read(spec.dataset):
+        lines += ["datasets:", f"- {json.dumps(hub.id)}"]
     return "\n".join([*lines, "---"])
 
 

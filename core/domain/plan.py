@@ -59,8 +59,8 @@ FORMATS: Mapping[str, int] = {
     # laid out by t-SNE too. 5: the end of each phase is evaluated, and labels that look wrong are told.
     StageName.MEASURE: 5,
     # 3: text is set in other fonts too. 4: numbers beside rings keep off each other, names that are cut stay unlike.
-    # 5: captions stay until they can have been read.
-    StageName.RENDER: 5,
+    # 5: captions stay until they can have been read. 6: loss and accuracy are drawn as a figure of their own too.
+    StageName.RENDER: 6,
     "checkpoint": 2,
     "comparison": 1,
     # 2: a folder in Hugging Face format.

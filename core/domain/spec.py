@@ -10,13 +10,12 @@ from pydantic import Field
 
 from core.domain.augment import AugmentSpec
 from core.domain.frozen import Frozen
+from core.domain.hub_dataset import MAX_LENGTH
 from core.domain.phases import MAX_STEPS, LayerDecay, Phase, Stretch, stretches, two_phases
 from core.errors import InvalidSpecError
 
 _STILL = 1e-6
 MOST_IMAGES = 1_000_000_000
-HUB_PREFIX = "hub:"
-"""Of a `dataset` on the Hugging Face hub: `hub:<owner>/<name>`."""
 
 
 class TrainSpec(Frozen):
@@ -227,7 +226,7 @@ class RunSpec(Frozen):
     """
 
     name: Annotated[str, Field(min_length=1, max_length=120)]
-    dataset: Annotated[str, Field(min_length=1, max_length=200)]
+    dataset: Annotated[str, Field(min_length=1, max_length=MAX_LENGTH)]
     model: Annotated[str, Field(min_length=1, max_length=200)] = "vit-tiny"
     train: TrainSpec = TrainSpec()
     capture: CaptureSpec = CaptureSpec()

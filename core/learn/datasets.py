@@ -20,9 +20,11 @@ from core.data.images import measure, squares, to_square
 from core.data.labels import encode_labels
 from core.data.names import DatasetKind, kind_of, unknown
 from core.data.uploaded import UploadedSource
+from core.domain import hub_dataset
 from core.domain.arrays import ImageArray, IntArray, ProbeSet
+from core.domain.hub_dataset import HubDataset
 from core.domain.sources import ImageSource, LabelledImages, Split
-from core.domain.spec import HUB_PREFIX, DatasetFacts
+from core.domain.spec import DatasetFacts
 from core.errors import InvalidDatasetError, InvalidSpecError, SourceUnavailableError
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ def open_source(
     """Open a dataset by its name in a run.
 
     Args:
-        dataset: `digits`, `hub:<owner>/<name>` or `ds_…`.
+        dataset: `digits`, `hub:<owner>/<name>`, maybe with choices, or `ds_…`.
         uploaded: folder of the stored dataset, None where it is none that somebody uploaded, or is gone.
         allowed_hub: hub ids that may be loaded.
         expected_digest: what the run was accepted with. For a hub dataset a commit is loaded and required,
@@ -53,13 +55,15 @@ def open_source(
     Raises:
         UnknownDatasetError: there is no such dataset.
         SourceUnavailableError: it cannot be read now, or is no longer what the run was accepted with.
-        InvalidDatasetError: a hub dataset has no usable image or label column or splits.
+        InvalidDatasetError: a hub dataset has no usable image or label column or splits, or not those that are asked
+            for.
     """
     kind = kind_of(dataset, allowed_hub=allowed_hub)
     source: ImageSource
-    if kind is DatasetKind.HUB:
+    hub = hub_dataset.read(dataset)
+    if hub:
         revision = expected_digest if expected_digest and _COMMIT.fullmatch(expected_digest) else None
-        source, expected_digest = HubSource(dataset.removeprefix(HUB_PREFIX), revision=revision), revision
+        source, expected_digest = HubSource(hub, revision=revision), revision
     elif kind is DatasetKind.UPLOAD:
         if uploaded is None:
             raise unknown(dataset, allowed_hub=allowed_hub)
@@ -181,42 +185,48 @@ class DigitsSource:
 class HubSource:
     """A dataset of the Hugging Face hub, through the `datasets` library.
 
-    Columns are found by its features. The evaluation split is `validation`, else `test`, else a fifth of each
-    class of `train`.
+    What is not chosen is found: columns by its features; the evaluation split is `validation`, else `test`, else a
+    fifth of each class of the training split.
     """
 
-    def __init__(self, name: str, *, revision: str | None = None, load_builder: BuilderLoader | None = None) -> None:
+    def __init__(
+        self, dataset: HubDataset, *, revision: str | None = None, load_builder: BuilderLoader | None = None
+    ) -> None:
         """Download (or find in the cache) and open.
 
         Args:
-            name: `<owner>/<name>`.
+            dataset: its id, and what is chosen of it.
             revision: commit to load; None: the newest.
             load_builder: stands in for `datasets.load_dataset_builder`.
 
         Raises:
-            SourceUnavailableError: the hub cannot be reached, or has no such dataset or commit.
-            InvalidDatasetError: no usable columns, labels or splits.
+            SourceUnavailableError: the hub cannot be reached, or has no such dataset, configuration or commit.
+            InvalidDatasetError: no usable columns, labels or splits, or not those that are asked for.
         """
-        self._name = f"{HUB_PREFIX}{name}"
-        digest, loaded = _download(name, revision, load_builder)
-        held_out = next((split for split in ("validation", "test") if split in loaded), None)
-        if "train" not in loaded:
-            raise InvalidDatasetError(f"{self._name} has no train split (found: {', '.join(loaded)}): choose another.")
-        self._columns = find_columns(loaded["train"].features.arrow_schema, file=self._name)
-        used = ["train", held_out] if held_out else ["train"]
+        self._name = str(dataset)
+        digest, loaded = _download(dataset, revision, load_builder)
+        held_out = _held_out(dataset, tuple(loaded))
+        used = [dataset.train, held_out] if held_out else [dataset.train]
+        self._columns = find_columns(
+            loaded[dataset.train].features.arrow_schema,
+            file=self._name,
+            image=dataset.image,
+            label=dataset.label,
+            several="say which one behind the name of the dataset: ?{role}=…",
+        )
         names = [f"{self._name}, split {split}" for split in used]
         labels, classes = encode_labels(
             [_label_column(loaded[s], self._columns) for s in used], self._columns, files=names
         )
         train_rows, evaluation_rows = (np.arange(len(part)) for part in (labels[0], labels[-1]))
         if held_out is None:
-            train_rows, evaluation_rows = splits.by_row(labels[0])
+            train_rows, evaluation_rows = splits.by_row(labels[0], share=dataset.share or splits.EVALUATION_SHARE)
         self._rows: Mapping[Split, IntArray] = {"train": train_rows, "evaluation": evaluation_rows}
         self._labels: Mapping[Split, IntArray] = {
             "train": labels[0][train_rows],
             "evaluation": labels[-1][evaluation_rows],
         }
-        self._encoded = {"train": _Encoded(loaded["train"], self._columns, names[0])}
+        self._encoded = {"train": _Encoded(loaded[used[0]], self._columns, names[0])}
         self._encoded["evaluation"] = _Encoded(loaded[used[-1]], self._columns, names[-1])
         self.facts = DatasetFacts(
             digest=digest,
@@ -265,15 +275,30 @@ def _label_column(dataset: "Dataset", columns: Columns) -> "ChunkedArray":
     return dataset.select_columns([columns.label]).with_format("arrow")[:].column(columns.label)
 
 
-def _download(name: str, revision: str | None, load_builder: BuilderLoader | None) -> tuple[str, Mapping[str, Any]]:
+def _held_out(dataset: HubDataset, found: Sequence[str]) -> str | None:
+    """The split that evaluates; None where a share of the training split does."""
+    for split in (dataset.train, dataset.evaluation):
+        if split is not None and split not in found:
+            raise InvalidDatasetError(
+                f"{dataset} has no split {split!r} (found: {', '.join(found)}): say which one trains and which one "
+                "evaluates behind the name of the dataset, ?train=…&evaluation=…, or choose another."
+            )
+    if dataset.evaluation or dataset.share:
+        return dataset.evaluation
+    return next((split for split in ("validation", "test") if split in found and split != dataset.train), None)
+
+
+def _download(
+    dataset: HubDataset, revision: str | None, load_builder: BuilderLoader | None
+) -> tuple[str, Mapping[str, Any]]:
     load = load_builder or importlib.import_module("datasets").load_dataset_builder
     try:
-        builder = load(name, revision=revision)
+        builder = load(dataset.id, name=dataset.config, revision=revision)
         builder.download_and_prepare()
         return str(builder.hash), builder.as_dataset()
     except Exception as error:  # the library, the hub's client and the file system each have their own
         raise SourceUnavailableError(
-            f"The dataset {HUB_PREFIX}{name} cannot be loaded from the Hugging Face hub "
-            f"({type(error).__name__}: {error}). Check this machine's connection and the dataset's "
-            "name, or upload it as a Parquet file."
+            f"The dataset {dataset} cannot be loaded from the Hugging Face hub "
+            f"({type(error).__name__}: {error}). Check this machine's connection, the dataset's name and, where it has "
+            "several, its configuration (?config=…), or upload it as a Parquet file."
         ) from error

@@ -12,13 +12,13 @@ from matplotlib.patches import FancyBboxPatch
 from numpy.typing import NDArray
 
 from core.render.canvas import Inks, fill, write
-from core.render.colors import Color, Theme
-from core.render.curve import CurveArtists, CurvePanel
-from core.render.lettering import Style, fit, measure, printable, shorten
+from core.render.colors import Theme
+from core.render.curve import CurveArtists, CurvePanel, hex_of
+from core.render.lettering import ELLIPSIS, Style, fit, measure, printable, shorten
 from core.render.page import Box, Page
 from core.render.palette import Palette
 
-_DPI = 64
+DPI = 64
 """A power of two, so that pixels / dpi * dpi is exact and no frame loses a column to rounding."""
 
 
@@ -48,10 +48,12 @@ def draw_chrome(page: Page, panel: CurvePanel, palette: Palette, inks: Inks, *, 
         name: the run's name, up to 120 letters.
     """
     chrome = paint([page], palette, lambda figure: CurveArtists(figure, page, panel, palette.theme))
+    loss = panel.curves.loss_name.capitalize()
+    named = (([loss], inks.ink), (["Accuracy on the probe images", "Accuracy"], inks.accent))
     for layer in (chrome.future, chrome.past):
-        write_name(layer, page, inks, name)
-        _write_curve_heading(layer, page, panel, inks)
-        _write_phases(layer, page, panel, inks)
+        write_name(layer, page.name, page.scale, inks, name)
+        write_heading(layer, page.curve, page.scale, inks, named)
+        write_phases(layer, panel, page.scale, inks)
     return chrome
 
 
@@ -64,8 +66,8 @@ class Artists(Protocol):
 
 def paint(pages: Sequence[Page], palette: Palette, artists_on: Callable[[Figure], Artists]) -> Chrome:
     """The two backgrounds without words: the card of each page, and the curves that `artists_on` puts on the figure."""
-    size, theme = (pages[0].width / _DPI, pages[0].height / _DPI), palette.theme
-    figure = Figure(figsize=size, dpi=_DPI, facecolor=unit(theme.page))
+    size, theme = (pages[0].width / DPI, pages[0].height / DPI), palette.theme
+    figure = Figure(figsize=size, dpi=DPI, facecolor=hex_of(theme.page))
     canvas = FigureCanvasAgg(figure)
     for page in pages:
         _add_card(figure, page, theme)
@@ -88,60 +90,66 @@ def _add_card(figure: Figure, page: Page, theme: Theme) -> None:
             (box.height - 1) / page.height,
             boxstyle=f"round,pad=0,rounding_size={radius / page.width}",
             mutation_aspect=page.width / page.height,
-            facecolor=unit(theme.card),
-            edgecolor=unit(theme.line),
-            linewidth=72.0 / _DPI,
+            facecolor=hex_of(theme.card),
+            edgecolor=hex_of(theme.line),
+            linewidth=72.0 / DPI,
         )
     )
 
 
-def write_name(layer: NDArray[np.uint8], page: Page, inks: Inks, name: str) -> None:
-    """The film's title, as large as it fits."""
-    box = page.name
+def write_name(layer: NDArray[np.uint8], box: Box, scale: float, inks: Inks, name: str) -> None:
+    """The run's name, as large as it fits."""
     style, lines = fit(
         printable(name),
         box.width,
         box.height,
-        largest=round(24 * page.scale),
-        smallest=max(10, round(11 * page.scale)),
+        largest=round(24 * scale),
+        smallest=max(10, round(11 * scale)),
     )
     top = box.top + (box.height - len(lines) * style.line_height) / 2
     for number, line in enumerate(lines):
         write(layer, line, (box.left, top + number * style.line_height + style.size), style, inks.ink)
 
 
-def _write_curve_heading(layer: NDArray[np.uint8], page: Page, panel: CurvePanel, inks: Inks) -> None:
-    """The names of the two curves, each behind a piece of its line."""
-    box, style = page.curve, Style(max(9, round(11 * page.scale)))
+def write_heading(
+    layer: NDArray[np.uint8],
+    box: Box,
+    scale: float,
+    inks: Inks,
+    named: Sequence[tuple[Sequence[str], NDArray[np.uint8]]],
+) -> None:
+    """The names of curves over their panel, each behind a piece of its line.
+
+    Args:
+        layer: changed in place.
+        box: of the panel, heading included.
+        scale: size of text and marks.
+        inks: text colours.
+        named: of each curve what it may be called, the best name first, and the ink of its line; the longest that
+            leave room for the others are taken.
+    """
+    style = Style(max(9, round(11 * scale)))
     baseline = box.top + style.size
-    dash, thick = round(16 * page.scale), max(2, round(2 * page.scale))
+    dash, thick = round(16 * scale), max(2, round(2 * scale))
     row = round(baseline - style.size * 0.36 - thick / 2)
-    x = float(box.left)
-    pad, gap = 6 * page.scale, 18 * page.scale
-    loss = panel.curves.loss_name.capitalize()
-    room = box.width - 2 * (dash + pad) - gap - measure(loss, style)
-    accuracy = "Accuracy on the probe images"
-    accuracy = accuracy if measure(accuracy, style) <= room else "Accuracy"
-    for text, ink in ((loss, inks.ink), (accuracy, inks.accent)):
+    x, pad, gap = float(box.left), 6 * scale, 18 * scale
+    shortest = [dash + pad + min(measure(name, style) for name in names) for names, _ in named]
+    for place, (names, ink) in enumerate(named):
+        room = box.right - x - dash - pad - sum(width + gap for width in shortest[place + 1 :])
+        text = next((name for name in names if measure(name, style) <= room), names[-1])
         if x + dash + pad + measure(text, style) > box.right:
             break  # a very small film
         fill(layer, Box(round(x), row, dash, thick), int(ink[-1]))
         x = write(layer, text, (x + dash + pad, baseline), style, inks.muted) + gap
 
 
-def _write_phases(layer: NDArray[np.uint8], page: Page, panel: CurvePanel, inks: Inks) -> None:
+def write_phases(layer: NDArray[np.uint8], panel: CurvePanel, scale: float, inks: Inks) -> None:
     """The name of each phase over its stretch of the curve."""
-    style, gap = Style(max(9, round(10 * page.scale))), 3 * page.scale
+    style, gap = Style(max(9, round(10 * scale))), 3 * scale
     edges = [*(panel.x(step) for step, _name in panel.curves.phases), panel.right]
     for (_step, name), (left, right) in zip(panel.curves.phases, pairwise(edges), strict=True):
         room = right - left - 2 * gap
         text = shorten(printable(name), style, room)
-        if measure(text, style) > room:
+        if text == ELLIPSIS or measure(text, style) > room:
             continue  # a very short phase
-        write(layer, text, (left + gap, panel.top - 4 * page.scale), style, inks.muted)
-
-
-def unit(color: Color) -> tuple[float, float, float]:
-    """A colour as matplotlib takes it."""
-    red, green, blue = color
-    return red / 255.0, green / 255.0, blue / 255.0
+        write(layer, text, (left + gap, panel.top - 4 * scale), style, inks.muted)

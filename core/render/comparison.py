@@ -109,7 +109,7 @@ class ComparisonRenderer:
         )
         self._chrome = paint(self.pages, self.palette, lambda figure: AccuracyArtists(figure, page, self._panel, theme))
         for layer in (self._chrome.future, self._chrome.past):
-            write_name(layer, page, self._inks, scene.name)
+            write_name(layer, page.name, page.scale, self._inks, scene.name)
             draw_legend(layer, page, self.palette, self._inks, names)
             self._write_words(layer)
 

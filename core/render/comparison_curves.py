@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from core.render.chrome import unit
 from core.render.colors import Color, Theme, mix
+from core.render.curve import hex_of
 from core.render.page import Page
 
 _FUTURE = 0.35
@@ -78,7 +78,7 @@ class AccuracyArtists:
                 (panel.right - panel.left) / width,
                 (panel.bottom - panel.top) / height,
             ),
-            facecolor=unit(theme.page),
+            facecolor=hex_of(theme.page),
         )
         _tidy(axes, page, theme, pixel)
         self._theme, self._lines = theme, []
@@ -95,7 +95,7 @@ class AccuracyArtists:
         """Colour the lines as the past or as the future."""
         for color, artists in self._lines:
             for artist in artists:
-                artist.set_color(unit(mix(color, self._theme.page, 1.0 if strong else _FUTURE)))
+                artist.set_color(hex_of(mix(color, self._theme.page, 1.0 if strong else _FUTURE)))
 
 
 def _tidy(axes: Axes, page: Page, theme: Theme, pixel: float) -> None:
@@ -105,10 +105,10 @@ def _tidy(axes: Axes, page: Page, theme: Theme, pixel: float) -> None:
     axes.set_xticks([])
     axes.set_yticks([0.0, 0.5, 1.0], ["0 %", "50 %", "100 %"])
     size = max(9.0, 10.5 * page.scale) * pixel
-    axes.tick_params(length=0, labelsize=size, labelcolor=unit(theme.muted), pad=7 * page.scale * pixel)
+    axes.tick_params(length=0, labelsize=size, labelcolor=hex_of(theme.muted), pad=7 * page.scale * pixel)
     for side, spine in axes.spines.items():
         spine.set_visible(side == "bottom")
-        spine.set_color(unit(theme.line))
+        spine.set_color(hex_of(theme.line))
         spine.set_linewidth(pixel)
-    axes.grid(visible=True, axis="y", color=unit(mix(theme.line, theme.page, 0.7)), linewidth=pixel)
+    axes.grid(visible=True, axis="y", color=hex_of(mix(theme.line, theme.page, 0.7)), linewidth=pixel)
     axes.set_axisbelow(True)

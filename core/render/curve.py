@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from core.domain.arrays import FrameFacts, TrainingLog
 from core.render.colors import Color, Theme, mix
-from core.render.page import Page
+from core.render.page import Box, Page
 
 _SMOOTHED_OVER = 40
 _SPIKE_QUANTILE = 0.98
@@ -47,6 +47,7 @@ class Curves:
     Attributes:
         loss: training loss, or the probe set's where no training loss was logged.
         loss_name: which of the two it is.
+        evaluation: the probe set's loss; the same as `loss` where no training loss was logged.
         accuracy: share of probe images predicted right, 0..1.
         last_step: right end of the step axis, at least 1.
         top: upper end of the loss axis, above 0.
@@ -55,6 +56,7 @@ class Curves:
 
     loss: Series
     loss_name: str
+    evaluation: Series
     accuracy: Series
     last_step: int
     top: float
@@ -64,13 +66,14 @@ class Curves:
 def read_curves(log: TrainingLog, embedded: Sequence[FrameFacts], *, phases: Sequence[tuple[int, str]] = ()) -> Curves:
     """Take from the log and the frames what is a number; either may be NaN throughout."""
     steps = np.array([facts.step for facts in embedded])
+    evaluation = _series(steps, np.array([facts.loss for facts in embedded]))
     loss, name = _series(log.step, log.loss), "training loss"
     if not len(loss.step):
-        loss, name = _series(steps, np.array([facts.loss for facts in embedded])), "probe loss"
+        loss, name = evaluation, "probe loss"
     accuracy = _series(steps, np.array([facts.accuracy for facts in embedded]), smooth=False)
     last = max([1, *steps.tolist(), *log.step.tolist()])
     told = tuple(phases) if len(phases) > 1 else ()
-    return Curves(loss, name, accuracy, last, top_of(loss.value, loss.trend), told)
+    return Curves(loss, name, evaluation, accuracy, last, top_of(loss.value, loss.trend), told)
 
 
 def top_of(value: NDArray[np.float64], trend: NDArray[np.float64]) -> float:
@@ -114,12 +117,11 @@ class CurvePanel:
         return self.bottom + (self.top - self.bottom) * min(max(share, 0.0), 1.0)
 
 
-def place_panel(page: Page, curves: Curves) -> CurvePanel:
-    """Leave room for the heading above, loss at the left, per cent at the right and steps below."""
-    box, scale = page.curve, page.scale
+def place_panel(box: Box, curves: Curves, scale: float, *, left: int = 34, right: int = 42) -> CurvePanel:
+    """Leave room for the heading above, steps below, and the numbers at the sides: usually loss and per cent."""
     return CurvePanel(
-        left=box.left + round(34 * scale),
-        right=box.right - round(42 * scale),
+        left=box.left + round(left * scale),
+        right=box.right - round(right * scale),
         top=box.top + round((26 + (PHASE_LINE if curves.phases else 0)) * scale),
         bottom=box.bottom - round(22 * scale),
         curves=curves,
@@ -131,25 +133,12 @@ class CurveArtists:
 
     def __init__(self, figure: Figure, page: Page, panel: CurvePanel, theme: Theme) -> None:
         self._theme = theme
-        width, height = page.width, page.height
-        place = (
-            panel.left / width,
-            1.0 - panel.bottom / height,
-            (panel.right - panel.left) / width,
-            (panel.bottom - panel.top) / height,
-        )
-        curves, pixel = panel.curves, 72.0 / figure.dpi
-        loss = figure.add_axes(place, facecolor=_hex(theme.page))
-        loss.set_xlim(0, curves.last_step)
-        loss.set_ylim(0, curves.top)
+        curves, line = panel.curves, 2.0 * page.scale * 72.0 / figure.dpi
+        loss = add_panel(figure, panel, theme, page.scale)
+        set_loss(loss, panel, page.scale, top=curves.top)
         accuracy = loss.twinx()
-        accuracy.set_ylim(0, 1)
-        _tidy(loss, accuracy, page, panel, theme)
-        for step, _name in curves.phases[1:]:
-            dashes = (0, (4, 3))
-            loss.axvline(step, color=_hex(theme.muted), linewidth=1.2 * page.scale * pixel, linestyle=dashes)
-
-        line = 2.0 * page.scale * pixel
+        set_accuracy(accuracy)
+        tidy(accuracy, theme, page.scale)
         self._raw = loss.plot(curves.loss.step, curves.loss.value, linewidth=line * 0.5, antialiased=True)[0]
         self._loss = loss.plot(curves.loss.step, curves.loss.trend, linewidth=line)[0]
         self._accuracy = accuracy.plot(curves.accuracy.step, curves.accuracy.value, linewidth=line)[0]
@@ -157,29 +146,56 @@ class CurveArtists:
     def show(self, *, strong: bool) -> None:
         """Colour the lines as the past or as the future."""
         share, theme = 1.0 if strong else 0.35, self._theme
-        self._loss.set_color(_hex(mix(theme.ink, theme.page, share)))
-        self._raw.set_color(_hex(mix(theme.ink, theme.page, share * 0.3)))
-        self._accuracy.set_color(_hex(mix(theme.accent, theme.page, share)))
+        self._loss.set_color(hex_of(mix(theme.ink, theme.page, share)))
+        self._raw.set_color(hex_of(mix(theme.ink, theme.page, share * 0.3)))
+        self._accuracy.set_color(hex_of(mix(theme.accent, theme.page, share)))
 
 
-def _tidy(loss: Axes, accuracy: Axes, page: Page, panel: CurvePanel, theme: Theme) -> None:
-    """Muted ticks, a base line, two faint lines across, no box."""
-    pixel = 72.0 / loss.figure.dpi
-    size = max(9.0, 10.5 * page.scale) * pixel
-    n_steps = max(2, int((panel.right - panel.left) / (70 * page.scale)))
-    n_values = max(1, min(4, int((panel.bottom - panel.top) / (26 * page.scale))))
-    loss.xaxis.set_major_locator(MaxNLocator(n_steps, integer=True, steps=[1, 2, 2.5, 5, 10]))
-    loss.yaxis.set_major_locator(MaxNLocator(n_values, steps=[1, 2, 2.5, 5, 10]))
-    loss.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}" if step else "step 0"))
-    accuracy.set_yticks([0.0, 0.5, 1.0], ["0 %", "50 %", "100 %"])
-    for axes in (loss, accuracy):
-        axes.tick_params(length=0, labelsize=size, labelcolor=_hex(theme.muted), pad=7 * page.scale * pixel)
-        for side, spine in axes.spines.items():
-            spine.set_visible(side == "bottom")
-            spine.set_color(_hex(theme.line))
-            spine.set_linewidth(pixel)
-    loss.grid(visible=True, axis="y", color=_hex(mix(theme.line, theme.page, 0.7)), linewidth=pixel)
-    loss.set_axisbelow(True)
+def add_panel(figure: Figure, panel: CurvePanel, theme: Theme, scale: float) -> Axes:
+    """Axes of steps in the panel's place, with a dashed line where a phase begins."""
+    width, height, pixel = *(figure.get_size_inches() * figure.dpi), 72.0 / figure.dpi
+    place = (
+        panel.left / width,
+        1.0 - panel.bottom / height,
+        (panel.right - panel.left) / width,
+        (panel.bottom - panel.top) / height,
+    )
+    axes = figure.add_axes(place, facecolor=hex_of(theme.page))
+    axes.set_xlim(0, panel.curves.last_step)
+    n_steps = max(2, int((panel.right - panel.left) / (70 * scale)))
+    axes.xaxis.set_major_locator(MaxNLocator(n_steps, integer=True, steps=[1, 2, 2.5, 5, 10]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}" if step else "step 0"))
+    axes.grid(visible=True, axis="y", color=hex_of(mix(theme.line, theme.page, 0.7)), linewidth=pixel)
+    axes.set_axisbelow(True)
+    for step, _name in panel.curves.phases[1:]:
+        axes.axvline(step, color=hex_of(theme.muted), linewidth=1.2 * scale * pixel, linestyle=(0, (4, 3)))
+    tidy(axes, theme, scale)
+    return axes
+
+
+def set_loss(axes: Axes, panel: CurvePanel, scale: float, *, top: float, most: int = 4) -> None:
+    """A scale from 0 to `top`, of `most` steps or as many as there is room for."""
+    axes.set_ylim(0, top)
+    n_values = max(1, min(most, int((panel.bottom - panel.top) / (26 * scale))))
+    axes.yaxis.set_major_locator(MaxNLocator(n_values, steps=[1, 2, 2.5, 5, 10]))
+
+
+def set_accuracy(axes: Axes, *, steps: int = 2) -> None:
+    """A scale of per cent."""
+    shares = [step / steps for step in range(steps + 1)]
+    axes.set_ylim(0, 1)
+    axes.set_yticks(shares, [f"{share:.0%}".replace("%", " %") for share in shares])
+
+
+def tidy(axes: Axes, theme: Theme, scale: float) -> None:
+    """Muted ticks, a base line, no box."""
+    pixel = 72.0 / axes.figure.dpi
+    size = max(9.0, 10.5 * scale) * pixel
+    axes.tick_params(length=0, labelsize=size, labelcolor=hex_of(theme.muted), pad=7 * scale * pixel)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side == "bottom")
+        spine.set_color(hex_of(theme.line))
+        spine.set_linewidth(pixel)
 
 
 def _series(step: NDArray[np.generic], value: NDArray[np.generic], *, smooth: bool = True) -> Series:
@@ -198,5 +214,6 @@ def _moving_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return mean
 
 
-def _hex(color: Color) -> str:
+def hex_of(color: Color) -> str:
+    """The colour as matplotlib takes it."""
     return "#{:02x}{:02x}{:02x}".format(*color)

@@ -13,7 +13,7 @@ from core.render import colors
 from core.render.canvas import in_eighths, mix_inks
 from core.render.captions import captions
 from core.render.chrome import draw_chrome
-from core.render.curve import place_panel, read_curves
+from core.render.curve import Curves, place_panel, read_curves
 from core.render.leaderboard import Row, draw_heading, draw_row, plan_leaderboard
 from core.render.legend import draw_legend
 from core.render.moment import Moment, ease
@@ -64,6 +64,11 @@ class Scene:
     highlights: Sequence[Highlight] = ()
     card: QualityCard | None = None
     phases: Sequence[tuple[int, str]] = ()
+
+    @property
+    def curves(self) -> Curves:
+        """How loss and accuracy went."""
+        return read_curves(self.log, self.embedded, phases=self.phases)
 
     def __post_init__(self) -> None:
         """Refuse arrays that disagree.
@@ -120,7 +125,7 @@ class FrameRenderer:
         self.palette = build_palette(n_classes, self._sample_thumbnails(side), colors.THEMES[spec.theme])
         self._thumbnails = Thumbnails(probe.images, self.palette, side)
         self.inks = mix_inks(self.palette)
-        self.panel = place_panel(self.page, read_curves(scene.log, embedded, phases=scene.phases))
+        self.panel = place_panel(self.page.curve, scene.curves, self.page.scale)
         self._stats = plan_stats(self.page, embedded, total=self.panel.curves.last_step)
         self._told = captions(scene.highlights, len(embedded), frames_a_second=spec.fps / (1 + spec.tween))
         self.scatter = Scatter(

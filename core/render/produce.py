@@ -1,4 +1,4 @@
-"""A whole film into a folder: the GIF and what else is asked for, each checkpoint's frame, a contact sheet."""
+"""A whole film into a folder: GIF and what else is asked for, each checkpoint's frame, a contact sheet, the curves."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -56,7 +56,7 @@ def produce(
     checkpoints, then size.
 
     Args:
-        folder: empty; `film.gif`, `film.<format>`, `frames/00000.png` … and `contact_sheet.png` are written.
+        folder: `film.gif`, `film.<format>`, `frames/00000.png` … and `contact_sheet.png` are written into it.
         spec: how it is to be drawn.
         renderer: draws it so.
         on_frame: called with the number of frames drawn and of all, those between checkpoints left out.

@@ -46,6 +46,7 @@ def test_post_poll_and_fetch_the_film(service):
     assert (film.size, film.n_frames) == ((640, 480), 5 + 4)
     assert service.get(f"/v1/runs/{drawn['id']}/film.mp4")[4:8] == b"ftyp"
     assert Image.open(io.BytesIO(service.get(f"/v1/runs/{drawn['id']}/contact-sheet.png"))).size == (1280, 960)
+    assert Image.open(io.BytesIO(service.get(drawn["links"]["curves"]))).size == (640, 480)
     # Both side by side: the same training, so the same representation.
     both = service.post("/v1/comparisons", {"runs": [run_id, drawn["id"]]})
     assert service.wait(both["id"])["status"] == "succeeded"

@@ -78,7 +78,7 @@ def test_film__if_range(gallery, exhibit):
     assert gallery.get(address, headers={"Range": "bytes=0-0", "If-Range": '"x"'}).status_code == 200
 
 
-@pytest.mark.parametrize("below", ["film.gif", "frames/0.png", "log.csv", "projection", "outliers"])
+@pytest.mark.parametrize("below", ["film.gif", "curves.png", "frames/0.png", "log.csv", "projection", "outliers"])
 def test_not_there_yet(client, submit, worker, problem, below):
     run = submit()
     waiting = client.get(f"{run['links']['self']}/{below}")
@@ -88,7 +88,7 @@ def test_not_there_yet(client, submit, worker, problem, below):
     assert "Retry it" in problem(client.get(f"{run['links']['self']}/{below}"), 409, "not-ready")["detail"]
 
 
-@pytest.mark.parametrize("below", ["film.gif", "frames/0.png", "log.csv", "projection", "outliers"])
+@pytest.mark.parametrize("below", ["film.gif", "curves.png", "frames/0.png", "log.csv", "projection", "outliers"])
 def test_lost_from_the_store(client, finished, parts, problem, below):
     shutil.rmtree(parts.store.scratch / "objects")
     problem(client.get(f"/v1/runs/{finished}/{below}"), 409, "not-ready")
@@ -100,6 +100,16 @@ def test_frame(gallery, exhibit, problem):
     assert response.headers["content-type"] == "image/png"
     for index in ("3", "-1", "x", "601", "9" * 5000, "..%2F..%2Ffilm", "%00"):
         problem(gallery.get(f"/v1/runs/{exhibit}/frames/{index}.png"), 404, "not-found")
+
+
+def test_curves(gallery, exhibit):
+    links = gallery.get(f"/v1/runs/{exhibit}").json()["links"]
+    assert links["curves"] == f"/v1/runs/{exhibit}/curves.png"
+    response = gallery.get(links["curves"])
+    assert (response.content, response.headers["content-type"]) == (b"curves", "image/png")
+    etag = {"If-None-Match": response.headers["etag"]}
+    assert gallery.get(links["curves"], headers=etag).status_code == 304
+    assert gallery.head(links["curves"]).headers["etag"] == response.headers["etag"]
 
 
 def test_checkpoints(client, submit, worker):

@@ -264,14 +264,20 @@ def test_list(client, inspected):
 
 def test_show(idle, problem):
     assert idle.get("/v1/datasets/digits").json()["evaluation_size"] == 1000
-    assert idle.get("/v1/datasets/hub:uoft-cs/cifar10").json()["kind"] == "hub"
+    hub = idle.get("/v1/datasets/hub:uoft-cs/cifar10").json()
+    assert hub["kind"] == "hub"
+    assert hub["links"] == {"self": "/v1/datasets/hub:uoft-cs/cifar10", "contact_sheet": None}
+    assert idle.get(hub["links"]["self"]).json() == hub
     for dataset in ("x", "ds_00000000000000000000000000", "ds_%00", "..%2f..%2fetc", "hub:a/b"):
         problem(idle.get(f"/v1/datasets/{dataset}"), 404, "not-found")
 
 
 def test_contact_sheet(client, problem):
-    dataset = upload(client, ("pets.zip", a_zip())).json()["id"]
-    response = client.get(f"/v1/datasets/{dataset}/contact-sheet.png")
+    uploaded = upload(client, ("pets.zip", a_zip())).json()
+    dataset, links = uploaded["id"], uploaded["links"]
+    assert links == {"self": f"/v1/datasets/{dataset}", "contact_sheet": f"/v1/datasets/{dataset}/contact-sheet.png"}
+    assert client.get(links["self"]).json() == uploaded
+    response = client.get(links["contact_sheet"])
     assert response.headers["content-type"] == "image/png"
     assert Image.open(io.BytesIO(response.content)).height > 100
     etag = {"If-None-Match": response.headers["etag"]}
@@ -282,7 +288,9 @@ def test_contact_sheet(client, problem):
 
 
 def test_contact_sheet__none(client, inspected, problem):
-    old = upload(client, ("a.parquet", b"abc")).json()["id"]
+    uploaded = upload(client, ("a.parquet", b"abc")).json()
+    assert uploaded["links"]["contact_sheet"] is None, "stored before contact sheets were drawn"
+    old = uploaded["id"]
     for dataset in (old, "digits", "hub:uoft-cs/cifar10", "ds_00000000000000000000000000", "x/y"):
         problem(client.get(f"/v1/datasets/{dataset}/contact-sheet.png"), 404, "not-found")
 

@@ -113,6 +113,7 @@ def test_download(service: Callable[..., str], tmp_path: Path, monkeypatch: pyte
         (["--frame", "3"], "frames/3.png", "3.png"),
         (["--format", "mp4"], "film.mp4", "film.mp4"),
         (["--sheet"], "contact-sheet.png", "contact-sheet.png"),
+        (["--curves"], "curves.png", "curves.png"),
         (["--log"], "log.csv", "log.csv"),
         (["--log", "--output", "my.csv"], "log.csv", "my.csv"),
     ],

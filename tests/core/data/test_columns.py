@@ -91,6 +91,45 @@ def test_find_columns__errors(fields, features, message):
         find(fields, features)
 
 
+CLASSES = {"fine": {"_type": "ClassLabel", "names": ["x", "y"]}, "image": {"_type": "Image"}}
+SEVERAL = {"image": IMAGE, "photo": pa.binary(), "fine": pa.int64(), "id": pa.int64(), "label": pa.string()}
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ({}, Columns("image", "fine", "class", ("x", "y"))),
+        ({"image": "photo"}, Columns("photo", "fine", "class", ("x", "y"))),
+        ({"label": "label"}, Columns("image", "label", "string")),
+        ({"label": "id", "image": "photo"}, Columns("photo", "id", "integer")),
+        ({"label": "fine"}, Columns("image", "fine", "class", ("x", "y"))),
+    ],
+)
+def test_find_columns__asked_for(asked, found):
+    assert find_columns(schema(SEVERAL, CLASSES), file="a.parquet", **asked) == found
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"image": "picture"}, r"a\.parquet has no column 'picture' that could be the image; .*: 'image', 'photo'\."),
+        ({"image": "id"}, "no column 'id' that could be the image"),
+        ({"label": "species"}, "no column 'species' that could be the label; what could be: 'fine', 'id', 'label'"),
+        ({"label": "image"}, "no column 'image' that could be the label"),
+        ({"label": "photo"}, "no column 'photo' that could be the label"),
+    ],
+)
+def test_find_columns__asked_for_and_not_there(asked, message):
+    with pytest.raises(InvalidDatasetError, match=message):
+        find_columns(schema(SEVERAL, CLASSES), file="a.parquet", **asked)
+
+
+def test_find_columns__says_what_to_do_about_several():
+    several = schema({"image": IMAGE, "a": pa.int64(), "b": pa.string()})
+    with pytest.raises(InvalidDatasetError, match=r"label \('a', 'b'\): say which, \?label=…\."):
+        find_columns(several, file="a.parquet", several="say which, ?{role}=…")
+
+
 def test_find_columns__repeated_name():
     twice = pa.schema([("image", IMAGE), ("label", pa.int64()), ("label", pa.int64())])
     with pytest.raises(InvalidDatasetError, match="several columns named 'label'"):

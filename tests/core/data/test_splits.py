@@ -114,6 +114,21 @@ def test_by_row__partition_and_every_class_on_both_sides(labels, seed):
     assert (np.abs(held_out - there / 5) <= 1).all()
 
 
+@given(LABELS, SEEDS, st.floats(0.01, 0.99))
+def test_by_row__any_share(labels, seed, share):
+    train, evaluation = splits.by_row(labels, share=share, seed=seed)
+    np.testing.assert_array_equal(np.sort(np.concatenate([train, evaluation])), np.arange(len(labels)))
+    there, held_out = (np.bincount(rows, minlength=7) for rows in (labels, labels[evaluation]))
+    assert (np.abs(held_out - there * share) <= 1).all()
+    assert (held_out[there >= 2] >= 1).all()
+    assert (there - held_out)[there > 0].min() >= 1
+
+
+def test_by_row__a_fifth_is_what_it_has_always_been():
+    for n in range(2, 3000):
+        assert round(n * splits.EVALUATION_SHARE) == (n + 2) // 5
+
+
 def test_by_row__a_fifth():
     labels = np.arange(1000) % 10
     train, evaluation = splits.by_row(labels)

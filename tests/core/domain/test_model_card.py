@@ -78,6 +78,7 @@ def test_written__its_command_makes_the_run_anew(recipe):
     [
         ({}, []),
         ({"model": "google/vit", "dataset": "hub:a/b"}, ['base_model: "google/vit"', "datasets:", '- "a/b"']),
+        ({"dataset": "hub:a/b?evaluation=0.1&label=species"}, ["datasets:", '- "a/b"']),
         ({"model": "run:run_2"}, []),
     ],
 )

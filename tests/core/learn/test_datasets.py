@@ -7,6 +7,7 @@ from sklearn.datasets import load_digits
 from core.data.builtin import BUILTIN, DIGITS_IMAGE_SIZE
 from core.data.convert import convert
 from core.data.opening import UploadedFile
+from core.domain.hub_dataset import HubDataset
 from core.errors import InvalidDatasetError, InvalidSpecError, SourceUnavailableError, UnknownDatasetError
 from core.learn.datasets import (
     DigitsSource,
@@ -18,6 +19,7 @@ from core.learn.datasets import (
 )
 
 ALLOWED = ("owner/name",)
+NAMED = HubDataset("owner/name")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -43,13 +45,15 @@ def hub(tmp_path):
     folder = tmp_path / "hub"
     folder.mkdir()
 
-    def publish(**splits):
+    def publish(readme=None, **splits):
+        if readme:
+            (folder / "README.md").write_text(readme)
         for name, dataset in splits.items():
             dataset.to_parquet(folder / f"{name}-00000-of-00001.parquet")
 
-        def load_builder(name, revision=None):
-            assert name == "owner/name"
-            builder = datasets.load_dataset_builder(str(folder), cache_dir=tmp_path / "cache")
+        def load_builder(path, name=None, revision=None):
+            assert path == "owner/name"
+            builder = datasets.load_dataset_builder(str(folder), name, cache_dir=tmp_path / "cache")
             builder.hash = revision or COMMIT
             return builder
 
@@ -140,11 +144,11 @@ def test_open_source__hub_commit_is_required_once_known(hub, tmp_path, monkeypat
 
 
 def _recorder(asked, load_builder, real):
-    def load(name, revision=None, **options):
-        if name != "owner/name":
-            return real(name, **options)
+    def load(path, name=None, revision=None, **options):
+        if path != "owner/name":
+            return real(path, name, **options)
         asked.append(revision)
-        return load_builder(name, revision=revision)
+        return load_builder(path, name, revision=revision)
 
     return load
 
@@ -153,8 +157,8 @@ def test_open_source__hub_answers_with_another_commit(hub, tmp_path, monkeypatch
     stale = hub(train=table(20), test=table(6))
     real = datasets.load_dataset_builder
 
-    def load(name, revision=None, **options):
-        return stale(name) if name == "owner/name" else real(name, **options)
+    def load(path, name=None, revision=None, **options):
+        return stale(path) if path == "owner/name" else real(path, name, **options)
 
     monkeypatch.setattr(datasets, "load_dataset_builder", load)
     with pytest.raises(SourceUnavailableError, match=f"it was {'f' * 40}, it is {COMMIT}"):
@@ -163,7 +167,7 @@ def test_open_source__hub_answers_with_another_commit(hub, tmp_path, monkeypatch
 
 def test_hub__splits_columns_and_pixels(hub):
     builder = hub(train=table(20), test=table(6, first=30))
-    source = HubSource("owner/name", load_builder=builder)
+    source = HubSource(NAMED, load_builder=builder)
     assert source.facts.model_dump() == {
         "digest": COMMIT,
         "class_names": ("even", "odd"),
@@ -177,13 +181,13 @@ def test_hub__splits_columns_and_pixels(hub):
 
 def test_hub__validation_before_test(hub):
     builder = hub(train=table(20), validation=table(4, first=40), test=table(6, first=30))
-    source = HubSource("owner/name", load_builder=builder)
+    source = HubSource(NAMED, load_builder=builder)
     assert source.facts.evaluation_size == 4
     assert source.images("evaluation", np.array([0]), size=8)[0, 0, 0, 0] == 40
 
 
 def test_hub__only_train_is_split_by_row(hub):
-    source = HubSource("owner/name", load_builder=hub(train=table(20)))
+    source = HubSource(NAMED, load_builder=hub(train=table(20)))
     assert (source.facts.train_size, source.facts.evaluation_size) == (16, 4)
     seen = [
         source.images(split, np.arange(size), size=8)[:, 0, 0, 0] for split, size in (("train", 16), ("evaluation", 4))
@@ -193,39 +197,133 @@ def test_hub__only_train_is_split_by_row(hub):
 
 
 def test_hub__no_train_split(hub):
-    with pytest.raises(InvalidDatasetError, match=r"hub:owner/name has no train split \(found: test\)"):
-        HubSource("owner/name", load_builder=hub(test=table(6)))
+    with pytest.raises(InvalidDatasetError, match=r"hub:owner/name has no split 'train' \(found: test\): say which"):
+        HubSource(NAMED, load_builder=hub(test=table(6)))
+
+
+@pytest.mark.parametrize(
+    ("chosen", "train", "evaluation"),
+    [
+        ({"evaluation": "test"}, range(20), range(30, 36)),
+        ({"train": "test", "evaluation": "train"}, range(30, 36), range(20)),
+        ({"train": "validation"}, range(40, 44), range(30, 36)),
+        ({"train": "test"}, range(30, 36), range(40, 44)),
+    ],
+)
+def test_hub__splits_that_are_asked_for(hub, chosen, train, evaluation):
+    builder = hub(train=table(20), validation=table(4, first=40), test=table(6, first=30))
+    source = HubSource(HubDataset("owner/name", **chosen), load_builder=builder)
+    for split, numbers in (("train", train), ("evaluation", evaluation)):
+        labels = source.labels(split)
+        assert labels.tolist() == [number % 2 for number in numbers]
+        assert source.images(split, np.arange(len(labels)), size=8)[:, 0, 0, 0].tolist() == list(numbers)
+
+
+@pytest.mark.parametrize(("share", "held_out"), [(0.2, 4), (0.5, 10), (0.05, 2)])
+def test_hub__a_share_is_held_out_though_there_are_other_splits(hub, share, held_out):
+    builder = hub(train=table(20), validation=table(4, first=40), test=table(6, first=30))
+    source = HubSource(HubDataset("owner/name", share=share), load_builder=builder)
+    assert (source.facts.train_size, source.facts.evaluation_size) == (20 - held_out, held_out)
+    assert np.bincount(source.labels("evaluation")).tolist() == [held_out // 2] * 2
+    seen = [source.images(split, np.arange(len(source.labels(split))), size=8) for split in ("train", "evaluation")]
+    assert sorted(np.concatenate(seen)[:, 0, 0, 0].tolist()) == list(range(20))
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        ({"train": "training"}, r"hub:owner/name\?train=training has no split 'training' \(found: train, test\)"),
+        ({"evaluation": "dev"}, r"hub:owner/name\?evaluation=dev has no split 'dev' \(found: train, test\)"),
+        ({"label": "species"}, "has no column 'species' that could be the label; what could be: 'label', 'parity'"),
+        ({"image": "label"}, "has no column 'label' that could be the image; what could be: 'image'"),
+    ],
+)
+def test_hub__asked_for_and_not_there(hub, chosen, message):
+    kinds = {"parity": datasets.Value("string")}
+    splits = {
+        name: table(n, parity=["even", "odd"] * (n // 2), features=kinds) for name, n in (("train", 20), ("test", 6))
+    }
+    builder = hub(**splits)
+    with pytest.raises(InvalidDatasetError, match=message):
+        HubSource(HubDataset("owner/name", **chosen), load_builder=builder)
+
+
+def test_hub__columns_that_are_asked_for(hub):
+    more = {"size": ["s", "m", "l", "m"] * 5, "thumbnail": [Image.new("RGB", (8, 8), (9, 0, 0))] * 20}
+    kinds = {"size": datasets.Value("string"), "thumbnail": datasets.Image()}
+    builder = hub(train=table(20, features=kinds, **more))
+    source = HubSource(HubDataset("owner/name", image="thumbnail", label="size"), load_builder=builder)
+    assert source.facts.class_names == ("l", "m", "s")
+    assert set(source.images("train", np.arange(4), size=8)[:, 0, 0, 0].tolist()) == {9}
+
+
+def test_hub__several_label_columns_say_how_to_choose(hub):
+    coarse = {"coarse": datasets.ClassLabel(names=["a", "b"]), "label": datasets.Value("float32")}
+    two = table(20, features=coarse | {"fine": datasets.ClassLabel(names=["a", "b"])}, coarse=[0] * 20, fine=[1] * 20)
+    with pytest.raises(InvalidDatasetError, match=r"\('coarse', 'fine'\): say which one behind.*\?label=…"):
+        HubSource(NAMED, load_builder=hub(train=two))
+
+
+CONFIGURED = """---
+configs:
+- config_name: cats
+  data_files: train-*
+- config_name: dogs
+  data_files: test-*
+---
+"""
+
+
+def test_hub__configuration(hub):
+    builder = hub(readme=CONFIGURED, train=table(20), test=table(10, first=30))
+    source = HubSource(HubDataset("owner/name", config="dogs"), load_builder=builder)
+    assert (source.facts.train_size, source.facts.evaluation_size) == (8, 2)
+    assert source.images("train", np.array([0]), size=8)[0, 0, 0, 0] >= 30
+
+
+@pytest.mark.parametrize("config", [None, "birds"])
+def test_hub__no_such_configuration(hub, config):
+    builder = hub(readme=CONFIGURED, train=table(20), test=table(10))
+    with pytest.raises(SourceUnavailableError, match=r"(?s)vailable.*\['cats', 'dogs'\].*\(\?config=…\)"):
+        HubSource(HubDataset("owner/name", config=config), load_builder=builder)
+
+
+def test_open_source__hub_with_choices(hub, tmp_path, monkeypatch):
+    asked, load_builder = [], hub(train=table(20), test=table(6, first=30))
+    monkeypatch.setattr(datasets, "load_dataset_builder", _recorder(asked, load_builder, datasets.load_dataset_builder))
+    dataset = "hub:owner/name?evaluation=0.1"
+    source = open_source(dataset, uploaded=None, allowed_hub=ALLOWED, expected_digest="f" * 40)
+    assert asked == ["f" * 40]
+    assert source.facts.evaluation_size == 2
 
 
 def test_hub__no_image_column(hub):
     without = table(20).remove_columns("image")
     with pytest.raises(InvalidDatasetError, match="hub:owner/name has no image column"):
-        HubSource("owner/name", load_builder=hub(train=without))
+        HubSource(NAMED, load_builder=hub(train=without))
 
 
 def test_hub__unlabelled_split(hub):
     unlabelled = table(4, label=[-1] * 4)
     with pytest.raises(InvalidDatasetError, match="hub:owner/name, split test: column 'label' has 2 class names"):
-        HubSource("owner/name", load_builder=hub(train=table(20), test=unlabelled))
+        HubSource(NAMED, load_builder=hub(train=table(20), test=unlabelled))
 
 
 def test_hub__broken_image_names_dataset_and_row(hub):
     broken = table(20).cast_column("image", datasets.Image(decode=False))
     raw = broken.to_dict()
     raw["image"][7]["bytes"] = b"nothing"
-    source = HubSource(
-        "owner/name", load_builder=hub(train=datasets.Dataset.from_dict(raw, broken.features), test=table(6))
-    )
+    source = HubSource(NAMED, load_builder=hub(train=datasets.Dataset.from_dict(raw, broken.features), test=table(6)))
     with pytest.raises(InvalidDatasetError, match="hub:owner/name: The image in row 7 cannot be used: not a JPEG"):
         source.images("train", np.array([1, 7]), size=8)
 
 
 def test_hub__cannot_be_reached():
-    def load_builder(name, revision=None):
+    def load_builder(path, name=None, revision=None):
         raise ConnectionError("no route to host")
 
     with pytest.raises(SourceUnavailableError, match=r"hub \(ConnectionError: no route to host\)\. Check.*or upload"):
-        HubSource("owner/name", load_builder=load_builder)
+        HubSource(NAMED, load_builder=load_builder)
 
 
 def test_load_training_images(uploaded):
