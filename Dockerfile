@@ -16,7 +16,8 @@ COPY pyproject.toml .
 RUN python -c "import pathlib, tomllib; \
 project = tomllib.loads(pathlib.Path('pyproject.toml').read_text())['project']; \
 extras = project['optional-dependencies']; \
-[pathlib.Path(f'{name}.txt').write_text('\n'.join(project['dependencies'] + extras[name] + extras['s3'])) for name in ('api', 'worker')]; \
+wanted = {'api': ('api', 's3'), 'worker': ('worker', 's3', 'lora')}; \
+[pathlib.Path(f'{image}.txt').write_text('\n'.join(sum((extras[name] for name in names), project['dependencies']))) for image, names in wanted.items()]; \
 metadata = pathlib.Path('installed', f'embedreel-{project[\"version\"]}.dist-info', 'METADATA'); \
 metadata.parent.mkdir(parents=True); \
 metadata.write_text(f'Metadata-Version: 2.1\nName: embedreel\nVersion: {project[\"version\"]}\n')"

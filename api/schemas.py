@@ -22,6 +22,7 @@ from core.domain.spec import (
     fit_to_dataset,
     fit_to_steps,
     refuse_few_frames,
+    refuse_idle_adapters,
     refuse_unfit_phases,
     refuse_unknown_steps,
     refuse_unknown_trails,
@@ -103,6 +104,7 @@ class RunCreate(Frozen):
         n_images = facts.train_size if facts else None
         train = self.train.settled(n_images=n_images, decay=decay)
         refuse_unknown_steps(train, self.capture)
+        refuse_idle_adapters(train)
         if described := layers.descriptions().get(self.model):
             refuse_unfit_phases(train, len(described.blocks))
         capture, score = fit_to_steps(self.capture, steps=train.steps), self.score

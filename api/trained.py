@@ -74,4 +74,4 @@ def _measured(session: Session, run: RunRow) -> Sequence[Measured]:
 
 
 def _learned(row: ArtifactRow) -> Learned:
-    return Learned(**{field.name: row.facts[field.name] for field in fields(Learned)})
+    return Learned(**{field.name: row.facts[field.name] for field in fields(Learned) if field.name in row.facts})

@@ -294,19 +294,20 @@ def _keep_weights(ctx: StageContext, checkpoint: Checkpoint, training: Training)
         if part.effect == "keeps" and part.step == checkpoint.step:
             folder = ctx.beside(part.id)
             trained.save(folder, checkpoint.backbone)
-            ctx.publish(part, folder, asdict(_learned(training, step=checkpoint.step)))
+            ctx.publish(part, folder, asdict(_learned(training, checkpoint)))
 
 
-def _learned(training: Training, *, step: int) -> Learned:
+def _learned(training: Training, checkpoint: Checkpoint) -> Learned:
     backbone, facts = training.backbone, training.source.facts
     return Learned(
-        step=step,
+        step=checkpoint.step,
         images=len(training.images.labels),
         classes=facts.class_names,
         digest=facts.digest,
         parameters=backbone.parameters,
         architecture=type(backbone.model).__name__,
         image_size=backbone.image_size,
+        learning=checkpoint.learning,
     )
 
 

@@ -41,7 +41,7 @@ class Training:
         images = datasets.load_training_images(
             source, train_size=train.train_size, size=backbone.image_size, seed=train.seed
         )
-        state = _load_state(ctx, backbone)
+        state = _load_state(ctx)
         accelerator = Accelerator(mixed_precision="no")
         sentinels = _sentinels(ctx, source, backbone, accelerator)
         if state and sentinels:
@@ -91,15 +91,13 @@ def _sentinels(
     )
 
 
-def _load_state(ctx: StageContext, backbone: Backbone) -> StoredState | None:
+def _load_state(ctx: StageContext) -> StoredState | None:
     if ctx.state is None:
         return None
     try:
-        state = StoredState.load(ctx.store.folder(ctx.state))
+        return StoredState.load(ctx.store.folder(ctx.state))
     except NotReadyError as error:
         raise UnusableStateError(f"the stored state of the training is gone: {error.detail}") from error
-    state.require_fits(backbone)
-    return state
 
 
 def train_along(ctx: StageContext) -> None:

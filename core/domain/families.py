@@ -24,6 +24,8 @@ class Family:
         pooling: what the head is given, in words.
         blocks: the modules that are one block each, as paths in the classifier; `*` is any number in a list, and a
             tuple of paths is one block of several modules. Their order is the model's own, from the input to the head.
+        lora_targets: the layers that LoRA adapts, as the ends of their paths: linear ones of attention and MLP; where
+            there are none, convolutions.
         layer_decay: how the recipe "two_phase" lets the rates fall towards the input.
         any_input: whether the input may have another size than the config's `image_size`.
         config: what is set in the config of a checkpoint, so that the model has no weights that nothing uses.
@@ -34,12 +36,14 @@ class Family:
     classifier: str
     pooling: str
     blocks: tuple[str | tuple[str, ...], ...]
+    lora_targets: tuple[str, ...]
     layer_decay: LayerDecay = _USUAL_DECAY
     any_input: bool = False
     config: Mapping[str, object] = field(default_factory=dict)
 
 
 _CLASS_TOKEN = "class token (CLS) after the final norm"  # noqa: S105
+_TRANSFORMERS_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "fc1", "fc2")
 _VGG16_CONVOLUTIONS = (0, 3, 7, 10, 14, 17, 20, 24, 27, 30, 34, 37, 40)
 
 _ALL = (
@@ -49,6 +53,7 @@ _ALL = (
         "ViTForImageClassification",
         pooling=_CLASS_TOKEN,
         blocks=("vit.embeddings", "vit.layers.*", "vit.layernorm", "classifier"),
+        lora_targets=_TRANSFORMERS_LINEAR,
     ),
     Family(
         "DeiT",
@@ -56,6 +61,7 @@ _ALL = (
         "DeiTForImageClassification",
         pooling=f"{_CLASS_TOKEN}; the distillation token has no head",
         blocks=("deit.embeddings", "deit.layers.*", "deit.layernorm", "classifier"),
+        lora_targets=_TRANSFORMERS_LINEAR,
     ),
     Family(
         "DINOv2",
@@ -63,6 +69,7 @@ _ALL = (
         "Dinov2ForImageClassification",
         pooling=f"{_CLASS_TOKEN}, followed by the mean of the patch tokens: twice the model's width",
         blocks=("dinov2.embeddings", "dinov2.encoder.layer.*", "dinov2.layernorm", "classifier"),
+        lora_targets=(*_TRANSFORMERS_LINEAR, "gate_proj", "up_proj", "down_proj"),  # the last three: of the giant's MLP
         any_input=True,  # position embeddings are interpolated: stored for 518 pixels, used at 224
         config={"use_mask_token": False},
     ),
@@ -78,6 +85,7 @@ _ALL = (
             "swin.layernorm",
             "classifier",
         ),
+        lora_targets=_TRANSFORMERS_LINEAR,
     ),
     Family(
         "ConvNeXt",
@@ -85,6 +93,7 @@ _ALL = (
         "ConvNextForImageClassification",
         pooling="global average pool, then the final norm",
         blocks=("convnext.embeddings", "convnext.encoder.stages.*", "convnext.layernorm", "classifier"),
+        lora_targets=("pwconv1", "pwconv2"),
         any_input=True,
     ),
     Family(
@@ -93,6 +102,7 @@ _ALL = (
         "ResNetForImageClassification",
         pooling="global average pool",
         blocks=("resnet.embedder", "resnet.encoder.stages.*", "classifier"),
+        lora_targets=("convolution",),
         layer_decay=LayerDecay(kind="exponential", factor=1 / 3),
         any_input=True,
     ),
@@ -105,6 +115,7 @@ _ALL = (
             *((f"features.{index}", f"features.{index + 1}") for index in _VGG16_CONVOLUTIONS),  # with its norm
             "classifier.*",
         ),
+        lora_targets=(*(f"features.{index}" for index in _VGG16_CONVOLUTIONS), "classifier.0", "classifier.3"),
         layer_decay=LayerDecay(kind="linear", floor=1 / 1000),
         any_input=True,
     ),

@@ -28,9 +28,10 @@ class Learned:
         images: number of images that it was trained on.
         classes: names, in the order of the model's outputs.
         digest: of the dataset.
-        parameters: how many numbers were trained.
+        parameters: how many numbers the model has.
         architecture: class of the model.
         image_size: side of the square input, pixels.
+        learning: how many numbers learnt, in one phase or another; None where an older version trained.
     """
 
     step: int
@@ -40,6 +41,7 @@ class Learned:
     parameters: int
     architecture: str
     image_size: int
+    learning: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def written(spec: RunSpec, learned: Learned, measured: Sequence[Measured], *, ru
         title,
         _use(learned),
         _data(spec, learned),
-        _recipe(spec),
+        _recipe(spec, learned),
         _metrics(measured),
         _film(spec, run_id=run_id, service=service),
     )
@@ -127,9 +129,10 @@ def _data(spec: RunSpec, learned: Learned) -> str:
     return f"## Data\n\n{_table(rows)}"
 
 
-def _recipe(spec: RunSpec) -> str:
+def _recipe(spec: RunSpec, learned: Learned) -> str:
     revision = {"model_revision": spec.pinned.model_revision} if spec.pinned.model_revision else {}
-    rows = {"model": spec.model, **revision, **spec.train.model_dump(mode="json")}
+    learning = {} if learned.learning is None else {"parameters that learn": f"{learned.learning:,}"}
+    rows = {"model": spec.model, **revision, **learning, **spec.train.model_dump(mode="json")}
     return f"## Recipe\n\n{_table(rows)}"
 
 

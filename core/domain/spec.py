@@ -18,6 +18,14 @@ _STILL = 1e-6
 MOST_IMAGES = 1_000_000_000
 
 
+class LoraSpec(Frozen):
+    """Low-rank adapters: what learns in place of the weights of linear layers and convolutions."""
+
+    rank: Annotated[int, Field(ge=1, le=256, description="Of the product that is added to each weight.")] = 8
+    alpha: Annotated[float, Field(gt=0, le=1024, description="What is added counts alpha / rank times.")] = 16.0
+    dropout: Annotated[float, Field(ge=0, lt=1, description="Share of an adapter's input that is left out.")] = 0.0
+
+
 class TrainSpec(Frozen):
     """How the model learns.
 
@@ -52,6 +60,13 @@ class TrainSpec(Frozen):
     label_smoothing: Annotated[
         float, Field(ge=0, lt=1, description="Share of each label that is spread evenly over all classes.")
     ] = 0.0
+    lora: Annotated[
+        LoraSpec | None,
+        Field(
+            description="null: all weights of a block learn. Otherwise low-rank adapters learn in their place, and the "
+            "head, in full; `{}` takes the defaults. Wants peft on the worker."
+        ),
+    ] = None
     log_every: Annotated[int, Field(ge=1, description="Steps between two rows of the log.")] = 1
     keep_weights: Annotated[Literal["none", "last", "all"], Field(description="Weights kept as safetensors.")] = "none"
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
@@ -289,6 +304,19 @@ def refuse_few_frames(train: TrainSpec, capture: CaptureSpec) -> None:
         raise InvalidSpecError(
             'Where only the head learns the embeddings stand still: ask for capture.spacing "even" or "log".',
             field="capture.spacing",
+        )
+
+
+def refuse_idle_adapters(train: TrainSpec) -> None:
+    """Refuse adapters that never learn.
+
+    Raises:
+        InvalidSpecError: only the head learns, and train.lora asks for adapters before it.
+    """
+    if train.lora and all(stretch.phase.trainable == "head" for stretch in train.stretches):
+        raise InvalidSpecError(
+            "Where only the head learns nothing is adapted: leave lora out, or let other layers learn too.",
+            field="train.lora",
         )
 
 

@@ -38,6 +38,7 @@ from core.learn.augment import Shown, shown
 from core.learn.backbones import Backbone
 from core.learn.embed import features_of, load_weights
 from core.learn.learning import learning_layers, set_learning, set_modes
+from core.learn.lora import adapted, merge
 from core.learn.optimizer import make_optimizer, set_rate
 from core.learn.pacer import Sentinels
 from core.learn.passes import ShuffledPasses
@@ -59,9 +60,11 @@ class Checkpoint:
         index: 0, 1, 2 ... in the order of capture.
         step: optimiser steps done.
         epoch: passes over the training images done.
-        backbone: the live model; its weights change as soon as the next checkpoint is asked for.
+        backbone: the live model; its weights change as soon as the next checkpoint is asked for. Of a training of
+            adapters, which it has not, it has the merged weights.
         body_step: when anything before the head changed last: features are the same at checkpoints that agree here.
         log: the rows since the checkpoint before, or since the state that was resumed from.
+        learning: how many numbers learn, in one phase or another.
     """
 
     index: int
@@ -70,6 +73,7 @@ class Checkpoint:
     backbone: Backbone
     body_step: int
     log: LogRows
+    learning: int
 
 
 def fine_tune(
@@ -118,7 +122,7 @@ def fine_tune(
         TrainingDivergedError: a loss or gradient since the last checkpoint was not finite; at the latest
             instead of the next checkpoint, and after at most 25 steps. No state is ever saved after it.
         UnusableStateError: the state is of another model.
-        InvalidSpecError: a phase does not fit the model; before anything is trained.
+        InvalidSpecError: a phase does not fit the model, or it cannot be adapted; before anything is trained.
         ValueError: the steps to capture do not rise from 0 to at most spec.steps, or end before the state.
     """
     _require_rising(capture_steps, limit=spec.steps)
@@ -138,12 +142,15 @@ def fine_tune(
         if on_step is not None:
             on_step(step)
         captured = step in candidates
+        if captured:
+            training.merge()
         if captured and sentinels is not None:
             training.log.fetch()  # a training that diverged ends as such, before anybody looks at its model
             captured = sentinels.takes(step)
         if captured:
             index = candidates[step] if sentinels is None else sentinels.n_captured - 1
-            yield Checkpoint(index, step, epoch, backbone, training.body_step(step), training.log.take())
+            body_step, log = training.body_step(step), training.log.take()
+            yield Checkpoint(index, step, epoch, backbone, body_step, log, training.learning)
         elif step % _FETCH_EVERY == 0 or (training.is_alone and pause_now is not None and pause_now()):
             training.log.fetch()
         else:
@@ -164,11 +171,14 @@ class _Training:
         accelerator: Accelerator,
         on_step: Callable[[int], None] | None,
     ) -> None:
-        self._backbone, self._spec, self._accelerator, self._on_step = backbone, spec, accelerator, on_step
-        self._bare: nn.Module = backbone.model
-        for stretch in spec.stretches:
-            learning_layers(backbone, stretch.phase)  # what does not fit the model is refused now, not in the middle
-        self._bare.to(accelerator.device)
+        self._spec, self._accelerator, self._on_step = spec, accelerator, on_step
+        self._shown, self._backbone = backbone, adapted(backbone, spec)
+        self._bare: nn.Module = self._backbone.model
+        # What does not fit the model is refused now, not in the middle.
+        layers = [layer for stretch in spec.stretches for layer in learning_layers(self._backbone, stretch.phase)]
+        self.learning = sum({name: one.numel() for layer in layers for name, one in layer.weights.items()}.values())
+        for model in (self._shown.model, self._bare):
+            model.to(accelerator.device)
         self._images = ImagesOnDevice(data, backbone, device=accelerator.device)
         size = spec.batch_size * spec.gradient_accumulation
         self._passes = ShuffledPasses(len(self._images), size=size, seed=spec.seed, device=accelerator.device)
@@ -208,6 +218,11 @@ class _Training:
             self._rehearse()
         state.restore(self._backbone, self._bare_optimizer)
         self.log = GrowingLog(self._accelerator, before=state.log)
+        self.merge()
+
+    def merge(self) -> None:
+        """Let the model that everybody else sees be the one that learns."""
+        merge(self._backbone, into=self._shown)
 
     def look(self) -> float:
         """Log the loss of the first batch before any update; in evaluation mode, so nothing moves."""

@@ -1,5 +1,7 @@
 """Which weights of a model learn in a phase, and how fast each of them does.
 
+In a model with adapters these and the head learn in place of all weights.
+
 What does not learn stands still altogether: its weights, and what normalisation layers keep of the images that go by.
 """
 
@@ -10,6 +12,7 @@ from torch import nn
 from core.domain.phases import Phase
 from core.learn.backbones import Backbone
 from core.learn.families import blocks, require_family_of
+from core.learn.lora import is_adapter
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,13 +39,13 @@ def learning_layers(backbone: Backbone, phase: Phase) -> list[Layer]:
     """
     model = backbone.model
     if phase.trainable == "head":
-        return [_layer(model, "head", [backbone.head], share=1.0)]
+        return [_layer(backbone, "head", [backbone.head], share=1.0)]
     if phase.trainable == "all" and phase.layer_decay is None:
-        return [_layer(model, "all layers", [model], share=1.0)]
+        return [_layer(backbone, "all layers", [model], share=1.0)]
     found = blocks(model)
     shares = phase.falling(require_family_of(model).layer_decay).shares(len(found), field="train.phases")
     return [
-        _layer(model, block.name, block.modules, share=share)
+        _layer(backbone, block.name, block.modules, share=share)
         for block, share in zip(found, shares, strict=True)
         if share
     ]
@@ -71,6 +74,14 @@ def set_modes(backbone: Backbone) -> None:
     head.train()
 
 
-def _layer(model: nn.Module, name: str, modules: list[nn.Module] | tuple[nn.Module, ...], *, share: float) -> Layer:
+def _layer(backbone: Backbone, name: str, modules: list[nn.Module] | tuple[nn.Module, ...], *, share: float) -> Layer:
     own = {id(weights) for module in modules for weights in module.parameters()}
-    return Layer(name, {path: weights for path, weights in model.named_parameters() if id(weights) in own}, share)
+    return Layer(name, {path: weights for path, weights in _can_learn(backbone).items() if id(weights) in own}, share)
+
+
+def _can_learn(backbone: Backbone) -> dict[str, nn.Parameter]:
+    named = dict(backbone.model.named_parameters())
+    if not any(is_adapter(path) for path in named):
+        return named
+    head = {id(weights) for weights in backbone.head.parameters()}
+    return {path: weights for path, weights in named.items() if is_adapter(path) or id(weights) in head}

@@ -24,3 +24,10 @@ def test_renders__another_projection_is_aligned_as_it_should_be(client, submit, 
     assert (drawn["align"]["method"], drawn["align"]["reference"]) == ("rigid", "first")
     told = client.post(run["links"]["renders"], json={"project": {"method": "pca"}, "align": {"method": "none"}}).json()
     assert told["spec"]["align"]["method"] == "none"
+
+
+def test_submit__adapters_are_written_out_in_full(submit):
+    assert submit()["spec"]["train"]["lora"] is None
+    assert submit(train={"lora": {}})["spec"]["train"]["lora"] == {"rank": 8, "alpha": 16.0, "dropout": 0.0}
+    two = submit(train={"lora": {"rank": 4}, "recipe": "two_phase"}, capture={"frames": 5})["spec"]["train"]
+    assert two["lora"] == {"rank": 4, "alpha": 16.0, "dropout": 0.0}

@@ -5,17 +5,17 @@ import pytest
 
 from core.domain.arrays import Embedded
 from core.domain.plan import StageName, build
-from core.domain.spec import CaptureSpec, PinnedSources, RunSpec, TrainSpec
+from core.domain.spec import CaptureSpec, LoraSpec, PinnedSources, RunSpec, TrainSpec
 from core.domain.trained import CONFIG, PREPROCESSOR, WEIGHTS
 from core.store import codecs, holds
 
 
-def spec(*, model="vit-tiny", revision=None, mode="inline"):
+def spec(*, model="vit-tiny", revision=None, mode="inline", lora=None):
     return RunSpec(
         name="trained",
         dataset="digits",
         model=model,
-        train=TrainSpec(steps=4, batch_size=16, train_size=64, keep_weights="last"),
+        train=TrainSpec(steps=4, batch_size=16, train_size=64, keep_weights="last", lora=lora),
         capture=CaptureSpec(frames=3, probe_size=40, mode=mode),
         pinned=PinnedSources(dataset_digest="digits-v1", model_revision=revision),
     )
@@ -46,6 +46,7 @@ def test_the_weights_are_a_whole_model(source):
     assert sorted(kept.files) == [CONFIG, WEIGHTS, PREPROCESSOR]
     assert (kept.facts["step"], kept.facts["images"], kept.facts["image_size"]) == (4, 64, 8)
     assert kept.facts["classes"] == [str(digit) for digit in range(10)]
+    assert kept.facts["learning"] == kept.facts["parameters"]
 
 
 @pytest.mark.parametrize("mode", ["inline", "offload"])
@@ -65,3 +66,19 @@ def test_a_run_whose_weights_are_gone_says_so(works):
     assert run.status == "failed"
     assert (run.error["type"], run.error["field"]) == ("source-unavailable", "model")
     assert "Retry that run" in run.error["detail"]
+
+
+def test_adapters_are_merged_into_what_is_filmed_and_kept(service, source):
+    """What was embedded last is what is kept, and a run begins exactly with it."""
+    lora = LoraSpec(rank=4, dropout=0.1)
+    run, kept = film(service, spec(lora=lora))
+    assert run.status == "succeeded", run.error
+    assert sorted(kept.files) == [CONFIG, WEIGHTS, PREPROCESSOR]
+    assert kept.facts["parameters"] == source[1].facts["parameters"]
+    assert kept.facts["learning"] < kept.facts["parameters"] / 3
+    later, _ = film(service, second := spec(model=f"run:{run.id}", revision=kept.key))
+    assert later.status == "succeeded", later.error
+    ended, began = frame(service, spec(lora=lora), -1), frame(service, second, 0)
+    np.testing.assert_array_equal(began.embeddings, ended.embeddings)
+    assert (began.loss, began.accuracy) == (ended.loss, ended.accuracy)
+    assert not np.array_equal(frame(service, spec(lora=lora), 0).embeddings, ended.embeddings)

@@ -79,6 +79,8 @@ def test_submit__two_phases_are_told_in_full_with_their_steps(client):
             "train.phases.0.n_blocks",
         ),
         ({"train": {"augment": {"hue": 1}}}, "invalid-spec", "train.augment.hue"),
+        ({"train": {"lora": {"rank": 0}}}, "invalid-spec", "train.lora.rank"),
+        ({"train": {"lora": {}, "recipe": "head_only"}}, "invalid-spec", "train.lora"),
         ({"colour": "red"}, "invalid-spec", "colour"),
         ({"dataset": "cifar"}, "unknown-dataset", "dataset"),
         ({"dataset": "hub:nobody/nothing"}, "unknown-dataset", "dataset"),

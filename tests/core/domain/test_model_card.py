@@ -6,7 +6,7 @@ import pytest
 
 from core.domain.model_card import Learned, Measured, written
 from core.domain.phases import LayerDecay
-from core.domain.spec import PinnedSources, RunSpec, TrainSpec
+from core.domain.spec import LoraSpec, PinnedSources, RunSpec, TrainSpec
 
 LEARNED = Learned(
     step=300,
@@ -54,13 +54,21 @@ def test_written__tells_data_recipe_metrics_and_film():
     assert "https://films.example/v1/runs/run_1/film.gif" in text
 
 
+def test_written__tells_how_many_numbers_learn_where_that_is_known():
+    text = card(learned=replace(LEARNED, learning=98_765), train=TRAIN.model_copy(update={"lora": LoraSpec(rank=4)}))
+    assert "| parameters that learn | 98,765 |" in text
+    assert '| lora | {"rank": 4, "alpha": 16.0, "dropout": 0.0} |' in text
+    assert "parameters that learn" not in card()
+
+
 def test_written__the_recipe_has_every_field_of_the_training():
     assert [name for name in TrainSpec.model_fields if f"\n| {name} | " not in card()] == []
 
 
+@pytest.mark.parametrize("lora", [None, {"rank": 4}])
 @pytest.mark.parametrize("recipe", ["fine_tune", "head_only", "two_phase"])
-def test_written__its_command_makes_the_run_anew(recipe):
-    asked = TrainSpec.model_validate({"keep_weights": "last", "train_size": 797, "recipe": recipe})
+def test_written__its_command_makes_the_run_anew(recipe, lora):
+    asked = TrainSpec.model_validate({"keep_weights": "last", "train_size": 797, "recipe": recipe, "lora": lora})
     train = asked.settled(n_images=797, decay=LayerDecay(kind="exponential", factor=0.5))
     line = next(line for line in card(name="it's mine", train=train).splitlines() if line.startswith("curl"))
     *_, address, _flag, _header, _data, body = shlex.split(line)

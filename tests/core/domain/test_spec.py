@@ -5,11 +5,13 @@ from core.domain.augment import AugmentSpec
 from core.domain.spec import (
     CaptureSpec,
     DatasetFacts,
+    LoraSpec,
     RunSpec,
     ScoreSpec,
     TrainSpec,
     fit_to_dataset,
     fit_to_steps,
+    refuse_idle_adapters,
 )
 from core.errors import InvalidSpecError
 
@@ -85,3 +87,21 @@ def test_augment__more_than_there_is(field, value):
 def test_label_smoothing__leaves_something_of_the_label():
     with pytest.raises(ValidationError, match="label_smoothing"):
         TrainSpec(label_smoothing=1)
+
+
+@pytest.mark.parametrize(("field", "value"), [("rank", 0), ("rank", 257), ("alpha", 0), ("dropout", 1)])
+def test_lora__beyond_its_ranges(field, value):
+    with pytest.raises(ValidationError, match=field):
+        LoraSpec(**{field: value})
+
+
+def test_lora__wants_something_to_adapt():
+    head = {"name": "head", "trainable": "head", "steps": 1}
+    idle = [{"recipe": "head_only"}, {"phases": [head, head | {"name": "again"}]}]
+    for fields in idle:
+        refuse_idle_adapters(TrainSpec.model_validate(fields))
+        with pytest.raises(InvalidSpecError) as caught:
+            refuse_idle_adapters(TrainSpec.model_validate(fields | {"lora": {}}))
+        assert caught.value.field == "train.lora"
+    for fields in ({}, {"phases": [head, {"name": "all", "steps": 1}]}):
+        refuse_idle_adapters(TrainSpec.model_validate(fields | {"lora": {}}))
