@@ -71,8 +71,8 @@ class ComparedOut(BaseModel):
     seconds: Annotated[
         Number,
         Field(
-            description="That the training took, without loading, embedding and storing; where it was resumed, at the "
-            "rate of its last part. null: an older version has trained the model."
+            description="That the training took, without loading and without embedding the probe set; where it was "
+            "resumed, at the rate of its last part. null: an older version has trained the model."
         ),
     ]
     images_per_second: Annotated[Number, Field(description="Training images seen a second.")]

@@ -79,4 +79,7 @@ def _row(results: Results, one: ComparedRun, shown: Shown, made: dict[str, Artif
 
 
 def _read(results: Results, row: ArtifactRow, name: str) -> bytes:
-    return results.store.file(Stored(row.location, row.files), name).read_bytes()
+    try:
+        return results.store.file(Stored(row.location, row.files), name).read_bytes()
+    except FileNotFoundError as error:  # deleted meanwhile
+        raise NotReadyError(f"{name} is not stored any more.") from error

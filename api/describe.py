@@ -142,6 +142,8 @@ def seconds_left(stages: Sequence[Stage], *, at: float, pace: Mapping[str, float
     """
     by_name = {stage.name: stage for stage in stages}
     frames = (by_name.get(StageName.EMBED) or by_name[StageName.RENDER]).total  # a comparison embeds nothing
+    if not frames:
+        return None
     names = [StageName.FINE_TUNE] if inline else [StageName.FINE_TUNE, StageName.EMBED]
     learning = [by_name[name] for name in names if name in by_name]
     unfinished = [stage for stage in learning if stage.status is not StageStatus.SUCCEEDED]

@@ -23,7 +23,7 @@ from core.domain.run import RunStatus
 from core.domain.spec import ComparedRun, RunSpec
 from core.errors import ConflictError, NotFoundError
 from core.settings import Settings
-from core.store import lifecycle, runs
+from core.store import lifecycle, runs, stages
 from core.store.artifacts import ArtifactStore
 from core.store.lifecycle import Bell
 from core.store.session import Database
@@ -122,6 +122,7 @@ class Service:
             if answered:
                 return Accepted(answered, replayed=True)
             spec = body.to_spec(compared)
+            self._require_files(spec)
             return self._accept(spec, asked, check=partial(self._check_shown, spec=spec))
 
     def _compared(self, session: Session, run_ids: Sequence[str]) -> tuple[ComparedRun, ...]:
@@ -130,6 +131,16 @@ class Service:
             if row.status != RunStatus.SUCCEEDED:
                 raise ConflictError(f"Run {row.id} is {row.status}. Runs can be compared when they have succeeded.")
         return tuple(ComparedRun(run=row.id, spec=RunSpec.model_validate(row.spec)) for row in rows)
+
+    def _require_files(self, spec: RunSpec) -> None:
+        """Look whether all that a comparison shows is where it is said to be, before anything is written."""
+        (stage,) = plans.build(spec).stages
+        with self.database.reading() as session:
+            recorded = stages.recorded(session, [key for shown in stage.shows for key in shown.keys])
+        lost = self.store.missing(recorded).keys()
+        for one, shown in zip(spec.compared, stage.shows, strict=True):
+            if lost & set(shown.keys):
+                raise ConflictError(f"Files of run {one.run} are gone. Retry it, and compare it then.")
 
     def _check_shown(self, session: Session, spec: RunSpec) -> None:
         """Hold the runs that a comparison shows until it counts on what they have made."""

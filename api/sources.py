@@ -120,7 +120,7 @@ def _dataset(
             return BUILTIN[dataset], BUILTIN[dataset].digest, dataset
         case DatasetKind.HUB:
             source = hub_dataset.pinned_as(dataset)
-            revision = datasets.pinned_revision(session, source) or "unresolved"
+            revision = datasets.pinned_revision(session, source) or hub_dataset.UNRESOLVED
             return None, f"{source}@{revision}", source.removeprefix(HUB_PREFIX)
         case DatasetKind.UPLOAD:
             try:

@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from core.domain.frozen import Frozen
+from core.domain.hub_dataset import UNRESOLVED
 from core.domain.quality import Number
 from core.domain.spec import ComparedRun, RenderSpec, RunSpec, refuse_unknown_trails
 from core.errors import InvalidSpecError
@@ -62,10 +63,17 @@ def _probe(one: RunSpec, other: RunSpec) -> list[tuple[str, object, object]]:
     """What decides which images are shown."""
     return [
         ("dataset", one.dataset, other.dataset),
-        ("the dataset's digest", one.pinned.dataset_digest, other.pinned.dataset_digest),
+        ("the dataset's digest", *_as_known(one.pinned.dataset_digest, other.pinned.dataset_digest)),
         ("capture.probe_size", one.capture.probe_size, other.capture.probe_size),
         ("train.seed", one.train.seed, other.train.seed),
     ]
+
+
+def _as_known(one: str, other: str) -> tuple[str, str]:
+    """Without commits where one was not known yet: a source stays bound to the one that is loaded first."""
+    if any(digest.endswith(f"@{UNRESOLVED}") for digest in (one, other)):
+        return one.rpartition("@")[0], other.rpartition("@")[0]
+    return one, other
 
 
 def _at(place: int) -> str:

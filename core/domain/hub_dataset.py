@@ -14,6 +14,9 @@ HUB_PREFIX = "hub:"
 MAX_LENGTH = 200
 """Of a run's `dataset`, letters."""
 
+UNRESOLVED = "unresolved"
+"""Stands for the commit in a pinned digest, `hub:<owner>/<name>@<commit>`, before the first download."""
+
 TRAIN = "train"
 """The split that trains where nothing else is said."""
 

@@ -71,6 +71,10 @@ FORMATS: Mapping[str, int] = {
 then made anew."""
 
 
+_LATER = frozenset({"lora"})
+"""Fields of `train` that came later: where they are null, what was trained before has the key that it had."""
+
+
 class Part(Frozen):
     """An artifact that a stage publishes while it runs.
 
@@ -189,6 +193,7 @@ def _comparison(spec: RunSpec) -> Plan:
     )
     reads = {
         "render": spec.render.model_dump(mode="json"),
+        "drawing": FORMATS[StageName.RENDER],
         "name": spec.name,
         "runs": [[one.spec.name, one.spec.model] for one in spec.compared],
     }
@@ -200,7 +205,8 @@ def _comparison(spec: RunSpec) -> Plan:
 def _training(spec: RunSpec) -> Plan:
     steps, captured = _steps(spec.capture, spec.train)
     fields = spec.model_dump(mode="json")
-    learned = {name: fields[name] for name in ("dataset", "model", "train", "capture", "pinned")}
+    train = {name: value for name, value in fields["train"].items() if value is not None or name not in _LATER}
+    learned = {name: fields[name] for name in ("dataset", "model", "capture", "pinned")} | {"train": train}
     embedded = learned | {"capture": {k: v for k, v in fields["capture"].items() if k != "mode"}}
 
     frames = [f"{index:05d}" for index in range(len(captured))]

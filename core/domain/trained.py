@@ -22,5 +22,5 @@ def source_run(model: str) -> str | None:
 
 
 def begins_with(spec: RunSpec) -> str | None:
-    """Key of the stored weights that a run begins with; None where no run has made them."""
-    return spec.pinned.model_revision if source_run(spec.model) else None
+    """Key of the stored weights that a run begins with; None where no run has made them, or it trains nothing."""
+    return spec.pinned.model_revision if source_run(spec.model) and not spec.compared else None

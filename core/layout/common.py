@@ -7,11 +7,15 @@ import scipy.linalg
 
 from core.domain.arrays import FloatArray
 
+_COLLAPSED = 1e-3
+"""A last frame that is so much smaller than the largest one is a point: it would blow up all the others."""
+
 
 def in_one_frame(layouts: Sequence[FloatArray]) -> list[FloatArray]:
     """Shift, scale and turn each run's layout as a whole, so that all end alike.
 
-    Each run's last frame is centred, its root mean square distance from the centre becomes 1, and it is turned or
+    Each run's last frame is centred, its root mean square distance from the centre becomes 1 (the largest coordinate of
+    all its frames, where it ends in a point), and it is turned or
     mirrored by the orthogonal R that minimises ||Y R - Y_first||. All its frames are moved by the same: what moves in a
     run moves as in its own film. The scale is each run's own, since features of two models have no unit in common.
 
@@ -28,8 +32,8 @@ def in_one_frame(layouts: Sequence[FloatArray]) -> list[FloatArray]:
     for layout in layouts:
         points = layout.astype(np.float64)
         points -= points[-1].mean(axis=0)
-        size = np.sqrt(np.square(points[-1]).sum(axis=1).mean())
-        points /= size or np.abs(points).max(initial=0.0) or 1.0
+        size, largest = np.sqrt(np.square(points[-1]).sum(axis=1).mean()), np.abs(points).max(initial=0.0)
+        points /= size if size > _COLLAPSED * largest else largest or 1.0
         if moved:
             rotation, _ = scipy.linalg.orthogonal_procrustes(points[-1], moved[0][-1].astype(np.float64))
             points = points @ rotation

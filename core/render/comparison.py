@@ -15,7 +15,7 @@ from core.render.comparison_curves import AccuracyArtists, colors_of, place_accu
 from core.render.comparison_page import arrange_panels
 from core.render.frames import TRAIL_FRAMES, Frame
 from core.render.legend import draw_legend
-from core.render.lettering import CAPITAL, Style, measure, printable, shorten
+from core.render.lettering import CAPITAL, ELLIPSIS, Style, measure, printable, shorten, shorten_each
 from core.render.moment import Moment, ease
 from core.render.page import Box, Page
 from core.render.palette import build_palette
@@ -23,6 +23,8 @@ from core.render.scatter import Scatter
 from core.render.stamps import disc, press
 from core.render.viewport import fit_viewport
 
+_SPACE = 0.5
+"""Between the parts of a heading, in letters' heights."""
 _NOBODY = np.zeros(0, dtype=np.int64)
 
 
@@ -104,6 +106,9 @@ class ComparisonRenderer:
             )
             for page in self.pages
         ]
+        style = _heading_style(page.scale)
+        taken = measure("4 100.0 %", style) + (1 + 2 * _SPACE) * style.size
+        self._names = shorten_each([printable(side.name) for side in scene.sides], style, page.stats.width - taken)
         self._panel = place_accuracy(
             page, [side.accuracy for side in scene.sides], [side.begins for side in scene.sides]
         )
@@ -148,32 +153,25 @@ class ComparisonRenderer:
         box = page.curve
         heading = shorten("Accuracy on the probe images, each run from its beginning to its end", style, box.width)
         write(layer, heading, (box.left, box.top + style.size), style, self._inks.muted)
-        low = self._panel.bottom + style.size * 1.4
+        low = self._panel.bottom + style.size * 1.25
         write(layer, "beginning", (self._panel.left, low), style, self._inks.muted)
         write(layer, "end", (self._panel.right, low), style, self._inks.muted, align="right")
 
     def _write_heading(self, frame: Frame, page: Page, number: int, side: Side, facts: FrameFacts) -> None:
-        """The run's number in its curve's colour, its name and accuracy; below them model, step and phase."""
+        """The run's number in its curve's colour, its name and accuracy; below them step, phase and model."""
         box, scale, ink = page.stats, page.scale, self._run_inks[number]
-        name, detail = Style(max(10, round(14 * scale)), bold=True), Style(max(9, round(11 * scale)))
+        name, detail = _heading_style(scale), Style(max(9, round(11 * scale)))
         upper, lower = box.top + name.size, box.top + name.size * 1.25 + detail.size
-        thick = max(2, round(3 * scale))
-        fill(
-            frame,
-            Box(box.left, round(upper - name.size * CAPITAL), thick, round(lower - upper + name.size * CAPITAL)),
-            int(ink[-1]),
-        )
+        top, thick = round(upper - name.size * CAPITAL), max(2, round(3 * scale))
+        fill(frame, Box(box.left, top, thick, round(lower) - top), int(ink[-1]))
         left = box.left + thick + round(7 * scale)
-        right = float(box.right)
+        start = write(frame, f"{number + 1}", (left, upper), name, ink) + name.size * _SPACE
         if np.isfinite(facts.accuracy):
-            accuracy = f"{100 * facts.accuracy:.1f} %"
-            write(frame, accuracy, (right, upper), name, self._inks.ink, align="right")
-            right -= measure(accuracy, name) + 10 * scale
-        left = round(write(frame, f"{number + 1}", (left, upper), name, ink) + name.size * 0.5)
-        write(frame, shorten(printable(side.name), name, right - left), (left, upper), name, self._inks.ink)
+            write(frame, f"{100 * facts.accuracy:.1f} %", (box.right, upper), name, self._inks.ink, align="right")
+        if self._names[number] != ELLIPSIS:
+            write(frame, self._names[number], (start, upper), name, self._inks.ink)
         said = [f"step {facts.step:,} / {side.embedded[-1].step:,}", side.phase(facts.step)]
-        if side.model not in side.name:
-            said.insert(0, side.model)
+        said += [] if side.model in self._names[number] else [side.model]
         text = shorten(printable(" · ".join(filter(None, said))), detail, box.right - left)
         write(frame, text, (left, lower), detail, self._inks.muted)
 
@@ -188,3 +186,7 @@ class ComparisonRenderer:
             accuracy = float(moment.between(side.accuracy))
             if np.isfinite(accuracy):
                 press(frame, mark, np.array([[x, panel.y(accuracy)]]), in_eighths(self._run_inks[number]))
+
+
+def _heading_style(scale: float) -> Style:
+    return Style(max(10, round(14 * scale)), bold=True)

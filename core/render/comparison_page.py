@@ -57,13 +57,17 @@ def _foot(foot: Box, scale: float, gap: int, n_classes: int) -> tuple[Box, Box]:
 
 
 def _cells(box: Box, gap: int, count: int, heading: int) -> list[Box]:
-    """The grid whose cells have the largest cards; none is much taller than wide."""
+    """The grid whose cells have the largest cards and room for a heading; none is much taller than wide."""
 
     def size(columns: int) -> tuple[int, int]:
         rows = -(-count // columns)
         return (box.width - (columns - 1) * gap) // columns, (box.height - (rows - 1) * gap) // rows
 
-    columns = max(range(1, count + 1), key=lambda columns: min(size(columns)[0], size(columns)[1] - heading))
+    def worth(columns: int) -> tuple[bool, int]:
+        width, height = size(columns)
+        return width >= 3 * heading, min(width, height - heading)
+
+    columns = max(range(1, count + 1), key=worth)
     width, height = size(columns)
     height = min(height, heading + round(_TALLEST * width))
     places = (divmod(place, columns) for place in range(count))

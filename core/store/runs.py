@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from sqlalchemy import bindparam, case, delete, func, select
+from sqlalchemy import bindparam, case, delete, exists, func, select
 from sqlalchemy.orm import Session
 
 from core.domain.plan import Plan, StageName
@@ -257,8 +257,9 @@ def unrecorded(session: Session, locations: Iterable[str]) -> list[str]:
 
 
 def drawable(session: Session, plan: Plan) -> bool:
-    """Whether all that a new drawing needs of the training is stored, as this version stores it."""
+    """Whether all that a new drawing needs of trainings is stored, as this version stores it."""
     learned = {stage.key for stage in plan.stages if stage.name in {StageName.FINE_TUNE, StageName.EMBED}}
+    learned |= {key for stage in plan.stages for shown in stage.shows for key in shown.keys}
     return lifecycle.stored_keys(session, learned) == learned
 
 
@@ -318,8 +319,9 @@ def seconds_per_frame(session: Session) -> dict[str, float]:
 
     Read from the newest runs that succeeded; a stage that was not run in any of them, or only reused, is left out.
     """
-    recent = select(RunRow.id).where(RunRow.status == RunStatus.SUCCEEDED).order_by(RunRow.id.desc()).limit(RECENT_RUNS)
-    run_ids = list(session.scalars(recent))
+    trained = exists().where(StageRow.run_id == RunRow.id, StageRow.id == StageName.FINE_TUNE)  # no comparison
+    recent = select(RunRow.id).where(RunRow.status == RunStatus.SUCCEEDED, trained).order_by(RunRow.id.desc())
+    run_ids = list(session.scalars(recent.limit(RECENT_RUNS)))
     steps = captured_steps(session, run_ids)
     query = (
         select(StageRow.run_id, StageRow.name, StageRow.finished_at - StageRow.started_at)
@@ -332,7 +334,7 @@ def seconds_per_frame(session: Session) -> dict[str, float]:
     )
     pace: dict[str, float] = {}
     for run_id, name, seconds in session.execute(query):
-        if seconds is not None and steps[run_id]:  # a comparison has none
+        if seconds is not None:
             pace[name] = seconds / len(steps[run_id])  # the newest run comes last
     return pace
 

@@ -68,7 +68,7 @@ def test_compare__what_a_run_has_made_is_gone(works, pair):
     works.store.delete([row.location])
     run = works.run(works.work_off(comparison([*pair, ComparedRun(run=run_id, spec=lost)])))
     assert run.status == "failed"
-    assert "not" in run.error["detail"]
+    assert run.error["type"] == "not-ready"
 
 
 def test_fine_tune__tells_how_fast_it_went(works, pair):

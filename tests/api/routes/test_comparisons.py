@@ -52,6 +52,7 @@ def test_compare__its_run_tells_that_it_is_one(client, compare, pair, worker):
         "theme": "dark",
     }
     held = worker.claim(made["id"], "render")
+    assert client.get(made["links"]["run"]).json()["eta_seconds"] is None
     worker.progress(held, 1, 3)
     assert client.get(made["links"]["run"]).json()["eta_seconds"] is not None
     worker.finish(held)
@@ -112,6 +113,14 @@ def test_compare__its_runs_may_be_deleted(client, compare, pair, worker):
     assert (shown["status"], shown["runs"]) == ("succeeded", made["runs"])
     assert client.delete(made["links"]["run"]).status_code == 204
     assert client.get(made["links"]["self"]).status_code == 404
+
+
+def test_compare__files_that_are_gone_are_told_before_anything_is_written(client, compare, pair, parts):
+    shutil.rmtree(parts.settings.root / "artifacts" / "objects")
+    answer = compare(*pair, key="k")
+    assert (answer.status_code, f"Files of run {pair[0]} are gone" in answer.json()["detail"]) == (409, True)
+    assert len(client.get("/v1/runs").json()["runs"]) == 2
+    assert client.post(f"/v1/runs/{pair[0]}/retry").status_code == 202
 
 
 def test_show__results_whose_files_are_gone(client, compare, pair, parts):

@@ -39,6 +39,17 @@ def test_compare__runs_of_other_images(other, said):
     assert caught.value.field == "runs.2"
 
 
+def test_compare__a_hub_dataset_before_and_after_its_first_download():
+    unknown, loaded, other = (
+        compared(name, dataset="hub:a/b", pinned=PinnedSources(dataset_digest=digest))
+        for name, digest in (("one", "hub:a/b@unresolved"), ("two", "hub:a/b@c0ffee"), ("three", "hub:a/b@decade"))
+    )
+    assert comparison(unknown, loaded).compared == (unknown, loaded)
+    assert comparison(loaded, unknown).compared == (loaded, unknown)
+    with pytest.raises(InvalidSpecError, match="digest is 'hub:a/b@decade'"):
+        comparison(loaded, other)
+
+
 def test_compare__a_run_twice():
     with pytest.raises(InvalidSpecError, match="twice") as caught:
         comparison(compared("one"), compared("one"))

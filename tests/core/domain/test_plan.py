@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.domain.plan import StageName, build
+from core.domain.plan import StageName, artifact_key, build
 from core.domain.schedule import candidate_steps, capture_steps
-from core.domain.spec import PinnedSources, RunSpec
+from core.domain.spec import PinnedSources, RunSpec, TrainSpec
 
 
 def spec(**sections):
@@ -48,6 +48,16 @@ def test_a_field_changes_the_keys_of_the_stages_that_read_it_and_of_what_follows
 def test_what_is_learned_changes_every_key(sections):
     before, after = keys(build(spec())), keys(build(spec(**sections)))
     assert not set(before.values()) & set(after.values())
+
+
+def test_a_field_that_came_later_leaves_older_keys_where_it_says_nothing():
+    without = TrainSpec(label_smoothing=0.1).model_dump(mode="json")
+    assert without.pop("lora") is None
+    key = keys(build(spec(train={"label_smoothing": 0.1})))["fine_tune"]
+    fields = spec(train={"label_smoothing": 0.1}).model_dump(mode="json")
+    learned = {name: fields[name] for name in ("dataset", "model", "capture", "pinned")} | {"train": without}
+    assert artifact_key(StageName.FINE_TUNE, learned) == key
+    assert keys(build(spec(train={"lora": {}, "label_smoothing": 0.1})))["fine_tune"] != key
 
 
 def test_each_frame_is_supplied_by_the_training():

@@ -63,12 +63,36 @@ def test_draw__each_run_is_at_the_same_share_of_its_film(scene):
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("accuracy", [float("nan"), 0.0, 1.0])
-def test_draw__any_accuracy(scene, theme, accuracy):
+def test_draw__an_accuracy_that_is_not_known_is_not_told(scene, theme):
     asked = scene(frames=(3, 3))
-    facts = [replace(one, accuracy=accuracy) for one in asked.sides[0].embedded]
-    drawn = renderer(replace(asked, sides=[replace(asked.sides[0], embedded=facts), asked.sides[1]]), theme=theme)
-    assert all(frame.shape == (400, 640) for _, frame in drawn.film())
+    unknown = [replace(one, accuracy=float("nan")) for one in asked.sides[0].embedded]
+    drawn = renderer(replace(asked, sides=[replace(asked.sides[0], embedded=unknown), asked.sides[1]]), theme=theme)
+    frame = drawn.draw(2)
+    told = [inside(frame, _right_half(page.stats)) for page in drawn.pages]
+    assert len(np.unique(told[0])) == 1, "nothing but the page"
+    assert len(np.unique(told[1])) > 1
+
+
+def _right_half(box):
+    return Box(box.left + box.width // 2, box.top, box.width - box.width // 2, box.height // 2)
+
+
+@pytest.mark.parametrize("size", [(320, 320), (640, 360), (1280, 720)])
+@pytest.mark.parametrize("name", ["x" * 120, "两阶段训练" * 20, "a"])
+def test_draw__no_heading_leaves_its_panel(scene, size, name):
+    asked = scene(frames=(2, 2, 2, 2))
+    model = "google/vit-base-patch16-224-in21k"
+    sides = [replace(side, name=f"{name} {place}", model=model) for place, side in enumerate(asked.sides)]
+    drawn = renderer(replace(asked, sides=sides), width=size[0], height=size[1])
+    blank = renderer(replace(asked, sides=sides), width=size[0], height=size[1], theme="light").draw(0)
+    panels = np.zeros(blank.shape, dtype=bool)
+    for page in drawn.pages:
+        for box in (page.stats, page.plot):
+            panels[box.top : box.bottom, box.left : box.right] = True
+    page = drawn.pages[0]
+    for box in (page.name, page.curve, page.legend):
+        panels[box.top : box.bottom, box.left - 12 : box.right + 12] = True
+    assert len(np.unique(blank[~panels])) == 1
 
 
 def test_draw__a_trail_ends_where_its_image_is(scene):

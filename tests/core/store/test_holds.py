@@ -6,7 +6,7 @@ from core.domain.comparison import compare
 from core.domain.ids import new_id
 from core.domain.plan import build
 from core.domain.spec import CaptureSpec, ComparedRun, PinnedSources, RenderSpec, RunSpec, TrainSpec
-from core.store import holds, runs, stages
+from core.store import holds, lifecycle, runs, stages
 
 
 def key_of(engine, run_id):
@@ -148,3 +148,34 @@ def test_remove__a_comparison_leaves_what_its_runs_have_made(engine):
     assert not there(engine, stage.key)
     with engine.database.reading() as session:
         assert runs.get(session, one).status == "succeeded"
+
+
+@pytest.mark.parametrize("mode", ["inline", "offload"])
+def test_repeating_a_training_leaves_what_a_comparison_shows(engine, mode):
+    one, other = film(engine), film(engine, fps=24)
+    both, stage = compare_runs(engine, one, other)
+    remove(engine, one)
+    remove(engine, other)
+    again, _ = engine.submit(mode=mode, name="again")
+    held = engine.claim(again, "fine_tune")
+    if held is None:  # all of it is stored
+        assert engine.statuses(again)["fine_tune"] == "succeeded"
+    else:
+        engine.call(stages.give_back, held, reason="lost", blame=True, max_attempts=3)
+        engine.claim(again, "fine_tune")
+    assert all(there(engine, key) for shown in stage.shows for key in shown.keys)
+    assert remove(engine, both)
+
+
+def test_drawable__a_comparison_only_while_what_it_shows_is_stored(engine):
+    one, other = film(engine), film(engine, fps=24)
+    both, stage = compare_runs(engine, one, other)
+    with engine.database.reading() as session:
+        plan = lifecycle.plan_of(runs.get(session, both))
+        assert runs.drawable(session, plan)
+    lost = stage.shows[0].project
+    with engine.database.reading() as session:
+        stored = stages.recorded(session, [lost])
+    engine.call(lifecycle.forget_lost, stored)
+    with engine.database.reading() as session:
+        assert not runs.drawable(session, plan)
