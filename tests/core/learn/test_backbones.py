@@ -131,7 +131,7 @@ def test_preset__learns_to_read(name: str) -> None:
         for checkpoint in fine_tune(backbone, images, spec=spec, capture_steps=(0, 40), accelerator=accelerator)
     )
     assert before < 0.25
-    assert after > 0.6
+    assert after > 0.5
 
 
 def test_known_models__describes_presets_and_allowed_checkpoints() -> None:
