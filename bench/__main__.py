@@ -2,6 +2,7 @@
 
 demo      the digits film as `make demo` makes it: wall time, and the share that is not training or forward passes
 phases    feature extraction and fine-tuning against a plain loop and a plain Trainer
+presets   every preset on digits: accuracy, and processor time of 300 steps
 capture   training with capture against the same training without, plus the same forward passes alone
 augmentation  what augmentation takes of a training step (--output FILE draws what it does)
 cifar10   a film of CIFAR-10 (--cifar10 FOLDER with train.parquet and test.parquet; else images of the same size)
@@ -32,6 +33,7 @@ NAMES = (
     "api",
     "load",
     "engine",
+    "presets",
     "capture",
     "phases",
     "augmentation",

@@ -12,7 +12,7 @@ from client.commands.comparisons import table
 from client.connection import Json
 from client.output import print_table
 
-MODELS = ("vit-tiny", "resnet-tiny", "convnext-pico")
+MODELS = ("vit-tiny", "resnet-tiny", "convnext-mini")
 TRAIN = {"steps": 300}
 
 

@@ -29,7 +29,7 @@ def numbers(text: str) -> list[int]:
 
 SUBMITTED: Flags = {
     "--dataset": Flag("dataset", str, "digits, the id of an uploaded dataset, or hub:<id>, maybe with '?label=…'"),
-    "--model": Flag("model", str, "vit-tiny, vit-small, a hub id (see `embedreel models`), or run:RUN"),
+    "--model": Flag("model", str, "vit-tiny, resnet-tiny, a hub id (see `embedreel models`), or run:RUN"),
     "--name": Flag("name", str, "shown in the film"),
     "--recipe": Flag("train.recipe", str, "fine_tune, head_only or two_phase"),
     "--steps": Flag("train.steps", int, "optimiser steps"),

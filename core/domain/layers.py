@@ -6,6 +6,7 @@ descriptions.json has it of the presets and of the well-known checkpoints: the A
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +16,15 @@ from pydantic import Field, TypeAdapter
 from core.domain.frozen import Frozen
 
 COMMITTED = Path(__file__).with_name("descriptions.json")
+
+
+@dataclass(frozen=True, slots=True)
+class InputSize:
+    """A size of the input, pixels a side, with what the model has and computes there."""
+
+    image_size: int
+    parameters: int
+    flops: int
 
 
 class Layer(Frozen):
@@ -49,10 +59,16 @@ class Description(Frozen):
     """A model of a known architecture, taken apart.
 
     Attributes:
+        layers: transformer blocks, or residual blocks of a convolutional network; None where it has neither.
+        width: features D of an embedding.
+        inputs: every size that the input may have here, smallest first.
         blocks: from the input to the head.
-        layer_tree: the model itself, and all below it.
+        layer_tree: the model itself, and all below it, at one of these sizes.
     """
 
+    layers: int | None
+    width: int
+    inputs: tuple[InputSize, ...]
     blocks: tuple[DescribedBlock, ...]
     layer_tree: Layer
 

@@ -1,124 +1,111 @@
 """Which models there are, without loading any of them.
 
-The presets need no download: small vision transformers, randomly initialised, whose input follows the images.
-Anything else is an image-classification checkpoint on the Hugging Face hub that the operator allows.
+The presets need no download: small models of registered families, randomly initialised, whose input follows the images.
+Anything else is an image-classification checkpoint on the Hugging Face hub that the operator allows. What either is
+made of is counted by `core.learn.describe`, and read here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from core.domain.families import FAMILIES
+from core.domain.layers import InputSize, descriptions
 from core.domain.phases import LayerDecay
 from core.errors import UnknownModelError
 
-_CHANNELS = 3
-
 
 @dataclass(frozen=True, slots=True)
-class Geometry:
-    """How an image becomes tokens.
+class Preset:
+    """A small model with random weights, in the words of its family's config in transformers.
 
     Attributes:
-        image_size: side of the square input, pixels.
-        patch_size: side of a patch, pixels; divides image_size.
+        model_type: of its family, in the registry.
+        config: what is the same at every input.
+        inputs: sides of the input that it may have, pixels, smallest first, each with what the config says only there.
     """
 
-    image_size: int
-    patch_size: int
+    model_type: str
+    config: Mapping[str, object]
+    inputs: Mapping[int, Mapping[str, object]]
 
-    @property
-    def patches(self) -> int:
-        """Tokens an image becomes, the class token left out."""
-        return (self.image_size // self.patch_size) ** 2
+    def input_for(self, native_image_size: int) -> int:
+        """Side of the input, pixels: the smallest that holds the images, else the largest.
 
-
-@dataclass(frozen=True, slots=True)
-class Architecture:
-    """A vision transformer: `depth` blocks of `width` features, a class token, a linear head."""
-
-    width: int
-    depth: int
-    heads: int
-    hidden_width: int
-
-    def parameters(self, geometry: Geometry, *, n_classes: int) -> int:
-        """Trainable numbers, the classification head included."""
-        width, hidden = self.width, self.hidden_width
-        patches = _CHANNELS * geometry.patch_size**2 * width + width
-        tokens = (geometry.patches + 1) * width + width
-        attention = 4 * (width * width + width)
-        perceptron = width * hidden + hidden + hidden * width + width
-        norms = 2 * 2 * width
-        head = 2 * width + width * n_classes + n_classes
-        return patches + tokens + self.depth * (attention + perceptron + norms) + head
-
-    def flops(self, geometry: Geometry, *, n_classes: int) -> int:
-        """Floating-point operations of the forward pass of one image; a multiply-add is two.
-
-        Matrix products only: biases, norms, activations and softmax are not counted.
+        >>> PRESETS["vit-tiny"].input_for(28), PRESETS["resnet-tiny"].input_for(8)
+        (32, 32)
         """
-        width, tokens = self.width, geometry.patches + 1
-        patches = geometry.patches * _CHANNELS * geometry.patch_size**2 * width
-        attention = 4 * tokens * width**2 + 2 * tokens**2 * width
-        perceptron = 2 * tokens * width * self.hidden_width
-        return 2 * (patches + self.depth * (attention + perceptron) + width * n_classes)
+        return next((side for side in self.inputs if native_image_size <= side), max(self.inputs))
 
 
-PRESETS: dict[str, Architecture] = {
-    "vit-tiny": Architecture(width=128, depth=4, heads=2, hidden_width=256),
-    "vit-small": Architecture(width=256, depth=6, heads=4, hidden_width=512),
-}
+def _vit(*, width: int, depth: int, heads: int) -> Preset:
+    """A vision transformer; an input is 16 patches, or 64."""
+    config = {
+        "hidden_size": width,
+        "num_hidden_layers": depth,
+        "num_attention_heads": heads,
+        "intermediate_size": 2 * width,
+        # ViT-Base's 0.02 is too small for so narrow a model: it learns more slowly, and before any training
+        # all class tokens are nearly the same point.
+        "initializer_range": width**-0.5,
+        "attn_implementation": "sdpa",
+    }
+    return Preset("vit", config, _patches({8: 2, 16: 2, 32: 4, 64: 8}))
+
+
+def _patches(sizes: Mapping[int, int]) -> Mapping[int, Mapping[str, object]]:
+    """Inputs, by the size of a patch at each side."""
+    return {side: {"image_size": side, "patch_size": patch} for side, patch in sizes.items()}
+
 
 # Larger images are scaled down to 64 px: the presets are for small images, the hub checkpoints for
 # photographs.
-GEOMETRIES = (Geometry(8, 2), Geometry(16, 2), Geometry(32, 4), Geometry(64, 8))
+PRESETS: dict[str, Preset] = {
+    "vit-tiny": _vit(width=128, depth=4, heads=2),
+    "vit-small": _vit(width=256, depth=6, heads=4),
+    "resnet-tiny": Preset(
+        "resnet",
+        {"embedding_size": 32, "hidden_sizes": (32, 64, 128), "depths": (2, 2, 2), "layer_type": "basic"},
+        # ResNet's stem keeps a fourth of the side. Smaller images are scaled up, so that it leaves 8 x 8 positions, and
+        # the last stage 2 x 2: at 8 pixels these would be 2 x 2 and one.
+        {32: {}, 64: {}},
+    ),
+    "convnext-mini": Preset(
+        "convnext",
+        {
+            "num_stages": 3,
+            "hidden_sizes": (48, 96, 192),
+            "depths": (2, 2, 2),
+            # At the usual 1e-6 an untrained layer adds nothing to what it is given: with 1 all of the model is in the
+            # first frame. After 300 steps on digits either has learnt as much.
+            "layer_scale_init_value": 1.0,
+        },
+        _patches({8: 1, 16: 2, 32: 4, 64: 8}),  # 8 x 8 positions after the stem, 2 x 2 after the last stage
+    ),
+}
 
-_PRESET_TYPE = "vit"
-DESCRIBED_AT = Geometry(32, 4)
+DESCRIBED_AT = 32
 DESCRIBED_CLASSES = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A checkpoint on the hub, described by its published config.json; the words are those of `ModelCard`."""
+    """A checkpoint on the hub that is known by its published config.json; the words are those of `ModelCard`."""
 
     model_type: str
-    parameters: int
-    flops: int
-    layers: int
-    width: int
     image_size: int = 224
 
 
-# A test makes each of them from its config and counts.
 KNOWN_CHECKPOINTS: dict[str, Checkpoint] = {
-    "google/vit-base-patch16-224-in21k": Checkpoint(
-        "vit", parameters=85_806_346, flops=35_126_135_808, layers=12, width=768
-    ),
-    "facebook/deit-small-patch16-224": Checkpoint(
-        "vit", parameters=21_669_514, flops=9_197_004_288, layers=12, width=384
-    ),
-    "facebook/dino-vits16": Checkpoint("vit", parameters=21_669_514, flops=9_197_004_288, layers=12, width=384),
-    "facebook/dinov2-small": Checkpoint("dinov2", parameters=22_063_882, flops=12_247_139_328, layers=12, width=768),
-    "microsoft/swin-tiny-patch4-window7-224": Checkpoint(
-        "swin", parameters=27_527_044, flops=8_979_612_672, layers=12, width=768
-    ),
-    "facebook/convnext-tiny-224": Checkpoint(
-        "convnext", parameters=27_827_818, flops=8_909_541_888, layers=18, width=768
-    ),
-    "microsoft/resnet-50": Checkpoint("resnet", parameters=23_528_522, flops=8_174_313_472, layers=16, width=2048),
-    "microsoft/resnet-152": Checkpoint("resnet", parameters=58_164_298, flops=23_023_198_208, layers=50, width=2048),
+    "google/vit-base-patch16-224-in21k": Checkpoint("vit"),
+    "facebook/deit-small-patch16-224": Checkpoint("vit"),
+    "facebook/dino-vits16": Checkpoint("vit"),
+    "facebook/dinov2-small": Checkpoint("dinov2"),
+    "microsoft/swin-tiny-patch4-window7-224": Checkpoint("swin"),
+    "facebook/convnext-tiny-224": Checkpoint("convnext"),
+    "microsoft/resnet-50": Checkpoint("resnet"),
+    "microsoft/resnet-152": Checkpoint("resnet"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class InputSize:
-    """A size of the input, pixels a side, with what the model has and computes there; the words of `ModelCard`."""
-
-    image_size: int
-    parameters: int
-    flops: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,19 +140,10 @@ class ModelCard:
     head: str = "linear"
 
 
-def preset_geometry(native_image_size: int) -> Geometry:
-    """The input of a preset: the smallest of 8, 16, 32 and 64 pixels that holds the images; 16 or 64 patches.
-
-    >>> preset_geometry(28)
-    Geometry(image_size=32, patch_size=4)
-    """
-    fitting = (geometry for geometry in GEOMETRIES if native_image_size <= geometry.image_size)
-    return next(fitting, GEOMETRIES[-1])
-
-
 def known_models(allowed_models: Sequence[str]) -> list[ModelCard]:
     """Every model that a run may name: the presets, then the hub checkpoints that the operator allows."""
-    return [_preset_card(name) for name in PRESETS] + [_hub_card(name) for name in allowed_models]
+    presets = [_card(name, "preset", model_type=preset.model_type) for name, preset in PRESETS.items()]
+    return presets + [_hub_card(name) for name in allowed_models]
 
 
 def require_known(model: str, allowed_models: Sequence[str]) -> None:
@@ -174,49 +152,29 @@ def require_known(model: str, allowed_models: Sequence[str]) -> None:
     Raises:
         UnknownModelError: `model` is neither a preset nor on the operator's allow-list.
     """
-    names = [card.id for card in known_models(allowed_models)]
+    names = [*PRESETS, *allowed_models]
     if model not in names:
         raise UnknownModelError(f"There is no model {model!r}. Choose one of: {', '.join(names)}.", field="model")
-
-
-def _preset_card(name: str) -> ModelCard:
-    architecture, family = PRESETS[name], FAMILIES[_PRESET_TYPE]
-    described = _input_size(architecture, DESCRIBED_AT)
-    return ModelCard(
-        name,
-        "preset",
-        parameters=described.parameters,
-        flops=described.flops,
-        layers=architecture.depth,
-        width=architecture.width,
-        inputs=tuple(_input_size(architecture, geometry) for geometry in GEOMETRIES),
-        family=family.name,
-        pooling=family.pooling,
-    )
-
-
-def _input_size(architecture: Architecture, geometry: Geometry) -> InputSize:
-    return InputSize(
-        geometry.image_size,
-        parameters=architecture.parameters(geometry, n_classes=DESCRIBED_CLASSES),
-        flops=architecture.flops(geometry, n_classes=DESCRIBED_CLASSES),
-    )
 
 
 def _hub_card(name: str) -> ModelCard:
     if name not in KNOWN_CHECKPOINTS:
         return ModelCard(name, "hub")
     checkpoint = KNOWN_CHECKPOINTS[name]
-    family = FAMILIES[checkpoint.model_type]
+    return _card(name, "hub", model_type=checkpoint.model_type, image_size=checkpoint.image_size)
+
+
+def _card(name: str, kind: Literal["preset", "hub"], *, model_type: str, image_size: int | None = None) -> ModelCard:
+    family, described = FAMILIES[model_type], descriptions()[name]
     return ModelCard(
         name,
-        "hub",
-        parameters=checkpoint.parameters,
-        flops=checkpoint.flops,
-        layers=checkpoint.layers,
-        width=checkpoint.width,
-        image_size=checkpoint.image_size,
-        inputs=(InputSize(checkpoint.image_size, checkpoint.parameters, checkpoint.flops),),
+        kind,
+        parameters=described.layer_tree.parameters,
+        flops=described.layer_tree.flops,
+        layers=described.layers,
+        width=described.width,
+        image_size=image_size,
+        inputs=described.inputs,
         family=family.name,
         pooling=family.pooling,
     )
@@ -224,10 +182,8 @@ def _hub_card(name: str) -> ModelCard:
 
 def usual_layer_decay(model: str) -> LayerDecay:
     """How the recipe "two_phase" lets the rates fall towards the input; "family" where that is found out by loading."""
-    if model in PRESETS:
-        return FAMILIES[_PRESET_TYPE].layer_decay
-    checkpoint = KNOWN_CHECKPOINTS.get(model)
-    return FAMILIES[checkpoint.model_type].layer_decay if checkpoint else _FAMILYS
+    known = PRESETS.get(model) or KNOWN_CHECKPOINTS.get(model)
+    return FAMILIES[known.model_type].layer_decay if known else _FAMILYS
 
 
 def layer_decay_of(classifier: str | None) -> LayerDecay:

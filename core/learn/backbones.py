@@ -12,9 +12,10 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from transformers import ViTConfig, ViTForImageClassification
+from transformers import PreTrainedConfig
 
-from core.domain.models import PRESETS, Architecture, preset_geometry, require_known
+from core.domain.families import FAMILIES
+from core.domain.models import PRESETS, Preset, require_known
 from core.learn import families, hub
 
 
@@ -102,29 +103,23 @@ def create(
 
 
 def _preset(name: str, *, class_names: Sequence[str], native_image_size: int) -> Backbone:
-    config = preset_config(PRESETS[name], class_names=class_names, native_image_size=native_image_size)
-    model = ViTForImageClassification(config)
+    preset = PRESETS[name]
+    side = preset.input_for(native_image_size)
+    config = preset_config(preset, class_names=class_names, image_size=side)
+    model = families.classifier_class(FAMILIES[preset.model_type])(config)
+    head = hub.classification_head(model, name, n_classes=len(class_names))
     grey = (0.5, 0.5, 0.5)
-    return Backbone(model, model.classifier, config.image_size, mean=grey, std=grey, model_id=name, revision=None)
+    return Backbone(model, head, side, mean=grey, std=grey, model_id=name, revision=None)
 
 
-def preset_config(architecture: Architecture, *, class_names: Sequence[str], native_image_size: int) -> ViTConfig:
-    """The preset in the words of transformers."""
-    geometry = preset_geometry(native_image_size)
+def preset_config(preset: Preset, *, class_names: Sequence[str], image_size: int) -> PreTrainedConfig:
+    """The preset in the words of transformers, at one of its inputs."""
     names = dict(enumerate(class_names))
-    return ViTConfig(
-        image_size=geometry.image_size,
-        patch_size=geometry.patch_size,
-        hidden_size=architecture.width,
-        num_hidden_layers=architecture.depth,
-        num_attention_heads=architecture.heads,
-        intermediate_size=architecture.hidden_width,
-        # ViT-Base's 0.02 is too small for so narrow a model: it learns more slowly, and before any training
-        # all class tokens are nearly the same point.
-        initializer_range=architecture.width**-0.5,
+    return families.classifier_class(FAMILIES[preset.model_type]).config_class(
+        **preset.config,
+        **preset.inputs[image_size],
         id2label=names,
         label2id={name: label for label, name in names.items()},
-        attn_implementation="sdpa",
     )
 
 

@@ -18,9 +18,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import ConvNextConfig, Dinov2Config, PreTrainedConfig, ResNetConfig, SwinConfig, ViTConfig
 
 from core.domain.families import FAMILIES
-from core.domain.layers import COMMITTED, DescribedBlock, Description, Layer, written
-from core.domain.models import DESCRIBED_AT, DESCRIBED_CLASSES, KNOWN_CHECKPOINTS, PRESETS
-from core.learn import families
+from core.domain.layers import COMMITTED, DescribedBlock, Description, InputSize, Layer, written
+from core.domain.models import DESCRIBED_AT, DESCRIBED_CLASSES, KNOWN_CHECKPOINTS, PRESETS, Preset
+from core.learn import families, hub
 from core.learn.backbones import preset_config
 
 _LEVELS = 6
@@ -60,19 +60,22 @@ class _Call:
 
 
 def every() -> dict[str, Description]:
-    """Each preset at 32 pixels, and each well-known checkpoint at its own input, by id."""
-    names = [str(label) for label in range(DESCRIBED_CLASSES)]
-    side = DESCRIBED_AT.image_size
-    made = {
-        name: describe(
-            without_weights(preset_config(architecture, class_names=names, native_image_size=side)), image_size=side
-        )
-        for name, architecture in PRESETS.items()
-    }
-    return made | {
+    """Each preset at all its inputs, and each well-known checkpoint at its own, by id."""
+    return {name: _preset(preset) for name, preset in PRESETS.items()} | {
         name: describe(without_weights(PUBLISHED[name]), image_size=checkpoint.image_size)
         for name, checkpoint in KNOWN_CHECKPOINTS.items()
     }
+
+
+def _preset(preset: Preset) -> Description:
+    """Its layers are those at `DESCRIBED_AT`."""
+    names = [str(label) for label in range(DESCRIBED_CLASSES)]
+    at = {
+        side: describe(without_weights(preset_config(preset, class_names=names, image_size=side)), image_size=side)
+        for side in preset.inputs
+    }
+    inputs = tuple(size for description in at.values() for size in description.inputs)
+    return at[DESCRIBED_AT].model_copy(update={"inputs": inputs})
 
 
 def without_weights(config: PreTrainedConfig) -> nn.Module:
@@ -99,9 +102,21 @@ def describe(model: nn.Module, *, image_size: int) -> Description:
         DescribedBlock(name=block.name, depth_from_head=depth, parameters=_count(block.parameters))
         for block, depth in zip(blocks, reversed(range(len(blocks))), strict=True)
     )
+    tree = _layer("", model, _calls(model, image_size=image_size), levels=_LEVELS)
+    config: PreTrainedConfig = model.config
     return Description(
-        blocks=described, layer_tree=_layer("", model, _calls(model, image_size=image_size), levels=_LEVELS)
+        layers=_repeated(config),
+        width=hub.classification_head(model, config.model_type, n_classes=config.num_labels).in_features,
+        inputs=(InputSize(image_size, parameters=tree.parameters, flops=tree.flops),),
+        blocks=described,
+        layer_tree=tree,
     )
+
+
+def _repeated(config: PreTrainedConfig) -> int | None:
+    """Transformer or residual blocks; None where the config knows of neither."""
+    depths: Iterable[int] | None = getattr(config, "depths", None)
+    return sum(depths) if depths else getattr(config, "num_hidden_layers", None)
 
 
 def _calls(model: nn.Module, *, image_size: int) -> dict[nn.Module, _Call]:

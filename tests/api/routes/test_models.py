@@ -5,7 +5,10 @@ def test_models(client, parts):
     with parts.database.writing() as session:
         datasets.pin_revision(session, "google/vit-base-patch16-224-in21k", "abc")
     known = {model["id"]: model for model in client.get("/v1/models").json()["models"]}
-    assert list(known) == ["vit-tiny", "vit-small", "google/vit-base-patch16-224-in21k"]
+    assert list(known) == [
+        *("vit-tiny", "vit-small", "resnet-tiny", "convnext-mini"),
+        "google/vit-base-patch16-224-in21k",
+    ]
     assert known["vit-tiny"]["kind"] == "preset"
     assert known["vit-tiny"]["parameters"] > 0
     assert known["google/vit-base-patch16-224-in21k"]["revision"] == "abc"
@@ -16,6 +19,7 @@ def test_models__tell_what_an_embedding_is(serve):
     client = serve(allowed_models=("facebook/dinov2-small", "somebody/unknown"))
     known = {model["id"]: model for model in client.get("/v1/models").json()["models"]}
     assert known["vit-tiny"]["pooling"] == "class token (CLS) after the final norm"
+    assert (known["resnet-tiny"]["family"], known["resnet-tiny"]["pooling"]) == ("ResNet", "global average pool")
     dino = known["facebook/dinov2-small"]
     assert (dino["family"], dino["width"], dino["image_size"]) == ("DINOv2", 768, 224)
     assert "mean of the patch tokens" in dino["pooling"]
@@ -27,6 +31,8 @@ def test_models__tell_what_a_forward_pass_takes(serve):
     known = {model["id"]: model for model in client.get("/v1/models").json()["models"]}
     assert [size["image_size"] for size in known["vit-tiny"]["inputs"]] == [8, 16, 32, 64]
     assert known["vit-tiny"]["flops"] == known["vit-tiny"]["inputs"][2]["flops"]
+    assert [size["image_size"] for size in known["resnet-tiny"]["inputs"]] == [32, 64]
+    assert known["resnet-tiny"]["flops"] == known["resnet-tiny"]["inputs"][0]["flops"]
     assert known["microsoft/resnet-50"]["flops"] == 8_174_313_472
     assert (known["somebody/unknown"]["flops"], known["somebody/unknown"]["inputs"]) == (None, [])
 
@@ -42,6 +48,16 @@ def test_model__with_its_layers_and_blocks(idle):
     assert (classifier["output_shape"], classifier["parameters"]) == ([10], 1290)
     assert [block["depth_from_head"] for block in model["blocks"]] == [5, 4, 3, 2, 1, 0]
     assert model["blocks"][1]["name"] == "vit.layers.0"
+
+
+def test_model__of_another_family(idle):
+    model = idle.get("/v1/models/resnet-tiny").json()
+    assert (model["layers"], model["width"], model["layer_tree"]["flops"]) == (6, 128, model["flops"])
+    assert [block["name"] for block in model["blocks"]] == [
+        "resnet.embedder",
+        *(f"resnet.encoder.stages.{stage}" for stage in range(3)),
+        "classifier",
+    ]
 
 
 def test_model__whose_id_has_a_slash(serve):

@@ -1,24 +1,29 @@
 import pytest
 
-from core.domain.models import KNOWN_CHECKPOINTS, PRESETS, Architecture, Geometry, known_models
+from core.domain.families import FAMILIES
+from core.domain.models import KNOWN_CHECKPOINTS, PRESETS, known_models, require_known
+from core.errors import UnknownModelError
 
 
-def test_flops__by_hand() -> None:
-    """Four patches of 3 x 2 x 2 numbers and a class token; 2 features, one block with 3 hidden ones, 5 classes."""
-    small = Architecture(width=2, depth=1, heads=1, hidden_width=3)
-    patches = 4 * 12 * 2
-    projections, attention = 4 * 5 * 2 * 2, 2 * 5 * 5 * 2
-    perceptron = 5 * (2 * 3 + 3 * 2)
-    head = 2 * 5
-    expected = 2 * (patches + projections + attention + perceptron + head)
-    assert small.flops(Geometry(image_size=4, patch_size=2), n_classes=5) == expected
+@pytest.mark.parametrize(
+    ("name", "native", "side"),
+    [
+        *(("vit-tiny", *sides) for sides in ((1, 8), (8, 8), (9, 16), (28, 32), (33, 64), (500, 64))),
+        *(("resnet-tiny", *sides) for sides in ((1, 32), (8, 32), (32, 32), (33, 64), (500, 64))),
+    ],
+)
+def test_preset__takes_the_smallest_input_that_holds_the_images(name: str, native: int, side: int) -> None:
+    assert PRESETS[name].input_for(native) == side
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_known_models__tell_a_preset_at_each_input(name: str) -> None:
     card = next(card for card in known_models(()) if card.id == name)
-    assert [size.image_size for size in card.inputs] == [8, 16, 32, 64]
-    assert (card.parameters, card.flops) == (card.inputs[2].parameters, card.inputs[2].flops)
+    sizes = {size.image_size: size for size in card.inputs}
+    assert list(sizes) == sorted(PRESETS[name].inputs)
+    assert (card.parameters, card.flops) == (sizes[32].parameters, sizes[32].flops)
+    family = FAMILIES[PRESETS[name].model_type]
+    assert (card.kind, card.family, card.pooling) == ("preset", family.name, family.pooling)
     assert card.image_size is None
 
 
@@ -32,3 +37,10 @@ def test_known_models__tell_a_checkpoint_at_its_input(name: str) -> None:
 def test_known_models__tell_nothing_of_a_checkpoint_that_is_only_allowed() -> None:
     card = known_models(("somebody/unknown",))[-1]
     assert (card.parameters, card.flops, card.image_size, card.inputs) == (None, None, None, ())
+
+
+def test_require_known__names_what_there_is() -> None:
+    require_known("resnet-tiny", ())
+    require_known("somebody/unknown", ("somebody/unknown",))
+    with pytest.raises(UnknownModelError, match="resnet-tiny, convnext-mini, somebody/unknown"):
+        require_known("resnet", ("somebody/unknown",))

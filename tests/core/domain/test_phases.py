@@ -49,6 +49,8 @@ def test_two_phase__is_the_guide() -> None:
     ("model", "decay"),
     [
         ("vit-tiny", LayerDecay(kind="exponential", factor=0.75)),
+        ("convnext-mini", LayerDecay(kind="exponential", factor=0.75)),
+        ("resnet-tiny", LayerDecay(kind="exponential", factor=1 / 3)),
         ("microsoft/resnet-50", LayerDecay(kind="exponential", factor=1 / 3)),
         ("somebody/unknown", LayerDecay(kind="family")),
     ],

@@ -11,12 +11,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedConfig, ViTForImageClassification
+from transformers import PreTrainedConfig, ViTConfig, ViTForImageClassification
 
 from core.domain.families import FAMILIES
-from core.domain.models import Architecture
 from core.domain.sources import LabelledImages
-from core.learn.backbones import Backbone, create, preset_config
+from core.learn.backbones import Backbone, create
 from core.learn.families import classifier_class
 from core.learn.hub import classification_head
 from tests.conftest import free_port
@@ -43,10 +42,11 @@ def backbone(*, dropout: float = 0.0, seed: int = 0, width: int | None = None) -
     """A vit-tiny, or a model of one layer of that width."""
     made = create("vit-tiny", class_names=("r", "g", "b"), native_image_size=8, seed=seed, allowed_models=())
     if width is not None:
-        small = Architecture(width=width, depth=1, heads=2, hidden_width=2 * width)
+        sizes = {"hidden_size": width, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 2 * width}
+        config = ViTConfig(**sizes, image_size=8, patch_size=2, initializer_range=width**-0.5, num_labels=3)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            model = ViTForImageClassification(preset_config(small, class_names=("r", "g", "b"), native_image_size=8))
+            model = ViTForImageClassification(config)
         made = replace(made, model=model, head=model.classifier)
     for part in made.model.modules():
         if isinstance(part, nn.Dropout):

@@ -6,6 +6,7 @@ from pathlib import Path
 import huggingface_hub.constants
 import pytest
 import torch
+from accelerate import Accelerator
 from safetensors.torch import save_file
 from transformers import (
     AutoModelForImageClassification,
@@ -18,17 +19,22 @@ from transformers import (
 )
 
 from core.domain.families import FAMILIES
-from core.domain.models import KNOWN_CHECKPOINTS, PRESETS, known_models, preset_geometry
+from core.domain.models import KNOWN_CHECKPOINTS, PRESETS, known_models
+from core.domain.spec import TrainSpec
 from core.errors import SourceUnavailableError, UnknownModelError
 from core.learn.backbones import Backbone, create
+from core.learn.datasets import load_probe_set, load_training_images, open_source
 from core.learn.describe import PUBLISHED, without_weights
+from core.learn.embed import embed, weights_sha256
+from core.learn.fine_tune import fine_tune
 from core.learn.hub import classification_head
+from core.learn.pixels import ImagesOnDevice
 from tests.core.learn.offline_hub import COMMIT, MODEL_ID, save_processor
 
 OTHER_COMMIT = "f" * 40
 CLASSES = ("cat", "dog", "fox")
 
-REPEATED = ("ViTLayer", "Dinov2Layer", "SwinLayer", "ConvNextLayer", "ResNetBottleNeckLayer")
+REPEATED = ("ViTLayer", "Dinov2Layer", "SwinLayer", "ConvNextLayer", "ResNetBasicLayer", "ResNetBottleNeckLayer")
 
 
 def tiny_config(n_labels: int = 5, **changes: object) -> ViTConfig:
@@ -67,27 +73,71 @@ def preset(name: str = "vit-tiny", *, native: int = 8, seed: int = 0) -> Backbon
     return create(name, class_names=CLASSES, native_image_size=native, seed=seed, allowed_models=())
 
 
-@pytest.mark.parametrize(
-    ("native", "size", "patches"), [(1, 8, 16), (8, 8, 16), (9, 16, 64), (28, 32, 64), (33, 64, 64), (500, 64, 64)]
-)
-def test_preset_geometry__is_the_smallest_input_that_holds_the_images(native: int, size: int, patches: int) -> None:
-    geometry = preset_geometry(native)
-    assert (geometry.image_size, geometry.patches) == (size, patches)
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("native", [8, 28, 500])
+def test_preset__has_the_input_that_the_table_says(name: str, native: int) -> None:
+    backbone = preset(name, native=native)
+    side = PRESETS[name].input_for(native)
+    assert (backbone.image_size, backbone.revision) == (side, None)
+    features, logits = backbone.features_and_logits(torch.randn(1, 3, side, side))  # one image is a batch, too
+    assert (features.shape, logits.shape) == ((1, backbone.width), (1, 3))
 
 
 @pytest.mark.parametrize("name", PRESETS)
-@pytest.mark.parametrize("native", [8, 16, 32, 64])
-def test_preset__is_as_large_as_the_table_says(name: str, native: int) -> None:
-    backbone = preset(name, native=native)
-    assert backbone.parameters == PRESETS[name].parameters(preset_geometry(native), n_classes=3)
-    assert backbone.width == PRESETS[name].width
-    assert backbone.image_size == native
-    assert backbone.revision is None
+def test_preset__has_the_layers_that_the_table_says(name: str) -> None:
+    [card] = [card for card in known_models(()) if card.id == name]
+    assert card.layers == sum(type(part).__name__ in REPEATED for part in preset(name).model.modules())
+
+
+@pytest.mark.parametrize(("name", "width", "depth"), [("vit-tiny", 128, 4), ("vit-small", 256, 6)])
+@pytest.mark.parametrize(("side", "patch"), [(8, 2), (16, 2), (32, 4), (64, 8)])
+def test_preset__vision_transformers_are_what_they_always_were(
+    name: str, width: int, depth: int, side: int, patch: int
+) -> None:
+    labels = dict(enumerate(CLASSES))
+    config = ViTConfig(
+        image_size=side,
+        patch_size=patch,
+        hidden_size=width,
+        num_hidden_layers=depth,
+        num_attention_heads=width // 64,
+        intermediate_size=2 * width,
+        initializer_range=width**-0.5,
+        id2label=labels,
+        label2id={name: label for label, name in labels.items()},
+    )
+    made = preset(name, native=side, seed=7)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        oracle = ViTForImageClassification(config)
+    assert made.model.config.to_dict() == oracle.config.to_dict()
+    assert weights_sha256(made.model) == weights_sha256(oracle)
+    assert made.head is made.model.classifier
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_preset__learns_to_read(name: str) -> None:
+    """Forty small steps do not make a reader, but chance would be a tenth."""
+    source = open_source("digits", uploaded=None, allowed_hub=())
+    backbone = create(name, class_names=source.facts.class_names, native_image_size=8, seed=0, allowed_models=())
+    side = backbone.image_size
+    images = load_training_images(source, train_size=None, size=side, seed=0)
+    probe = load_probe_set(source, probe_size=200, size=side, seed=0)
+    seen = ImagesOnDevice(probe, backbone, device=torch.device("cpu"))
+    spec = TrainSpec(steps=40, batch_size=32)
+    accelerator = Accelerator(cpu=True, mixed_precision="no")
+    before, after = (
+        embed(checkpoint.backbone, seen, step=checkpoint.step, epoch=checkpoint.epoch).accuracy
+        for checkpoint in fine_tune(backbone, images, spec=spec, capture_steps=(0, 40), accelerator=accelerator)
+    )
+    assert before < 0.25
+    assert after > 0.5
 
 
 def test_known_models__describes_presets_and_allowed_checkpoints() -> None:
     cards = {card.id: card for card in known_models((*KNOWN_CHECKPOINTS, MODEL_ID))}
     assert (cards["vit-tiny"].kind, cards["vit-tiny"].family) == ("preset", "ViT")
+    assert (cards["resnet-tiny"].kind, cards["resnet-tiny"].family) == ("preset", "ResNet")
     assert (cards["microsoft/resnet-50"].kind, cards["microsoft/resnet-50"].family) == ("hub", "ResNet")
     assert cards[MODEL_ID].kind == "hub"
     assert (cards[MODEL_ID].parameters, cards[MODEL_ID].family) == (None, None)
@@ -133,7 +183,7 @@ def test_features__are_the_class_token_after_the_final_norm() -> None:
 
 
 def test_create__unknown_model_names_what_there_is() -> None:
-    with pytest.raises(UnknownModelError, match="vit-tiny, vit-small, somebody/tiny-vit") as caught:
+    with pytest.raises(UnknownModelError, match=f"{', '.join(PRESETS)}, somebody/tiny-vit") as caught:
         create("bert", class_names=CLASSES, native_image_size=8, seed=0, allowed_models=(MODEL_ID,))
     assert caught.value.field == "model"
 

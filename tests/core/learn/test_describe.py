@@ -1,15 +1,17 @@
 import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import BeitConfig, BeitForImageClassification, PreTrainedConfig, ResNetConfig, ViTConfig
 
 from core.domain.layers import COMMITTED, Description, Layer, descriptions, written
-from core.domain.models import GEOMETRIES, KNOWN_CHECKPOINTS, PRESETS, Geometry
+from core.domain.models import DESCRIBED_AT, KNOWN_CHECKPOINTS, PRESETS
 from core.errors import SourceUnavailableError
 from core.learn import families
-from core.learn.backbones import preset_config
+from core.learn.backbones import create
 from core.learn.describe import PUBLISHED, describe, every, without_weights
 from core.learn.vgg import VGG16BNConfig
 
-CLASSES = ("cat", "dog", "fox")
+CLASSES = tuple("abcdefghij")
 VISION_TRANSFORMERS = {"facebook/dinov2-small": 14} | {
     name: 16 for name, checkpoint in KNOWN_CHECKPOINTS.items() if checkpoint.model_type == "vit"
 }
@@ -48,22 +50,53 @@ def test_every__is_what_is_committed(counted: dict[str, Description]) -> None:
     assert written(counted) == COMMITTED.read_text()
 
 
+@pytest.mark.parametrize(("name", "side"), [(name, side) for name, preset in PRESETS.items() for side in preset.inputs])
+def test_preset__is_at_each_input_what_is_told(counted: dict[str, Description], name: str, side: int) -> None:
+    backbone = create(name, class_names=CLASSES, native_image_size=side, seed=0, allowed_models=())
+    [size] = [size for size in counted[name].inputs if size.image_size == side]
+    assert (backbone.image_size, backbone.parameters, backbone.width) == (side, size.parameters, counted[name].width)
+    backbone.model.set_attn_implementation("eager")
+    with FlopCounterMode(display=False) as counter:
+        backbone.model(torch.zeros(1, 3, side, side))
+    assert counter.get_total_flops() == size.flops
+
+
 @pytest.mark.parametrize("name", PRESETS)
-@pytest.mark.parametrize("geometry", GEOMETRIES)
-def test_preset__computes_what_the_formula_says(name: str, geometry: Geometry) -> None:
-    config = preset_config(PRESETS[name], class_names=CLASSES, native_image_size=geometry.image_size)
-    described = describe(without_weights(config), image_size=geometry.image_size)
-    assert described.layer_tree.flops == PRESETS[name].flops(geometry, n_classes=3)
-    assert described.layer_tree.parameters == PRESETS[name].parameters(geometry, n_classes=3)
+def test_preset__is_taken_apart_at_32_pixels(counted: dict[str, Description], name: str) -> None:
+    assert list(PRESETS[name].inputs) == [size.image_size for size in counted[name].inputs]
+    [size] = [size for size in counted[name].inputs if size.image_size == DESCRIBED_AT]
+    tree = counted[name].layer_tree
+    assert (size.flops, size.parameters) == (tree.flops, tree.parameters)
 
 
-@pytest.mark.parametrize("model_id", KNOWN_CHECKPOINTS)
-def test_checkpoint__computes_what_the_table_says(counted: dict[str, Description], model_id: str) -> None:
-    tree = counted[model_id].layer_tree
-    assert (tree.flops, tree.parameters) == (
-        KNOWN_CHECKPOINTS[model_id].flops,
-        KNOWN_CHECKPOINTS[model_id].parameters,
-    )
+@pytest.mark.parametrize(
+    ("name", "side"),
+    [(name, side) for name, preset in PRESETS.items() if preset.model_type == "vit" for side in preset.inputs],
+)
+def test_flops__of_the_small_vision_transformers_are_those_of_the_formula(
+    counted: dict[str, Description], name: str, side: int
+) -> None:
+    config = ViTConfig(**PRESETS[name].config, **PRESETS[name].inputs[side])
+    [size] = [size for size in counted[name].inputs if size.image_size == side]
+    assert size.flops == vision_transformer_flops(config, side=side, patch=config.patch_size)
+
+
+def test_flops__of_the_small_residual_network_by_hand(counted: dict[str, Description]) -> None:
+    """At 32 pixels: 7 x 7 to 16 x 16, pooled to 8 x 8; three stages of four convolutions, two with a shortcut."""
+    stem = 16**2 * 32 * 3 * 7**2
+    stages = 4 * 8**2 * 32 * 32 * 9
+    for side, width in ((4, 64), (2, 128)):
+        stages += side**2 * width * (width // 2) * (9 + 1) + 3 * side**2 * width * width * 9
+    assert counted["resnet-tiny"].layer_tree.flops == 2 * (stem + stages + 128 * 10)
+
+
+@pytest.mark.parametrize("side", [8, 16, 32, 64])
+def test_flops__of_the_small_convnext_by_hand(counted: dict[str, Description], side: int) -> None:
+    """A stem of one patch a position, 8 x 8 of them; in each stage two layers: 7 x 7 by channel, four times as wide."""
+    layers = sum(2 * at**2 * width * (49 + 2 * 4 * width) for at, width in ((8, 48), (4, 96), (2, 192)))
+    smaller = 4**2 * 96 * 48 * 4 + 2**2 * 192 * 96 * 4
+    [size] = [size for size in counted["convnext-mini"].inputs if size.image_size == side]
+    assert size.flops == 2 * (side**2 * 3 * 48 + layers + smaller + 192 * 10)
 
 
 @pytest.mark.parametrize(("model_id", "patch"), VISION_TRANSFORMERS.items())
@@ -86,6 +119,21 @@ def test_flops__of_vision_transformers_are_those_of_the_formula(
 )
 def test_flops__are_near_the_published(counted: dict[str, Description], model_id: str, multiply_adds: float) -> None:
     assert counted[model_id].layer_tree.flops == pytest.approx(2 * multiply_adds, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("model_id", "parameters"),
+    [
+        ("microsoft/resnet-50", 25_557_032),  # torchvision, with a head of 1,000 classes
+        ("microsoft/resnet-152", 60_192_808),
+        ("facebook/convnext-tiny-224", 28_589_128),
+        ("microsoft/swin-tiny-patch4-window7-224", 28_288_354),
+        ("google/vit-base-patch16-224-in21k", 86_567_656),
+    ],
+)
+def test_parameters__are_the_published(counted: dict[str, Description], model_id: str, parameters: int) -> None:
+    head = counted[model_id].width + 1
+    assert counted[model_id].layer_tree.parameters == parameters - 990 * head
 
 
 def test_layers__of_a_vision_transformer(counted: dict[str, Description]) -> None:
@@ -128,7 +176,7 @@ def test_blocks__are_those_of_the_registry(counted: dict[str, Description], mode
     described = counted[model_id].blocks
     assert [block.name for block in described] == [block.name for block in found]
     assert [block.depth_from_head for block in described] == list(range(len(found)))[::-1]
-    assert sum(block.parameters for block in described) == KNOWN_CHECKPOINTS[model_id].parameters
+    assert sum(block.parameters for block in described) == counted[model_id].layer_tree.parameters
 
 
 @pytest.mark.parametrize("model_id", [*PRESETS, *KNOWN_CHECKPOINTS])
@@ -146,6 +194,7 @@ def test_describe__a_family_whose_blocks_have_several_modules() -> None:
     described = describe(without_weights(VGG16BNConfig(num_labels=10)), image_size=224)
     assert described.layer_tree.flops == pytest.approx(2 * 15.47e9, rel=0.01)
     assert (described.blocks[0].name, described.blocks[0].depth_from_head) == ("features.0", 15)
+    assert (described.layers, described.width) == (None, 4096)
     assert named(described.layer_tree, "features", "6").output_shape == (64, 112, 112)  # the first pooling
 
 

@@ -8,6 +8,7 @@ from PIL import Image
 from transformers import AutoImageProcessor, AutoModelForImageClassification
 
 from core.domain.families import FAMILIES
+from core.domain.models import PRESETS
 from core.domain.sources import LabelledImages
 from core.domain.trained import CONFIG, PREPROCESSOR, WEIGHTS
 from core.errors import SourceUnavailableError
@@ -25,8 +26,8 @@ MODEL = "run:run_1"
 SIDE = 32
 
 
-def preset(*, class_names: tuple[str, ...] = CLASSES) -> Backbone:
-    backbone = create("vit-tiny", class_names=class_names, native_image_size=8, seed=5, allowed_models=())
+def preset(name: str = "vit-tiny") -> Backbone:
+    backbone = create(name, class_names=CLASSES, native_image_size=8, seed=5, allowed_models=())
     backbone.model.eval()
     return backbone
 
@@ -87,6 +88,14 @@ def test_load__is_the_model_that_was_saved(model_type: str, tmp_path: Path) -> N
     assert weights_sha256(loaded.model) == weights_sha256(live.model)
     assert (loaded.image_size, loaded.mean, loaded.std) == (live.image_size, live.mean, live.std)
     assert (loaded.model_id, loaded.revision) == (MODEL, None)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_load__of_a_preset(name: str, tmp_path: Path) -> None:
+    live = preset(name)
+    loaded = trained.load(saved(tmp_path, live), MODEL, class_names=CLASSES, seed=9)
+    assert weights_sha256(loaded.model) == weights_sha256(live.model)
+    assert (loaded.image_size, loaded.width) == (live.image_size, live.width)
 
 
 def test_load__of_what_was_loaded(tmp_path: Path) -> None:
