@@ -21,7 +21,7 @@ def main(options: argparse.Namespace) -> None:
         dataset, train = "digits", TRAIN
         if options.cifar10:
             files = [options.cifar10 / name for name in ("train.parquet", "test.parquet")]
-            dataset, train = client.upload_dataset(files)["id"], {**TRAIN, "steps": 1000}
+            dataset, train = client.upload_dataset(files)["id"], {**TRAIN, "steps": 500}
         runs = [_filmed(client, {"dataset": dataset, "train": train}, model=model) for model in MODELS]
         title = f"{'CIFAR-10' if options.cifar10 else 'Digits'}: three small models from random weights"
         made = client.compare({"runs": [run["id"] for run in runs], "name": title})
