@@ -71,6 +71,10 @@ FORMATS: Mapping[str, int] = {
 then made anew."""
 
 
+SKIPPED = "skipped"
+"""Of a frame that its training has ended before: the file of its artifact; and what its facts tell, without a step."""
+
+
 class Part(Frozen):
     """An artifact that a stage publishes while it runs.
 
@@ -200,6 +204,8 @@ def _comparison(spec: RunSpec) -> Plan:
 def _training(spec: RunSpec) -> Plan:
     steps, captured = _steps(spec.capture, spec.train)
     fields = spec.model_dump(mode="json")
+    if spec.train.early_stopping is None:  # runs that older versions have accepted keep their keys
+        del fields["train"]["early_stopping"]
     learned = {name: fields[name] for name in ("dataset", "model", "train", "capture", "pinned")}
     embedded = learned | {"capture": {k: v for k, v in fields["capture"].items() if k != "mode"}}
 

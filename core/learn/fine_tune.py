@@ -43,6 +43,7 @@ from core.learn.pacer import Sentinels
 from core.learn.passes import ShuffledPasses
 from core.learn.pixels import ImagesOnDevice, autocast
 from core.learn.randomness import derived_seed, own_randomness
+from core.learn.stopper import Stopper
 from core.learn.training_log import GrowingLog, LogRows
 from core.learn.training_state import LiveState, StoredState
 
@@ -84,6 +85,7 @@ def fine_tune(
     resume_from: StoredState | None = None,
     accelerator: Accelerator | None = None,
     sentinels: Sentinels | None = None,
+    stopper: Stopper | None = None,
 ) -> Iterator[Checkpoint]:
     """Train the model, phase by phase, and hand it out at the steps asked for.
 
@@ -109,6 +111,8 @@ def fine_tune(
             one's checkpoints.
         sentinels: choose which of capture_steps are captured; None means all. Where a training is resumed, they
             have been restored from the same state.
+        stopper: ends the training with a checkpoint, of which the consumer in the main process has told it the loss;
+            None means never. It has been restored likewise.
 
     Yields:
         A checkpoint a captured step. Its log has a row for step 0, for every spec.log_every steps and for
@@ -131,6 +135,8 @@ def fine_tune(
         _require_reached(resume_from.step, last=capture_steps[-1])
         training.resume(resume_from)
         first = resume_from.step + 1
+    if stopper is not None and stopper.stopped:
+        return
     candidates = {step: index for index, step in enumerate(capture_steps)}
     for step in range(first, capture_steps[-1] + 1):
         logged = step in candidates or step % spec.log_every == 0
@@ -150,6 +156,8 @@ def fine_tune(
             continue
         if on_pause is not None and training.is_main:
             on_pause(training.state(step, epoch=epoch))
+        if captured and stopper is not None and stopper.ends():
+            return
 
 
 class _Training:
