@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.domain.plan import StageName, build
+from core.domain.plan import StageName, artifact_key, build
 from core.domain.schedule import candidate_steps, capture_steps
 from core.domain.spec import PinnedSources, RunSpec
 
@@ -48,6 +48,20 @@ def test_a_field_changes_the_keys_of_the_stages_that_read_it_and_of_what_follows
 def test_what_is_learned_changes_every_key(sections):
     before, after = keys(build(spec())), keys(build(spec(**sections)))
     assert not set(before.values()) & set(after.values())
+
+
+def test_a_run_that_never_ends_early_has_the_keys_that_it_had_before_any_could():
+    fields = spec().model_dump(mode="json")
+    del fields["train"]["early_stopping"]
+    learned = {name: fields[name] for name in ("dataset", "model", "train", "capture", "pinned")}
+    assert keys(build(spec()))["fine_tune"] == artifact_key(StageName.FINE_TUNE, learned)
+
+
+@pytest.mark.parametrize("changes", [{"patience": 3}, {"patience": 2, "min_delta": 0.1}])
+def test_when_it_ends_early_changes_every_key(changes):
+    plain, before = keys(build(spec())), keys(build(spec(train={"early_stopping": {"patience": 2}})))
+    after = keys(build(spec(train={"early_stopping": changes})))
+    assert len({*plain.values(), *before.values(), *after.values()}) == 3 * len(plain)
 
 
 def test_each_frame_is_supplied_by_the_training():
