@@ -54,13 +54,14 @@ def describe(session: Session, rows: Sequence[RunRow]) -> list[RunOut]:
     ids = [row.id for row in rows]
     groups, steps = runs.stage_groups(session, ids), runs.captured_steps(session, ids)
     waits = _Waits.of(session, rows)
+    skipped = runs.skipped_frames(session, [row.id for row in rows if row.spec["train"].get("early_stopping")])
     trained = holds.with_weights(session, [row.id for row in rows if row.spec["train"]["keep_weights"] != "none"])
     running = any(row.status == RunStatus.RUNNING for row in rows)
     pace = {**FIRST_GUESS, **runs.seconds_per_frame(session)} if running else {}
     at = lifecycle.clock(session) if running else 0.0
     described = []
     for row in rows:
-        stages = collect(groups[row.id])
+        stages = collect(groups[row.id], skipped=skipped.get(row.id, 0))
         inline = row.spec["capture"]["mode"] == "inline"
         left = seconds_left(stages, at=at, pace=pace, inline=inline) if row.status == RunStatus.RUNNING else None
         described.append(_run(row, stages, steps[row.id], left, waits, trained=row.id in trained))
@@ -85,15 +86,19 @@ class _Waits:
         return NO_WORKER.format(queues=" and ".join(queues)) if queues else None
 
 
-def collect(groups: Sequence[StageGroup]) -> list[Stage]:
-    """One stage a name, in the order of a run."""
+def collect(groups: Sequence[StageGroup], *, skipped: int = 0) -> list[Stage]:
+    """One stage a name, in the order of a run.
+
+    Args:
+        skipped: frames that the training has ended before: nobody waits for them.
+    """
     by_name: dict[str, list[StageGroup]] = {name: [] for name in StageName}
     for group in groups:
         by_name[group.name].append(group)
-    return [_together(found) for found in by_name.values() if found]
+    return [_together(found, skipped=skipped) for found in by_name.values() if found]
 
 
-def _together(groups: list[StageGroup]) -> Stage:
+def _together(groups: list[StageGroup], *, skipped: int) -> Stage:
     tasks = sum(group.tasks for group in groups)
     finished = sum(group.tasks for group in groups if group.status is StageStatus.SUCCEEDED)
     starts = [group.started_at for group in groups if group.started_at is not None]
@@ -105,8 +110,8 @@ def _together(groups: list[StageGroup]) -> Stage:
         queue=groups[0].queue,
         status=status,
         tasks=tasks,
-        done=finished if several else groups[0].done,
-        total=tasks if several else groups[0].total,
+        done=finished - skipped if several else groups[0].done,
+        total=tasks - skipped if several else groups[0].total,
         attempt=max(group.attempt for group in groups),
         reused=sum(group.reused for group in groups) == tasks,
         started_at=min(starts, default=None),

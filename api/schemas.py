@@ -24,6 +24,7 @@ from core.domain.spec import (
     refuse_few_frames,
     refuse_idle_adapters,
     refuse_unfit_phases,
+    refuse_unheard_losses,
     refuse_unknown_steps,
     refuse_unknown_trails,
     usual_alignment,
@@ -103,6 +104,7 @@ class RunCreate(Frozen):
             _check_train_size(self.train, facts)
         n_images = facts.train_size if facts else None
         train = self.train.settled(n_images=n_images, decay=decay)
+        refuse_unheard_losses(train, self.capture)
         refuse_unknown_steps(train, self.capture)
         refuse_idle_adapters(train)
         if described := layers.descriptions().get(self.model):

@@ -28,7 +28,7 @@ def compare(ctx: StageContext) -> dict[str, Any]:
     probe = _probe(ctx, shown)
     films = [codecs.load(ctx.stored(one.project) / "projection", Projection) for one in shown]
     layouts = in_one_frame([film.points for film in films])
-    frames = [ctx.store.folders(ctx.inputs[key] for key in one.embeds) for one in shown]
+    frames = [ctx.captured(one.embeds) for one in shown]
     sides = [
         Side(
             name=run.spec.name,

@@ -3,13 +3,13 @@
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from core.domain.plan import Part, Plan, PlannedStage, StageName
+from core.domain.plan import SKIPPED, Part, Plan, PlannedStage, StageName
 from core.domain.spec import RunSpec
 from core.errors import NotReadyError
 from core.settings import Settings
@@ -73,7 +73,12 @@ class StageContext:
 
     def frames(self) -> list[Path]:
         """Folders of the embedded frames, in order."""
-        return self.store.folders(self.inputs[stage.key] for stage in self.plan.named(StageName.EMBED))
+        return self.captured(stage.key for stage in self.plan.named(StageName.EMBED))
+
+    def captured(self, keys: Iterable[str]) -> list[Path]:
+        """Folders of those of these frames that are there: a training may have ended before the last of them."""
+        folders = self.store.folders(self.inputs[key] for key in keys)
+        return [folder for folder in folders if not (folder / SKIPPED).exists()]
 
     def checkpoint(self) -> Path:
         """Folder of the stored checkpoint that this stage embeds."""

@@ -6,7 +6,7 @@ What a stage's artifact holds (records as written by core.store.codecs):
     state        what a training continues from (core.learn.training_state): until the training is done
     checkpoint   weights.safetensors, origin.json: offload mode only, until it is embedded
     weights      a trained model as core.learn.trained writes it: where train.keep_weights asks for it
-    embed/i      frame/ Embedded
+    embed/i      frame/ Embedded; or an empty file `skipped`, where the training ended before it
     score        scores/ OutlierScores, neighbors/ NeighborGraph
     project      projection/ Projection
     measure      quality.json, a QualityCard; highlights.json, Highlights; evaluation.json, an Evaluation;
@@ -18,7 +18,7 @@ What a stage's artifact holds (records as written by core.store.codecs):
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ from core.domain.arrays import (
 from core.domain.evaluation import Evaluation, PhaseEvaluation
 from core.domain.label_issues import DataIssues, Leaks
 from core.domain.model_card import Learned
-from core.domain.plan import StageName
+from core.domain.plan import SKIPPED, Part, StageName
 from core.domain.quality import Highlight, Highlights, QualityCard
 from core.domain.sources import ImageSource
 from core.layout.project import project_frames
@@ -47,6 +47,7 @@ from core.learn import datasets, trained
 from core.learn.embed import embed, features_of, load_weights, save_weights, weights_sha256
 from core.learn.fine_tune import Checkpoint
 from core.learn.pixels import ImagesOnDevice
+from core.learn.stopper import Stopper
 from core.learn.training_log import LogRows
 from core.measure import label_issues, leaks
 from core.measure.evaluation import evaluate
@@ -72,21 +73,31 @@ def fine_tune(ctx: StageContext) -> Facts:
         training = Training.begin(ctx)
         source, backbone = training.source, training.backbone
         probe = load_probe(ctx, source, size=backbone.image_size)
-        embedder = _Embedder(ctx, ImagesOnDevice(probe, backbone, device=training.accelerator.device))
+        shown = ImagesOnDevice(probe, backbone, device=training.accelerator.device)
+        embedder = _Embedder(ctx, shown, training.stopper)
         logs = [training.state.log] if training.state else []
-        checkpoints = training.checkpoints(ctx, on_pause=StateKeeper(ctx, training.sentinels))
+        checkpoints = training.checkpoints(ctx, on_pause=StateKeeper(ctx, training.sentinels, training.stopper))
         pace = Pace(checkpoints, images=len(training.images.labels))
+        learning = None  # where nothing is left to be trained, nobody counts
         for checkpoint in pace:
             logs.append(checkpoint.log)
             if ctx.spec.capture.mode == "inline":
                 embedder.capture(checkpoint)
             else:
                 _capture_checkpoint(ctx, checkpoint, source)
-            _keep_weights(ctx, checkpoint, training)
-    codecs.save(ctx.output / "log", LogRows.joined(logs).to_arrays())
+            learning, step = checkpoint.learning, checkpoint.step
+            _keep_weights(ctx, training, planned=step, step=step, learning=learning)
+    log = LogRows.joined(logs)
+    _end_early(ctx, training, step=log[-1].step, learning=learning)
+    codecs.save(ctx.output / "log", log.to_arrays())
     codecs.save(ctx.output / "probe", probe)
     (ctx.output / "leaks.json").write_text(_leaks(ctx, training, probe).model_dump_json())
-    return {"weights_sha256": weights_sha256(backbone.model), "parameters": backbone.parameters, **pace.facts()}
+    return {
+        "weights_sha256": weights_sha256(backbone.model),
+        "parameters": backbone.parameters,
+        "step": log[-1].step,
+        **pace.facts(),
+    }
 
 
 def embed_frame(ctx: StageContext) -> Facts:
@@ -170,10 +181,10 @@ def _data_issues(ctx: StageContext, last: Path, probe: ProbeSet) -> DataIssues:
 
 
 def _evaluated(ctx: StageContext, folders: list[Path], probe: ProbeSet) -> Iterator[PhaseEvaluation]:
-    """Each phase by the frame of its end."""
+    """Each phase by the frame of its end; the last one may have ended early."""
     by_step = {codecs.load(folder / "frame", Embedded).step: folder for folder in folders}
     for stretch in ctx.spec.train.stretches:
-        frame = codecs.load(by_step[stretch.last] / "frame", Embedded)
+        frame = codecs.load(by_step[min(stretch.last, max(by_step))] / "frame", Embedded)
         yield evaluate(stretch.phase.name, frame, probe.labels, class_names=probe.class_names)
 
 
@@ -232,12 +243,13 @@ _ALIGNED = {"rigid": ", rigidly aligned", "procrustes": ", Procrustes-aligned", 
 class _Embedder:
     """Embeds the probe set at checkpoints of the live model; only the head is asked where only the head has changed."""
 
-    def __init__(self, ctx: StageContext, probe: ImagesOnDevice) -> None:
-        self._ctx, self._probe = ctx, probe
+    def __init__(self, ctx: StageContext, probe: ImagesOnDevice, stopper: Stopper | None) -> None:
+        self._ctx, self._probe, self._stopper = ctx, probe, stopper
         self._seen: tuple[int, Tensor] | None = None
 
     def capture(self, checkpoint: Checkpoint) -> None:
-        """Publish the checkpoint's frame."""
+        """Publish the checkpoint's frame; its loss may be that with which training ends."""
+        last = _is_last(self._ctx, checkpoint.step)
         frame = embed(
             checkpoint.backbone,
             self._probe,
@@ -245,8 +257,10 @@ class _Embedder:
             epoch=checkpoint.epoch,
             precision=self._ctx.spec.train.precision,
             features=self._features(checkpoint),
-            probabilities=_is_last(self._ctx, checkpoint.step),
+            probabilities=last or self._stopper is not None,
         )
+        if self._stopper and not self._stopper.hear(checkpoint.step, frame.loss) and not last:
+            frame = replace(frame, probabilities=None)
         part = self._ctx.frame_part(checkpoint.index)
         folder = self._ctx.beside(part.id)
         self._ctx.publish(part, folder, _write_frame(folder, checkpoint.index, frame))
@@ -289,25 +303,48 @@ def _leaks(ctx: StageContext, training: Training, probe: ProbeSet) -> Leaks:
     return leaks.find(training.images.images, rows, probe)
 
 
-def _keep_weights(ctx: StageContext, checkpoint: Checkpoint, training: Training) -> None:
+def _keep_weights(ctx: StageContext, training: Training, *, planned: int, step: int, learning: int | None) -> None:
+    """Publish the weights of a step under the one that they were planned for."""
     for part in ctx.stage.parts:
-        if part.effect == "keeps" and part.step == checkpoint.step:
+        if part.effect == "keeps" and part.step == planned:
             folder = ctx.beside(part.id)
-            trained.save(folder, checkpoint.backbone)
-            ctx.publish(part, folder, asdict(_learned(training, checkpoint)))
+            trained.save(folder, training.backbone)
+            ctx.publish(part, folder, asdict(_learned(training, step=step, learning=learning)))
 
 
-def _learned(training: Training, checkpoint: Checkpoint) -> Learned:
+def _end_early(ctx: StageContext, training: Training, *, step: int, learning: int | None) -> None:
+    """Where training has ended before its last step, publish what the plan has after it.
+
+    The last frames first: where another training of the same run goes on longer, the frames that are there still have
+    no gap between them.
+    """
+    last = ctx.plan.steps[-1]
+    if step == last:
+        return
+    ctx.progress(step, step)
+    _keep_weights(ctx, training, planned=last, step=step, learning=learning)
+    for part in reversed(ctx.stage.parts):
+        if part.effect == "completes" and part.step is not None and part.step > step:
+            _skip(ctx, part)
+
+
+def _skip(ctx: StageContext, part: Part) -> None:
+    folder = ctx.beside(part.id)
+    (folder / SKIPPED).touch()
+    ctx.publish(part, folder, {"frame": ctx.plan.stage(part.stage).index, SKIPPED: True})
+
+
+def _learned(training: Training, *, step: int, learning: int | None) -> Learned:
     backbone, facts = training.backbone, training.source.facts
     return Learned(
-        step=checkpoint.step,
+        step=step,
         images=len(training.images.labels),
         classes=facts.class_names,
         digest=facts.digest,
         parameters=backbone.parameters,
         architecture=type(backbone.model).__name__,
         image_size=backbone.image_size,
-        learning=checkpoint.learning,
+        learning=learning,
     )
 
 

@@ -13,6 +13,7 @@ from core.learn.backbones import Backbone
 from core.learn.fine_tune import Checkpoint, fine_tune
 from core.learn.pacer import Sentinels, n_sentinels
 from core.learn.pixels import ImagesOnDevice
+from core.learn.stopper import Stopper
 from core.learn.training_state import LiveState, StoredState
 from worker.context import StageContext, StoppedError
 from worker.loading import create_backbone, open_source
@@ -31,6 +32,7 @@ class Training:
     accelerator: Accelerator
     state: StoredState | None
     sentinels: Sentinels | None
+    stopper: Stopper | None
 
     @classmethod
     def begin(cls, ctx: StageContext) -> "Training":
@@ -44,9 +46,11 @@ class Training:
         state = _load_state(ctx)
         accelerator = Accelerator(mixed_precision="no")
         sentinels = _sentinels(ctx, source, backbone, accelerator)
-        if state and sentinels:
-            sentinels.restore(state.folder)
-        return cls(source, backbone, images, accelerator, state, sentinels)
+        stopper = _stopper(ctx, accelerator)
+        for memory in (sentinels, stopper):
+            if state and memory:
+                memory.restore(state.folder)
+        return cls(source, backbone, images, accelerator, state, sentinels, stopper)
 
     def checkpoints(
         self, ctx: StageContext, *, on_pause: Callable[[LiveState], None] | None = None
@@ -68,6 +72,7 @@ class Training:
             resume_from=self.state,
             accelerator=self.accelerator,
             sentinels=self.sentinels,
+            stopper=self.stopper,
         )
 
 
@@ -91,6 +96,14 @@ def _sentinels(
     )
 
 
+def _stopper(ctx: StageContext, accelerator: Accelerator) -> Stopper | None:
+    """Who may end the training early, if anybody may: in its last phase."""
+    train = ctx.spec.train
+    if train.early_stopping is None:
+        return None
+    return Stopper(train.early_stopping, after=train.stretches[-1].before, accelerator=accelerator)
+
+
 def _load_state(ctx: StageContext) -> StoredState | None:
     if ctx.state is None:
         return None
@@ -109,8 +122,9 @@ def train_along(ctx: StageContext) -> None:
 class StateKeeper:
     """Stores a training's state when it must stop, and now and then: so rarely that it costs at most a twentieth."""
 
-    def __init__(self, ctx: StageContext, sentinels: Sentinels | None = None) -> None:
-        self._ctx, self._sentinels = ctx, sentinels
+    def __init__(self, ctx: StageContext, *memories: Sentinels | Stopper | None) -> None:
+        """Args: memories: of those who decide with the training, stored with each state."""
+        self._ctx, self._memories = ctx, memories
         self._due_at = time.monotonic() + ctx.settings.state_seconds
 
     def __call__(self, live: LiveState) -> None:
@@ -124,8 +138,9 @@ class StateKeeper:
         started = time.monotonic()
         folder = self._ctx.beside(f"state-{live.step}")
         live.save(folder)
-        if self._sentinels:
-            self._sentinels.save(folder)
+        for memory in self._memories:
+            if memory:
+                memory.save(folder)
         self._ctx.keep_state(folder, step=live.step)
         took = time.monotonic() - started
         self._due_at = time.monotonic() + max(self._ctx.settings.state_seconds, STATE_SHARE * took)

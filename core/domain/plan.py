@@ -71,8 +71,11 @@ FORMATS: Mapping[str, int] = {
 then made anew."""
 
 
-_LATER = frozenset({"lora"})
+_LATER = frozenset({"lora", "early_stopping"})
 """Fields of `train` that came later: where they are null, what was trained before has the key that it had."""
+
+SKIPPED = "skipped"
+"""Of a frame that its training has ended before: the file of its artifact; and what its facts tell, without a step."""
 
 
 class Part(Frozen):

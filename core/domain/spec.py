@@ -26,6 +26,17 @@ class LoraSpec(Frozen):
     dropout: Annotated[float, Field(ge=0, lt=1, description="Share of an adapter's input that is left out.")] = 0.0
 
 
+class EarlyStopping(Frozen):
+    """When the last phase ends before its last step."""
+
+    patience: Annotated[
+        int, Field(ge=1, description="Checkpoints in a row that do not improve on the best: training ends there.")
+    ]
+    min_delta: Annotated[
+        float, Field(ge=0, description="The loss on the probe set improves if it falls by more than this.")
+    ] = 0.0
+
+
 class TrainSpec(Frozen):
     """How the model learns.
 
@@ -66,6 +77,10 @@ class TrainSpec(Frozen):
             description="null: all weights of a block learn. Otherwise low-rank adapters learn in their place, and the "
             "head, in full; `{}` takes the defaults. Wants peft on the worker."
         ),
+    ] = None
+    early_stopping: Annotated[
+        EarlyStopping | None,
+        Field(description="The last phase ends where it improves no more; null: at its last step."),
     ] = None
     log_every: Annotated[int, Field(ge=1, description="Steps between two rows of the log.")] = 1
     keep_weights: Annotated[Literal["none", "last", "all"], Field(description="Weights kept as safetensors.")] = "none"
@@ -334,13 +349,43 @@ def refuse_unknown_steps(train: TrainSpec, capture: CaptureSpec) -> None:
     """Refuse to keep the weights of steps that only the training will choose.
 
     Raises:
-        InvalidSpecError: train.keep_weights is "all" where capture.spacing is "drift".
+        InvalidSpecError: train.keep_weights is "all" where capture.spacing is "drift", or training may end early.
     """
-    if train.keep_weights == "all" and capture.spacing == "drift":
+    if train.keep_weights != "all":
+        return
+    if capture.spacing == "drift":
         raise InvalidSpecError(
             'keep_weights "all" needs steps that are known beforehand: ask for capture.spacing "even" or "log", or for '
             'the "last" weights.',
             field="train.keep_weights",
+        )
+    if train.early_stopping:
+        raise InvalidSpecError(
+            'keep_weights "all" needs steps that are known beforehand: leave early_stopping out, or ask for the "last" '
+            "weights, which are those that training ends with.",
+            field="train.keep_weights",
+        )
+
+
+def refuse_unheard_losses(train: TrainSpec, capture: CaptureSpec) -> None:
+    """Refuse to end a training early that does not know its losses, or paces its checkpoints by its last step.
+
+    Raises:
+        InvalidSpecError: there is train.early_stopping where capture.mode is "offload" or capture.spacing is "drift".
+    """
+    if train.early_stopping is None:
+        return
+    if capture.mode == "offload":
+        raise InvalidSpecError(
+            'early_stopping goes by the loss on the probe set, which others measure where capture.mode is "offload": '
+            'ask for "inline", or leave it out.',
+            field="train.early_stopping",
+        )
+    if capture.spacing == "drift":
+        raise InvalidSpecError(
+            'With capture.spacing "drift" it is the way up to the last step that is shared out among the checkpoints: '
+            'ask for "even" or "log", or leave early_stopping out.',
+            field="train.early_stopping",
         )
 
 

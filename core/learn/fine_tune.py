@@ -44,6 +44,7 @@ from core.learn.pacer import Sentinels
 from core.learn.passes import ShuffledPasses
 from core.learn.pixels import ImagesOnDevice, autocast
 from core.learn.randomness import derived_seed, own_randomness
+from core.learn.stopper import Stopper
 from core.learn.training_log import GrowingLog, LogRows
 from core.learn.training_state import LiveState, StoredState
 
@@ -88,6 +89,7 @@ def fine_tune(
     resume_from: StoredState | None = None,
     accelerator: Accelerator | None = None,
     sentinels: Sentinels | None = None,
+    stopper: Stopper | None = None,
 ) -> Iterator[Checkpoint]:
     """Train the model, phase by phase, and hand it out at the steps asked for.
 
@@ -113,6 +115,8 @@ def fine_tune(
             one's checkpoints.
         sentinels: choose which of capture_steps are captured; None means all. Where a training is resumed, they
             have been restored from the same state.
+        stopper: ends the training with a checkpoint, of which the consumer in the main process has told it the loss;
+            None means never. It has been restored likewise.
 
     Yields:
         A checkpoint a captured step. Its log has a row for step 0, for every spec.log_every steps and for
@@ -135,18 +139,15 @@ def fine_tune(
         _require_reached(resume_from.step, last=capture_steps[-1])
         training.resume(resume_from)
         first = resume_from.step + 1
+    if stopper is not None and stopper.stopped:
+        return
     candidates = {step: index for index, step in enumerate(capture_steps)}
     for step in range(first, capture_steps[-1] + 1):
         logged = step in candidates or step % spec.log_every == 0
         epoch = training.advance(step, logged=logged) if step else training.look()
         if on_step is not None:
             on_step(step)
-        captured = step in candidates
-        if captured:
-            training.merge()
-        if captured and sentinels is not None:
-            training.log.fetch()  # a training that diverged ends as such, before anybody looks at its model
-            captured = sentinels.takes(step)
+        captured = step in candidates and training.captures(step, sentinels)
         if captured:
             index = candidates[step] if sentinels is None else sentinels.n_captured - 1
             body_step, log = training.body_step(step), training.log.take()
@@ -157,6 +158,8 @@ def fine_tune(
             continue
         if on_pause is not None and training.is_main:
             on_pause(training.state(step, epoch=epoch))
+        if captured and stopper is not None and stopper.ends():
+            return
 
 
 class _Training:
@@ -219,6 +222,14 @@ class _Training:
         state.restore(self._backbone, self._bare_optimizer)
         self.log = GrowingLog(self._accelerator, before=state.log)
         self.merge()
+
+    def captures(self, step: int, sentinels: Sentinels | None) -> bool:
+        """Whether a step that may be captured is; everybody sees the model as it is now."""
+        self.merge()
+        if sentinels is None:
+            return True
+        self.log.fetch()  # a training that diverged ends as such, before anybody looks at its model
+        return sentinels.takes(step)
 
     def merge(self) -> None:
         """Let the model that everybody else sees be the one that learns."""

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from sqlalchemy import bindparam, case, delete, exists, func, select
 from sqlalchemy.orm import Session
 
-from core.domain.plan import Plan, StageName
+from core.domain.plan import SKIPPED, Plan, StageName
 from core.domain.run import RunStatus, StageStatus
 from core.domain.spec import RunSpec
 from core.errors import ConflictError, NotFoundError
@@ -226,7 +226,8 @@ def frames(session: Session, run: RunRow) -> list[Frame]:
         .where(StageRow.run_id == run.id, StageRow.name == "embed", StageRow.status == StageStatus.SUCCEEDED)
         .order_by(StageRow.position)
     )
-    return [Frame(int(stage_id.split("/")[1]), facts) for stage_id, facts in session.execute(query)]
+    found = session.execute(query)
+    return [Frame(int(stage_id.split("/")[1]), facts) for stage_id, facts in found if SKIPPED not in facts]
 
 
 def artifact(session: Session, run: RunRow, stage_id: str) -> ArtifactRow | None:
@@ -314,6 +315,22 @@ def captured_steps(session: Session, run_ids: Iterable[str]) -> dict[str, list[i
     return {run_id: steps for run_id, steps in found}  # noqa: C416 - rows are no pairs to mypy
 
 
+def skipped_frames(session: Session, run_ids: Iterable[str]) -> dict[str, int]:
+    """How many frames of each run its training has ended before; runs with all of theirs are left out."""
+    query = (
+        select(StageRow.run_id, func.count())
+        .join(ArtifactRow, ArtifactRow.key == StageRow.key)
+        .where(
+            StageRow.run_id.in_(list(run_ids)),
+            StageRow.name == StageName.EMBED,
+            StageRow.status == StageStatus.SUCCEEDED,
+            ArtifactRow.facts[SKIPPED].as_boolean(),
+        )
+        .group_by(StageRow.run_id)
+    )
+    return {run_id: count for run_id, count in session.execute(query)}  # noqa: C416 - rows are no pairs to mypy
+
+
 def seconds_per_frame(session: Session) -> dict[str, float]:
     """How long the stages after training last took, divided by the frames of their run.
 
@@ -322,7 +339,7 @@ def seconds_per_frame(session: Session) -> dict[str, float]:
     trained = exists().where(StageRow.run_id == RunRow.id, StageRow.id == StageName.FINE_TUNE)  # no comparison
     recent = select(RunRow.id).where(RunRow.status == RunStatus.SUCCEEDED, trained).order_by(RunRow.id.desc())
     run_ids = list(session.scalars(recent.limit(RECENT_RUNS)))
-    steps = captured_steps(session, run_ids)
+    steps, skipped = captured_steps(session, run_ids), skipped_frames(session, run_ids)
     query = (
         select(StageRow.run_id, StageRow.name, StageRow.finished_at - StageRow.started_at)
         .where(
@@ -335,7 +352,8 @@ def seconds_per_frame(session: Session) -> dict[str, float]:
     pace: dict[str, float] = {}
     for run_id, name, seconds in session.execute(query):
         if seconds is not None:
-            pace[name] = seconds / len(steps[run_id])  # the newest run comes last
+            frames = len(steps[run_id]) - skipped.get(run_id, 0)
+            pace[name] = seconds / frames  # the newest run comes last
     return pace
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
-from core.domain.plan import Part, Plan, PlannedStage, StageName, state_key
+from core.domain.plan import SKIPPED, Part, Plan, PlannedStage, StageName, state_key
 from core.domain.run import RunStatus, StageStatus
 from core.domain.spec import RunSpec
 from core.errors import EmbedreelError
@@ -240,7 +240,8 @@ def publish_part(session: Session, held: Claim, part: Part, stored: Stored, fact
     bells = []
     if part.effect == "completes" and row.status == StageStatus.WAITING:
         lifecycle.succeed(session, run, row)
-        lifecycle.emit(session, run, "checkpoint", **facts)
+        if SKIPPED not in facts:
+            lifecycle.emit(session, run, "checkpoint", **facts)
     elif part.effect == "releases" and row.status == StageStatus.WAITING and run.status == RunStatus.RUNNING:
         bells.append(lifecycle.queue(session, run, row))
     return Published(tuple(bells), unneeded)

@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 
 from api.caller import OPERATOR
 from api.main import create_app
+from core.domain.plan import SKIPPED
 from core.settings import Settings
 from core.store import lifecycle, migrate, stages, workers
 from core.store.session import Database
@@ -155,6 +156,15 @@ class FakeWorker:
         }
         with self.parts.database.writing() as session:
             stages.publish_part(session, held, part, stored, facts)
+
+    def skip(self, held, index):
+        """Publish a frame as one that training has ended before."""
+        part = held.stage.parts[index]
+        folder = self.parts.store.attempt(held.run_id, part.id, token=held.token)
+        (folder / SKIPPED).touch()
+        stored = self.parts.store.put(folder, part.key, run_id=held.run_id, token=held.token)
+        with self.parts.database.writing() as session:
+            stages.publish_part(session, held, part, stored, {"frame": index, SKIPPED: True})
 
     def keep(self, held, part):
         folder = self.parts.store.attempt(held.run_id, part.id, token=held.token)

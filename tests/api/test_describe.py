@@ -89,6 +89,26 @@ def test_collect__status_of_many_tasks(groups, status):
     assert stage.tasks == stage.total == sum(tasks for _, tasks in groups)
 
 
+def test_collect__nobody_waits_for_frames_that_training_has_ended_before():
+    [stage] = collect([group(StageStatus.SUCCEEDED, 3), group(StageStatus.WAITING, 2)], skipped=2)
+    assert (stage.status, stage.tasks, stage.done, stage.total) == (StageStatus.RUNNING, 5, 1, 3)
+
+
+def test_describe__a_training_that_has_ended_early(client, submit, worker):
+    run = submit(train={"steps": 10, "early_stopping": {"patience": 1}})
+    held = worker.claim(run["id"])
+    worker.skip(held, 2)
+    worker.finish(held)  # the other frames; what is published stays
+    worker.work(run["id"], until="render")
+    shown = client.get(f"/v1/runs/{run['id']}").json()
+    [embedded] = [stage for stage in shown["stages"] if stage["name"] == "embed"]
+    assert (embedded["status"], embedded["progress"]) == ("succeeded", {"done": 2, "total": 2})
+    assert [stage["tasks"] for stage in shown["plan"]["stages"] if stage["name"] == "embed"] == [3]
+    rows = client.get(run["links"]["checkpoints"]).json()["checkpoints"]
+    assert [(row["index"], row["step"]) for row in rows] == [(0, 0), (1, 5)]
+    assert client.get("/v1/runs").json()["runs"][0]["stages"] == shown["stages"]
+
+
 def test_collect__times_and_attempts():
     groups = [
         group(StageStatus.SUCCEEDED, 2, started_at=5.0, finished_at=9.0, attempt=2, reused=2),

@@ -6,7 +6,7 @@ import pytest
 from core.domain.arrays import Embedded
 from core.domain.ids import new_id
 from core.domain.plan import StageName, build
-from core.domain.spec import CaptureSpec, PinnedSources, RunSpec, TrainSpec
+from core.domain.spec import CaptureSpec, EarlyStopping, PinnedSources, RunSpec, TrainSpec
 from core.settings import Settings
 from core.store import codecs, migrate, runs, stages
 from core.store.artifacts import open_store
@@ -65,3 +65,14 @@ def test_a_training_of_two_processes_that_diverges_says_so(tmp_path):
     )
     run, _ = film(tmp_path, SPEC.model_copy(update={"train": doomed}), processes=2)
     assert (run.status, run.error["type"]) == ("failed", "training-diverged")
+
+
+def test_two_processes_end_early_at_the_same_step(tmp_path):
+    train = SPEC.train.model_copy(update={"steps": 6, "early_stopping": EarlyStopping(patience=1, min_delta=100)})
+    spec = SPEC.model_copy(update={"train": train, "capture": SPEC.capture.model_copy(update={"frames": 4})})
+    run, _ = film(tmp_path, spec, processes=2)
+    assert run.status == "succeeded", run.error
+    database = Database(Settings(home=tmp_path).database)
+    with database.reading() as session:
+        assert [frame.facts["step"] for frame in runs.frames(session, run)] == [0, 2, 4]
+    database.close()

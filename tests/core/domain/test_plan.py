@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from core.domain.plan import StageName, artifact_key, build
 from core.domain.schedule import candidate_steps, capture_steps
-from core.domain.spec import PinnedSources, RunSpec, TrainSpec
+from core.domain.spec import PinnedSources, RunSpec
 
 
 def spec(**sections):
@@ -50,14 +50,20 @@ def test_what_is_learned_changes_every_key(sections):
     assert not set(before.values()) & set(after.values())
 
 
-def test_a_field_that_came_later_leaves_older_keys_where_it_says_nothing():
-    without = TrainSpec(label_smoothing=0.1).model_dump(mode="json")
-    assert without.pop("lora") is None
-    key = keys(build(spec(train={"label_smoothing": 0.1})))["fine_tune"]
-    fields = spec(train={"label_smoothing": 0.1}).model_dump(mode="json")
-    learned = {name: fields[name] for name in ("dataset", "model", "capture", "pinned")} | {"train": without}
-    assert artifact_key(StageName.FINE_TUNE, learned) == key
-    assert keys(build(spec(train={"lora": {}, "label_smoothing": 0.1})))["fine_tune"] != key
+def test_fields_that_came_later_leave_older_keys_where_they_say_nothing():
+    fields = spec().model_dump(mode="json")
+    for later in ("early_stopping", "lora"):
+        assert fields["train"].pop(later) is None
+    learned = {name: fields[name] for name in ("dataset", "model", "train", "capture", "pinned")}
+    assert keys(build(spec()))["fine_tune"] == artifact_key(StageName.FINE_TUNE, learned)
+    assert keys(build(spec(train={"lora": {}})))["fine_tune"] != keys(build(spec()))["fine_tune"]
+
+
+@pytest.mark.parametrize("changes", [{"patience": 3}, {"patience": 2, "min_delta": 0.1}])
+def test_when_it_ends_early_changes_every_key(changes):
+    plain, before = keys(build(spec())), keys(build(spec(train={"early_stopping": {"patience": 2}})))
+    after = keys(build(spec(train={"early_stopping": changes})))
+    assert len({*plain.values(), *before.values(), *after.values()}) == 3 * len(plain)
 
 
 def test_each_frame_is_supplied_by_the_training():

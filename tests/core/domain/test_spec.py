@@ -12,6 +12,8 @@ from core.domain.spec import (
     fit_to_dataset,
     fit_to_steps,
     refuse_idle_adapters,
+    refuse_unheard_losses,
+    refuse_unknown_steps,
 )
 from core.errors import InvalidSpecError
 
@@ -82,6 +84,34 @@ def test_augment__knows_what_is_on(on, moves, recolours):
 def test_augment__more_than_there_is(field, value):
     with pytest.raises(ValidationError, match=field):
         AugmentSpec(**{field: value})
+
+
+@pytest.mark.parametrize("rule", [{}, {"patience": 0}, {"patience": 1, "min_delta": -0.1}, {"patience": 1.5}])
+def test_early_stopping__is_a_number_of_checkpoints_and_how_much_is_better(rule):
+    assert TrainSpec(early_stopping={"patience": 1}).early_stopping.min_delta == 0
+    with pytest.raises(ValidationError, match="early_stopping"):
+        TrainSpec(early_stopping=rule)
+
+
+@pytest.mark.parametrize(
+    ("capture", "advice"), [({"mode": "offload"}, 'ask for "inline"'), ({"spacing": "drift"}, 'ask for "even"')]
+)
+def test_early_stopping__where_the_training_cannot_know(capture, advice):
+    train, unknowing = TrainSpec(early_stopping={"patience": 1}), CaptureSpec(**capture)
+    with pytest.raises(InvalidSpecError, match=advice) as caught:
+        refuse_unheard_losses(train, unknowing)
+    assert caught.value.field == "train.early_stopping"
+    refuse_unheard_losses(train, CaptureSpec(spacing="log"))
+    refuse_unheard_losses(TrainSpec(), unknowing)
+
+
+def test_early_stopping__no_weights_of_steps_that_may_never_come():
+    train = TrainSpec(early_stopping={"patience": 1}, keep_weights="all")
+    with pytest.raises(InvalidSpecError, match="leave early_stopping out") as caught:
+        refuse_unknown_steps(train, CaptureSpec())
+    assert caught.value.field == "train.keep_weights"
+    refuse_unknown_steps(train.model_copy(update={"keep_weights": "last"}), CaptureSpec())
+    refuse_unknown_steps(TrainSpec(keep_weights="all"), CaptureSpec())
 
 
 def test_label_smoothing__leaves_something_of_the_label():

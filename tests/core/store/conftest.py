@@ -1,8 +1,8 @@
 import pytest
 
 from core.domain.ids import new_id
-from core.domain.plan import build
-from core.domain.spec import CaptureSpec, PinnedSources, RunSpec, TrainSpec
+from core.domain.plan import SKIPPED, build
+from core.domain.spec import CaptureSpec, EarlyStopping, PinnedSources, RunSpec, TrainSpec
 from core.store import runs, stages
 from core.store.objects import Stored
 from core.store.sweep import sweep
@@ -22,11 +22,18 @@ class Engine:
     def __init__(self, database):
         self.database = database
 
-    def submit(self, *, mode="inline", frames=3, seed=0, name="run", fps=12, keep_weights="none", spacing="even"):
+    def submit(
+        self, *, mode="inline", frames=3, seed=0, name="run", fps=12, keep_weights="none", spacing="even", patience=None
+    ):
         spec = RunSpec(
             name=name,
             dataset="digits",
-            train=TrainSpec(steps=10, seed=seed, keep_weights=keep_weights),
+            train=TrainSpec(
+                steps=10,
+                seed=seed,
+                keep_weights=keep_weights,
+                early_stopping=patience and EarlyStopping(patience=patience),
+            ),
             capture=CaptureSpec(frames=frames, mode=mode, spacing=spacing),
             pinned=PinnedSources(dataset_digest="d"),
         )
@@ -47,9 +54,11 @@ class Engine:
     def claim(self, run_id, stage_id, *, worker="w1", lease=30.0):
         return self.call(stages.claim, run_id, stage_id, worker_id=worker, lease_seconds=lease)
 
-    def part(self, claim, index):
+    def part(self, claim, index, *, skipped=False):
         part = claim.stage.parts[index]
         facts = {"frame": index, "step": CAPTURED_BY_DRIFT[index] if part.step is None else part.step}
+        if skipped:
+            facts = {"frame": index, SKIPPED: True}
         published = self.call(stages.publish_part, claim, part, stored(claim, part.key), facts)
         return [bell.stage_id for bell in published.bells]
 

@@ -117,6 +117,69 @@ def test_a_given_back_training_forgets_its_frames(engine):
     assert engine.statuses(run_id)["embed/00000"] == "waiting"
 
 
+def end_early(engine, claim):
+    """Publish a film of two frames of three, and the weights under the step that they were planned for."""
+    for index, skipped in ((0, False), (1, False), (3, False), (2, True)):
+        engine.part(claim, index, skipped=skipped)
+
+
+def filmed(engine, run_id):
+    """Indices of the frames that are there, those that checkpoints were told of, and how many were skipped."""
+    with engine.database.reading() as session:
+        frames = [frame.index for frame in runs.frames(session, runs.get(session, run_id))]
+        events = runs.events(session, run_id, after=0, limit=1000)
+        told = [event.data["frame"] for event in events if event.type == "checkpoint"]
+        return frames, told, runs.skipped_frames(session, [run_id, "run_nobody"])
+
+
+def test_a_training_that_ends_early_leaves_a_shorter_film(engine):
+    run_id, _ = engine.submit(patience=1, keep_weights="last")
+    training = engine.claim(run_id, "fine_tune")
+    assert filmed(engine, run_id) == ([], [], {})
+    end_early(engine, training)
+    engine.finish(training)
+    engine.film(run_id)
+    assert engine.run(run_id).status == "succeeded"
+    assert filmed(engine, run_id) == ([0, 1], [0, 1], {run_id: 1})
+    again, _ = engine.submit(patience=1, keep_weights="last", fps=20)
+    engine.film(again)
+    assert filmed(engine, again) == ([0, 1], [], {again: 1})
+
+
+def test_a_training_that_is_lost_while_it_ends_early_skips_again(engine):
+    run_id, _ = engine.submit(patience=1, keep_weights="last")
+    lost = expire(engine, run_id, "fine_tune")
+    engine.part(lost, 0)
+    engine.part(lost, 1)
+    engine.state(lost, 5)
+    engine.part(lost, 3)
+    engine.part(lost, 2, skipped=True)
+    sweep(engine)
+    again = engine.claim(run_id, "fine_tune")
+    assert not is_recorded(engine, lost.stage.parts[2].key)
+    assert not is_recorded(engine, lost.stage.parts[3].key)
+    assert filmed(engine, run_id) == ([0, 1], [0, 1], {})
+    engine.part(again, 3)
+    engine.part(again, 2, skipped=True)
+    engine.finish(again)
+    engine.film(run_id)
+    assert filmed(engine, run_id) == ([0, 1], [0, 1], {run_id: 1})
+
+
+def test_seconds_per_frame__counts_the_frames_that_are_there(engine, monkeypatch):
+    run_id, _ = engine.submit(patience=1, keep_weights="last")
+    training = engine.claim(run_id, "fine_tune")
+    end_early(engine, training)
+    engine.finish(training)
+    engine.film(run_id)
+    with engine.database.reading() as session:
+        shorter = runs.seconds_per_frame(session)
+        monkeypatch.setattr(runs, "skipped_frames", lambda _session, _run_ids: {})
+        assert {name: pace * 2 for name, pace in shorter.items()} == pytest.approx(
+            {name: pace * 3 for name, pace in runs.seconds_per_frame(session).items()}
+        )
+
+
 def test_frames_that_another_run_shares_are_kept(engine):
     first, _ = engine.submit()
     engine.film(first)
