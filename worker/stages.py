@@ -46,6 +46,7 @@ from core.layout.review import Filmed, review
 from core.learn import datasets, trained
 from core.learn.embed import embed, features_of, load_weights, save_weights, weights_sha256
 from core.learn.fine_tune import Checkpoint
+from core.learn.learning import how_many_learn
 from core.learn.pixels import ImagesOnDevice
 from core.learn.stopper import Stopper
 from core.learn.training_log import LogRows
@@ -78,17 +79,15 @@ def fine_tune(ctx: StageContext) -> Facts:
         logs = [training.state.log] if training.state else []
         checkpoints = training.checkpoints(ctx, on_pause=StateKeeper(ctx, training.sentinels, training.stopper))
         pace = Pace(checkpoints, images=len(training.images.labels))
-        learning = None  # where nothing is left to be trained, nobody counts
         for checkpoint in pace:
             logs.append(checkpoint.log)
             if ctx.spec.capture.mode == "inline":
                 embedder.capture(checkpoint)
             else:
                 _capture_checkpoint(ctx, checkpoint, source)
-            learning, step = checkpoint.learning, checkpoint.step
-            _keep_weights(ctx, training, planned=step, step=step, learning=learning)
+            _keep_weights(ctx, training, planned=checkpoint.step, step=checkpoint.step)
     log = LogRows.joined(logs)
-    _end_early(ctx, training, step=log[-1].step, learning=learning)
+    _end_early(ctx, training, step=log[-1].step)
     codecs.save(ctx.output / "log", log.to_arrays())
     codecs.save(ctx.output / "probe", probe)
     (ctx.output / "leaks.json").write_text(_leaks(ctx, training, probe).model_dump_json())
@@ -303,16 +302,16 @@ def _leaks(ctx: StageContext, training: Training, probe: ProbeSet) -> Leaks:
     return leaks.find(training.images.images, rows, probe)
 
 
-def _keep_weights(ctx: StageContext, training: Training, *, planned: int, step: int, learning: int | None) -> None:
+def _keep_weights(ctx: StageContext, training: Training, *, planned: int, step: int) -> None:
     """Publish the weights of a step under the one that they were planned for."""
     for part in ctx.stage.parts:
         if part.effect == "keeps" and part.step == planned:
             folder = ctx.beside(part.id)
             trained.save(folder, training.backbone)
-            ctx.publish(part, folder, asdict(_learned(training, step=step, learning=learning)))
+            ctx.publish(part, folder, asdict(_learned(ctx, training, step=step)))
 
 
-def _end_early(ctx: StageContext, training: Training, *, step: int, learning: int | None) -> None:
+def _end_early(ctx: StageContext, training: Training, *, step: int) -> None:
     """Where training has ended before its last step, publish what the plan has after it.
 
     The last frames first: where another training of the same run goes on longer, the frames that are there still have
@@ -322,7 +321,7 @@ def _end_early(ctx: StageContext, training: Training, *, step: int, learning: in
     if step == last:
         return
     ctx.progress(step, step)
-    _keep_weights(ctx, training, planned=last, step=step, learning=learning)
+    _keep_weights(ctx, training, planned=last, step=step)
     for part in reversed(ctx.stage.parts):
         if part.effect == "completes" and part.step is not None and part.step > step:
             _skip(ctx, part)
@@ -334,7 +333,7 @@ def _skip(ctx: StageContext, part: Part) -> None:
     ctx.publish(part, folder, {"frame": ctx.plan.stage(part.stage).index, SKIPPED: True})
 
 
-def _learned(training: Training, *, step: int, learning: int | None) -> Learned:
+def _learned(ctx: StageContext, training: Training, *, step: int) -> Learned:
     backbone, facts = training.backbone, training.source.facts
     return Learned(
         step=step,
@@ -344,7 +343,7 @@ def _learned(training: Training, *, step: int, learning: int | None) -> Learned:
         parameters=backbone.parameters,
         architecture=type(backbone.model).__name__,
         image_size=backbone.image_size,
-        learning=learning,
+        learning=how_many_learn(backbone, ctx.spec.train),
     )
 
 

@@ -65,7 +65,6 @@ class Checkpoint:
             adapters, which it has not, it has the merged weights.
         body_step: when anything before the head changed last: features are the same at checkpoints that agree here.
         log: the rows since the checkpoint before, or since the state that was resumed from.
-        learning: how many numbers learn, in one phase or another.
     """
 
     index: int
@@ -74,7 +73,6 @@ class Checkpoint:
     backbone: Backbone
     body_step: int
     log: LogRows
-    learning: int
 
 
 def fine_tune(
@@ -151,7 +149,7 @@ def fine_tune(
         if captured:
             index = candidates[step] if sentinels is None else sentinels.n_captured - 1
             body_step, log = training.body_step(step), training.log.take()
-            yield Checkpoint(index, step, epoch, backbone, body_step, log, training.learning)
+            yield Checkpoint(index, step, epoch, backbone, body_step, log)
         elif step % _FETCH_EVERY == 0 or (training.is_alone and pause_now is not None and pause_now()):
             training.log.fetch()
         else:
@@ -178,8 +176,8 @@ class _Training:
         self._shown, self._backbone = backbone, adapted(backbone, spec)
         self._bare: nn.Module = self._backbone.model
         # What does not fit the model is refused now, not in the middle.
-        layers = [layer for stretch in spec.stretches for layer in learning_layers(self._backbone, stretch.phase)]
-        self.learning = sum({name: one.numel() for layer in layers for name, one in layer.weights.items()}.values())
+        for stretch in spec.stretches:
+            learning_layers(self._backbone, stretch.phase)
         for model in (self._shown.model, self._bare):
             model.to(accelerator.device)
         self._images = ImagesOnDevice(data, backbone, device=accelerator.device)

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from torch import nn
 
 from core.domain.phases import Phase
+from core.domain.spec import TrainSpec
 from core.learn.backbones import Backbone
 from core.learn.families import blocks, require_family_of
-from core.learn.lora import is_adapter
+from core.learn.lora import adapted, is_adapter
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,6 +58,13 @@ def set_learning(backbone: Backbone, layers: list[Layer]) -> None:
     for name, weights in backbone.model.named_parameters():
         weights.requires_grad_(name in learning)
         weights.grad = None
+
+
+def how_many_learn(backbone: Backbone, spec: TrainSpec) -> int:
+    """Numbers that learn in one phase of a training or another."""
+    learner = adapted(backbone, spec)
+    layers = [layer for stretch in spec.stretches for layer in learning_layers(learner, stretch.phase)]
+    return sum({path: weights.numel() for layer in layers for path, weights in layer.weights.items()}.values())
 
 
 def set_modes(backbone: Backbone) -> None:

@@ -68,17 +68,17 @@ def test_a_run_whose_weights_are_gone_says_so(works):
     assert "Retry that run" in run.error["detail"]
 
 
-def test_adapters_are_merged_into_what_is_filmed_and_kept(service, source):
+def test_adapters_are_merged_into_what_is_filmed_and_kept(works, source):
     """What was embedded last is what is kept, and a run begins exactly with it."""
     lora = LoraSpec(rank=4, dropout=0.1)
-    run, kept = film(service, spec(lora=lora))
+    run, kept = film(works, spec(lora=lora))
     assert run.status == "succeeded", run.error
     assert sorted(kept.files) == [CONFIG, WEIGHTS, PREPROCESSOR]
     assert kept.facts["parameters"] == source[1].facts["parameters"]
     assert kept.facts["learning"] < kept.facts["parameters"] / 3
-    later, _ = film(service, second := spec(model=f"run:{run.id}", revision=kept.key))
+    later, _ = film(works, second := spec(model=f"run:{run.id}", revision=kept.key))
     assert later.status == "succeeded", later.error
-    ended, began = frame(service, spec(lora=lora), -1), frame(service, second, 0)
+    ended, began = frame(works, spec(lora=lora), -1), frame(works, second, 0)
     np.testing.assert_array_equal(began.embeddings, ended.embeddings)
     assert (began.loss, began.accuracy) == (ended.loss, ended.accuracy)
-    assert not np.array_equal(frame(service, spec(lora=lora), 0).embeddings, ended.embeddings)
+    assert not np.array_equal(frame(works, spec(lora=lora), 0).embeddings, ended.embeddings)

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from core.domain.augment import AugmentSpec
+from core.domain.phases import Phase
 from core.domain.spec import TrainSpec
 from core.learn.backbones import Backbone
 from core.learn.embed import save_weights, weights_sha256
@@ -22,6 +23,8 @@ EVERYTHING = AugmentSpec(
     flip=0.5, rotate=20, shear=10, crop=0.5, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, mixup=0.4
 )
 SPEC = TrainSpec(steps=4, batch_size=9, gradient_accumulation=2, augment=EVERYTHING, label_smoothing=0.1)
+LINEAR = SPEC.model_copy(update={"phases": (Phase(name="all", steps=SPEC.steps, optimizer="sgd", learning_rate=0.1),)})
+"""By SGD: Adam makes a whole step of a gradient that is nothing but rounding."""
 DATA = blobs(19)
 
 
@@ -58,9 +61,10 @@ def test_augmented__leaves_the_random_state_of_others_alone() -> None:
 
 @pytest.mark.parametrize(("batch_size", "accumulation"), [(18, 1), (3, 6)])
 def test_augmented__accumulation_changes_nothing_but_memory(batch_size: int, accumulation: int) -> None:
-    split = SPEC.model_copy(update={"batch_size": batch_size, "gradient_accumulation": accumulation})
-    (one, rows), (other, other_rows) = train(), train(split)
-    torch.testing.assert_close(weights(one), weights(other), rtol=0, atol=2e-4)
+    split = LINEAR.model_copy(update={"batch_size": batch_size, "gradient_accumulation": accumulation})
+    (one, rows), (other, other_rows) = train(LINEAR), train(split)
+    assert not torch.allclose(weights(one), weights(backbone(width=16)), rtol=0, atol=1e-3)
+    torch.testing.assert_close(weights(one), weights(other), rtol=0, atol=1e-6)
     np.testing.assert_allclose(numbers(rows), numbers(other_rows), rtol=1e-3, atol=1e-4)
 
 
@@ -74,7 +78,7 @@ def test_augmented__resumed_ends_with_the_same_weights_and_log(tmp_path: Path, s
 
 def train_and_save(path: Path) -> None:
     """19 images by 2 x 9: forward passes of 5 + 4 and 5 + 4, then of a last one that only one process has."""
-    model, checkpoints = train()
+    model, checkpoints = train(LINEAR)
     save_weights(path, model)
     np.save(path.with_suffix(".npy"), numbers(checkpoints))
 
@@ -86,7 +90,7 @@ def test_augmented__two_processes_arrive_at_what_one_would(tmp_path: Path) -> No
     one, first, second = (load_file(path) for path in (tmp_path / "one.safetensors", *paths))
     for name, alone in one.items():
         assert torch.equal(first[name], second[name]), name
-        torch.testing.assert_close(first[name], alone, rtol=0, atol=3e-4)
+        torch.testing.assert_close(first[name], alone, rtol=0, atol=1e-6)
     logs = [np.load(path.with_suffix(".npy")) for path in (tmp_path / "one.safetensors", *paths)]
     np.testing.assert_allclose(logs[1], logs[0], rtol=1e-3, atol=1e-4)
     np.testing.assert_array_equal(logs[1], logs[2])

@@ -193,7 +193,7 @@ def train_and_resume(path: Path) -> None:
     for step in pauses:
         stored = StoredState.load(saved / str(step))
         ends.append(train(**options, seed=9, resume_from=stored, accelerator=accelerator))
-        ends[-1].checkpoints.insert(0, Checkpoint(-1, step, stored.epoch, ends[-1].model, step, stored.log, 0))
+        ends[-1].checkpoints.insert(0, Checkpoint(-1, step, stored.epoch, ends[-1].model, step, stored.log))
     np.save(path, np.stack([end.log for end in ends]))
     path.with_suffix(".txt").write_text("\n".join(weights_sha256(end.model.model) for end in ends))
 

@@ -20,7 +20,7 @@ from core.learn import trained
 from core.learn.backbones import Backbone
 from core.learn.embed import embed, features_of, load_weights, save_weights, weights_sha256
 from core.learn.fine_tune import Checkpoint, fine_tune
-from core.learn.learning import learning_layers, set_learning, set_modes
+from core.learn.learning import how_many_learn, learning_layers, set_learning, set_modes
 from core.learn.lora import adapted, is_adapter, merge
 from core.learn.pixels import ImagesOnDevice
 from core.learn.training_state import LiveState, StoredState
@@ -257,10 +257,10 @@ def test_checkpoint__stored_embeds_elsewhere_as_here(tmp_path: Path) -> None:
 def test_learning__counts_what_learns() -> None:
     """A block has four layers of 128 x 128 and two of 128 x 256; the head is 128 x 3 with a bias."""
     head, block = 128 * 3 + 3, 4 * (4 * (128 + 128)) + 2 * (4 * (128 + 256))
-    counts = [train(spec_of(*phases))[1][0].learning for phases in ((HEAD,), (HEAD, BLOCKS), (BLOCKS, ALL))]
-    assert counts == [head, head + 2 * block, head + 4 * block]
     plain = backbone()
-    assert train(spec_of(ALL, lora=None), model=plain)[1][0].learning == plain.parameters
+    counts = [how_many_learn(plain, spec_of(*phases)) for phases in ((HEAD,), (HEAD, BLOCKS), (BLOCKS, ALL))]
+    assert counts == [head, head + 2 * block, head + 4 * block]
+    assert how_many_learn(plain, spec_of(ALL, lora=None)) == plain.parameters
 
 
 SPEC = spec_of(HEAD, BLOCKS, ALL, log_every=2)
