@@ -317,11 +317,13 @@ def captured_steps(session: Session, run_ids: Iterable[str]) -> dict[str, list[i
 
 def skipped_frames(session: Session, run_ids: Iterable[str]) -> dict[str, int]:
     """How many frames of each run its training has ended before; runs with all of theirs are left out."""
+    if not (wanted := list(run_ids)):
+        return {}
     query = (
         select(StageRow.run_id, func.count())
         .join(ArtifactRow, ArtifactRow.key == StageRow.key)
         .where(
-            StageRow.run_id.in_(list(run_ids)),
+            StageRow.run_id.in_(wanted),
             StageRow.name == StageName.EMBED,
             StageRow.status == StageStatus.SUCCEEDED,
             ArtifactRow.facts[SKIPPED].as_boolean(),
@@ -334,26 +336,26 @@ def skipped_frames(session: Session, run_ids: Iterable[str]) -> dict[str, int]:
 def seconds_per_frame(session: Session) -> dict[str, float]:
     """How long the stages after training last took, divided by the frames of their run.
 
-    Read from the newest runs that succeeded; a stage that was not run in any of them, or only reused, is left out.
+    Read from the newest runs that succeeded and were drawn; a stage that was not run in any of them, or only reused, is
+    left out.
     """
     trained = exists().where(StageRow.run_id == RunRow.id, StageRow.id == StageName.FINE_TUNE)  # no comparison
     recent = select(RunRow.id).where(RunRow.status == RunStatus.SUCCEEDED, trained).order_by(RunRow.id.desc())
-    run_ids = list(session.scalars(recent.limit(RECENT_RUNS)))
-    steps, skipped = captured_steps(session, run_ids), skipped_frames(session, run_ids)
     query = (
-        select(StageRow.run_id, StageRow.name, StageRow.finished_at - StageRow.started_at)
+        select(StageRow.run_id, StageRow.name, StageRow.finished_at - StageRow.started_at, StageRow.total)
         .where(
-            StageRow.run_id.in_(run_ids),
+            StageRow.run_id.in_(list(session.scalars(recent.limit(RECENT_RUNS)))),
             StageRow.name.in_([StageName.SCORE, StageName.PROJECT, StageName.MEASURE, StageName.RENDER]),
             StageRow.reused.is_(False),
         )
         .order_by(StageRow.run_id)
     )
+    rows = session.execute(query).all()
+    drawn = {run_id: frames for run_id, name, _seconds, frames in rows if name == StageName.RENDER}
     pace: dict[str, float] = {}
-    for run_id, name, seconds in session.execute(query):
-        if seconds is not None:
-            frames = len(steps[run_id]) - skipped.get(run_id, 0)
-            pace[name] = seconds / frames  # the newest run comes last
+    for run_id, name, seconds, _total in rows:
+        if seconds is not None and run_id in drawn:
+            pace[name] = seconds / drawn[run_id]  # the newest run comes last
     return pace
 
 
