@@ -39,9 +39,10 @@ def test_from_arguments__flags_have_sections_and_kinds() -> None:
 
 
 def test_from_arguments__set_reaches_every_field_of_a_spec() -> None:
-    fields = RunSpec.model_json_schema()
+    schema = RunSpec.model_json_schema()
     for section in ("train", "capture", "score", "project", "align", "render"):
-        model = fields["$defs"][fields["properties"][section]["$ref"].rsplit("/", 1)[1]]
+        field = schema["$defs"]["RunSpec"]["properties"][section]
+        model = schema["$defs"][field["$ref"].rsplit("/", 1)[1]]
         for field in model["properties"]:
             made = from_arguments(parsed("--dataset", "digits", "--set", f"{section}.{field}=1"))
             assert made == {"dataset": "digits", section: {field: 1}}
