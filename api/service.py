@@ -21,12 +21,13 @@ from core.domain import plan as plans
 from core.domain.ids import new_id
 from core.domain.run import RunStatus
 from core.domain.spec import ComparedRun, RunSpec
-from core.errors import ConflictError, NotFoundError
+from core.errors import ConflictError, InvalidSpecError, NotFoundError
 from core.settings import Settings
 from core.store import lifecycle, runs, stages
 from core.store.artifacts import ArtifactStore
 from core.store.lifecycle import Bell
 from core.store.session import Database
+from core.store.tables import RunRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +107,9 @@ class Service:
         """Accept a run that shows others side by side; nothing is trained.
 
         Raises:
-            NotFoundError: there is no such run.
             ConflictError: one of them has not succeeded, or something of it is not kept.
-            InvalidSpecError: they show no images in common, a field does not fit, or the Idempotency-Key came with
-                another body before.
+            InvalidSpecError: there is no such run, they show no images in common, a field does not fit, or the
+                Idempotency-Key came with another body before.
             InFlightError: another request with this Idempotency-Key is being answered.
             QuotaExceededError: the tenant has as many runs in flight as it may.
             InsufficientStorageError: the disk is nearly full.
@@ -126,11 +126,18 @@ class Service:
             return self._accept(spec, asked, check=partial(self._check_shown, spec=spec))
 
     def _compared(self, session: Session, run_ids: Sequence[str]) -> tuple[ComparedRun, ...]:
-        rows = [run_of(session, run_id, self.tenant) for run_id in run_ids]
+        rows = [self._named(session, run_id, place=place) for place, run_id in enumerate(run_ids)]
         for row in rows:
             if row.status != RunStatus.SUCCEEDED:
                 raise ConflictError(f"Run {row.id} is {row.status}. Runs can be compared when they have succeeded.")
         return tuple(ComparedRun(run=row.id, spec=RunSpec.model_validate(row.spec)) for row in rows)
+
+    def _named(self, session: Session, run_id: str, *, place: int, hold: bool = False) -> RunRow:
+        """A run that a comparison names."""
+        try:
+            return run_of(session, run_id, self.tenant, hold=hold)
+        except NotFoundError as error:
+            raise InvalidSpecError(error.detail, field=f"runs.{place}") from error
 
     def _require_files(self, spec: RunSpec) -> None:
         """Look whether all that a comparison shows is where it is said to be, before anything is written."""
@@ -144,8 +151,9 @@ class Service:
 
     def _check_shown(self, session: Session, spec: RunSpec) -> None:
         """Hold the runs that a comparison shows until it counts on what they have made."""
-        for run_id in sorted(one.run for one in spec.compared):  # in one order: nobody waits for who waits for him
-            run_of(session, run_id, self.tenant, hold=True)
+        named = sorted((one.run, place) for place, one in enumerate(spec.compared))
+        for run_id, place in named:  # in one order: nobody waits for who waits for him
+            self._named(session, run_id, place=place, hold=True)
         (stage,) = plans.build(spec).stages
         for one, shown in zip(spec.compared, stage.shows, strict=True):
             if not set(shown.keys) <= lifecycle.stored_keys(session, shown.keys):

@@ -86,8 +86,10 @@ def test_compare__a_run_that_goes_on(compare, finished, submit):
 
 
 def test_compare__a_run_that_is_not_there(compare, finished):
-    assert compare(finished, "run_00000000000000000000000000").status_code == 404
-    assert compare(finished, "no id").status_code == 404
+    for nobody in ("run_00000000000000000000000000", "no id", ""):
+        answer = compare(finished, nobody)
+        assert (answer.status_code, answer.json()["field"]) == (422, "runs.1")
+        assert "There is no" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("count", [0, 1, 5])
