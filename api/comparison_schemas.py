@@ -47,7 +47,7 @@ class ComparisonCreate(Frozen):
             InvalidSpecError: they show no images in common, or a trail is asked for of an image that they have not.
         """
         usual = {field: value for field, value in _USUAL.items() if field not in self.render.model_fields_set}
-        name = self.name or " and ".join(dict.fromkeys(one.spec.name for one in runs))[:NAME_LENGTH]
+        name = self.name or " · ".join(dict.fromkeys(one.spec.name for one in runs))[:NAME_LENGTH]
         return comparison.compare(runs, name=name, render=self.render.model_copy(update=usual))
 
 

@@ -26,7 +26,7 @@ def test_compare__the_table_is_there_at_once_and_the_film_when_it_is_drawn(clien
     made = answer.json()
     assert (answer.status_code, answer.headers["Location"]) == (202, f"/v1/comparisons/{made['id']}")
     assert (made["status"], made["likeness"], made["links"]["film"]) == ("queued", None, None)
-    assert made["name"] == "digits, vit-tiny and the larger one"
+    assert made["name"] == "digits, vit-tiny · the larger one"
     assert [(row["run"], row["name"], row["model"]) for row in made["runs"]] == [
         (pair[0], "digits, vit-tiny", "vit-tiny"),
         (pair[1], "the larger one", "vit-small"),
