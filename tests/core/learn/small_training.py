@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, ViTConfig, ViTForImageClassification
 
 from core.domain.families import FAMILIES
+from core.domain.phases import Phase
 from core.domain.sources import LabelledImages
+from core.domain.spec import TrainSpec
 from core.learn.backbones import Backbone, create
 from core.learn.families import classifier_class
 from core.learn.hub import classification_head
@@ -52,6 +54,12 @@ def backbone(*, dropout: float = 0.0, seed: int = 0, width: int | None = None) -
         if isinstance(part, nn.Dropout):
             part.p = dropout
     return made
+
+
+def by_sgd(spec: TrainSpec) -> TrainSpec:
+    """The same training by SGD, for comparisons: Adam makes a whole step of a gradient that is nothing but rounding."""
+    phase = Phase(name="all", steps=spec.steps, optimizer="sgd", learning_rate=0.1)
+    return spec.model_copy(update={"phases": (phase,)})
 
 
 def of_family(kind: str, config: PreTrainedConfig, *, side: int = 32) -> Backbone:

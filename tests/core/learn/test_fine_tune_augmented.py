@@ -10,21 +10,19 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from core.domain.augment import AugmentSpec
-from core.domain.phases import Phase
 from core.domain.spec import TrainSpec
 from core.learn.backbones import Backbone
 from core.learn.embed import save_weights, weights_sha256
 from core.learn.fine_tune import Checkpoint, fine_tune
 from core.learn.pixels import ImagesOnDevice
 from core.learn.training_state import StoredState
-from tests.core.learn.small_training import backbone, blobs, together, weights
+from tests.core.learn.small_training import backbone, blobs, by_sgd, together, weights
 
 EVERYTHING = AugmentSpec(
     flip=0.5, rotate=20, shear=10, crop=0.5, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, mixup=0.4
 )
 SPEC = TrainSpec(steps=4, batch_size=9, gradient_accumulation=2, augment=EVERYTHING, label_smoothing=0.1)
-LINEAR = SPEC.model_copy(update={"phases": (Phase(name="all", steps=SPEC.steps, optimizer="sgd", learning_rate=0.1),)})
-"""By SGD: Adam makes a whole step of a gradient that is nothing but rounding."""
+LINEAR = by_sgd(SPEC)
 DATA = blobs(19)
 
 
