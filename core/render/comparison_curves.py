@@ -4,36 +4,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from core.render.colors import Color, Theme, mix
-from core.render.curve import hex_of
+from core.render.curve import FUTURE, Panel, add_axes, hex_of, set_accuracy
 from core.render.page import Page
 
-_FUTURE = 0.35
-"""How strong a line is where the film has not come to yet."""
 _DASHES = ("solid", "solid", "solid", (0, (2.5, 1.5)))
 
 
 @dataclass(frozen=True, slots=True)
-class AccuracyPanel:
-    """The drawn panel's place on the frame.
+class AccuracyPanel(Panel):
+    """The drawn panel's place on the frame, from the films' beginning to their end and from 0 to 100 %.
 
     Attributes:
-        left: pixel of the films' beginning.
-        right: pixel of their end.
-        top: pixel row of 100 %.
-        bottom: pixel row of 0 %.
         accuracy: (T,) of each run, 0..1, NaN where it was not measured; T need not be the same.
         begins: where each run's later phases begin, as shares of its film.
     """
 
-    left: float
-    right: float
-    top: float
-    bottom: float
     accuracy: Sequence[NDArray[np.float64]]
     begins: Sequence[Sequence[float]]
 
@@ -70,19 +59,12 @@ class AccuracyArtists:
     """The panel on a matplotlib figure, once as the future (light), once as the past (strong)."""
 
     def __init__(self, figure: Figure, page: Page, panel: AccuracyPanel, theme: Theme) -> None:
-        width, height, pixel = page.width, page.height, 72.0 / figure.dpi
-        axes = figure.add_axes(
-            (
-                panel.left / width,
-                1.0 - panel.bottom / height,
-                (panel.right - panel.left) / width,
-                (panel.bottom - panel.top) / height,
-            ),
-            facecolor=hex_of(theme.page),
-        )
-        _tidy(axes, page, theme, pixel)
+        axes = add_axes(figure, panel, theme, page.scale)
+        axes.set_xlim(0, 1)
+        axes.set_xticks([])
+        set_accuracy(axes)
         self._theme, self._lines = theme, []
-        line = 2.0 * page.scale * pixel
+        line = 2.0 * page.scale * 72.0 / figure.dpi
         for color, dashes, accuracy, begins in zip(
             colors_of(theme), _DASHES, panel.accuracy, panel.begins, strict=False
         ):
@@ -95,20 +77,4 @@ class AccuracyArtists:
         """Colour the lines as the past or as the future."""
         for color, artists in self._lines:
             for artist in artists:
-                artist.set_color(hex_of(mix(color, self._theme.page, 1.0 if strong else _FUTURE)))
-
-
-def _tidy(axes: Axes, page: Page, theme: Theme, pixel: float) -> None:
-    """Muted ticks, a base line, two faint lines across, no box."""
-    axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1)
-    axes.set_xticks([])
-    axes.set_yticks([0.0, 0.5, 1.0], ["0 %", "50 %", "100 %"])
-    size = max(9.0, 10.5 * page.scale) * pixel
-    axes.tick_params(length=0, labelsize=size, labelcolor=hex_of(theme.muted), pad=7 * page.scale * pixel)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side == "bottom")
-        spine.set_color(hex_of(theme.line))
-        spine.set_linewidth(pixel)
-    axes.grid(visible=True, axis="y", color=hex_of(mix(theme.line, theme.page, 0.7)), linewidth=pixel)
-    axes.set_axisbelow(True)
+                artist.set_color(hex_of(mix(color, self._theme.page, 1.0 if strong else FUTURE)))

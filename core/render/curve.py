@@ -17,6 +17,8 @@ _SMOOTHED_OVER = 40
 _SPIKE_QUANTILE = 0.98
 _SPIKE_FACTOR = 1.5
 _FEW_ROWS = 60
+FUTURE = 0.35
+"""How strong a curve is where the film has not come to yet."""
 PHASE_LINE = 14
 """Pixels at the usual size between heading and panel, for the names of phases."""
 
@@ -91,21 +93,30 @@ def top_of(value: NDArray[np.float64], trend: NDArray[np.float64]) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class CurvePanel:
-    """The drawn panel's place on the frame.
+class Panel:
+    """Where curves are on a picture.
 
     Attributes:
-        left: pixel of step 0.
-        right: pixel of the last step.
-        top: pixel row of the axis's upper end.
-        bottom: pixel row of loss 0.
-        curves: what is drawn.
+        left: pixel column of the axes' left end.
+        right: pixel column of their right end.
+        top: pixel row of their upper end.
+        bottom: pixel row of their lower end, which is 0.
     """
 
     left: float
     right: float
     top: float
     bottom: float
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePanel(Panel):
+    """The drawn panel's place on the frame, from step 0 to the last.
+
+    Attributes:
+        curves: what is drawn.
+    """
+
     curves: Curves
 
     def x(self, step: float) -> float:
@@ -145,14 +156,14 @@ class CurveArtists:
 
     def show(self, *, strong: bool) -> None:
         """Colour the lines as the past or as the future."""
-        share, theme = 1.0 if strong else 0.35, self._theme
+        share, theme = 1.0 if strong else FUTURE, self._theme
         self._loss.set_color(hex_of(mix(theme.ink, theme.page, share)))
         self._raw.set_color(hex_of(mix(theme.ink, theme.page, share * 0.3)))
         self._accuracy.set_color(hex_of(mix(theme.accent, theme.page, share)))
 
 
-def add_panel(figure: Figure, panel: CurvePanel, theme: Theme, scale: float) -> Axes:
-    """Axes of steps in the panel's place, with a dashed line where a phase begins."""
+def add_axes(figure: Figure, panel: Panel, theme: Theme, scale: float) -> Axes:
+    """Axes in the panel's place, with faint lines across."""
     width, height, pixel = *(figure.get_size_inches() * figure.dpi), 72.0 / figure.dpi
     place = (
         panel.left / width,
@@ -161,15 +172,21 @@ def add_panel(figure: Figure, panel: CurvePanel, theme: Theme, scale: float) -> 
         (panel.bottom - panel.top) / height,
     )
     axes = figure.add_axes(place, facecolor=hex_of(theme.page))
+    axes.grid(visible=True, axis="y", color=hex_of(mix(theme.line, theme.page, 0.7)), linewidth=pixel)
+    axes.set_axisbelow(True)
+    tidy(axes, theme, scale)
+    return axes
+
+
+def add_panel(figure: Figure, panel: CurvePanel, theme: Theme, scale: float) -> Axes:
+    """Axes of steps in the panel's place, with a dashed line where a phase begins."""
+    axes, pixel = add_axes(figure, panel, theme, scale), 72.0 / figure.dpi
     axes.set_xlim(0, panel.curves.last_step)
     n_steps = max(2, int((panel.right - panel.left) / (70 * scale)))
     axes.xaxis.set_major_locator(MaxNLocator(n_steps, integer=True, steps=[1, 2, 2.5, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}" if step else "step 0"))
-    axes.grid(visible=True, axis="y", color=hex_of(mix(theme.line, theme.page, 0.7)), linewidth=pixel)
-    axes.set_axisbelow(True)
     for step, _name in panel.curves.phases[1:]:
         axes.axvline(step, color=hex_of(theme.muted), linewidth=1.2 * scale * pixel, linestyle=(0, (4, 3)))
-    tidy(axes, theme, scale)
     return axes
 
 

@@ -21,7 +21,7 @@ from core.render.curve import (
     set_loss,
     top_of,
 )
-from core.render.page import Box, scale_of
+from core.render.page import Box, measures
 from core.render.palette import Palette, build_palette
 
 _LOSS_SHARE = 0.58
@@ -47,8 +47,8 @@ def draw_figure(spec: RenderSpec, name: str, curves: Curves) -> tuple[NDArray[np
     """
     theme = THEMES[spec.theme]
     palette = build_palette(1, np.zeros((0, 1, 1, 3), dtype=np.uint8), theme)
-    inks, scale = mix_inks(palette), scale_of(spec.width, spec.height)
-    title, boxes = _arrange(spec.width, spec.height, scale)
+    inks, (scale, inner, gap) = mix_inks(palette), measures(spec.width, spec.height)
+    title, boxes = _arrange(inner, scale, gap)
     panels = [place_panel(box, curves, scale, left=46, right=24) for box in boxes]
 
     figure = Figure(figsize=(spec.width / DPI, spec.height / DPI), dpi=DPI, facecolor=hex_of(theme.page))
@@ -79,10 +79,8 @@ def draw_figure(spec: RenderSpec, name: str, curves: Curves) -> tuple[NDArray[np
     return frame, palette
 
 
-def _arrange(width: int, height: int, scale: float) -> tuple[Box, tuple[Box, Box]]:
+def _arrange(inner: Box, scale: float, gap: int) -> tuple[Box, tuple[Box, Box]]:
     """The run's name above; loss over accuracy, or beside it where the figure is wide."""
-    margin, gap = round(26 * scale), round(18 * scale)
-    inner = Box(margin, round(margin * 0.85), width - 2 * margin, height - round(margin * 1.7))
     title = inner.first(round(38 * scale))
     rest = inner.below(title.height + gap)
     if rest.width > 2 * rest.height:

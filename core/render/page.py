@@ -72,12 +72,6 @@ class Page:
     card: Box
 
 
-def scale_of(width: int, height: int) -> float:
-    """Size of text and marks on a picture of these sides, pixels: 1.0 at 960, and never too small to be read."""
-    side = min(width, height)
-    return min(max(side / _DESIGN_SIDE, 0.78), 1.7) if side >= _SMALL else 0.78 - (_SMALL - side) / 1200
-
-
 def arrange(
     width: int, height: int, *, n_classes: int, leaderboard: int, captions: bool = False, card: bool = False
 ) -> Page:
@@ -102,8 +96,12 @@ def arrange(
 
 
 def measures(width: int, height: int) -> tuple[float, Box, int]:
-    """Of a frame the scale, what is inside its margins, and the pixels between two boxes."""
-    scale = scale_of(width, height)
+    """Of a picture of these sides the scale, what is inside its margins, and the pixels between two boxes.
+
+    The scale is the size of text and marks: 1.0 at 960 pixels, and never too small to be read.
+    """
+    side = min(width, height)
+    scale = min(max(side / _DESIGN_SIDE, 0.78), 1.7) if side >= _SMALL else 0.78 - (_SMALL - side) / 1200
     margin = round(26 * scale)
     return scale, Box(margin, round(margin * 0.85), width - 2 * margin, height - round(margin * 1.7)), round(18 * scale)
 
