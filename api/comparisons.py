@@ -1,7 +1,5 @@
 """A comparison as the user reads it: its table, from what its runs have made."""
 
-from collections.abc import Iterator
-
 from sqlalchemy.orm import Session
 
 from api.comparison_schemas import ComparedOut, ComparisonLinks, ComparisonOut, PhaseReached
@@ -11,7 +9,7 @@ from api.ids import run_of
 from api.results import Results
 from core.domain.comparison import LIKENESS, Likeness
 from core.domain.evaluation import Evaluation
-from core.domain.plan import Plan, Shown, StageName
+from core.domain.plan import Shown, StageName
 from core.domain.run import RunStatus
 from core.domain.spec import ComparedRun, RunSpec
 from core.errors import NotFoundError, NotReadyError
@@ -33,15 +31,15 @@ def describe(results: Results, comparison_id: str) -> ComparisonOut:
     """
     with results.database.reading() as session:
         run = _comparison_of(session, comparison_id, results.tenant)
-        plan, spec = lifecycle.plan_of(run), RunSpec.model_validate(run.spec)
-        made = runs.artifacts(session, plan.inputs(plan.stage(StageName.RENDER)))
+        spec, shows = RunSpec.model_validate(run.spec), lifecycle.plan_of(run).stage(StageName.RENDER).shows
+        made = runs.artifacts(session, [key for shown in shows for key in (shown.fine_tune, shown.measure)])
         film = runs.artifact(session, run, StageName.RENDER)
     base = f"/v1/runs/{run.id}"
     return ComparisonOut(
         id=run.id,
         name=run.name,
         status=RunStatus(run.status),
-        runs=list(_rows(results, spec, plan, made)),
+        runs=[_row(results, one, shown, made) for one, shown in zip(spec.compared, shows, strict=True)],
         likeness=Likeness.model_validate_json(_read(results, film, LIKENESS)) if film else None,
         error=as_problem(run.error) if run.error else None,
         links=ComparisonLinks(self=f"/v1/comparisons/{run.id}", run=base, film=f"{base}/film.gif" if film else None),
@@ -51,14 +49,9 @@ def describe(results: Results, comparison_id: str) -> ComparisonOut:
 
 def _comparison_of(session: Session, run_id: str, tenant: str) -> RunRow:
     run = run_of(session, run_id, tenant)
-    if not run.spec.get("compared"):
+    if not runs.is_comparison(run):
         raise NotFoundError(f"Run {run_id} is no comparison. POST /v1/comparisons makes one.")
     return run
-
-
-def _rows(results: Results, spec: RunSpec, plan: Plan, made: dict[str, ArtifactRow]) -> Iterator[ComparedOut]:
-    for one, shown in zip(spec.compared, plan.stage(StageName.RENDER).shows, strict=True):
-        yield _row(results, one, shown, made)
 
 
 def _row(results: Results, one: ComparedRun, shown: Shown, made: dict[str, ArtifactRow]) -> ComparedOut:

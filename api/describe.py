@@ -216,7 +216,7 @@ def _run(
             run.id,
             film=run.status == RunStatus.SUCCEEDED,
             model=trained and learnt,
-            comparison=bool(run.spec.get("compared")),
+            comparison=runs.is_comparison(run),
         ),
         created_at=instant(run.created_at),
         started_at=moment(run.started_at),

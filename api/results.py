@@ -144,7 +144,7 @@ class Results:
 
 def _not_there(run: RunRow, stage: StageName) -> NotFoundError | NotReadyError:
     """The stage has not made its artifact, or never will."""
-    if run.spec.get("compared") and stage is not StageName.RENDER:
+    if runs.is_comparison(run) and stage is not StageName.RENDER:
         return NotFoundError(f"Run {run.id} is a comparison, which has no stage {stage}: ask the runs that it shows.")
     if run.status == RunStatus.SUCCEEDED:
         return NotReadyError(

@@ -19,6 +19,7 @@ from api.ids import dataset_of, run_of
 from api.schemas import RenderCreate, RunCreate, RunPage
 from core.domain import plan as plans
 from core.domain.ids import new_id
+from core.domain.plan import Plan, Shown
 from core.domain.run import RunStatus
 from core.domain.spec import ComparedRun, RunSpec
 from core.errors import ConflictError, InvalidSpecError, NotFoundError
@@ -72,7 +73,7 @@ class Service:
                 return Accepted(str(answered), replayed=True)
             spec = body.to_spec(found.facts, found.pinned, title=found.title, decay=found.layer_decay)
             quotas.check_training(self.settings, spec)
-            return self._accept(spec, asked, check=partial(resolve, hold=True))
+            return self._accept(spec, plans.build(spec), asked, check=partial(resolve, hold=True))
 
     def draw(self, run_id: str, body: RenderCreate, *, idempotency_key: str | None = None) -> Accepted:
         """Accept a run that draws another one otherwise: what that one has learnt is reused.
@@ -89,7 +90,7 @@ class Service:
 
         def check(session: Session) -> None:
             run_of(session, run_id, self.tenant, hold=True)
-            if not runs.drawable(session, plans.build(spec)):
+            if not runs.drawable(session, plan):
                 raise ConflictError(
                     f"Run {run_id} cannot be drawn otherwise before all its frames are embedded. Wait for it, retry it "
                     "if it has failed, or make it anew if an older version has made it."
@@ -101,7 +102,8 @@ class Service:
                 spec = body.to_spec(RunSpec.model_validate(run_of(session, run_id, self.tenant).spec))
             if answered:
                 return Accepted(answered, replayed=True)
-            return self._accept(spec, asked, check=check, drawn_from=run_id)
+            plan = plans.build(spec)
+            return self._accept(spec, plan, asked, check=check, drawn_from=run_id)
 
     def compare(self, body: ComparisonCreate, *, idempotency_key: str | None = None) -> Accepted:
         """Accept a run that shows others side by side; nothing is trained.
@@ -122,8 +124,11 @@ class Service:
             if answered:
                 return Accepted(answered, replayed=True)
             spec = body.to_spec(compared)
-            self._require_files(spec)
-            return self._accept(spec, asked, check=partial(self._check_shown, spec=spec))
+            plan = plans.build(spec)
+            (stage,) = plan.stages
+            shown = list(zip((one.run for one in compared), stage.shows, strict=True))
+            self._require_files(shown)
+            return self._accept(spec, plan, asked, check=partial(self._check_shown, shown=shown))
 
     def _compared(self, session: Session, run_ids: Sequence[str]) -> tuple[ComparedRun, ...]:
         rows = [self._named(session, run_id, place=place) for place, run_id in enumerate(run_ids)]
@@ -139,35 +144,32 @@ class Service:
         except NotFoundError as error:
             raise InvalidSpecError(error.detail, field=f"runs.{place}") from error
 
-    def _require_files(self, spec: RunSpec) -> None:
+    def _require_files(self, shown: Sequence[tuple[str, Shown]]) -> None:
         """Look whether all that a comparison shows is where it is said to be, before anything is written."""
-        (stage,) = plans.build(spec).stages
         with self.database.reading() as session:
-            recorded = stages.recorded(session, [key for shown in stage.shows for key in shown.keys])
+            recorded = stages.recorded(session, [key for _run_id, made in shown for key in made.keys])
         lost = self.store.missing(recorded).keys()
-        for one, shown in zip(spec.compared, stage.shows, strict=True):
-            if lost & set(shown.keys):
-                raise ConflictError(f"Files of run {one.run} are gone. Retry it, and compare it then.")
+        for run_id, made in shown:
+            if lost & set(made.keys):
+                raise ConflictError(f"Files of run {run_id} are gone. Retry it, and compare it then.")
 
-    def _check_shown(self, session: Session, spec: RunSpec) -> None:
+    def _check_shown(self, session: Session, shown: Sequence[tuple[str, Shown]]) -> None:
         """Hold the runs that a comparison shows until it counts on what they have made."""
-        named = sorted((one.run, place) for place, one in enumerate(spec.compared))
+        named = sorted((run_id, place) for place, (run_id, _made) in enumerate(shown))
         for run_id, place in named:  # in one order: nobody waits for who waits for him
             self._named(session, run_id, place=place, hold=True)
-        (stage,) = plans.build(spec).stages
-        for one, shown in zip(spec.compared, stage.shows, strict=True):
-            if not set(shown.keys) <= lifecycle.stored_keys(session, shown.keys):
+        for run_id, made in shown:
+            if not set(made.keys) <= lifecycle.stored_keys(session, made.keys):
                 raise ConflictError(
-                    f"Not all that run {one.run} has made is stored, or an older version has made it. Retry it, or "
-                    f"draw it anew with POST /v1/runs/{one.run}/renders and compare that one: nothing is trained."
+                    f"Not all that run {run_id} has made is stored, or an older version has made it. Retry it, or "
+                    f"draw it anew with POST /v1/runs/{run_id}/renders and compare that one: nothing is trained."
                 )
 
     def _accept(
-        self, spec: RunSpec, asked: Asked, *, check: Callable[[Session], Any], drawn_from: str | None = None
+        self, spec: RunSpec, plan: Plan, asked: Asked, *, check: Callable[[Session], Any], drawn_from: str | None = None
     ) -> Accepted:
         quotas.check_film(self.settings, spec)
         quotas.check_space(self.settings, self.store)
-        plan = plans.build(spec)
         with self.database.reading() as session:
             stored = runs.stored_for(session, plan)
         missing = self.store.missing(stored)

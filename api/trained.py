@@ -51,7 +51,7 @@ def kept(session: Session, run: RunRow) -> ArtifactRow:
         NotFoundError: it keeps none.
         NotReadyError: its training is not done, or they are not stored any more.
     """
-    if run.spec.get("compared"):
+    if runs.is_comparison(run):
         raise NotFoundError(f"Run {run.id} is a comparison, which has no model: ask the runs that it shows.")
     if run.spec["train"]["keep_weights"] == "none":
         raise NotFoundError(

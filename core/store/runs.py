@@ -230,6 +230,11 @@ def frames(session: Session, run: RunRow) -> list[Frame]:
     return [Frame(int(stage_id.split("/")[1]), facts) for stage_id, facts in found if SKIPPED not in facts]
 
 
+def is_comparison(run: RunRow) -> bool:
+    """Whether a run only draws what others have made; runs of older versions know of no such thing."""
+    return bool(run.spec.get("compared"))
+
+
 def artifact(session: Session, run: RunRow, stage_id: str) -> ArtifactRow | None:
     """The artifact of a finished stage, None while it is not there."""
     query = (
