@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from api.schemas import NAME_LENGTH, Name
 from core.domain import comparison
+from core.domain.evaluation import PhaseReached
 from core.domain.frozen import Frozen
 from core.domain.quality import Number
 from core.domain.run import RunStatus
@@ -49,15 +50,6 @@ class ComparisonCreate(Frozen):
         usual = {field: value for field, value in _USUAL.items() if field not in self.render.model_fields_set}
         name = self.name or " · ".join(dict.fromkeys(one.spec.name for one in runs))[:NAME_LENGTH]
         return comparison.compare(runs, name=name, render=self.render.model_copy(update=usual))
-
-
-class PhaseReached(BaseModel):
-    """What the probe set says at the end of a phase."""
-
-    phase: str
-    step: int
-    accuracy: Annotated[Number, Field(description="Share of the probe images predicted right.")]
-    loss: Annotated[Number, Field(description="Mean cross-entropy over the probe set.")]
 
 
 class ComparedOut(BaseModel):

@@ -2,7 +2,7 @@
 
 from sqlalchemy.orm import Session
 
-from api.comparison_schemas import ComparedOut, ComparisonLinks, ComparisonOut, PhaseReached
+from api.comparison_schemas import ComparedOut, ComparisonLinks, ComparisonOut
 from api.describe import instant
 from api.errors import as_problem
 from api.ids import run_of
@@ -59,13 +59,12 @@ def _row(results: Results, one: ComparedRun, shown: Shown, made: dict[str, Artif
         raise NotReadyError(f"Results of run {one.run} are not stored any more. Retry that run to make them.")
     learnt = made[shown.fine_tune].facts
     evaluation = Evaluation.model_validate_json(_read(results, made[shown.measure], "evaluation.json"))
-    fields = PhaseReached.model_fields
     return ComparedOut(
         run=one.run,
         name=one.spec.name,
         model=one.spec.model,
         parameters=learnt.get("parameters"),
-        phases=[PhaseReached(**{name: getattr(phase, name) for name in fields}) for phase in evaluation.phases],
+        phases=list(evaluation.phases),
         seconds=learnt.get("seconds"),
         images_per_second=learnt.get("images_per_second"),
     )

@@ -24,13 +24,18 @@ class CalibrationBin(Frozen):
     accuracy: Annotated[float, Field(description="Share predicted right.")]
 
 
-class PhaseEvaluation(Frozen):
-    """The probe set at the last checkpoint of a phase."""
+class PhaseReached(Frozen):
+    """What the probe set says at the last checkpoint of a phase."""
 
     phase: str
     step: int
-    loss: Number
-    accuracy: Number
+    loss: Annotated[Number, Field(description="Mean cross-entropy over the probe set.")]
+    accuracy: Annotated[Number, Field(description="Share of the probe images predicted right.")]
+
+
+class PhaseEvaluation(PhaseReached):
+    """The same in detail."""
+
     classes: tuple[ClassResult, ...]
     confusion: Annotated[
         tuple[tuple[int, ...], ...], Field(description="Images by class (rows) and predicted class (columns).")
