@@ -1,6 +1,6 @@
 """What stays the same in every frame, drawn once by matplotlib and turned into palette indices."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
@@ -11,12 +11,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from numpy.typing import NDArray
 
-from core.render.canvas import Inks, fill, write
+from core.render.canvas import Inks, fill, in_eighths, write
 from core.render.colors import Theme
 from core.render.curve import CurveArtists, CurvePanel, hex_of
 from core.render.lettering import ELLIPSIS, Style, fit, measure, printable, shorten
 from core.render.page import Box, Page
 from core.render.palette import Palette
+from core.render.stamps import disc, press
 
 DPI = 64
 """A power of two, so that pixels / dpi * dpi is exact and no frame loses a column to rounding."""
@@ -33,6 +34,16 @@ class Chrome:
 
     future: NDArray[np.uint8]
     past: NDArray[np.uint8]
+
+    def mark(
+        self, frame: NDArray[np.uint8], page: Page, x: float, marks: Iterable[tuple[float, NDArray[np.uint8]]]
+    ) -> None:
+        """Strengthen the curves of a frame up to a pixel column, and set markers there: pixel rows and inks."""
+        rows, columns = slice(page.curve.top, page.curve.bottom), slice(page.curve.left, round(x))
+        frame[rows, columns] = self.past[rows, columns]
+        stamp = disc(4.5 * page.scale, rim=1.5 * page.scale)
+        for y, ink in marks:
+            press(frame, stamp, np.array([[x, y]]), in_eighths(ink))
 
 
 def draw_chrome(page: Page, panel: CurvePanel, palette: Palette, inks: Inks, *, name: str) -> Chrome:

@@ -9,18 +9,17 @@ from numpy.typing import NDArray
 from core.domain.arrays import FrameFacts, ProbeSet, Projection
 from core.domain.spec import RenderSpec
 from core.render import colors
-from core.render.canvas import fill, in_eighths, mix_inks, write
+from core.render.canvas import fill, mix_inks, write
 from core.render.chrome import paint, write_name
 from core.render.comparison_curves import AccuracyArtists, colors_of, place_accuracy
 from core.render.comparison_page import arrange_panels
-from core.render.frames import TRAIL_FRAMES, Frame
+from core.render.frames import Frame
 from core.render.legend import draw_legend
 from core.render.lettering import CAPITAL, ELLIPSIS, Style, measure, printable, shorten, shorten_each
-from core.render.moment import Moment, ease
+from core.render.moment import Moment, positions
 from core.render.page import Box, Page
 from core.render.palette import build_palette
 from core.render.scatter import Scatter
-from core.render.stamps import disc, press
 from core.render.viewport import fit_viewport
 
 _SPACE = 0.5
@@ -120,10 +119,8 @@ class ComparisonRenderer:
 
     def film(self) -> Iterator[tuple[int | None, Frame]]:
         """All frames, each drawn when it is asked for: its number, None for one between two, and its picture."""
-        for index in range(self.n_frames):
-            yield index, self.draw(index)
-            for step in range(self._tween if index < self.n_frames - 1 else 0):
-                yield None, self.draw(index + ease((step + 1) / (self._tween + 1)))
+        for index, position in positions(self.n_frames, self._tween):
+            yield index, self.draw(position)
 
     def draw(self, position: float) -> Frame:
         """(H, W) uint8: the frame at a place between 0 and `n_frames` - 1; its array is new."""
@@ -134,14 +131,12 @@ class ComparisonRenderer:
             zip(self.pages, self._scatters, self._scene.sides, moments, strict=True)
         ):
             layout = side.projection
-            points = moment.between(layout.points)
-            before = layout.points[max(0, moment.index + 1 - TRAIL_FRAMES) : moment.index + 1]
             scatter.draw(
                 frame,
-                points,
+                moment.between(layout.points),
                 _NOBODY,
                 explained=float(moment.between(layout.explained_variance)),
-                trails={row: np.concatenate([before[:, row], points[[row]]]) for row in self._followed},
+                trails=moment.ways(layout.points, self._followed),
             )
             self._write_heading(frame, page, number, side, moment.facts(side.embedded))
         self._draw_position(frame, share, moments)
@@ -176,16 +171,11 @@ class ComparisonRenderer:
         write(frame, text, (left, lower), detail, self._inks.muted)
 
     def _draw_position(self, frame: Frame, share: float, moments: Sequence[Moment]) -> None:
-        """Strengthen the curves up to here and set each run's number beside its marker."""
-        panel, page = self._panel, self.pages[0]
-        x = panel.x(share)
-        rows, columns = slice(page.curve.top, page.curve.bottom), slice(page.curve.left, round(x))
-        frame[rows, columns] = self._chrome.past[rows, columns]
-        mark = disc(4.5 * page.scale, rim=1.5 * page.scale)
-        for number, (side, moment) in enumerate(zip(self._scene.sides, moments, strict=True)):
-            accuracy = float(moment.between(side.accuracy))
-            if np.isfinite(accuracy):
-                press(frame, mark, np.array([[x, panel.y(accuracy)]]), in_eighths(self._run_inks[number]))
+        """Strengthen the curves up to here, and mark where each run is."""
+        accuracies = [moment.between(side.accuracy) for side, moment in zip(self._scene.sides, moments, strict=True)]
+        marks = ((self._panel.y(float(at)), ink) for at, ink in zip(accuracies, self._run_inks, strict=False))
+        known = (mark for mark in marks if np.isfinite(mark[0]))
+        self._chrome.mark(frame, self.pages[0], self._panel.x(share), known)
 
 
 def _heading_style(scale: float) -> Style:

@@ -10,17 +10,16 @@ from core.domain.arrays import FrameFacts, OutlierScores, ProbeSet, Projection, 
 from core.domain.quality import Highlight, QualityCard
 from core.domain.spec import RenderSpec
 from core.render import colors
-from core.render.canvas import in_eighths, mix_inks
+from core.render.canvas import mix_inks
 from core.render.captions import captions
 from core.render.chrome import draw_chrome
 from core.render.curve import Curves, place_panel, read_curves
 from core.render.leaderboard import Row, draw_heading, draw_row, plan_leaderboard
 from core.render.legend import draw_legend
-from core.render.moment import Moment, ease
+from core.render.moment import Moment, positions
 from core.render.page import arrange
 from core.render.palette import build_palette
 from core.render.scatter import Scatter
-from core.render.stamps import disc, press
 from core.render.standings import standings
 from core.render.stats import draw_stats, plan_stats
 from core.render.thumbnails import Thumbnails, resize
@@ -29,9 +28,6 @@ from core.render.viewport import fit_viewport
 
 Frame = NDArray[np.uint8]
 """(H, W) indices into the film's palette."""
-
-TRAIL_FRAMES = 12
-"""A trail goes back so many checkpoints."""
 
 _MOST_SAMPLED = 400
 """So many thumbnails, spread over the film, choose the palette's free colours."""
@@ -144,34 +140,30 @@ class FrameRenderer:
 
     def film(self) -> Iterator[tuple[int | None, Frame]]:
         """All frames, each drawn when it is asked for: its checkpoint, None for one between two, and its picture."""
-        last = self.n_frames - 1
-        for index in range(last + 1):
-            yield index, self.draw(index)
-            for step in range(self._tween if index < last else 0):
-                yield None, self.draw(index, toward_next=ease((step + 1) / (self._tween + 1)))
+        for index, position in positions(self.n_frames, self._tween):
+            yield index, self.draw(position)
 
-    def draw(self, index: int, *, toward_next: float = 0.0) -> Frame:
-        """(H, W) uint8: frame `index`, from 0, or one on the way to the next; its array is new."""
+    def draw(self, position: float) -> Frame:
+        """(H, W) uint8: the frame of a checkpoint, from 0, or one on the way to the next; its array is new."""
         scene, frame = self._scene, self._chrome.future.copy()
-        moment = Moment.at(index + toward_next, len(scene.embedded))
+        moment = Moment.at(position, self.n_frames)
         points, explained = (
             moment.between(of) for of in (scene.projection.points, scene.projection.explained_variance)
         )
-        before = scene.projection.points[max(0, index + 1 - TRAIL_FRAMES) : index + 1]
         self.scatter.draw(
             frame,
             points,
             self._standings[moment.nearest].images,
             explained=float(explained),
-            trails={row: np.concatenate([before[:, row], points[[row]]]) for row in self._followed},
+            trails=moment.ways(scene.projection.points, self._followed),
         )
-        self.scatter.tell(frame, self._told[index])
+        self.scatter.tell(frame, self._told[moment.index])
         facts = moment.facts(scene.embedded)
         draw_stats(frame, self.page, self._stats, facts, self.inks)
         self._draw_leaderboard(frame, moment)
         self._draw_position(frame, facts)
         if self.page.card.height and scene.card:
-            draw_trust(frame, self.page, self.inks, scene.card, index)
+            draw_trust(frame, self.page, self.inks, scene.card, moment.index)
         return frame
 
     def _draw_leaderboard(self, frame: Frame, moment: Moment) -> None:
@@ -209,18 +201,13 @@ class FrameRenderer:
     def _draw_position(self, frame: Frame, facts: FrameFacts) -> None:
         """Strengthen the curves up to this step and set a marker on each."""
         panel, page = self.panel, self.page
-        x = panel.x(facts.step)
-        rows, columns = slice(page.curve.top, page.curve.bottom), slice(page.curve.left, round(x))
-        frame[rows, columns] = self._chrome.past[rows, columns]
-        mark = disc(4.5 * page.scale, rim=1.5 * page.scale)
         loss = panel.curves.loss.at(facts.step)
         marks = (
             (facts.accuracy if np.isfinite(facts.accuracy) else None, self.inks.accent),
             (None if loss is None else loss / panel.curves.top, self.inks.ink),
         )
-        for share, ink in marks:
-            if share is not None:
-                press(frame, mark, np.array([[x, panel.y(share)]]), in_eighths(ink))
+        shown = ((panel.y(share), ink) for share, ink in marks if share is not None)
+        self._chrome.mark(frame, page, panel.x(facts.step), shown)
 
     def _sample_thumbnails(self, side: int) -> NDArray[np.uint8]:
         """(M, side, side, 3): thumbnails from all over the film."""

@@ -1,6 +1,6 @@
 """Points in time of a film: at a checkpoint, or between two."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.domain.arrays import FrameFacts
+
+TRAIL_FRAMES = 12
+"""A trail goes back so many checkpoints."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,11 @@ class Moment:
         before, after = (np.asarray(values[at]) for at in (self.index, self.following))
         return np.asarray(before + (after - before) * self.share)
 
+    def ways(self, points: NDArray[np.floating], rows: Iterable[int]) -> dict[int, NDArray[np.floating]]:
+        """By row of (T, N, 2) points, (M, 2) where it was at the last checkpoints, ending where it is."""
+        before, now = points[max(0, self.index + 1 - TRAIL_FRAMES) : self.index + 1], self.between(points)
+        return {row: np.concatenate([before[:, row], now[[row]]]) for row in rows}
+
     def facts(self, embedded: Sequence[FrameFacts]) -> FrameFacts:
         """Step and epoch go on; what is measured at checkpoints only is that of the last one, but for the marker."""
         before, after = embedded[self.index], embedded[self.following]
@@ -56,6 +64,18 @@ class Moment:
             accuracy=before.accuracy + (after.accuracy - before.accuracy) * self.share,
             predictions=before.predictions,
         )
+
+
+def positions(n_frames: int, tween: int) -> Iterator[tuple[int | None, float]]:
+    """Each picture of a film: the number of its frame, None between two frames, and its place, 0 to `n_frames` - 1.
+
+    >>> list(positions(2, 1))
+    [(0, 0.0), (None, 0.5), (1, 1.0)]
+    """
+    for index in range(n_frames):
+        yield index, float(index)
+        for step in range(tween if index < n_frames - 1 else 0):
+            yield None, index + ease((step + 1) / (tween + 1))
 
 
 def ease(share: float) -> float:

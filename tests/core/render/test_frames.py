@@ -10,7 +10,8 @@ from core.domain.quality import FrameQuality, Highlight, MotionQuality, QualityC
 from core.domain.spec import RenderSpec
 from core.errors import DegenerateEmbeddingsError
 from core.render.colors import LIGHT, THEMES, class_colors, to_oklab
-from core.render.frames import TRAIL_FRAMES, FrameRenderer, Scene
+from core.render.frames import FrameRenderer, Scene
+from core.render.moment import TRAIL_FRAMES
 from core.render.page import arrange
 from core.render.palette import TRANSPARENT
 
