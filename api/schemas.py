@@ -6,6 +6,17 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 
 from core.domain import hub_dataset, layers
+from core.domain.fitting import (
+    fit_to_dataset,
+    fit_to_steps,
+    refuse_few_frames,
+    refuse_idle_adapters,
+    refuse_unfit_phases,
+    refuse_unheard_losses,
+    refuse_unknown_steps,
+    refuse_unknown_trails,
+    usual_alignment,
+)
 from core.domain.frozen import ONE_LINE, Frozen
 from core.domain.phases import LayerDecay
 from core.domain.run import RunStatus, StageStatus
@@ -19,15 +30,6 @@ from core.domain.spec import (
     RunSpec,
     ScoreSpec,
     TrainSpec,
-    fit_to_dataset,
-    fit_to_steps,
-    refuse_few_frames,
-    refuse_idle_adapters,
-    refuse_unfit_phases,
-    refuse_unheard_losses,
-    refuse_unknown_steps,
-    refuse_unknown_trails,
-    usual_alignment,
 )
 from core.errors import InvalidSpecError
 

@@ -35,7 +35,7 @@ def compare(ctx: StageContext) -> dict[str, Any]:
             model=run.spec.model,
             projection=replace(film, points=points),
             embedded=frame_facts(folders),
-            phases=[(stretch.before, stretch.phase.name) for stretch in run.spec.train.stretches],
+            phases=run.spec.train.phase_starts,
         )
         for run, film, points, folders in zip(compared, films, layouts, frames, strict=True)
     ]

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from core.domain import hub_dataset
 from core.domain.arrays import Embedded, FrameFacts, ProbeSet
+from core.domain.fitting import refuse_many_classes
 from core.domain.hub_dataset import HUB_PREFIX
 from core.domain.sources import ImageSource
-from core.domain.spec import refuse_many_classes
 from core.domain.trained import source_run
 from core.errors import NotReadyError, SourceUnavailableError
 from core.learn import backbones, datasets, trained

@@ -203,7 +203,7 @@ def render(ctx: StageContext) -> Facts:
         note=f"{_PROJECTED[spec.project.method]}{_ALIGNED[spec.align.method]}",
         highlights=highlights,
         card=card,
-        phases=[(stretch.before, stretch.phase.name) for stretch in spec.train.stretches],
+        phases=spec.train.phase_starts,
     )
     write_png(ctx.output / "curves.png", *draw_figure(spec.render, scene.name, scene.curves))
     drawn = produce(ctx.output, spec.render, partial(FrameRenderer, scene=scene), on_frame=ctx.progress)

@@ -5,10 +5,11 @@ from typing import Annotated
 
 from pydantic import Field
 
+from core.domain.fitting import refuse_unknown_trails
 from core.domain.frozen import Frozen
 from core.domain.hub_dataset import UNRESOLVED
 from core.domain.quality import Number
-from core.domain.spec import ComparedRun, RenderSpec, RunSpec, refuse_unknown_trails
+from core.domain.spec import ComparedRun, RenderSpec, RunSpec
 from core.errors import InvalidSpecError
 
 LIKENESS = "likeness.json"

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.domain.arrays import FloatArray, FrameFacts, IntArray, NeighborGraph, OutlierScores, Projection
+from core.domain.fitting import usual_alignment
 from core.domain.quality import Alternative, Highlights, QualityCard, told
-from core.domain.spec import AlignSpec, ProjectSpec, usual_alignment
+from core.domain.spec import AlignSpec, ProjectSpec
 from core.layout.closer import look_closer
 from core.layout.project import NEIGHBORHOODS, Frames, Tell, of_each, project_frames
 from core.measure import motion, neighborhoods

@@ -3,18 +3,12 @@ import math
 import pytest
 from pydantic import ValidationError
 
+from core.domain.fitting import refuse_few_frames, refuse_unfit_phases
 from core.domain.models import layer_decay_of, usual_layer_decay
 from core.domain.phases import LayerDecay, Phase, rate_factor, two_phases
 from core.domain.plan import build
 from core.domain.schedule import candidate_steps, capture_steps
-from core.domain.spec import (
-    CaptureSpec,
-    PinnedSources,
-    RunSpec,
-    TrainSpec,
-    refuse_few_frames,
-    refuse_unfit_phases,
-)
+from core.domain.spec import CaptureSpec, PinnedSources, RunSpec, TrainSpec
 from core.errors import InvalidSpecError
 
 HALVES = LayerDecay(kind="exponential", factor=0.5)
