@@ -1,7 +1,8 @@
-"""What augmentation takes of a training step, and what it does (--output FILE.png draws it).
+"""What the input takes of a training step, and what augmentation does (--output FILE.png draws it).
 
-The step is one of `vit-tiny` with 64 images of 32 x 32 pixels; what augmentation adds to it is measured by itself. Both
-are times of the processor, of all threads, so that other work on the machine counts for neither.
+A step is one of the slowest and of the fastest preset with 64 images of 32 x 32 pixels; its input, from the stored
+pixels to what the model is given, is measured by itself. Both are times of the processor, of all threads, so that other
+work on the machine counts for neither.
 """
 
 import argparse
@@ -28,7 +29,8 @@ from core.learn.pixels import ImagesOnDevice
 
 MOVING = {"flip": 0.5, "rotate": 15, "shear": 10, "crop": 0.6}
 RECOLOURING = {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1}
-PARTS = {
+INPUTS = {
+    "none": AugmentSpec(),
     "flip, rotate, shear, crop": AugmentSpec(**MOVING),
     "brightness, contrast, saturation, hue": AugmentSpec(**RECOLOURING),
     "mixup": AugmentSpec(mixup=0.2),
@@ -36,6 +38,7 @@ PARTS = {
 }
 BATCH, SIDE = 64, 32
 STEPS, CALLS = 12, 30
+PRESETS = ("vit-tiny", "resnet-tiny")
 
 DRAWN = {
     "as it is": AugmentSpec(),
@@ -58,16 +61,18 @@ DRAWN_STEP = 3
 def main(options: argparse.Namespace) -> None:
     if options.output:
         draw(options.output)
-    backbone, data = _noise()
+    trained = [_noise(preset) for preset in PRESETS]
+    backbone, data = trained[0]
     images = ImagesOnDevice(data, backbone, device=Accelerator(mixed_precision="no").device)
-    rounds = [(step_seconds(backbone, data), _parts(images)) for _ in range(options.repeats)]
-    step = statistics.median(seconds for seconds, _ in rounds)
-    print("| augmentation | processor ms a step | of a step without |\n|---|---|---|")
-    for name in PARTS:
-        added = statistics.median(parts[name] for _, parts in rounds)
-        share = statistics.median(parts[name] / seconds for seconds, parts in rounds)
-        print(f"| {name} | {1000 * added:.1f} | {share:.1%} |")
-    print(f"\na step without: {1000 * step:.0f} ms (asked of everything: under a tenth)")
+    rounds = [(input_seconds(images), [step_seconds(*one) for one in trained]) for _ in range(options.repeats)]
+    inputs, steps = (np.array(one) for one in zip(*rounds, strict=True))
+    shares = np.median(inputs[:, :, None] / steps[:, None, :], axis=0)
+    header = ["augmentation", "input, processor ms a step", *(f"of a step of `{preset}`" for preset in PRESETS)]
+    print(f"| {' | '.join(header)} |\n{'|---' * len(header)}|")
+    for name, taken, of_steps in zip(INPUTS, np.median(inputs, axis=0), shares, strict=True):
+        print(f"| {name} | {1000 * taken:.1f} | {' | '.join(f'{share:.1%}' for share in of_steps)} |")
+    whole = (f"{preset} {1000 * taken:.0f} ms" for preset, taken in zip(PRESETS, np.median(steps, axis=0), strict=True))
+    print(f"\na step: {', '.join(whole)} (asked of its input: at most a tenth)")
 
 
 def step_seconds(backbone: Backbone, data: LabelledImages) -> float:
@@ -82,28 +87,25 @@ def step_seconds(backbone: Backbone, data: LabelledImages) -> float:
     return statistics.median(np.diff(ends[1:]))
 
 
-def _parts(images: ImagesOnDevice) -> dict[str, float]:
-    """Median processor seconds that each part of augmentation adds to a step; taken in turns."""
-    specs = {"": AugmentSpec(), **PARTS}
-    taken: dict[str, list[float]] = {name: [] for name in specs}
-    for step in range(CALLS):
-        for name, spec in specs.items():
-            taken[name].append(_seconds(images, TrainSpec(augment=spec), step=step))
-    medians = {name: statistics.median(seconds) for name, seconds in taken.items()}
-    return {name: medians[name] - medians[""] for name in PARTS}
+def input_seconds(images: ImagesOnDevice) -> list[float]:
+    """Median processor seconds of a step's input with each augmentation; taken in turns."""
+    taken = [
+        [_seconds(images, TrainSpec(augment=spec), step=step) for spec in INPUTS.values()] for step in range(CALLS)
+    ]
+    return [statistics.median(seconds) for seconds in zip(*taken, strict=True)]
 
 
 def _seconds(images: ImagesOnDevice, spec: TrainSpec, *, step: int) -> float:
     rows = torch.arange(BATCH, device=images.device)
     started = time.process_time()
-    shown(images, rows, spec=spec, step=step).pixel_values(rows).sum().item()
+    shown(images, rows, spec=spec, step=step).pixel_values(rows)
     return time.process_time() - started
 
 
-def _noise() -> tuple[Backbone, LabelledImages]:
+def _noise(preset: str = PRESETS[0]) -> tuple[Backbone, LabelledImages]:
     rng = np.random.default_rng(0)
     names = tuple("0123456789")
-    backbone = create("vit-tiny", class_names=names, native_image_size=SIDE, seed=0, allowed_models=())
+    backbone = create(preset, class_names=names, native_image_size=SIDE, seed=0, allowed_models=())
     pixels = rng.integers(0, 256, (10 * BATCH, SIDE, SIDE, 3), np.uint8)
     return backbone, LabelledImages(pixels, rng.integers(0, 10, len(pixels)))
 

@@ -27,6 +27,7 @@ class Family:
         lora_targets: the layers that LoRA adapts, as the ends of their paths: linear ones of attention and MLP; where
             there are none, convolutions.
         layer_decay: how the recipe "two_phase" lets the rates fall towards the input.
+        cls_layers: the list of layers, if all that the head reads of the last one is the class token (CLS).
         any_input: whether the input may have another size than the config's `image_size`.
         config: what is set in the config of a checkpoint, so that the model has no weights that nothing uses.
     """
@@ -38,6 +39,7 @@ class Family:
     blocks: tuple[str | tuple[str, ...], ...]
     lora_targets: tuple[str, ...]
     layer_decay: LayerDecay = _USUAL_DECAY
+    cls_layers: str | None = None
     any_input: bool = False
     config: Mapping[str, object] = field(default_factory=dict)
 
@@ -54,6 +56,7 @@ _ALL = (
         pooling=_CLASS_TOKEN,
         blocks=("vit.embeddings", "vit.layers.*", "vit.layernorm", "classifier"),
         lora_targets=_TRANSFORMERS_LINEAR,
+        cls_layers="vit.layers",
     ),
     Family(
         "DeiT",
@@ -62,6 +65,7 @@ _ALL = (
         pooling=f"{_CLASS_TOKEN}; the distillation token has no head",
         blocks=("deit.embeddings", "deit.layers.*", "deit.layernorm", "classifier"),
         lora_targets=_TRANSFORMERS_LINEAR,
+        cls_layers="deit.layers",
     ),
     Family(
         "DINOv2",

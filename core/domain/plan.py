@@ -46,10 +46,11 @@ QUEUES: Mapping[StageName, Queue] = {
 FORMATS: Mapping[str, int] = {
     **dict.fromkeys(StageName, 1),
     # 2: what training draws at random follows from the seed and the step, so that it can go on in the middle.
-    # 3: probe images that are nearly training images are told too.
-    StageName.FINE_TUNE: 3,
-    # 3: how sure the model is of each prediction is told too; at the last checkpoint, of every class.
-    StageName.EMBED: 3,
+    # 3: probe images that are nearly training images are told too. 4: of a ViT's last layer only the class token is
+    # computed, so numbers are rounded otherwise.
+    StageName.FINE_TUNE: 4,
+    # 3: how sure the model is of each prediction is told too; at the last checkpoint, of every class. 4: as above.
+    StageName.EMBED: 4,
     # 2: the neighbours of some images are kept, for what is measured later.
     StageName.SCORE: 2,
     # 3: what each frame's own best plane would show is told too. 4, 5: axes are iterated to another tolerance, and from

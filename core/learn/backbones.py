@@ -17,6 +17,7 @@ from transformers import PreTrainedConfig
 from core.domain.families import FAMILIES
 from core.domain.models import PRESETS, Preset, require_known
 from core.learn import families, hub
+from core.learn.class_token import leave_out_unread
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,7 +25,8 @@ class Backbone:
     """A classifier around which everything turns; the record is frozen, the weights of its model are not.
 
     Attributes:
-        model: `model(pixel_values).logits`: (B, 3, S, S) float32, normalised -> (B, C).
+        model: `model(pixel_values).logits`: (B, 3, S, S) float32, normalised -> (B, C). It computes nothing that the
+            head does not read.
         head: the last linear layer of the model.
         image_size: S, side of the square input, pixels.
         mean: of each channel, on the scale 0..1.
@@ -40,6 +42,10 @@ class Backbone:
     std: hub.Channels
     model_id: str
     revision: str | None
+
+    def __post_init__(self) -> None:
+        """Leave out of the model what goes nowhere."""
+        leave_out_unread(self.model)
 
     @property
     def width(self) -> int:

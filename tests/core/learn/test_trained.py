@@ -65,16 +65,17 @@ def test_save__is_what_the_hub_keeps(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("model_type", FAMILIES)
-def test_save__from_pretrained_gives_the_very_same_logits(model_type: str, tmp_path: Path) -> None:
+def test_save__from_pretrained_gives_the_same_weights_and_logits(model_type: str, tmp_path: Path) -> None:
     live = of_family(model_type)
     folder = saved(tmp_path, live)
     ours = model_type == "vgg16_bn"  # transformers lacks it
     loaded = (VGG16BNForImageClassification if ours else AutoModelForImageClassification).from_pretrained(folder).eval()
     processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
     seen = pixel_values(live, images(SIDE))
+    assert weights_sha256(loaded) == weights_sha256(live.model)
     with torch.inference_mode():
         expected = live.model(seen).logits
-        assert torch.equal(loaded(seen).logits, expected)
+        torch.testing.assert_close(loaded(seen).logits, expected)
         prepared = processor([Image.fromarray(one) for one in images(SIDE)], return_tensors="pt")["pixel_values"]
         torch.testing.assert_close(prepared, seen)
         torch.testing.assert_close(loaded(prepared).logits, expected)

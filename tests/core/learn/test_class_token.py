@@ -1,0 +1,133 @@
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import DeiTConfig, Dinov2Config, PreTrainedConfig, ViTConfig
+
+from core.domain.families import FAMILIES
+from core.learn.class_token import leave_out_unread
+from core.learn.embed import weights_sha256
+from core.learn.families import classifier_class
+
+SIZES = {
+    "image_size": 32,
+    "patch_size": 8,
+    "hidden_size": 24,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "num_labels": 3,
+    "initializer_range": 0.2,
+}
+CONFIGS = [ViTConfig(**SIZES, intermediate_size=32), DeiTConfig(**SIZES, intermediate_size=32)]
+IDS = [config.model_type for config in CONFIGS]
+either = pytest.mark.parametrize("config", CONFIGS, ids=IDS)
+
+
+def made(config: PreTrainedConfig, **changes: object) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        return classifier_class(FAMILIES[config.model_type])(type(config)(**config.to_dict() | changes))
+
+
+def both(config: PreTrainedConfig, **changes: object) -> tuple[nn.Module, nn.Module]:
+    """The model as it is, and without what nobody reads."""
+    whole = made(config, **changes)
+    short = copy.deepcopy(whole)
+    leave_out_unread(short)
+    return whole, short
+
+
+def pixels(n_images: int = 5) -> Tensor:
+    return torch.randn(n_images, 3, 32, 32, generator=torch.Generator().manual_seed(2))
+
+
+def gradients(model: nn.Module) -> dict[str, Tensor]:
+    cross_entropy(model(pixels().double()).logits, torch.tensor([0, 1, 2, 0, 1])).backward()
+    return {name: weights.grad for name, weights in model.named_parameters()}
+
+
+def flops(model: nn.Module) -> int:
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(pixels(1))
+    return int(counter.get_total_flops())
+
+
+@either
+def test_logits_and_gradients__are_the_same(config: PreTrainedConfig) -> None:
+    whole, short = both(config)
+    torch.testing.assert_close(short(pixels()).logits, whole(pixels()).logits)
+    expected, found = gradients(whole.double()), gradients(short.double())
+    assert found.keys() == expected.keys()
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, msg=lambda message, name=name: f"{name}: {message}")
+
+
+@either
+def test_weights__keep_names_and_values(config: PreTrainedConfig) -> None:
+    whole, short = both(config)
+    assert weights_sha256(short) == weights_sha256(whole)
+
+
+@either
+def test_last_layer__takes_less(config: PreTrainedConfig) -> None:
+    whole, short = both(config)
+    tokens, width, hidden = 17 if config.model_type == "vit" else 18, 24, 32
+    query_and_output, perceptron = 2 * 2 * width * width, 2 * 2 * width * hidden
+    # Torch counts no products of fused attention.
+    assert flops(whole) - flops(short) == (tokens - 1) * (query_and_output + perceptron)
+
+
+@either
+def test_dropout__is_that_of_the_layer(config: PreTrainedConfig) -> None:
+    for kind in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+        _, short = both(config, **{kind: 0.5})
+        last = short.get_submodule(f"{config.model_type}.layers.2")
+        tokens = torch.randn(4, 17, 24)
+        assert torch.equal(last.eval()(tokens), last(tokens))
+        assert not torch.equal(last.train()(tokens), last(tokens))
+
+
+@either
+def test_rounding__does_not_depend_on_what_learns(config: PreTrainedConfig) -> None:
+    _, short = both(config)
+    with torch.no_grad():
+        before = short(pixels()).logits
+        short.requires_grad_(False)
+        assert torch.equal(short(pixels()).logits, before)
+
+
+@either
+def test_attentions__of_all_tokens_where_they_are_read(config: PreTrainedConfig) -> None:
+    whole, short = both(config)
+    for model in (whole, short):
+        model.set_attn_implementation("eager")
+    expected, found = (model(pixels(), output_attentions=True) for model in (whole, short))
+    assert [attention.shape for attention in found.attentions] == [attention.shape for attention in expected.attentions]
+    assert all(map(torch.equal, found.attentions, expected.attentions))
+    assert torch.equal(found.logits, expected.logits)
+
+
+def test_twice__is_as_good_as_once() -> None:
+    _, short = both(CONFIGS[0])
+    before = short(pixels()).logits
+    leave_out_unread(short)
+    assert torch.equal(short(pixels()).logits, before)
+
+
+def test_copy__computes_with_its_own_weights() -> None:
+    _, short = both(CONFIGS[0])
+    other = copy.deepcopy(short)
+    nn.init.zeros_(short.get_submodule("vit.layers.2.mlp.fc2").weight)
+    whole = made(CONFIGS[0])
+    torch.testing.assert_close(other(pixels()).logits, whole(pixels()).logits)
+    assert not torch.allclose(short(pixels()).logits, whole(pixels()).logits)
+
+
+def test_a_head_that_reads_more__has_it_all() -> None:
+    config = Dinov2Config(**SIZES, mlp_ratio=2)
+    whole, short = both(config)
+    assert torch.equal(short(pixels()).logits, whole(pixels()).logits)
+    assert flops(short) == flops(whole)
