@@ -8,9 +8,9 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 MODEL_ID = "somebody/tiny-vit"
 
 
-def cached_repository(cache_dir: Path) -> Path:
-    """The folder of one commit of MODEL_ID, still empty."""
-    repository = cache_dir / "models--somebody--tiny-vit"
+def cached_repository(cache_dir: Path, model_id: str = MODEL_ID) -> Path:
+    """The folder of one commit of the repository, still empty."""
+    repository = cache_dir / f"models--{model_id.replace('/', '--')}"
     folder = repository / "snapshots" / COMMIT
     folder.mkdir(parents=True)
     (repository / "refs").mkdir()
