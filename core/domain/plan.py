@@ -62,10 +62,11 @@ FORMATS: Mapping[str, int] = {
     # 3: text is set in other fonts too. 4: numbers beside rings keep off each other, names that are cut stay unlike.
     # 5: captions stay until they can have been read. 6: loss and accuracy are drawn as a figure of their own too.
     StageName.RENDER: 6,
-    "checkpoint": 2,
+    # 3: trained with other rounding, as above; so are weights.
+    "checkpoint": 3,
     "comparison": 1,
     # 2: a folder in Hugging Face format.
-    "weights": 2,
+    "weights": 3,
     "state": 1,
 }
 """Raise a number when what that stage writes, or how it computes it, changes: stored artifacts of the old format are

@@ -8,6 +8,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from safetensors.torch import save_file
+from torch import Tensor
 from transformers import (
     AutoModelForImageClassification,
     BertConfig,
@@ -20,7 +21,7 @@ from transformers import (
 
 from core.domain.families import FAMILIES
 from core.domain.models import KNOWN_CHECKPOINTS, PRESETS, known_models
-from core.domain.spec import TrainSpec
+from core.domain.spec import LoraSpec, TrainSpec
 from core.errors import SourceUnavailableError, UnknownModelError
 from core.learn.backbones import Backbone, create
 from core.learn.datasets import load_probe_set, load_training_images, open_source
@@ -28,6 +29,7 @@ from core.learn.describe import PUBLISHED, without_weights
 from core.learn.embed import embed, weights_sha256
 from core.learn.fine_tune import fine_tune
 from core.learn.hub import classification_head
+from core.learn.lora import adapted
 from core.learn.pixels import ImagesOnDevice
 from tests.core.learn.offline_hub import COMMIT, MODEL_ID, save_processor
 
@@ -180,6 +182,15 @@ def test_features__are_the_class_token_after_the_final_norm() -> None:
         assert torch.equal(logits, backbone.model(pixels).logits)
     assert features.shape == (4, backbone.width)
     assert logits.shape == (4, 3)
+
+
+def test_model__computes_nothing_that_the_head_does_not_read() -> None:
+    outputs: list[Tensor] = []
+    for backbone in (made := preset(), adapted(made, TrainSpec(lora=LoraSpec()))):
+        last = backbone.model.get_submodule("vit.layers.3")
+        last.register_forward_hook(lambda _layer, _given, output: outputs.append(output))
+        backbone.model(torch.zeros(2, 3, 8, 8))
+    assert [output.shape for output in outputs] == [(2, 1, made.width)] * 2
 
 
 def test_create__unknown_model_names_what_there_is() -> None:

@@ -81,13 +81,30 @@ def test_last_layer__takes_less(config: PreTrainedConfig) -> None:
 
 
 @either
-def test_dropout__is_that_of_the_layer(config: PreTrainedConfig) -> None:
-    for kind in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
-        _, short = both(config, **{kind: 0.5})
-        last = short.get_submodule(f"{config.model_type}.layers.2")
-        tokens = torch.randn(4, 17, 24)
-        assert torch.equal(last.eval()(tokens), last(tokens))
-        assert not torch.equal(last.train()(tokens), last(tokens))
+def test_dropout__of_attention_is_drawn_in_training_only(config: PreTrainedConfig) -> None:
+    _, short = both(config, attention_probs_dropout_prob=0.5)
+    last = short.get_submodule(f"{config.model_type}.layers.2")
+    tokens = torch.randn(4, 17, 24)
+    assert torch.equal(last.eval()(tokens), last(tokens))
+    assert not torch.equal(last.train()(tokens), last(tokens))
+
+
+@either
+def test_dropout__follows_attention_and_perceptron(config: PreTrainedConfig) -> None:
+    _, short = both(config, hidden_dropout_prob=1.0)
+    last = short.get_submodule(f"{config.model_type}.layers.2").train()
+    tokens = torch.randn(4, 17, 24)
+    assert torch.equal(last(tokens), tokens[:, :1]), "only the way around both is left"
+
+
+@either
+def test_a_mask__is_heeded(config: PreTrainedConfig) -> None:
+    whole, short = both(config)
+    path = f"{config.model_type}.layers.2"
+    tokens, mask = torch.randn(4, 17, 24), torch.arange(17) < 9
+    expected = whole.get_submodule(path)(tokens, mask[None, None, None])
+    assert torch.equal(short.get_submodule(path)(tokens, mask[None, None, None]), expected)
+    assert not torch.allclose(short.get_submodule(path)(tokens), expected[:, :1])
 
 
 @either
