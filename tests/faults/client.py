@@ -5,6 +5,8 @@ import json
 import time
 
 REPEAT_SECONDS = 0.05
+IN_FLIGHT = "idempotency-in-flight"
+"""While PostgreSQL has not noticed yet that the process before is gone, that one still has the Idempotency-Key."""
 ANSWER_SECONDS = 10.0
 """An answer that takes longer than this is a hang, whatever is wrong behind it."""
 
@@ -15,6 +17,11 @@ class Answer:
     def __init__(self, status, content_type, body, seconds):
         self.status, self.content_type, self.seconds = status, content_type, seconds
         self.body = json.loads(body) if body and "json" in (content_type or "") else body
+
+    @property
+    def later(self):
+        """Whether it asks to be asked again."""
+        return self.status == 503 or (self.status == 409 and self.body["type"].endswith(IN_FLIGHT))
 
 
 def ask(port, method, path, body=None, *, key=None, timeout=ANSWER_SECONDS + 5):
@@ -38,7 +45,7 @@ def ask(port, method, path, body=None, *, key=None, timeout=ANSWER_SECONDS + 5):
 
 
 def insist(ports, method, path, body=None, *, key=None, seconds=60.0):
-    """Repeat a request, at each port in turn, until it is answered with something other than 503.
+    """Repeat a request, at each port in turn, until it is answered with something other than "later".
 
     Returns:
         The answer, and how often the request was sent.
@@ -48,7 +55,7 @@ def insist(ports, method, path, body=None, *, key=None, seconds=60.0):
         sent += 1
         try:
             answer = ask(ports[sent % len(ports)], method, path, body, key=key)
-            if answer.status != 503:
+            if not answer.later:
                 return answer, sent
         except OSError:
             pass
