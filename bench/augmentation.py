@@ -17,13 +17,14 @@ from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.datasets import load_digits, load_sample_image
 
+from bench.noise import noise
 from core.data.images import to_square
 from core.domain.arrays import ImageArray
 from core.domain.augment import AugmentSpec
 from core.domain.sources import LabelledImages
 from core.domain.spec import TrainSpec
 from core.learn.augment import shown
-from core.learn.backbones import Backbone, create
+from core.learn.backbones import Backbone
 from core.learn.fine_tune import fine_tune
 from core.learn.pixels import ImagesOnDevice
 
@@ -36,7 +37,7 @@ INPUTS = {
     "mixup": AugmentSpec(mixup=0.2),
     "everything": AugmentSpec(**MOVING, **RECOLOURING, mixup=0.2),
 }
-BATCH, SIDE = 64, 32
+BATCH = 64
 STEPS, CALLS = 12, 30
 PRESETS = ("vit-tiny", "resnet-tiny")
 
@@ -61,7 +62,7 @@ DRAWN_STEP = 3
 def main(options: argparse.Namespace) -> None:
     if options.output:
         draw(options.output)
-    trained = [_noise(preset) for preset in PRESETS]
+    trained = [noise(preset, n_images=10 * BATCH) for preset in PRESETS]
     backbone, data = trained[0]
     images = ImagesOnDevice(data, backbone, device=Accelerator(mixed_precision="no").device)
     rounds = [(input_seconds(images), [step_seconds(*one) for one in trained]) for _ in range(options.repeats)]
@@ -102,17 +103,9 @@ def _seconds(images: ImagesOnDevice, spec: TrainSpec, *, step: int) -> float:
     return time.process_time() - started
 
 
-def _noise(preset: str = PRESETS[0]) -> tuple[Backbone, LabelledImages]:
-    rng = np.random.default_rng(0)
-    names = tuple("0123456789")
-    backbone = create(preset, class_names=names, native_image_size=SIDE, seed=0, allowed_models=())
-    pixels = rng.integers(0, 256, (10 * BATCH, SIDE, SIDE, 3), np.uint8)
-    return backbone, LabelledImages(pixels, rng.integers(0, 10, len(pixels)))
-
-
 def draw(path: Path) -> None:
     """A row an image, a column a kind of change."""
-    backbone, _ = _noise()
+    backbone, _ = noise(PRESETS[0], n_images=1)
     pictures = _pictures()
     images = ImagesOnDevice(
         LabelledImages(pictures, np.zeros(len(pictures), np.int64)), backbone, device=torch.device("cpu")

@@ -20,7 +20,6 @@ from functools import partial
 from multiprocessing import get_context
 from unittest.mock import patch
 
-import numpy as np
 import torch
 from datasets import Dataset
 from PIL import Image
@@ -28,16 +27,16 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
 from transformers import PreTrainedModel, Trainer, TrainingArguments, ViTImageProcessor
 
+from bench.noise import noise
 from core.domain.phases import LayerDecay
-from core.domain.sources import LabelledImages
 from core.domain.spec import TrainSpec
-from core.learn.backbones import Backbone, create
+from core.learn.backbones import Backbone
 from core.learn.fine_tune import fine_tune
 from core.learn.pixels import ImagesOnDevice
 from worker.child import TUNING
 
 EPOCHS, BATCH, STEPS = 16, 64, 40
-IMAGES, SIDE, CLASSES = 2000, 32, 10
+IMAGES = 2000
 HEAD = TrainSpec.model_validate(
     {
         "batch_size": BATCH,
@@ -64,14 +63,14 @@ def _row(what: str, ours: str, theirs: str, ratio: float, *, asked: float) -> No
 
 def features_once() -> float:
     """Seconds of the head's training as a run does it."""
-    backbone, images = _noise()
+    backbone, images = noise("vit-tiny", n_images=IMAGES)
     spec = HEAD.settled(n_images=len(images.labels), decay=LayerDecay(kind="exponential", factor=1))
     return _seconds(lambda: list(fine_tune(backbone, images, spec=spec, capture_steps=(0, spec.steps))))
 
 
 def features_each_time() -> float:
     """Seconds of a loop that freezes the model, replaces nothing, and passes each batch through all of it."""
-    backbone, images = _noise()
+    backbone, images = noise("vit-tiny", n_images=IMAGES)
     model = _as_transformers_makes_it(backbone)
     model.requires_grad_(False)
     model.classifier.requires_grad_(True)
@@ -93,14 +92,14 @@ def features_each_time() -> float:
 
 def fine_tuning(preset: str) -> float:
     """Seconds of our training of all layers."""
-    backbone, images = _noise(preset)
+    backbone, images = noise(preset, n_images=IMAGES)
     return _seconds(lambda: list(fine_tune(backbone, images, spec=WHOLE, capture_steps=(0, STEPS))))
 
 
 def trainer(preset: str) -> float:
     """Seconds of transformers' Trainer on the same images as a data set of PIL images."""
-    backbone, images = _noise(preset)
-    size = {"height": SIDE, "width": SIDE}
+    backbone, images = noise(preset, n_images=IMAGES)
+    size = {"height": backbone.image_size, "width": backbone.image_size}
     processor = ViTImageProcessor(size=size, image_mean=backbone.mean, image_std=backbone.std)
 
     def transform(batch: dict[str, list[object]]) -> dict[str, object]:
@@ -132,14 +131,6 @@ def _as_transformers_makes_it(backbone: Backbone) -> PreTrainedModel:
     model = type(backbone.model)(backbone.model.config)
     model.load_state_dict(backbone.model.state_dict())
     return model
-
-
-def _noise(preset: str = "vit-tiny") -> tuple[Backbone, LabelledImages]:
-    names = tuple(map(str, range(CLASSES)))
-    backbone = create(preset, class_names=names, native_image_size=SIDE, seed=0, allowed_models=())
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (IMAGES, SIDE, SIDE, 3), np.uint8)
-    return backbone, LabelledImages(images, rng.integers(0, CLASSES, IMAGES))
 
 
 def _in_turns(repeats: int, *ways: Callable[[], float]) -> list[float]:

@@ -12,7 +12,7 @@ from core.settings import Settings
 from core.store import migrate
 from core.store.session import Database
 from tests.servers import Postgres, Redis
-from tests.service import Service, free_port
+from tests.service import serving
 
 
 def pytest_addoption(parser):
@@ -118,10 +118,5 @@ def pair(request):
 @pytest.fixture(scope="module")
 def service(pair, tmp_path_factory):
     """An API and a worker, on each pair of servers, for all tests of a file."""
-    running = Service(tmp_path_factory.mktemp("service"), free_port(), pair)
-    try:
-        running.start_api()
-        running.start_worker()
+    with serving(tmp_path_factory.mktemp("service"), pair) as running:
         yield running
-    finally:
-        running.stop()

@@ -32,6 +32,18 @@ def free_port():
             return port
 
 
+@contextlib.contextmanager
+def serving(home, variables):
+    """An API and a worker on this home folder."""
+    running = Service(home, free_port(), variables)
+    try:
+        running.start_api()
+        running.start_worker()
+        yield running
+    finally:
+        running.stop()
+
+
 class Service:
     """Processes on one home folder; `stop` ends all that it started."""
 

@@ -9,8 +9,8 @@ import trustme
 
 from api import outbound
 from api.targets import Target
-from tests.conftest import free_port
 from tests.receiver import receiving, server_context
+from tests.service import free_port
 
 NAME = "hooks.example.com"
 

@@ -8,15 +8,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import AutoModelForImageClassification
 
 from core.domain.families import FAMILIES
 from core.learn.families import classifier_class
-from core.learn.vgg import VGG16BNForImageClassification
-from tests.conftest import free_port
-from tests.core.learn.offline_hub import cached_repository, save_processor
+from tests.core.learn.offline_hub import as_its_user_loads_it, cached_repository, save_processor
 from tests.core.learn.test_families import CONFIGS, SIDE
-from tests.service import Service
+from tests.service import serving
 
 RUN = {
     "dataset": "digits",
@@ -34,10 +31,6 @@ def finished(service, **body):
     run = service.wait(service.submit(**RUN | body))
     assert run["status"] == "succeeded", run["error"]
     return run
-
-
-def points(service, run):
-    return np.array(service.json(f"/v1/runs/{run['id']}/projection")["points"])
 
 
 def losses(service, run):
@@ -58,13 +51,8 @@ def offline(tmp_path_factory):
         "HF_HUB_OFFLINE": "1",
         "EMBEDREEL_ALLOWED_MODELS": json.dumps([repository(model_type) for model_type in CONFIGS]),
     }
-    service = Service(tmp_path_factory.mktemp("families"), free_port(), variables)
-    try:
-        service.start_api()
-        service.start_worker()
+    with serving(tmp_path_factory.mktemp("families"), variables) as service:
         yield service
-    finally:
-        service.stop()
 
 
 def test_every_family_is_tried():
@@ -76,7 +64,7 @@ def test_a_checkpoint_becomes_a_film_and_a_model_with_which_a_run_begins(offline
     run = finished(offline, model=repository(model_type))
     film = Image.open(io.BytesIO(offline.get(f"/v1/runs/{run['id']}/film.gif")))
     assert (film.size, film.n_frames) == ((320, 320), 3)
-    layouts = points(offline, run)
+    layouts = np.array(offline.json(f"/v1/runs/{run['id']}/projection")["points"])
     assert layouts.shape == (3, 40, 2)
     assert np.isfinite(layouts).all()
     assert np.ptp(layouts, axis=1).min() > 0
@@ -86,8 +74,7 @@ def test_a_checkpoint_becomes_a_film_and_a_model_with_which_a_run_begins(offline
     with zipfile.ZipFile(io.BytesIO(offline.get(run["links"]["model"]))) as packed:
         packed.extractall(tmp_path)
     [config] = tmp_path.rglob("config.json")
-    ours = model_type == "vgg16_bn"  # transformers lacks it
-    kept = (VGG16BNForImageClassification if ours else AutoModelForImageClassification).from_pretrained(config.parent)
+    kept = as_its_user_loads_it(config.parent, model_type)
     assert kept.config.id2label == {label: str(label) for label in range(10)}
 
     later = finished(offline, model=f"run:{run['id']}")

@@ -3,21 +3,14 @@
 import pytest
 
 from bench import load
-from tests.conftest import free_port
-from tests.service import Service
+from tests.service import serving
 
 
 @pytest.fixture
 def port(tmp_path):
     """Of a service with stub stages."""
-    port = free_port()
-    running = Service(tmp_path, port, {"EMBEDREEL_STAGES_MODULE": "tests.stub_stages"})
-    try:
-        running.start_api()
-        running.start_worker()
-        yield port
-    finally:
-        running.stop()
+    with serving(tmp_path, {"EMBEDREEL_STAGES_MODULE": "tests.stub_stages"}) as running:
+        yield running.port
 
 
 def test_clients_that_post_and_poll(port):

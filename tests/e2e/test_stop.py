@@ -5,8 +5,7 @@ import signal
 
 import pytest
 
-from tests.conftest import free_port
-from tests.service import Service, stage
+from tests.service import Service, free_port, stage
 
 STUBS = {"EMBEDREEL_STAGES_MODULE": "tests.stub_stages", "EMBEDREEL_STUB_SECONDS": "0.1"}
 SPEC = {"dataset": "digits", "train": {"steps": 200}, "capture": {"frames": 60, "probe_size": 100}}

@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from tests.conftest import free_port
-from tests.service import Service
+from tests.service import serving
 
 FAILING = {"dataset": "digits", "name": "crash", "train": {"steps": 10}, "capture": {"frames": 3, "probe_size": 20}}
 
@@ -19,15 +18,10 @@ def read(service, name):
 def told(tmp_path_factory):
     """A service with a run that crashed, and the lines of its logs."""
     variables = {"EMBEDREEL_LOG_FORMAT": "json", "EMBEDREEL_STAGES_MODULE": "tests.stub_stages"}
-    service = Service(tmp_path_factory.mktemp("told"), free_port(), variables)
-    try:
-        service.start_api()
-        service.start_worker()
+    with serving(tmp_path_factory.mktemp("told"), variables) as service:
         service.failed = service.wait(service.post("/v1/runs", FAILING, **{"X-Request-ID": "mine"})["id"])
         service.figures = service.get("/metrics").decode()
         service.lines = {name: read(service, name) for name in ("api", "worker")}
-    finally:
-        service.stop()
     return service
 
 

@@ -4,9 +4,9 @@ import http.client
 import json
 import time
 
+from client.patience import IN_FLIGHT
+
 REPEAT_SECONDS = 0.05
-IN_FLIGHT = "idempotency-in-flight"
-"""While PostgreSQL has not noticed yet that the process before is gone, that one still has the Idempotency-Key."""
 ANSWER_SECONDS = 10.0
 """An answer that takes longer than this is a hang, whatever is wrong behind it."""
 
@@ -20,7 +20,10 @@ class Answer:
 
     @property
     def later(self):
-        """Whether it asks to be asked again."""
+        """Whether it asks to be asked again.
+
+        A process that was killed has its Idempotency-Key until PostgreSQL has noticed.
+        """
         return self.status == 503 or (self.status == 409 and self.body["type"].endswith(IN_FLIGHT))
 
 

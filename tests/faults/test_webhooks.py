@@ -11,9 +11,8 @@ from sqlalchemy import update
 from core.settings import Settings
 from core.store.session import Database
 from core.store.tables import DeliveryRow
-from tests.conftest import free_port
 from tests.receiver import receiving
-from tests.service import Service
+from tests.service import Service, free_port
 
 VARIABLES = {"EMBEDREEL_WEBHOOK_ALLOW_PRIVATE": "true", "EMBEDREEL_WEBHOOK_POLL_SECONDS": "0.05"}
 

@@ -1,8 +1,10 @@
-"""A repository of the hub as its cache keeps it, for tests that reach no hub."""
+"""Models in Hugging Face format: a repository as the hub's cache keeps it, for tests that reach no hub."""
 
 from pathlib import Path
 
-from transformers import ViTImageProcessorPil
+from transformers import AutoModelForImageClassification, PreTrainedModel, ViTImageProcessorPil
+
+from core.learn.vgg import VGG16BNForImageClassification
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 MODEL_ID = "somebody/tiny-vit"
@@ -21,3 +23,9 @@ def cached_repository(cache_dir: Path, model_id: str = MODEL_ID) -> Path:
 def save_processor(folder: Path, **changes: object) -> None:
     options = {"size": {"height": 20, "width": 20}, "image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, 0.6]}
     ViTImageProcessorPil(**(options | changes)).save_pretrained(folder)
+
+
+def as_its_user_loads_it(folder: Path, model_type: str) -> PreTrainedModel:
+    """The model in this folder, by transformers, or by our class where transformers lacks the architecture."""
+    ours = model_type == "vgg16_bn"
+    return (VGG16BNForImageClassification if ours else AutoModelForImageClassification).from_pretrained(folder)

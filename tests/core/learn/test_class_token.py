@@ -5,31 +5,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import DeiTConfig, Dinov2Config, PreTrainedConfig, ViTConfig
+from transformers import PreTrainedConfig
 
 from core.domain.families import FAMILIES
 from core.learn.class_token import leave_out_unread
 from core.learn.embed import weights_sha256
 from core.learn.families import classifier_class
+from tests.core.learn.test_families import CONFIGS
 
-SIZES = {
-    "image_size": 32,
-    "patch_size": 8,
-    "hidden_size": 24,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 2,
-    "num_labels": 3,
-    "initializer_range": 0.2,
-}
-CONFIGS = [ViTConfig(**SIZES, intermediate_size=32), DeiTConfig(**SIZES, intermediate_size=32)]
-IDS = [config.model_type for config in CONFIGS]
-either = pytest.mark.parametrize("config", CONFIGS, ids=IDS)
+VIT = CONFIGS["vit"]
+either = pytest.mark.parametrize("config", [VIT, CONFIGS["deit"]], ids=["vit", "deit"])
 
 
 def made(config: PreTrainedConfig, **changes: object) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        return classifier_class(FAMILIES[config.model_type])(type(config)(**config.to_dict() | changes))
+        return classifier_class(FAMILIES[config.model_type])(
+            type(config)(**config.to_dict() | {"initializer_range": 0.2} | changes)
+        )
 
 
 def both(config: PreTrainedConfig, **changes: object) -> tuple[nn.Module, nn.Module]:
@@ -45,7 +38,7 @@ def pixels(n_images: int = 5) -> Tensor:
 
 
 def gradients(model: nn.Module) -> dict[str, Tensor]:
-    cross_entropy(model(pixels().double()).logits, torch.tensor([0, 1, 2, 0, 1])).backward()
+    cross_entropy(model(pixels().double()).logits, torch.tensor([0, 1, 1, 0, 1])).backward()
     return {name: weights.grad for name, weights in model.named_parameters()}
 
 
@@ -128,23 +121,22 @@ def test_attentions__of_all_tokens_where_they_are_read(config: PreTrainedConfig)
 
 
 def test_twice__is_as_good_as_once() -> None:
-    _, short = both(CONFIGS[0])
+    _, short = both(VIT)
     before = short(pixels()).logits
     leave_out_unread(short)
     assert torch.equal(short(pixels()).logits, before)
 
 
 def test_copy__computes_with_its_own_weights() -> None:
-    _, short = both(CONFIGS[0])
+    _, short = both(VIT)
     other = copy.deepcopy(short)
     nn.init.zeros_(short.get_submodule("vit.layers.2.mlp.fc2").weight)
-    whole = made(CONFIGS[0])
+    whole = made(VIT)
     torch.testing.assert_close(other(pixels()).logits, whole(pixels()).logits)
     assert not torch.allclose(short(pixels()).logits, whole(pixels()).logits)
 
 
 def test_a_head_that_reads_more__has_it_all() -> None:
-    config = Dinov2Config(**SIZES, mlp_ratio=2)
-    whole, short = both(config)
+    whole, short = both(CONFIGS["dinov2"])
     assert torch.equal(short(pixels()).logits, whole(pixels()).logits)
     assert flops(short) == flops(whole)

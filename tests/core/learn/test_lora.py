@@ -10,7 +10,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from transformers import AutoModelForImageClassification, BeitConfig, BeitForImageClassification
+from transformers import BeitConfig, BeitForImageClassification
 
 from core.domain.families import FAMILIES
 from core.domain.sources import LabelledImages
@@ -25,7 +25,7 @@ from core.learn.learning import how_many_learn, learning_layers, set_learning, s
 from core.learn.lora import adapted, is_adapter, merge
 from core.learn.pixels import ImagesOnDevice
 from core.learn.training_state import LiveState, StoredState
-from core.learn.vgg import VGG16BNForImageClassification
+from tests.core.learn.offline_hub import as_its_user_loads_it
 from tests.core.learn.small_training import backbone, blobs, of_family, together
 from tests.core.learn.test_families import CONFIGS
 
@@ -136,8 +136,7 @@ def test_every_family__what_is_seen_is_what_learnt(model_type: str, tmp_path: Pa
     expected = logits(learning.model, SIDE)
     torch.testing.assert_close(logits(model.model, SIDE), expected, rtol=1e-4, atol=1e-5)
     trained.save(tmp_path, model)
-    ours = model_type == "vgg16_bn"  # transformers lacks it
-    loaded = (VGG16BNForImageClassification if ours else AutoModelForImageClassification).from_pretrained(tmp_path)
+    loaded = as_its_user_loads_it(tmp_path, model_type)
     leave_out_unread(loaded)
     assert torch.equal(logits(loaded, SIDE), logits(model.model, SIDE))
     again = trained.load(tmp_path, "run:run_1", class_names=list(model.model.config.id2label.values()), seed=9)

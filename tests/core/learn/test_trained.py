@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import AutoImageProcessor, AutoModelForImageClassification
+from transformers import AutoImageProcessor
 
 from core.domain.families import FAMILIES
 from core.domain.models import PRESETS
@@ -19,7 +19,7 @@ from core.learn.embed import weights_sha256
 from core.learn.families import classifier_class
 from core.learn.hub import classification_head
 from core.learn.pixels import ImagesOnDevice
-from core.learn.vgg import VGG16BNForImageClassification
+from tests.core.learn.offline_hub import as_its_user_loads_it
 from tests.core.learn.test_families import CONFIGS
 
 CLASSES = ("cat", "dog", "fox")
@@ -69,8 +69,7 @@ def test_save__is_what_the_hub_keeps(tmp_path: Path) -> None:
 def test_save__from_pretrained_gives_the_same_weights_and_logits(model_type: str, tmp_path: Path) -> None:
     live = of_family(model_type)
     folder = saved(tmp_path, live)
-    ours = model_type == "vgg16_bn"  # transformers lacks it
-    loaded = (VGG16BNForImageClassification if ours else AutoModelForImageClassification).from_pretrained(folder).eval()
+    loaded = as_its_user_loads_it(folder, model_type).eval()
     processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
     seen = pixel_values(live, images(SIDE))
     assert weights_sha256(loaded) == weights_sha256(live.model)

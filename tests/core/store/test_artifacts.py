@@ -11,7 +11,8 @@ from s3fs import S3FileSystem
 from core.errors import NotReadyError, StorageUnavailableError
 from core.store.artifacts import open_store
 from core.store.objects import Stored
-from tests.conftest import free_port, s3_variables
+from tests.conftest import s3_variables
+from tests.service import free_port
 
 KEY = "ab" * 32
 
