@@ -35,7 +35,7 @@ from core.learn.fine_tune import fine_tune
 from core.learn.pixels import ImagesOnDevice
 from worker.child import TUNING
 
-EPOCHS, BATCH, STEPS = 16, 64, 40
+EPOCHS, BATCH, STEPS = 16, 64, 100
 IMAGES = 2000
 HEAD = TrainSpec.model_validate(
     {

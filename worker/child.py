@@ -11,7 +11,7 @@ from worker import runner
 
 TUNING = {
     # Threads of one operation wait for each other spinning, by default for milliseconds: next to any other busy process
-    # a step then takes 10 to 30 times as long. So short a spin costs an idle machine a sixth.
+    # a step then takes up to 30 times as long. So short a spin costs an idle machine about a sixth, or nothing.
     "GOMP_SPINCOUNT": "1000",
     # Freed memory goes back to the kernel at once by default, and each step pays for its pages again: a fifth of it.
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),

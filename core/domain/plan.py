@@ -46,11 +46,11 @@ QUEUES: Mapping[StageName, Queue] = {
 FORMATS: Mapping[str, int] = {
     **dict.fromkeys(StageName, 1),
     # 2: what training draws at random follows from the seed and the step, so that it can go on in the middle.
-    # 3: probe images that are nearly training images are told too. 4: of a ViT's last layer only the class token is
-    # computed, so numbers are rounded otherwise.
-    StageName.FINE_TUNE: 4,
-    # 3: how sure the model is of each prediction is told too; at the last checkpoint, of every class. 4: as above.
-    StageName.EMBED: 4,
+    # 3: probe images that are nearly training images are told too. 4, 5: of a ViT's last layer only the class token is
+    # computed, then without keys and values, and gradients of depthwise weights another way: other rounding.
+    StageName.FINE_TUNE: 5,
+    # 3: how sure the model is of each prediction is told too; at the last checkpoint, of every class. 4, 5: as above.
+    StageName.EMBED: 5,
     # 2: the neighbours of some images are kept, for what is measured later.
     StageName.SCORE: 2,
     # 3: what each frame's own best plane would show is told too. 4, 5: axes are iterated to another tolerance, and from
@@ -62,11 +62,11 @@ FORMATS: Mapping[str, int] = {
     # 3: text is set in other fonts too. 4: numbers beside rings keep off each other, names that are cut stay unlike.
     # 5: captions stay until they can have been read. 6: loss and accuracy are drawn as a figure of their own too.
     StageName.RENDER: 6,
-    # 3: trained with other rounding, as above; so are weights.
-    "checkpoint": 3,
+    # 3, 4: trained with other rounding, as above; so are weights.
+    "checkpoint": 4,
     "comparison": 1,
     # 2: a folder in Hugging Face format.
-    "weights": 3,
+    "weights": 4,
     "state": 1,
 }
 """Raise a number when what that stage writes, or how it computes it, changes: stored artifacts of the old format are

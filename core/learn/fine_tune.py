@@ -269,9 +269,10 @@ class _Training:
         learning = self._bare if self._features is None else self._backbone.head
         # What exchanges the gradients of the phase before must be gone: it would exchange them once more, in each
         # process for as long as it lives there.
-        self._model = self._optimizer = None
-        self._accelerator.free_memory()
-        gc.collect()
+        if self._model is not None or self._accelerator.num_processes > 1:  # collecting takes a third of a second
+            self._model = self._optimizer = None
+            self._accelerator.free_memory()
+            gc.collect()
         self._model, self._optimizer = self._accelerator.prepare(learning, self._bare_optimizer)
         set_modes(self._backbone)
 

@@ -1,4 +1,5 @@
 import copy
+import itertools
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from core.learn.families import classifier_class
 from tests.core.learn.test_families import CONFIGS
 
 VIT = CONFIGS["vit"]
+HEADS = VIT.num_attention_heads
 either = pytest.mark.parametrize("config", [VIT, CONFIGS["deit"]], ids=["vit", "deit"])
 
 
@@ -48,9 +50,22 @@ def flops(model: nn.Module) -> int:
     return int(counter.get_total_flops())
 
 
+class AdaptedLinear(nn.Linear):
+    """As peft's: more than its weight and bias."""
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return super().forward(rows) + rows.mean(-1, keepdim=True)
+
+
+@pytest.mark.parametrize("adapted", [(), ("k_proj",), ("v_proj",)], ids=str)
+@pytest.mark.parametrize("changes", [{}, {"qkv_bias": False}], ids=str)
 @either
-def test_logits_and_gradients__are_the_same(config: PreTrainedConfig) -> None:
-    whole, short = both(config)
+def test_logits_and_gradients__are_the_same(
+    config: PreTrainedConfig, changes: dict[str, object], adapted: tuple[str, ...]
+) -> None:
+    whole, short = both(config, **changes)
+    for model, name in itertools.product((whole, short), adapted):
+        model.get_submodule(f"{config.model_type}.layers.2.attention.{name}").__class__ = AdaptedLinear
     torch.testing.assert_close(short(pixels()).logits, whole(pixels()).logits)
     expected, found = gradients(whole.double()), gradients(short.double())
     assert found.keys() == expected.keys()
@@ -68,18 +83,33 @@ def test_weights__keep_names_and_values(config: PreTrainedConfig) -> None:
 def test_last_layer__takes_less(config: PreTrainedConfig) -> None:
     whole, short = both(config)
     tokens, width, hidden = 17 if config.model_type == "vit" else 18, 24, 32
-    query_and_output, perceptron = 2 * 2 * width * width, 2 * 2 * width * hidden
-    # Torch counts no products of fused attention.
-    assert flops(whole) - flops(short) == (tokens - 1) * (query_and_output + perceptron)
+    projection, perceptron = 2 * width * width, 2 * 2 * width * hidden
+    scores_and_sum = 2 * 2 * HEADS * tokens * width  # of fused attention torch counts no product, of this each
+    expected = (tokens - 1) * (4 * projection + perceptron) - scores_and_sum
+    assert flops(whole) - flops(short) == expected
 
 
+@pytest.mark.parametrize("linear", [nn.Linear, AdaptedLinear])
 @either
-def test_dropout__of_attention_is_drawn_in_training_only(config: PreTrainedConfig) -> None:
+def test_dropout__of_attention_is_drawn_in_training_only(config: PreTrainedConfig, linear: type[nn.Linear]) -> None:
     _, short = both(config, attention_probs_dropout_prob=0.5)
     last = short.get_submodule(f"{config.model_type}.layers.2")
+    last.attention.k_proj.__class__ = linear
     tokens = torch.randn(4, 17, 24)
     assert torch.equal(last.eval()(tokens), last(tokens))
     assert not torch.equal(last.train()(tokens), last(tokens))
+
+
+@either
+def test_dropout__of_all_attention_leaves_nothing_of_values(config: PreTrainedConfig) -> None:
+    _, short = both(config, attention_probs_dropout_prob=1.0, hidden_dropout_prob=0.0)
+    last = short.get_submodule(f"{config.model_type}.layers.2").train()
+    nn.init.ones_(last.attention.v_proj.bias)
+    nn.init.zeros_(last.attention.o_proj.bias)
+    nn.init.zeros_(last.mlp.fc2.weight)
+    nn.init.zeros_(last.mlp.fc2.bias)
+    tokens = torch.randn(4, 17, 24)
+    assert torch.equal(last(tokens), tokens[:, :1]), "only the way around both is left"
 
 
 @either

@@ -109,7 +109,11 @@ def test_every_family__nothing_changes_at_first(model_type: str) -> None:
     before = torch.get_rng_state()
     learning = adapted(model, TrainSpec(lora=LoraSpec()))
     assert torch.equal(torch.get_rng_state(), before)
-    assert torch.equal(logits(learning.model, SIDE), logits(model.model, SIDE))
+    found, expected = logits(learning.model, SIDE), logits(model.model, SIDE)
+    if FAMILIES[model_type].cls_layers is None:
+        assert torch.equal(found, expected)
+    else:  # keys and values of the last layer are computed for the adapters' sake
+        torch.testing.assert_close(found, expected)
     assert not any(is_adapter(name) for name, _ in model.model.named_parameters())
     assert type(learning.head) is nn.Linear
     assert learning.head in set(learning.model.modules())
