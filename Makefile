@@ -14,7 +14,7 @@ help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
 
 demo: $(VENV)/installed ## film a small ViT that learns handwritten digits (about a minute after the install)
-	@$(BIN)/python -m client.demo $(ARGS)
+	@$(BIN)/python -m embedreel.demo $(ARGS)
 
 serve: $(VENV)/installed ## API and worker on the embedded defaults, until Ctrl-C
 	@$(BIN)/embedreel serve $(ARGS)
@@ -36,7 +36,7 @@ format: $(VENV)/installed-dev ## let ruff put the code in order
 	$(BIN)/ruff format .
 
 openapi: $(VENV)/installed ## write docs/openapi.json anew, after a change of the API
-	$(BIN)/python -m api.openapi
+	$(BIN)/python -m api.openapi.document
 
 describe: $(VENV)/installed ## count the layers of presets and well-known checkpoints anew, after a change of either
 	$(BIN)/python -m core.learn.describe

@@ -16,16 +16,16 @@ from types import FrameType
 import uvicorn
 from sqlalchemy import inspect
 
-from api import key_command
-from api.hosts import is_loopback
-from api.keys import operators_key
+from api.access import command as key_command
+from api.access.hosts import is_loopback
+from api.access.keys import operators_key
 from api.main import create_app
 from core import logs, tracing
 from core.errors import EmbedreelError, StorageUnavailableError
 from core.settings import Settings, read_settings
-from core.store import keys
-from core.store.session import Database
-from core.store.tables import ApiKeyRow
+from core.store.database.session import Database
+from core.store.database.tables import ApiKeyRow
+from core.store.queries import keys
 
 SHUTDOWN_SECONDS = 5
 GARBAGE_THRESHOLD = 10_000

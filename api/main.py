@@ -7,29 +7,26 @@ from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 from fastapi.telemetry import TelemetryConfig
 
-from api import errors, figures, openapi
-from api.hosts import Hosts
-from api.limits import Meter
-from api.observe import Observer
-from api.routes import (
-    artifacts,
-    comparisons,
-    datasets,
-    events,
-    health,
-    keys,
-    metrics,
-    models,
-    problems,
-    runs,
-    webhooks,
-    workers,
-)
-from api.security import Gate
+from api.access import routes as keys
+from api.access.hosts import Hosts
+from api.access.middleware import Gate
+from api.access.rate_limit import Meter
+from api.comparisons import routes
+from api.datasets import routes as datasets
+from api.http import errors, problems
+from api.models import routes as models
+from api.openapi import document
+from api.ops import health, metrics_route, workers
+from api.ops import metrics as figures
+from api.ops.request_log import Observer
+from api.runs import artifact_routes, events
+from api.runs import routes as runs
+from api.webhooks import routes as webhooks
 from api.wiring import Parts, wire
 from core import tracing
 from core.settings import Settings, read_settings
-from core.store import migrate, ownership
+from core.store.database import migrate
+from core.store.objects import ownership
 from core.version import installed_version
 
 DESCRIPTION = "Films of vision models while they learn. POST a run, follow it, and get the film as a GIF."
@@ -58,13 +55,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     parts = app.state.parts = wire(settings)
     app.state.registry = figures.make_registry(parts.database, parts.store.scratch, version=app.version)
-    made, service = (artifacts, comparisons, datasets, models), (workers, webhooks, keys, health, problems, metrics)
+    made, service = (
+        (artifact_routes, routes, datasets, models),
+        (workers, webhooks, keys, health, problems, metrics_route),
+    )
     for module in (runs, events, *made, *service):
         app.include_router(module.router)
     app.add_middleware(Gate, ring=parts.keyring, hosts=Hosts(settings), meter=Meter(settings.rate_limit))
     app.add_middleware(Observer, registry=app.state.registry)  # the last one is the outermost
     errors.install(app)
-    openapi.install(app)
+    document.install(app)
     return app
 
 

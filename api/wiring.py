@@ -6,22 +6,22 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from api.caller import NOBODY, Caller
-from api.delivery import Deliverer
-from api.idempotency import InFlight
-from api.intake import Intake
-from api.keyring import KeyRing
-from api.keys import Keys, operators_key
-from api.looks import Looks
-from api.queue import make_celery
-from api.results import Results
-from api.service import Service
-from api.sweep import Sweeper
-from api.webhooks import Webhooks
+from api.access.caller import NOBODY, Caller
+from api.access.keyring import KeyRing
+from api.access.keys import Keys, operators_key
+from api.datasets.service import Intake
+from api.http.idempotency import InFlight
+from api.ops.sweeper import Sweeper
+from api.runs.artifacts import Results
+from api.runs.polling import Looks
+from api.runs.service import Service
+from api.webhooks.delivery import Deliverer
+from api.webhooks.service import Webhooks
+from core.queue.notifier import Ringer
+from core.queue.sender import make_celery
 from core.settings import Settings
-from core.store.artifacts import ArtifactStore, open_store
-from core.store.ringer import Ringer
-from core.store.session import Database
+from core.store.database.session import Database
+from core.store.objects.artifacts import ArtifactStore, open_store
 
 MOST_BOUND = 1000
 

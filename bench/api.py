@@ -11,7 +11,7 @@ import urllib.error
 import urllib.request
 
 from bench.service import resident_bytes
-from client import serve
+from embedreel import serve
 
 
 def main(options: argparse.Namespace) -> None:

@@ -17,7 +17,6 @@ from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.datasets import load_digits, load_sample_image
 
-from bench.noise import noise
 from core.data.images import to_square
 from core.domain.arrays import ImageArray
 from core.domain.augment import AugmentSpec
@@ -27,6 +26,7 @@ from core.learn.augment import shown
 from core.learn.backbones import Backbone
 from core.learn.fine_tune import fine_tune
 from core.learn.pixels import ImagesOnDevice
+from testing.noise import noise
 
 MOVING = {"flip": 0.5, "rotate": 15, "shear": 10, "crop": 0.6}
 RECOLOURING = {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1}

@@ -7,10 +7,10 @@ last frame.
 import argparse
 
 from bench.service import finish, service
-from client.api import Client
-from client.commands.comparisons import table
-from client.connection import Json
-from client.output import print_table
+from embedreel.api import Client
+from embedreel.commands.comparisons import table
+from embedreel.connection import Json
+from embedreel.output import print_table
 
 MODELS = ("vit-tiny", "resnet-tiny", "convnext-mini")
 TRAIN = {"steps": 300}

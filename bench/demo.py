@@ -5,7 +5,7 @@ import time
 
 from bench import training
 from bench.service import PeakOfChildren, finish, service
-from client.demo import BODY
+from embedreel.demo import BODY
 
 
 def main(options: argparse.Namespace) -> None:  # noqa: ARG001

@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from client.api import Client, Json
 from core.domain.plan import build
 from core.domain.spec import CaptureSpec, PinnedSources, RunSpec, TrainSpec
 from core.settings import Settings
-from tests.servers import Postgres, Redis, can_run
-from tests.service import Service, free_port
+from embedreel.api import Client, Json
+from testing.servers import Postgres, Redis, can_run
+from testing.service import Service, free_port
 from worker.child import Child, warm_up
 from worker.runner import Job
 

@@ -21,11 +21,11 @@ from bench import notebook
 from core.domain.arrays import FrameFacts, NeighborGraph, OutlierScores, ProbeSet, Projection, TrainingLog
 from core.domain.spec import AlignSpec, ProjectSpec, RenderSpec
 from core.layout.project import Frames, project_frames
-from core.layout.review import Filmed, review
 from core.measure.outliers import score_frames
-from core.render.film import write_gif
-from core.render.frames import FrameRenderer, Scene
-from core.render.produce import produce
+from core.render.encode.gif import write_gif
+from core.render.film import produce
+from core.render.run_scene import FrameRenderer, Scene
+from core.review.review import Filmed, review
 
 POINTS, WIDTH, CLASSES = 10_000, 768, 10
 FRAMES = 30

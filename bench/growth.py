@@ -18,10 +18,10 @@ from matplotlib.figure import Figure
 from bench.film import Stored, assembled, classes, peak_gib, scene
 from core.domain.spec import AlignSpec, ProjectSpec, RenderSpec
 from core.layout.project import project_frames
-from core.layout.review import review
 from core.measure.outliers import score_frames
-from core.render.frames import FrameRenderer
-from core.render.produce import produce
+from core.render.film import produce
+from core.render.run_scene import FrameRenderer
+from core.review.review import review
 
 WIDTH = 128
 POINTS = (1_000, 10_000, 100_000)

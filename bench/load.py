@@ -18,10 +18,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.clients import body
 from bench.service import service
-from client import serve
-from client.api import Client
+from embedreel import serve
+from embedreel.api import Client
+from testing.clients import body
 
 FRAMES = 60
 STREAM_FRAMES = 20
@@ -104,8 +104,8 @@ def compare(client: Client, *, seconds: float, rounds: int, clients: int = 50) -
 
 
 def generate(scenario: str, **options: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON values
-    """Run a scenario of `bench.clients` in a process of its own."""
-    command = [sys.executable, "-m", "bench.clients", scenario, json.dumps(options)]
+    """Run a scenario of `testing.clients` in a process of its own."""
+    command = [sys.executable, "-m", "testing.clients", scenario, json.dumps(options)]
     root = Path(__file__).resolve().parents[1]
     seen: dict[str, Any] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, cwd=root).stdout)
     return seen

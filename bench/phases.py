@@ -27,12 +27,12 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
 from transformers import PreTrainedModel, Trainer, TrainingArguments, ViTImageProcessor
 
-from bench.noise import noise
 from core.domain.phases import LayerDecay
 from core.domain.spec import TrainSpec
 from core.learn.backbones import Backbone
 from core.learn.fine_tune import fine_tune
 from core.learn.pixels import ImagesOnDevice
+from testing.noise import noise
 from worker.child import TUNING
 
 EPOCHS, BATCH, STEPS = 16, 64, 100

@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
-from client import serve
-from client.api import Client, Json
+from embedreel import serve
+from embedreel.api import Client, Json
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from core.learn.embed import embed
 from core.learn.fine_tune import fine_tune
 from core.learn.pixels import ImagesOnDevice
 from core.settings import Settings
-from core.store.artifacts import open_store
+from core.store.objects.artifacts import open_store
 from worker import stages
 from worker.context import StageContext
 

@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 
 from bench.cifar10 import imitation
 from bench.service import finish, service
-from client.api import Client
-from client.connection import Json
-from client.folder import packed
+from embedreel.api import Client
+from embedreel.connection import Json
+from embedreel.folder import packed
 
 FIRST, SECOND = range(5), range(5, 10)
 MANY, FEW, MEASURED = 3000, 400, 200

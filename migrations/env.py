@@ -3,7 +3,7 @@
 from alembic import context
 from sqlalchemy import create_engine
 
-from core.store.tables import Base
+from core.store.database.tables import Base
 
 
 def run(connection) -> None:  # noqa: ANN001

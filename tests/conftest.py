@@ -9,10 +9,10 @@ import logging
 import pytest
 
 from core.settings import Settings
-from core.store import migrate
-from core.store.session import Database
-from tests.servers import Postgres, Redis
-from tests.service import serving
+from core.store.database import migrate
+from core.store.database.session import Database
+from testing.servers import Postgres, Redis
+from testing.service import serving
 
 
 def pytest_addoption(parser):

@@ -8,7 +8,7 @@ from core.domain.evaluation import ClassResult, Evaluation, PhaseEvaluation
 from core.domain.label_issues import DataIssues, LabelIssue, LabelIssues, Leak, Leaks
 from core.domain.plan import StageName
 from core.domain.quality import FrameQuality, Highlight, Highlights, MotionQuality, QualityCard
-from core.store import codecs
+from core.store.objects import codecs
 
 IMAGES = 5
 FILM = bytes(range(256)) * 40

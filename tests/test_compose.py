@@ -12,8 +12,9 @@ import pytest
 import yaml
 
 from core.settings import Settings
-from core.store import migrate, workers
-from core.store.session import Database
+from core.store.database import migrate
+from core.store.database.session import Database
+from core.store.queries import workers
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

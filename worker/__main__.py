@@ -12,11 +12,12 @@ from celery.platforms import SecurityWarning
 
 from core import logs, tracing
 from core.errors import EmbedreelError
+from core.queue.notifier import Ringer
 from core.settings import Settings, read_settings
-from core.store import migrate, ownership
-from core.store.artifacts import open_store
-from core.store.ringer import Ringer
-from core.store.session import Database
+from core.store.database import migrate
+from core.store.database.session import Database
+from core.store.objects import ownership
+from core.store.objects.artifacts import open_store
 from worker.app import declare_queues, make_celery, make_sender
 from worker.child import warm_up
 from worker.supervisor import Supervisor

@@ -7,7 +7,7 @@ from kombu import Exchange, Queue
 from kombu.transport import sqlalchemy
 from sqlalchemy.exc import DBAPIError
 
-from core import broker
+from core.queue import broker
 from core.settings import Settings
 
 SQLITE_POLL_SECONDS = 0.2

@@ -13,11 +13,11 @@ from core.domain.comparison import LIKENESS, Likeness
 from core.domain.plan import Shown
 from core.domain.quality import told
 from core.errors import InvalidSpecError
-from core.layout.common import in_one_frame
+from core.layout.joint_alignment import in_one_frame
 from core.measure.representation import cka, linear_kernel
-from core.render.comparison import ComparisonRenderer, ComparisonScene, Side
-from core.render.produce import ECONOMIES, produce
-from core.store import codecs
+from core.render.comparison_scene import ComparisonRenderer, ComparisonScene, Side
+from core.render.film import ECONOMIES, produce
+from core.store.objects import codecs
 from worker.context import StageContext
 from worker.loading import frame_facts
 

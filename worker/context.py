@@ -13,8 +13,8 @@ from core.domain.plan import SKIPPED, Part, Plan, PlannedStage, StageName
 from core.domain.spec import RunSpec
 from core.errors import NotReadyError
 from core.settings import Settings
-from core.store.artifacts import ArtifactStore
-from core.store.objects import Stored
+from core.store.objects.artifacts import ArtifactStore
+from core.store.objects.stored import Stored
 
 Report = Callable[..., None]
 

@@ -5,8 +5,8 @@ import sys
 
 from core.errors import StorageUnavailableError
 from core.settings import read_settings
-from core.store import workers
-from core.store.session import Database
+from core.store.database.session import Database
+from core.store.queries import workers
 
 
 def main() -> int:

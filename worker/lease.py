@@ -12,9 +12,9 @@ from typing import Self
 
 from core.errors import StorageUnavailableError
 from core.settings import Settings
-from core.store import stages
-from core.store.session import Database
-from core.store.stages import Claim, Standing
+from core.store.database.session import Database
+from core.store.engine import claims
+from core.store.engine.claims import Claim, Standing
 
 log = logging.getLogger(__name__)
 
@@ -65,8 +65,8 @@ class Lease:
         asked_at = time.monotonic()
         if asked_at - self._renewed_at < self._settings.renew_seconds:
             with self._database.reading() as session:
-                return stages.standing(session, self._claim)
+                return claims.standing(session, self._claim)
         with self._database.writing() as session:
-            standing = stages.renew(session, self._claim, lease_seconds=self._settings.lease_seconds)
+            standing = claims.renew(session, self._claim, lease_seconds=self._settings.lease_seconds)
         self._renewed_at = asked_at
         return standing

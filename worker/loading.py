@@ -12,7 +12,7 @@ from core.domain.trained import source_run
 from core.errors import NotReadyError, SourceUnavailableError
 from core.learn import backbones, datasets, trained
 from core.learn.backbones import Backbone
-from core.store import codecs
+from core.store.objects import codecs
 from worker.context import StageContext
 
 

@@ -21,8 +21,8 @@ from core.domain.plan import Plan
 from core.domain.spec import RunSpec
 from core.errors import EmbedreelError, StageCrashedError, StorageUnavailableError
 from core.settings import Settings
-from core.store.artifacts import open_store
-from core.store.objects import Stored
+from core.store.objects.artifacts import open_store
+from core.store.objects.stored import Stored
 from worker.context import StageContext, StoppedError
 
 _FULL = "is full. Make room, for example by deleting runs"

@@ -1,6 +1,6 @@
 """One short function a stage: read the inputs, call core, write the outputs. Runs in the child process.
 
-What a stage's artifact holds (records as written by core.store.codecs):
+What a stage's artifact holds (records as written by core.store.objects.codecs):
 
     fine_tune    log/ TrainingLog, probe/ ProbeSet, leaks.json, Leaks
     state        what a training continues from (core.learn.training_state): until the training is done
@@ -41,8 +41,9 @@ from core.domain.model_card import Learned
 from core.domain.plan import SKIPPED, Part, StageName
 from core.domain.quality import Highlight, Highlights, QualityCard
 from core.domain.sources import ImageSource
+from core.draw.thumbnails import data_uri
+from core.figures.curves import draw_figure
 from core.layout.project import project_frames
-from core.layout.review import Filmed, review
 from core.learn import datasets, trained
 from core.learn.embed import embed, features_of, load_weights, save_weights, weights_sha256
 from core.learn.fine_tune import Checkpoint
@@ -50,15 +51,15 @@ from core.learn.learning import how_many_learn
 from core.learn.pixels import ImagesOnDevice
 from core.learn.stopper import Stopper
 from core.learn.training_log import LogRows
-from core.measure import label_issues, leaks
+from core.measure import label_issues
+from core.measure import train_test_duplicates as leaks
 from core.measure.evaluation import evaluate
 from core.measure.outliers import score_frames
-from core.render.figure import draw_figure
-from core.render.film import write_png
-from core.render.frames import FrameRenderer, Scene
-from core.render.produce import ECONOMIES, produce
-from core.render.thumbnails import data_uri
-from core.store import codecs
+from core.render.encode.gif import write_png
+from core.render.film import ECONOMIES, produce
+from core.render.run_scene import FrameRenderer, Scene
+from core.review.review import Filmed, review
+from core.store.objects import codecs
 from worker import ranks
 from worker.comparing import compare
 from worker.context import StageContext

@@ -21,12 +21,13 @@ from core.domain.plan import state_key
 from core.domain.trained import begins_with
 from core.errors import EmbedreelError, NotReadyError, StorageUnavailableError, UnusableStateError
 from core.settings import Settings
-from core.store import datasets, stages
-from core.store.artifacts import ArtifactStore
-from core.store.lifecycle import Bell, StageId
-from core.store.objects import Stored, patiently
-from core.store.session import Database
-from core.store.stages import Claim, Published, Standing
+from core.store.database.session import Database
+from core.store.engine import claims
+from core.store.engine.claims import Claim, Published, Standing
+from core.store.engine.lifecycle import Bell, StageId
+from core.store.objects.artifacts import ArtifactStore
+from core.store.objects.stored import Stored, patiently
+from core.store.queries import datasets
 from worker.child import Child
 from worker.lease import Lease
 from worker.runner import Job
@@ -92,7 +93,7 @@ class Supervisor:
 
     def _next(self) -> StageId | None:
         with self.database.reading() as session:
-            return stages.next_queued(session, queues=self.settings.queues)
+            return claims.next_queued(session, queues=self.settings.queues)
 
     def _do(self, claim: Claim | Published) -> list[Bell]:
         """Work on a claim; the bell of the run's next stage, which need not be rung if it is done next."""
@@ -126,7 +127,7 @@ class Supervisor:
     def _claim(self, wanted: StageId) -> Claim | Published | None:
         lease = self.settings.lease_seconds
         with self.database.writing() as session:
-            return stages.claim(session, *wanted, worker_id=self.worker_id, lease_seconds=lease)
+            return claims.claim(session, *wanted, worker_id=self.worker_id, lease_seconds=lease)
 
 
 class _Attempt:
@@ -183,7 +184,7 @@ class _Attempt:
             pins = {source: datasets.pinned_revision(session, source) for source in sources}
             dataset = datasets.stored(session, claim.spec.dataset)
             key = begins_with(claim.spec)
-            weights = stages.recorded(session, [key]).get(key) if key else None
+            weights = claims.recorded(session, [key]).get(key) if key else None
         if len(inputs) < len(set(claim.plan.inputs(claim.stage))):
             whose = "the runs that it shows" if claim.stage.shows else "the run"
             raise NotReadyError(f"what the stage reads is not stored any more; retry {whose} to make it again")
@@ -204,7 +205,7 @@ class _Attempt:
     def _inputs(self) -> Mapping[str, Stored]:
         """Where that is which the stage reads, by key."""
         with self.database.reading() as session:
-            return stages.recorded(session, self.claim.plan.inputs(self.claim.stage))
+            return claims.recorded(session, self.claim.plan.inputs(self.claim.stage))
 
     def _watch(self, child: Child) -> None:
         while True:
@@ -247,7 +248,7 @@ class _Attempt:
                 self._give_back("its worker was asked to stop", blame=False)
         elif standing is Standing.CANCEL:
             if not self._stop(child):
-                self._write(lambda session: stages.give_up(session, self.claim))
+                self._write(lambda session: claims.give_up(session, self.claim))
         elif standing is Standing.LOST:
             child.kill()
         elif time.monotonic() - self.moved_at > self.settings.stall_seconds:
@@ -280,24 +281,24 @@ class _Attempt:
         self.shown_at = at
         try:
             with self.database.writing() as session:
-                stages.progress(session, self.claim, done=done, total=total)
+                claims.progress(session, self.claim, done=done, total=total)
         except StorageUnavailableError:
             log.warning("progress not shown: the database does not answer")
 
     def _publish_part(self, *, part_id: str, folder: str, facts: dict[str, Any]) -> None:
         part = next(part for part in self.claim.stage.parts if part.id == part_id)
         stored = self._put(Path(folder), part.key)
-        published = self._write(lambda session: stages.publish_part(session, self.claim, part, stored, facts))
+        published = self._write(lambda session: claims.publish_part(session, self.claim, part, stored, facts))
         self._follow_up(published)
 
     def _publish_state(self, *, folder: str, step: int) -> None:
         key = state_key(self.claim.run_id, self.claim.stage.id, token=self.claim.token, step=step)
         stored = self._put(Path(folder), key)
-        self._follow_up(self._write(lambda session: stages.publish_state(session, self.claim, stored, step=step)))
+        self._follow_up(self._write(lambda session: claims.publish_state(session, self.claim, stored, step=step)))
 
     def _finish(self, facts: dict[str, Any]) -> None:
         stored = self._put(self.output, self.claim.stage.key)
-        published = self._write(lambda session: stages.finish(session, self.claim, stored, facts))
+        published = self._write(lambda session: claims.finish(session, self.claim, stored, facts))
         own = next((bell for bell in published.bells if bell.queue in self.settings.queues), None)
         self.unrung = [own] if own else []
         self._follow_up(replace(published, bells=tuple(bell for bell in published.bells if bell is not own)))
@@ -316,18 +317,18 @@ class _Attempt:
         log.warning("stage failed: %s", error.detail)
         tracing.failed(error.detail)
         if isinstance(error, UnusableStateError):
-            again = partial(stages.begin_anew, reason=error.detail, max_attempts=self.settings.max_attempts)
+            again = partial(claims.begin_anew, reason=error.detail, max_attempts=self.settings.max_attempts)
             self._follow_up(self._write(lambda session: again(session, self.claim)))
         elif isinstance(error, NotReadyError):
             missing = self.store.missing(self._inputs())
-            self._write(lambda session: stages.fail_for_lost(session, self.claim, error, missing=missing))
+            self._write(lambda session: claims.fail_for_lost(session, self.claim, error, missing=missing))
         else:
-            self._write(lambda session: stages.fail(session, self.claim, error))
+            self._write(lambda session: claims.fail(session, self.claim, error))
 
     def _give_back(self, reason: str, *, blame: bool = True) -> None:
         log.warning("stage given back: %s", reason)
         tracing.failed(reason)
-        given = partial(stages.give_back, reason=reason, blame=blame, max_attempts=self.settings.max_attempts)
+        given = partial(claims.give_back, reason=reason, blame=blame, max_attempts=self.settings.max_attempts)
         self._follow_up(self._write(lambda session: given(session, self.claim)))
 
     def _write(self, change: Callable[[Any], Answer]) -> Answer:

@@ -13,8 +13,10 @@ from celery import Celery
 from core.domain.plan import StageName
 from core.errors import StorageUnavailableError
 from core.settings import Settings
-from core.store import collect, sweep, workers
-from core.store.session import Database
+from core.store.database.session import Database
+from core.store.engine import sweep
+from core.store.objects import collect
+from core.store.queries import workers
 from worker.supervisor import Supervisor
 
 log = logging.getLogger(__name__)

@@ -1,6 +1,6 @@
 """Uploaded files to a stored dataset, in a process of its own: only that can a hostile file exhaust or crash.
 
-This module is both ends of the pipe and imports nothing heavy; what the child does is in `core.data.convert`.
+This module is both ends of the pipe and imports nothing heavy; what the child does is in `core.data.ingest.inspect`.
 
     python -m core.data.intake SOURCE DESTINATION
 
@@ -196,8 +196,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _convert(options: argparse.Namespace) -> Report:
-    from core.data.assignment import uploaded_files  # noqa: PLC0415 - only the child may load pyarrow
-    from core.data.convert import convert  # noqa: PLC0415
+    from core.data.ingest.assignment import uploaded_files  # noqa: PLC0415 - only the child may load pyarrow
+    from core.data.ingest.inspect import convert  # noqa: PLC0415
 
     return convert(
         uploaded_files(options.source),

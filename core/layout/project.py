@@ -13,7 +13,7 @@ from core.cores import side_by_side
 from core.domain.arrays import FloatArray, Projection
 from core.domain.spec import AlignSpec, ProjectSpec
 from core.errors import DegenerateEmbeddingsError
-from core.layout import shared
+from core.layout import smoothed_pca
 from core.layout.align import align as align_frames
 from core.layout.axes import centre, check, check_spread, principal_axes, upright
 from core.layout.neighborhoods import LayOut, tsne, umap
@@ -120,25 +120,25 @@ def by_one_plane(frames: Frames, spec: ProjectSpec, tell: Tell) -> Projection:  
 
 
 def by_turning_planes(frames: Frames, spec: ProjectSpec, tell: Tell) -> Projection:
-    """Every frame by axes that turn slowly; `core.layout.shared` says how, and how slowly."""
+    """Every frame by axes that turn slowly; `core.layout.smoothed_pca` says how, and how slowly."""
     film = _survey(frames, tell)
     smoothing = spec.smoothing if spec.smoothing is not None else _least_smoothing(frames, film)
     laid = _lay_out(frames, film, film.planes(smoothing), tell)
     return replace(laid, smoothing=smoothing)
 
 
-def _survey(frames: Frames, tell: Tell) -> shared.Film:
-    looks: list[shared.Look] = []
+def _survey(frames: Frames, tell: Tell) -> smoothed_pca.Film:
+    looks: list[smoothed_pca.Look] = []
 
-    def look(index: int, embeddings: FloatArray) -> shared.Look:
+    def look(index: int, embeddings: FloatArray) -> smoothed_pca.Look:
         with _of(index):
             check(embeddings)
-            return shared.look_at(embeddings, start=looks[-1].axes.directions if looks else None)
+            return smoothed_pca.look_at(embeddings, start=looks[-1].axes.directions if looks else None)
 
     for seen in of_each(frames, look):
         looks.append(seen)
         tell(len(looks), 2 * len(frames))
-    film = shared.gather(looks)
+    film = smoothed_pca.gather(looks)
     if not film.totals.any():
         raise DegenerateEmbeddingsError(
             "In no frame do the embeddings differ: the model has collapsed, or the probe images are all alike. "
@@ -147,19 +147,19 @@ def _survey(frames: Frames, tell: Tell) -> shared.Film:
     return film
 
 
-def _least_smoothing(frames: Frames, film: shared.Film) -> float | None:
+def _least_smoothing(frames: Frames, film: smoothed_pca.Film) -> float | None:
     """By the points that are taken as witnesses, always the same ones."""
     seen, moved, before = [], [], None
     for embeddings in frames:
-        some = embeddings[anchors(len(embeddings), most=shared.WITNESSES)].astype(np.float64)
+        some = embeddings[anchors(len(embeddings), most=smoothed_pca.WITNESSES)].astype(np.float64)
         seen.append((some - film.middle) @ film.basis)
         if before is not None:
             moved.append(np.linalg.norm(some - before, axis=1))
         before = some
-    return shared.choose(film, np.stack(seen), np.array(moved, dtype=np.float32)) if moved else 0.0
+    return smoothed_pca.choose(film, np.stack(seen), np.array(moved, dtype=np.float32)) if moved else 0.0
 
 
-def _lay_out(frames: Frames, film: shared.Film, planes: NDArray[np.float64], tell: Tell) -> Projection:
+def _lay_out(frames: Frames, film: smoothed_pca.Film, planes: NDArray[np.float64], tell: Tell) -> Projection:
     axes = (film.basis @ planes).astype(np.float32)
     points: list[FloatArray] = []
 

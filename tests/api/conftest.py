@@ -7,12 +7,14 @@ from dataclasses import dataclass
 import pytest
 from fastapi.testclient import TestClient
 
-from api.caller import OPERATOR
+from api.access.caller import OPERATOR
 from api.main import create_app
 from core.domain.plan import SKIPPED
 from core.settings import Settings
-from core.store import lifecycle, migrate, stages, workers
-from core.store.session import Database
+from core.store.database import migrate
+from core.store.database.session import Database
+from core.store.engine import claims, lifecycle
+from core.store.queries import workers
 from tests.small_results import FILM, IMAGES, LEARNED, MODEL, WRITERS
 
 SMALL = {"dataset": "digits", "train": {"steps": 10}, "capture": {"frames": 3, "probe_size": IMAGES}, "score": {"k": 2}}
@@ -110,15 +112,15 @@ class FakeWorker:
 
     def claim(self, run_id, stage_id="fine_tune"):
         with self.parts.database.writing() as session:
-            return stages.claim(session, run_id, stage_id, worker_id=self.worker_id, lease_seconds=30)
+            return claims.claim(session, run_id, stage_id, worker_id=self.worker_id, lease_seconds=30)
 
     def fail(self, held, error):
         with self.parts.database.writing() as session:
-            stages.fail(session, held, error)
+            claims.fail(session, held, error)
 
     def progress(self, held, done, total):
         with self.parts.database.writing() as session:
-            stages.progress(session, held, done=done, total=total)
+            claims.progress(session, held, done=done, total=total)
 
     def work(self, run_id, *, until=None):
         """Run what is queued; `until` names the stage to stop before."""
@@ -141,7 +143,7 @@ class FakeWorker:
         WRITERS[held.stage.name](folder, len(held.plan.steps))
         stored = self.parts.store.put(folder, held.stage.key, run_id=held.run_id, token=held.token)
         with self.parts.database.writing() as session:
-            stages.finish(session, held, stored, {})
+            claims.finish(session, held, stored, {})
 
     def embed(self, held, part, index):
         folder = self.parts.store.attempt(held.run_id, part.id, token=held.token)
@@ -155,7 +157,7 @@ class FakeWorker:
             "accuracy": 0.5,
         }
         with self.parts.database.writing() as session:
-            stages.publish_part(session, held, part, stored, facts)
+            claims.publish_part(session, held, part, stored, facts)
 
     def skip(self, held, index):
         """Publish a frame as one that training has ended before."""
@@ -164,7 +166,7 @@ class FakeWorker:
         (folder / SKIPPED).touch()
         stored = self.parts.store.put(folder, part.key, run_id=held.run_id, token=held.token)
         with self.parts.database.writing() as session:
-            stages.publish_part(session, held, part, stored, {"frame": index, SKIPPED: True})
+            claims.publish_part(session, held, part, stored, {"frame": index, SKIPPED: True})
 
     def keep(self, held, part):
         folder = self.parts.store.attempt(held.run_id, part.id, token=held.token)
@@ -172,7 +174,7 @@ class FakeWorker:
             (folder / name).write_bytes(content)
         stored = self.parts.store.put(folder, part.key, run_id=held.run_id, token=held.token)
         with self.parts.database.writing() as session:
-            stages.publish_part(session, held, part, stored, {"step": part.step, **LEARNED})
+            claims.publish_part(session, held, part, stored, {"step": part.step, **LEARNED})
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ from core.domain.arrays import FrameFacts, ProbeSet, TrainingLog
 from core.domain.spec import AlignSpec, ProjectSpec, RenderSpec
 from core.errors import DegenerateEmbeddingsError, InvalidSpecError
 from core.layout.project import project_frames
-from core.layout.review import Filmed, review
 from core.measure.outliers import score_frames
-from core.render.frames import FrameRenderer, Scene
-from core.render.produce import produce
+from core.render.film import produce
+from core.render.run_scene import FrameRenderer, Scene
+from core.review.review import Filmed, review
 
 LAYOUTS = [("smooth_pca", "none"), ("global_pca", "none"), ("pca", "rigid"), ("pca", "procrustes")]
 SCRIPTS = (

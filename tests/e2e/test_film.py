@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.service import stage
+from testing.service import stage
 
 SMALL = {
     "dataset": "digits",

@@ -3,7 +3,7 @@
 import pytest
 
 from bench import load
-from tests.service import serving
+from testing.service import serving
 
 
 @pytest.fixture

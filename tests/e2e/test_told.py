@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.service import serving
+from testing.service import serving
 
 FAILING = {"dataset": "digits", "name": "crash", "train": {"steps": 10}, "capture": {"frames": 3, "probe_size": 20}}
 

@@ -11,8 +11,8 @@ import boto3
 import pytest
 from PIL import Image
 
+from testing.service import Service, free_port
 from tests.conftest import s3_variables
-from tests.service import Service, free_port
 
 SPEC = {
     "dataset": "digits",

@@ -4,7 +4,7 @@ import http.client
 import json
 import time
 
-from client.patience import IN_FLIGHT
+from embedreel.retry import IN_FLIGHT
 
 REPEAT_SECONDS = 0.05
 ANSWER_SECONDS = 10.0

@@ -8,11 +8,11 @@ import signal
 import threading
 import time
 
+from testing.service import Service, free_port
 from tests.faults import client
 from tests.faults.checker import LOST, Finding
 from tests.faults.lab import EMBEDDED, PAIRS, SERVERS
 from tests.faults.result import Fault, Result
-from tests.service import Service, free_port
 
 COMMITS = (("commit", "before"), ("commit", "after"))
 RENAMES = (("place", "after"), ("place", "before"))

@@ -8,7 +8,7 @@ import sqlite3
 import time
 from contextlib import closing
 
-from core.store.session import IDLE_SECONDS
+from core.store.database.session import IDLE_SECONDS
 from tests.faults import processes
 from tests.faults.checker import DOUBLED, Finding
 from tests.faults.lab import PAIRS

@@ -5,11 +5,11 @@ import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
+from testing.service import Service, free_port
 from tests.faults import client
 from tests.faults.checker import DOUBLED, LOST, Finding
 from tests.faults.lab import PAIRS
 from tests.faults.result import Fault, Result
-from tests.service import Service, free_port
 
 PROCESSES = 4
 """One that nobody kills, and enough others that one is up while the next ones start."""

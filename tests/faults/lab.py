@@ -3,8 +3,8 @@
 import random
 from contextlib import ExitStack, contextmanager
 
+from testing.servers import Postgres, Redis
 from tests.faults.world import World
-from tests.servers import Postgres, Redis
 
 EMBEDDED, SERVERS = "SQLite", "PostgreSQL and Redis"
 PAIRS = (EMBEDDED, SERVERS)

@@ -5,8 +5,8 @@ import os
 import subprocess
 import sys
 
+from testing.service import ROOT
 from tests.faults.hostile_files import _changed
-from tests.service import ROOT
 
 PROGRAM = """
 import os, sys, socket

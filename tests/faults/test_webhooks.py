@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import update
 
 from core.settings import Settings
-from core.store.session import Database
-from core.store.tables import DeliveryRow
+from core.store.database.session import Database
+from core.store.database.tables import DeliveryRow
+from testing.service import Service, free_port
 from tests.receiver import receiving
-from tests.service import Service, free_port
 
 VARIABLES = {"EMBEDREEL_WEBHOOK_ALLOW_PRIVATE": "true", "EMBEDREEL_WEBHOOK_POLL_SECONDS": "0.05"}
 

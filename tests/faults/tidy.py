@@ -4,9 +4,9 @@ Run while no process of the service does, so that nothing young belongs to a tra
 """
 
 from core.settings import Settings
-from core.store import collect
-from core.store.artifacts import open_store
-from core.store.session import Database
+from core.store.database.session import Database
+from core.store.objects import collect
+from core.store.objects.artifacts import open_store
 
 
 def main():

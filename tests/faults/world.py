@@ -7,10 +7,10 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 
+from testing.service import ROOT, Service, free_port
 from tests.faults import audit, client, processes
 from tests.faults.checker import LEFT, LOST, Evidence, Finding, check
 from tests.faults.database import TERMINAL, Rows
-from tests.service import ROOT, Service, free_port
 
 LEASE_SECONDS = 3.0
 RECOVERY_SECONDS = LEASE_SECONDS + 10

@@ -5,9 +5,11 @@ import pytest
 from core.domain.ids import new_id
 from core.domain.plan import build
 from core.settings import Settings
-from core.store import migrate, runs, stages
-from core.store.artifacts import ArtifactStore, open_store
-from core.store.session import Database
+from core.store.database import migrate
+from core.store.database.session import Database
+from core.store.engine import claims
+from core.store.objects.artifacts import ArtifactStore, open_store
+from core.store.queries import runs
 from worker import child
 from worker.child import warm_up
 from worker.supervisor import Supervisor
@@ -73,7 +75,7 @@ class Works:
         """Its row, and its folder."""
         with self.database.reading() as session:
             row = runs.artifacts(session, [key])[key]
-            return row, self.store.folder(stages.recorded(session, [key])[key])
+            return row, self.store.folder(claims.recorded(session, [key])[key])
 
 
 @pytest.fixture(scope="module")

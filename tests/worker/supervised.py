@@ -6,7 +6,7 @@ import time
 from core.domain.ids import new_id
 from core.domain.plan import build
 from core.domain.spec import CaptureSpec, PinnedSources, RunSpec, TrainSpec
-from core.store import runs
+from core.store.queries import runs
 
 
 def submit(database, *, name="run", mode="inline", frames=3):

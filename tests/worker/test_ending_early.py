@@ -15,9 +15,12 @@ from core.domain.phases import Phase
 from core.domain.plan import SKIPPED, StageName, build
 from core.domain.spec import CaptureSpec, ComparedRun, EarlyStopping, PinnedSources, RenderSpec, RunSpec, TrainSpec
 from core.settings import Settings
-from core.store import codecs, holds, lifecycle, migrate, runs, stages
-from core.store.artifacts import open_store
-from core.store.session import Database
+from core.store.database import migrate
+from core.store.database.session import Database
+from core.store.engine import artifact_references, claims, lifecycle
+from core.store.objects import codecs
+from core.store.objects.artifacts import open_store
+from core.store.queries import runs
 from tests.worker.conftest import Works
 from worker.context import StageContext, StoppedError
 from worker.stages import fine_tune
@@ -93,7 +96,7 @@ def test_what_is_told_of_it_agrees(works, ended):
     with works.database.reading() as session:
         assert [frame.facts["step"] for frame in runs.frames(session, works.run(ended))] == [0, 2, 4, 6, LAST]
         assert runs.skipped_frames(session, [ended]) == {ended: 2}
-        assert holds.last_weights(session, ended).facts["step"] == LAST
+        assert artifact_references.last_weights(session, ended).facts["step"] == LAST
         training = lifecycle.stages_of(session, ended)["fine_tune"]
     assert (training.done, training.total) == (LAST, LAST)
 
@@ -143,7 +146,7 @@ def elsewhere(tmp_path):
 
 
 def test_a_training_that_is_lost_while_it_skips_frames_ends_at_the_same_step(works, ended, elsewhere, monkeypatch):
-    publish, lost = stages.publish_part, []
+    publish, lost = claims.publish_part, []
 
     def lose_once(session, held, part, *rest):
         if part.id == "embed/00005" and not lost:  # the weights and the last frame are published
@@ -151,7 +154,7 @@ def test_a_training_that_is_lost_while_it_skips_frames_ends_at_the_same_step(wor
             raise OSError("lost")
         return publish(session, held, part, *rest)
 
-    monkeypatch.setattr(stages, "publish_part", lose_once)
+    monkeypatch.setattr(claims, "publish_part", lose_once)
     run_id = elsewhere.work_off(spec())
     assert elsewhere.run(run_id).status == "succeeded", elsewhere.run(run_id).error
     first, second = (event.get("resumed_step") for event in told(elsewhere, run_id, "stage.started")[:2])
@@ -162,7 +165,7 @@ def test_a_training_that_is_lost_while_it_skips_frames_ends_at_the_same_step(wor
         np.testing.assert_array_equal(one.embeddings, same.embeddings)
         assert (one.probabilities is None) == (same.probabilities is None)
     with elsewhere.database.reading() as session:
-        assert holds.last_weights(session, run_id).facts["step"] == LAST
+        assert artifact_references.last_weights(session, run_id).facts["step"] == LAST
 
 
 def train(works, folder, *, stop_at=None, state=None):

@@ -3,9 +3,10 @@ import socket
 import pytest
 
 from core.settings import Settings
-from core.store import migrate, workers
-from core.store.session import Database
-from core.store.tables import WorkerRow
+from core.store.database import migrate
+from core.store.database.session import Database
+from core.store.database.tables import WorkerRow
+from core.store.queries import workers
 from worker import health
 
 HERE = socket.gethostname()

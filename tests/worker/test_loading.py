@@ -8,7 +8,7 @@ from core.domain.ids import new_id
 from core.domain.plan import build
 from core.domain.spec import CaptureSpec, DatasetFacts, PinnedSources, RunSpec, TrainSpec
 from core.learn import datasets as opened
-from core.store import datasets, runs
+from core.store.queries import datasets, runs
 from worker import child
 from worker.loading import open_source
 

@@ -8,9 +8,12 @@ from core.domain.ids import new_id
 from core.domain.plan import StageName, build
 from core.domain.spec import CaptureSpec, EarlyStopping, PinnedSources, RunSpec, TrainSpec
 from core.settings import Settings
-from core.store import codecs, migrate, runs, stages
-from core.store.artifacts import open_store
-from core.store.session import Database
+from core.store.database import migrate
+from core.store.database.session import Database
+from core.store.engine import claims
+from core.store.objects import codecs
+from core.store.objects.artifacts import open_store
+from core.store.queries import runs
 from worker.child import warm_up
 from worker.supervisor import Supervisor
 
@@ -40,7 +43,7 @@ def film(home, spec, *, processes):
     Supervisor(settings, database, store, "w1", list).answer()
     with database.reading() as session:
         run = runs.get(session, run.id)
-        artifacts = {key: store.folder(stored) for key, stored in stages.recorded(session, KEYS).items()}
+        artifacts = {key: store.folder(stored) for key, stored in claims.recorded(session, KEYS).items()}
     database.close()
     return run, artifacts
 

@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from core.store import lifecycle, runs, stages
+from core.store.engine import claims, lifecycle
+from core.store.queries import runs
 from tests.worker.supervised import gone, status, submit, until
 
 
@@ -148,17 +149,17 @@ def test_an_input_that_is_gone_fails_the_run_and_says_so(make, database):
     run_id = submit(database)
     with database.reading() as session:
         plan = lifecycle.plan_of(runs.get(session, run_id))
-    from core.store.stages import finish
+    from core.store.engine.claims import finish
 
     def lose(session, held, *args):
         published = finish(session, held, *args)
         if held.stage.id == "fine_tune":
-            lost = stages.recorded(session, [plan.stage("embed/00001").key])
+            lost = claims.recorded(session, [plan.stage("embed/00001").key])
             supervisor.store.delete(stored.location for stored in lost.values())
         return published
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(stages, "finish", lose)
+        patched.setattr(claims, "finish", lose)
         supervisor.answer()
     with database.reading() as session:
         error = runs.get(session, run_id).error

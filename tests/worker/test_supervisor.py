@@ -4,7 +4,8 @@ import threading
 
 import pytest
 
-from core.store import lifecycle, runs, stages
+from core.store.engine import claims, lifecycle
+from core.store.queries import runs
 from tests.worker.supervised import gone, status, submit, until
 
 
@@ -59,7 +60,7 @@ def test_one_bell_is_enough_for_the_whole_run(make, database, started, mode):
     assert status(database, run_id) == "succeeded"
     with database.reading() as session:
         keys = [row.key for row in lifecycle.stages_of(session, run_id).values()]
-        for stored in stages.recorded(session, keys).values():
+        for stored in claims.recorded(session, keys).values():
             assert supervisor.store.file(stored, "result.txt").read_text()
         checkpoints = [
             event.data["step"]
@@ -98,13 +99,13 @@ def test_what_another_run_has_made_meanwhile_is_not_made_again(make, database, s
 @pytest.fixture
 def claimed(monkeypatch):
     """Ids of the runs whose stages are claimed, in order."""
-    claim, seen = stages.claim, []
+    claim, seen = claims.claim, []
 
     def remember(session, run_id, stage_id, **options):
         seen.append(run_id)
         return claim(session, run_id, stage_id, **options)
 
-    monkeypatch.setattr(stages, "claim", remember)
+    monkeypatch.setattr(claims, "claim", remember)
     return seen
 
 
@@ -127,14 +128,14 @@ def test_an_earlier_run_that_comes_back_is_done_first_and_the_later_one_is_rung_
             lifecycle.stages_of(session, early)["fine_tune"].status = wanted
 
     let("running")
-    finish = stages.finish
+    finish = claims.finish
 
     def finish_and_come_back(session, *args):
-        monkeypatch.setattr(stages, "finish", finish)
+        monkeypatch.setattr(claims, "finish", finish)
         lifecycle.stages_of(session, early)["fine_tune"].status = "queued"
         return finish(session, *args)
 
-    monkeypatch.setattr(stages, "finish", finish_and_come_back)
+    monkeypatch.setattr(claims, "finish", finish_and_come_back)
     supervisor.answer()
     assert claimed == [late] + [early] * 5 + [late] * 4
     assert [bell.stage_id for bell in supervisor.rung if bell.run_id == late] == ["project", "score"]

@@ -2,7 +2,7 @@ import threading
 from types import SimpleNamespace
 
 from core.settings import Settings
-from core.store import workers
+from core.store.queries import workers
 from core.version import installed_version
 from worker.tasks import Keeper
 

@@ -13,8 +13,9 @@ from core.domain.ids import new_id
 from core.domain.plan import build
 from core.domain.spec import CaptureSpec, PinnedSources, RunSpec, TrainSpec
 from core.settings import Settings
-from core.store import runs, stages
-from core.store.artifacts import open_store
+from core.store.engine import claims
+from core.store.objects.artifacts import open_store
+from core.store.queries import runs
 from worker import child
 from worker.supervisor import Supervisor
 
@@ -56,7 +57,7 @@ def work(tmp_path, database):
 def test_lines_and_children_carry_the_stage(work, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
     seen = {"lines": [], "jobs": [], "lease": []}
-    started, asked = child.Child.start, stages.standing
+    started, asked = child.Child.start, claims.standing
 
     def start(job):
         seen["jobs"].append(job.log_fields)
@@ -71,7 +72,7 @@ def test_lines_and_children_carry_the_stage(work, monkeypatch, caplog):
             seen["lines"].append((record.getMessage(), logs.fields()))
 
     monkeypatch.setattr(child.Child, "start", start)
-    monkeypatch.setattr(stages, "standing", ask)
+    monkeypatch.setattr(claims, "standing", ask)
     log, recorder = logging.getLogger("worker.supervisor"), Recorder()
     log.addHandler(recorder)
     try:

@@ -7,7 +7,8 @@ from core.domain.arrays import Embedded
 from core.domain.plan import StageName, build
 from core.domain.spec import CaptureSpec, LoraSpec, PinnedSources, RunSpec, TrainSpec
 from core.domain.trained import CONFIG, PREPROCESSOR, WEIGHTS
-from core.store import codecs, holds
+from core.store.engine import artifact_references
+from core.store.objects import codecs
 
 
 def spec(*, model="vit-tiny", revision=None, mode="inline", lora=None):
@@ -25,7 +26,7 @@ def film(works, spec):
     """The run, worked off, and the artifact of its weights."""
     run_id = works.work_off(spec)
     with works.database.reading() as session:
-        return works.run(run_id), holds.last_weights(session, run_id)
+        return works.run(run_id), artifact_references.last_weights(session, run_id)
 
 
 def frame(works, spec, index):

@@ -20,7 +20,7 @@ from core.domain.spec import TrainSpec
 from core.learn.backbones import Backbone, create
 from core.learn.families import classifier_class
 from core.learn.hub import classification_head
-from tests.service import free_port
+from testing.service import free_port
 
 COLOURS = np.array([[220, 30, 30], [30, 200, 40], [40, 40, 230]])
 

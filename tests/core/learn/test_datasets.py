@@ -5,8 +5,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from core.data.builtin import BUILTIN, DIGITS_IMAGE_SIZE
-from core.data.convert import convert
-from core.data.opening import UploadedFile
+from core.data.ingest.inspect import convert
+from core.data.ingest.opening import UploadedFile
 from core.domain.hub_dataset import HubDataset
 from core.errors import InvalidDatasetError, InvalidSpecError, SourceUnavailableError, UnknownDatasetError
 from core.learn.datasets import (

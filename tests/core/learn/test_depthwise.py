@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.noise import noise
 from core.learn.depthwise import quicken_depthwise
+from testing.noise import noise
 
 CHANNELS = 6
 LAYOUTS = {"channels first": torch.contiguous_format, "channels last": torch.channels_last}

@@ -1,204 +1,75 @@
-import itertools
-import struct
-import tracemalloc
-from collections.abc import Iterator
-from pathlib import Path
+from functools import partial
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
 
-from core.render.film import fill_gaps, write_gif, write_png
-from core.render.palette import TRANSPARENT, Palette, build_palette
-
-HEIGHT, WIDTH = 70, 90
-
-
-@pytest.fixture(scope="module")
-def palette() -> Palette:
-    return build_palette(10, np.zeros((0, 1, 1, 3), dtype=np.uint8))
+from core.domain.spec import RenderSpec
+from core.errors import InvalidSpecError
+from core.render.film import produce
+from core.render.run_scene import FrameRenderer, Scene
 
 
-def moving(count: int, *, side: int = HEIGHT) -> Iterator[np.ndarray]:
-    rng = np.random.default_rng(0)
-    background = rng.integers(0, TRANSPARENT, (side, side + WIDTH - HEIGHT)).astype(np.uint8)
-    for index in range(count):
-        frame = background.copy()
-        frame[10:20, index % 5 : index % 5 + 10] = index % TRANSPARENT
-        frame[40 + index % 7, 30] = 5
-        yield frame
+@pytest.fixture
+def make(film_inputs, tmp_path):
+    def make(*, n_frames=6, **spec):
+        inputs = film_inputs(n_frames=n_frames, n_points=200, **spec)
+        told = []
+        asked = inputs.pop("spec")
+        drawn = produce(
+            tmp_path, asked, partial(FrameRenderer, scene=Scene(**inputs)), on_frame=lambda *done: told.append(done)
+        )
+        return drawn, told
+
+    return make
 
 
-def decoded(path: Path) -> list[np.ndarray]:
-    with Image.open(path) as image:
-        frames = []
-        for index in range(image.n_frames):
-            image.seek(index)
-            frames.append(np.asarray(image.convert("RGB")))
-        return frames
+def decoded(path):
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
 
 
-def blocks(data: bytes) -> tuple[bool, list[int], list[bool], int | None]:
-    """Walk a GIF: has it a global table of 256, each frame's delay and local table, and its loop count."""
-    has_global = bool(data[10] & 0x80) and data[10] & 7 == 7
-    at, delays, local, loop = 13 + 768, [], [], None
-    while data[at] != 0x3B:
-        if data[at] == 0x21:
-            if data[at + 1] == 0xF9:
-                delays.append(struct.unpack_from("<H", data, at + 4)[0])
-            if data[at + 1] == 0xFF:
-                assert data[at + 3 : at + 14] == b"NETSCAPE2.0"
-                loop = struct.unpack_from("<H", data, at + 16)[0]
-            at += 2
-        else:
-            assert data[at] == 0x2C
-            local.append(bool(data[at + 9] & 0x80))
-            at += 11
-        while data[at]:
-            at += data[at] + 1
-        at += 1
-    assert at == len(data) - 1
-    return has_global, delays, local, loop
+def test_produce__film_frames_and_contact_sheet(make, tmp_path):
+    drawn, told = make(tween=1)
+    assert drawn == RenderSpec(width=480, height=480, tween=1)
+    assert told == [(index, 6) for index in range(6)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["contact_sheet.png", "film.gif", "frames"]
+    assert [path.name for path in sorted((tmp_path / "frames").iterdir())] == [f"{index:05d}.png" for index in range(6)]
+    with Image.open(tmp_path / "film.gif") as film:
+        assert (film.size, film.n_frames) == ((480, 480), 11)
+    sheet = np.asarray(Image.open(tmp_path / "contact_sheet.png").convert("RGB"))
+    frames = [np.asarray(Image.open(tmp_path / f"frames/{at:05d}.png").convert("RGB")) for at in (0, 2, 3, 5)]
+    assert np.array_equal(sheet, np.vstack([np.hstack(frames[:2]), np.hstack(frames[2:])]))
 
 
-def test_write_gif__decodes_to_the_frames_that_went_in(tmp_path: Path, palette: Palette) -> None:
-    path = tmp_path / "film.gif"
-    assert write_gif(path, moving(12), palette, fps=10) == 12
-    for got, frame in zip(decoded(path), moving(12), strict=True):
-        assert np.array_equal(got, palette.colors[frame])
+def test_produce__videos_show_what_the_frames_show(make, tmp_path):
+    make(n_frames=4, width=481, height=479, fps=2, formats=("gif", "mp4", "webp"))
+    film, held = decoded(tmp_path / "film.mp4"), 4
+    assert (len(film), film[0].shape) == (4 - 1 + held, (480, 482, 3)), "sides of H.264 are even, nothing is scaled"
+    for at in range(4):
+        frame = np.asarray(Image.open(tmp_path / f"frames/{at:05d}.png").convert("RGB")).astype(int)
+        assert np.abs(film[at][:479, :481].astype(int) - frame).mean() < 3
+    with Image.open(tmp_path / "film.webp") as webp:
+        assert (webp.size, webp.info["loop"]) == ((481, 479), 0)
+        webp.seek(1)
+        shown = np.asarray(webp.convert("RGB"))
+    assert np.array_equal(shown, np.asarray(Image.open(tmp_path / "frames/00001.png").convert("RGB")))
 
 
-@pytest.mark.parametrize("length", [1, 2, 3, 8, 31, 32])
-def test_fill_gaps__only_the_short_ones_between_marks(length: int) -> None:
-    rng = np.random.default_rng(length)
-    for _ in range(50):
-        marks = rng.random(rng.integers(1, 40, 2)) < rng.choice([0.0, 0.02, 0.1, 0.4])
-        expected = marks.ravel().copy()
-        at = np.flatnonzero(expected)
-        for one, following in itertools.pairwise(at):
-            if following - one - 1 < length:
-                expected[one:following] = True
-        assert (fill_gaps(marks, length).ravel() == expected).all()
+def test_produce__a_budget_of_bytes_is_kept(make, tmp_path):
+    make(tween=0)
+    budget = (tmp_path / "film.gif").stat().st_size * 4 // 5  # without frames between it is too large still
+    for path in (tmp_path / "frames").iterdir():
+        path.unlink()
+    (tmp_path / "frames").rmdir()
+    drawn, _ = make(tween=3, max_bytes=budget)
+    assert (tmp_path / "film.gif").stat().st_size <= budget
+    assert drawn.tween == 0
+    assert 320 <= drawn.width < 480
 
 
-def test_write_gif__short_stretches_that_stayed_do_not_break_what_changed(tmp_path: Path, palette: Palette) -> None:
-    """Crowded dots that move a little: smaller than with each pixel that stayed left transparent."""
-    rng, frames = np.random.default_rng(0), [np.zeros((200, 200), np.uint8) for _ in range(2)]
-    for number, (top, left) in enumerate(rng.integers(0, 190, (600, 2))):
-        for frame, (down, right) in zip(frames, ((0, 0), rng.integers(-2, 3, 2)), strict=True):
-            y, x = max(0, top + down), max(0, left + right)
-            frame[y : y + 7, x : x + 7] = 20 + number % 10
-            frame[y + 1 : y + 6, x + 1 : x + 6] = 1 + number % 10
-    path = tmp_path / "film.gif"
-    write_gif(path, frames, palette, fps=10)
-    least = np.where(frames[0] != frames[1], frames[1], np.uint8(TRANSPARENT))
-    assert path.stat().st_size - len_of_first(path) < 0.95 * len(Image.fromarray(least).tobytes("gif", "L", 8, 0))
-    assert np.array_equal(decoded(path)[1], palette.colors[frames[1]])
-
-
-def len_of_first(path: Path) -> int:
-    """Bytes up to the second image's control block."""
-    data = path.read_bytes()
-    return data.index(b"\x21\xf9\x04", data.index(b"\x21\xf9\x04") + 4)
-
-
-def test_write_gif__one_global_palette_no_local_ones_and_an_endless_loop(tmp_path: Path, palette: Palette) -> None:
-    path = tmp_path / "film.gif"
-    write_gif(path, moving(6), palette, fps=10)
-    data = path.read_bytes()
-    has_global, _, local, loop = blocks(data)
-    assert has_global
-    assert data[13 : 13 + 768] == palette.colors.tobytes()
-    assert local == [False] * 6
-    assert loop == 0
-
-
-@pytest.mark.parametrize("fps", [1, 7, 12, 30, 50])
-def test_write_gif__delays_are_at_least_20_ms_add_up_and_the_last_frame_is_held(
-    tmp_path: Path, palette: Palette, fps: int
-) -> None:
-    path = tmp_path / "film.gif"
-    write_gif(path, moving(13), palette, fps=fps, hold_seconds=2.0)
-    _, delays, _, _ = blocks(path.read_bytes())
-    assert len(delays) == 13
-    assert min(delays) >= 2
-    assert delays[-1] == 200
-    assert sum(delays[:-1]) == pytest.approx(12 * 100 / fps, abs=0.5)
-    assert max(delays[:-1]) - min(delays[:-1]) <= 1
-
-
-def test_write_gif__a_short_hold_is_never_shorter_than_a_frame(tmp_path: Path, palette: Palette) -> None:
-    path = tmp_path / "film.gif"
-    write_gif(path, moving(2), palette, fps=2, hold_seconds=0.0)
-    assert blocks(path.read_bytes())[1] == [50, 50]
-
-
-def test_write_gif__frames_that_repeat_are_kept(tmp_path: Path, palette: Palette) -> None:
-    frame = next(moving(1))
-    path = tmp_path / "film.gif"
-    assert write_gif(path, [frame] * 5, palette, fps=10) == 5
-    _, delays, _, _ = blocks(path.read_bytes())
-    assert delays == [10, 10, 10, 10, 200]
-    assert all(np.array_equal(got, palette.colors[frame]) for got in decoded(path))
-    assert len(decoded(path)) == 5
-
-
-def test_write_gif__a_still_film_costs_little_more_than_its_first_frame(tmp_path: Path, palette: Palette) -> None:
-    frame = next(moving(1))
-    sizes = []
-    for count in (1, 21):
-        path = tmp_path / f"{count}.gif"
-        write_gif(path, [frame] * count, palette, fps=10)
-        sizes.append(path.stat().st_size)
-    assert sizes[1] - sizes[0] < 20 * 40
-
-
-def test_write_gif__two_small_changes_far_apart_do_not_store_what_lies_between(
-    tmp_path: Path, palette: Palette
-) -> None:
-    before = next(moving(1, side=200))
-    after = before.copy()
-    after[0, 0], after[-1, -1] = (before[0, 0] + 1) % TRANSPARENT, (before[-1, -1] + 1) % TRANSPARENT
-    for name, frames in (("one", [before]), ("two", [before, after])):
-        write_gif(tmp_path / name, frames, palette, fps=10)
-    assert np.array_equal(decoded(tmp_path / "two")[1], palette.colors[after])
-    assert (tmp_path / "two").stat().st_size < (tmp_path / "one").stat().st_size * 1.05
-
-
-def test_write_gif__memory_does_not_grow_with_the_number_of_frames(tmp_path: Path, palette: Palette) -> None:
-    def peak(count: int) -> int:
-        tracemalloc.start()
-        write_gif(tmp_path / "film.gif", moving(count, side=200), palette, fps=10)
-        _, highest = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-        return highest
-
-    peak(3)
-    few, many = peak(20), peak(80)
-    assert many < few + 2 * 200 * 220, "less than two frames more for sixty frames more"
-
-
-def test_write_gif__refuses_an_empty_film(tmp_path: Path, palette: Palette) -> None:
-    with pytest.raises(ValueError, match="at least one frame"):
-        write_gif(tmp_path / "film.gif", [], palette, fps=10)
-
-
-def test_write_gif__refuses_frames_of_two_shapes(tmp_path: Path, palette: Palette) -> None:
-    frames = [np.zeros((4, 5), dtype=np.uint8), np.zeros((5, 4), dtype=np.uint8)]
-    with pytest.raises(ValueError, match="cannot share a film"):
-        write_gif(tmp_path / "film.gif", frames, palette, fps=10)
-
-
-@pytest.mark.parametrize("fps", [0, 51])
-def test_write_gif__refuses_a_rate_that_no_viewer_plays(tmp_path: Path, palette: Palette, fps: int) -> None:
-    with pytest.raises(ValueError, match="plays 1 to 50"):
-        write_gif(tmp_path / "film.gif", moving(2), palette, fps=fps)
-
-
-def test_write_png__decodes_to_the_frame(tmp_path: Path, palette: Palette) -> None:
-    frame = next(moving(1))
-    path = tmp_path / "frame.png"
-    write_png(path, frame, palette)
-    with Image.open(path) as image:
-        assert image.format == "PNG"
-        assert np.array_equal(np.asarray(image.convert("RGB")), palette.colors[frame])
+def test_produce__a_budget_that_cannot_be_kept_is_refused(make):
+    with pytest.raises(InvalidSpecError, match="even without frames between") as caught:
+        make(max_bytes=10_000)
+    assert caught.value.field == "render.max_bytes"

@@ -3,9 +3,10 @@ import pytest
 from core.domain.ids import new_id
 from core.domain.plan import SKIPPED, build
 from core.domain.spec import CaptureSpec, EarlyStopping, PinnedSources, RunSpec, TrainSpec
-from core.store import runs, stages
-from core.store.objects import Stored
-from core.store.sweep import sweep
+from core.store.engine import claims
+from core.store.engine.sweep import sweep
+from core.store.objects.stored import Stored
+from core.store.queries import runs
 
 
 def stored(claim, key):
@@ -52,23 +53,23 @@ class Engine:
             return function(session, *args, **options)
 
     def claim(self, run_id, stage_id, *, worker="w1", lease=30.0):
-        return self.call(stages.claim, run_id, stage_id, worker_id=worker, lease_seconds=lease)
+        return self.call(claims.claim, run_id, stage_id, worker_id=worker, lease_seconds=lease)
 
     def part(self, claim, index, *, skipped=False):
         part = claim.stage.parts[index]
         facts = {"frame": index, "step": CAPTURED_BY_DRIFT[index] if part.step is None else part.step}
         if skipped:
             facts = {"frame": index, SKIPPED: True}
-        published = self.call(stages.publish_part, claim, part, stored(claim, part.key), facts)
+        published = self.call(claims.publish_part, claim, part, stored(claim, part.key), facts)
         return [bell.stage_id for bell in published.bells]
 
     def state(self, claim, step):
         """Locations that are not needed any more once this state is stored."""
         where = Stored(f"objects/state-{claim.token}-{step}", {})
-        return list(self.call(stages.publish_state, claim, where, step=step).unneeded)
+        return list(self.call(claims.publish_state, claim, where, step=step).unneeded)
 
     def finish(self, claim):
-        published = self.call(stages.finish, claim, stored(claim, claim.stage.key), {})
+        published = self.call(claims.finish, claim, stored(claim, claim.stage.key), {})
         return [bell.stage_id for bell in published.bells], list(published.unneeded)
 
     def run(self, run_id):
@@ -77,7 +78,7 @@ class Engine:
 
     def statuses(self, run_id):
         with self.database.reading() as session:
-            from core.store import lifecycle
+            from core.store.engine import lifecycle
 
             return {key: str(row.status) for key, row in lifecycle.stages_of(session, run_id).items()}
 

@@ -1,0 +1,94 @@
+"""`python -m api keys …`: API keys from the terminal of whoever runs the service, whether it runs or not."""
+
+import argparse
+from collections.abc import Sequence
+from datetime import datetime
+
+from pydantic import ValidationError
+
+from api.access.caller import Scope
+from api.access.keys import KeyCreate, Keys
+from core.settings import Settings
+from core.store.database import migrate
+from core.store.database.session import Database
+from core.store.database.tables import DEFAULT_TENANT
+from core.store.queries import keys as stored_keys
+
+FIRST = (
+    "\nIt is the first: the service wants a key of everybody from now on, also on this machine. The embedreel command "
+    "takes it from EMBEDREEL_API_KEY."
+)
+
+
+def run(settings: Settings, arguments: Sequence[str]) -> str:
+    """Do what the arguments say.
+
+    Returns:
+        What to show.
+
+    Raises:
+        ValueError: a name, tenant or scope is none.
+        EmbedreelError: there is no such key, or the database does not answer.
+    """
+    asked = _parser().parse_args(arguments)
+    database = Database(settings.database)
+    try:
+        database.check_server()
+        migrate.upgrade(database)
+        return _do(Keys(database), asked)
+    finally:
+        database.close()
+
+
+def _do(keys: Keys, asked: argparse.Namespace) -> str:
+    if asked.action == "add":
+        return _add(keys, asked)
+    if asked.action == "revoke":
+        keys.revoke(asked.id)
+        return f"{asked.id} is revoked; within seconds nobody comes in with it any more."
+    return "\n".join(_table(keys))
+
+
+def _add(keys: Keys, asked: argparse.Namespace) -> str:
+    with keys.database.reading() as session:
+        first = not stored_keys.ever_made(session)
+    fields = {"name": asked.name, "tenant": asked.tenant, "scopes": asked.scopes.split(",")}
+    try:
+        made = keys.make(KeyCreate.model_validate(fields))
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        raise ValueError(f"{wrong['loc'][0]}: {wrong['msg']}.") from error
+    note = f"{made.id}, tenant {made.tenant}, may {_may(made.scopes)}. It is not shown again."
+    return f"{made.key}\n\n{note}{FIRST if first else ''}"
+
+
+def _table(keys: Keys) -> list[str]:
+    rows = [("id", "name", "tenant", "may", "made", "revoked")]
+    rows += [
+        (key.id, key.name, key.tenant, _may(key.scopes), _day(key.created_at), _day(key.revoked_at))
+        for key in keys.every()
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _may(scopes: Sequence[Scope]) -> str:
+    return ",".join(scopes)
+
+
+def _day(at: datetime | None) -> str:
+    return at.date().isoformat() if at else ""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m api keys", description="API keys of this service.")
+    actions = parser.add_subparsers(dest="action", required=True)
+    add = actions.add_parser("add", help="make a key, and show it this once")
+    add.add_argument("name", help="who or what uses it")
+    add.add_argument(
+        "--tenant", default=DEFAULT_TENANT, help="whose runs and datasets it reaches (default: %(default)s)"
+    )
+    add.add_argument("--scopes", default="read,write", help="of read, write, admin (default: %(default)s)")
+    actions.add_parser("list", help="all keys, newest first")
+    actions.add_parser("revoke", help="make a key useless for ever").add_argument("id", help="as `list` shows it")
+    return parser

@@ -1,0 +1,78 @@
+"""A comparison as the user reads it: its table, from what its runs have made."""
+
+from sqlalchemy.orm import Session
+
+from api.comparisons.schemas import ComparedOut, ComparisonLinks, ComparisonOut
+from api.http.errors import as_problem
+from api.http.ids import run_of
+from api.runs.artifacts import Results
+from api.runs.describe import instant
+from core.domain.comparison import LIKENESS, Likeness
+from core.domain.evaluation import Evaluation
+from core.domain.plan import Shown, StageName
+from core.domain.run import RunStatus
+from core.domain.spec import ComparedRun, RunSpec
+from core.errors import NotFoundError, NotReadyError
+from core.store.database.tables import ArtifactRow, RunRow
+from core.store.engine import lifecycle
+from core.store.objects.stored import Stored
+from core.store.queries import runs
+
+
+def describe(results: Results, comparison_id: str) -> ComparisonOut:
+    """One comparison.
+
+    Args:
+        results: of the tenant that asks.
+        comparison_id: of the run that draws it.
+
+    Raises:
+        NotFoundError: there is no such comparison.
+        NotReadyError: what its runs have made is not stored any more.
+    """
+    with results.database.reading() as session:
+        run = _comparison_of(session, comparison_id, results.tenant)
+        spec, shows = RunSpec.model_validate(run.spec), lifecycle.plan_of(run).stage(StageName.RENDER).shows
+        made = runs.artifacts(session, [key for shown in shows for key in (shown.fine_tune, shown.measure)])
+        film = runs.artifact(session, run, StageName.RENDER)
+    base = f"/v1/runs/{run.id}"
+    return ComparisonOut(
+        id=run.id,
+        name=run.name,
+        status=RunStatus(run.status),
+        runs=[_row(results, one, shown, made) for one, shown in zip(spec.compared, shows, strict=True)],
+        likeness=Likeness.model_validate_json(_read(results, film, LIKENESS)) if film else None,
+        error=as_problem(run.error) if run.error else None,
+        links=ComparisonLinks(self=f"/v1/comparisons/{run.id}", run=base, film=f"{base}/film.gif" if film else None),
+        created_at=instant(run.created_at),
+    )
+
+
+def _comparison_of(session: Session, run_id: str, tenant: str) -> RunRow:
+    run = run_of(session, run_id, tenant)
+    if not runs.is_comparison(run):
+        raise NotFoundError(f"Run {run_id} is no comparison. POST /v1/comparisons makes one.")
+    return run
+
+
+def _row(results: Results, one: ComparedRun, shown: Shown, made: dict[str, ArtifactRow]) -> ComparedOut:
+    if not {shown.fine_tune, shown.measure} <= made.keys():
+        raise NotReadyError(f"Results of run {one.run} are not stored any more. Retry that run to make them.")
+    learnt = made[shown.fine_tune].facts
+    evaluation = Evaluation.model_validate_json(_read(results, made[shown.measure], "evaluation.json"))
+    return ComparedOut(
+        run=one.run,
+        name=one.spec.name,
+        model=one.spec.model,
+        parameters=learnt.get("parameters"),
+        phases=list(evaluation.phases),
+        seconds=learnt.get("seconds"),
+        images_per_second=learnt.get("images_per_second"),
+    )
+
+
+def _read(results: Results, row: ArtifactRow, name: str) -> bytes:
+    try:
+        return results.store.file(Stored(row.location, row.files), name).read_bytes()
+    except FileNotFoundError as error:  # deleted meanwhile
+        raise NotReadyError(f"{name} is not stored any more.") from error

@@ -1,0 +1,176 @@
+"""Datasets that users upload: received, inspected, stored, listed and removed."""
+
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
+from sqlalchemy.orm import Session
+
+from api.access import quotas
+from api.datasets import sources, upload
+from api.datasets.sources import DatasetOut
+from api.datasets.upload import Upload
+from api.http.idempotency import Asked, InFlight
+from api.http.ids import dataset_of
+from api.runs.artifacts import StoredFile
+from core.data import intake
+from core.domain.ids import new_id
+from core.errors import ConflictError, NotFoundError, StorageUnavailableError, storage_error
+from core.settings import Settings
+from core.store.database.session import Database
+from core.store.objects.artifacts import ArtifactStore
+from core.store.objects.stored import Stored
+from core.store.queries import datasets, idempotency
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A dataset that was sent; `replayed`: an earlier request under the same Idempotency-Key has made it."""
+
+    dataset: DatasetOut
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """Datasets of one tenant: take in, list, show, remove."""
+
+    settings: Settings
+    database: Database
+    store: ArtifactStore
+    tenant: str
+    in_flight: InFlight = field(default_factory=InFlight)
+
+    async def take(self, request: Request, *, idempotency_key: str | None = None) -> Taken:
+        """Receive a multipart body, inspect its files in a process of their own, and store the dataset.
+
+        Under an Idempotency-Key that was answered before, the body is received and compared, and nothing is stored.
+
+        Raises:
+            InvalidSpecError: the Idempotency-Key came with another body before.
+            InFlightError: another request with this Idempotency-Key is being answered.
+            InvalidDatasetError: the files hold no usable images and labels.
+            QuotaExceededError: the tenant has as many datasets as it may.
+            InsufficientStorageError: the disk is nearly full.
+            EmbedreelError: what `uploads.receive` raises.
+        """
+        dataset_id = new_id("ds")
+        with self.in_flight.alone(self.tenant, idempotency_key):
+            await run_in_threadpool(self._check_room, idempotency_key)
+            async with self._incoming(dataset_id) as folder:
+                received = await upload.receive(request, folder, max_bytes=self.settings.max_upload_bytes)
+                return await run_in_threadpool(self._make, dataset_id, received, idempotency_key)
+
+    def every(self) -> list[DatasetOut]:
+        """All datasets that a run may name."""
+        with self.database.reading() as session:
+            return sources.every(session, self.settings, self.tenant)
+
+    def one(self, dataset_id: str) -> DatasetOut:
+        """One dataset.
+
+        Raises:
+            NotFoundError: there is no such dataset.
+        """
+        with self.database.reading() as session:
+            return sources.one(session, self.settings, self.tenant, dataset_id)
+
+    def contact_sheet(self, dataset_id: str) -> StoredFile:
+        """The picture of an uploaded dataset's classes.
+
+        Raises:
+            NotFoundError: there is no such dataset, or it has none.
+        """
+        if sources.is_fixed(self.settings, dataset_id):
+            raise NotFoundError("Only an uploaded dataset has a contact sheet.")
+        with self.database.reading() as session:
+            row = dataset_of(session, dataset_id, self.tenant)
+            stored = Stored(row.location, row.files)
+        if intake.SHEET_FILE not in stored.files:
+            raise NotFoundError("This dataset was stored before contact sheets were drawn: upload it again.")
+        return StoredFile(self.store.file(stored, intake.SHEET_FILE), stored.files[intake.SHEET_FILE]["sha256"])
+
+    def remove(self, dataset_id: str) -> None:
+        """Delete an uploaded dataset with its files.
+
+        Raises:
+            NotFoundError: there is no such dataset.
+            ConflictError: it is not an uploaded one, or a run that has not ended reads it.
+        """
+        if sources.is_fixed(self.settings, dataset_id):
+            raise ConflictError("Only an uploaded dataset can be deleted.")
+        with self.database.writing() as session:
+            dataset_of(session, dataset_id, self.tenant)
+            location = datasets.remove(session, dataset_id, tenant=self.tenant)
+        self.store.delete([location])
+
+    def _check_room(self, idempotency_key: str | None) -> None:
+        """Before anything is received, so that a large upload is not refused only at its end."""
+        quotas.check_space(self.settings, self.store)
+        with self.database.reading() as session:
+            if not (idempotency_key and idempotency.remembered(session, idempotency_key, tenant=self.tenant)):
+                quotas.check_datasets(self.settings, session, tenant=self.tenant)
+
+    def _make(self, dataset_id: str, received: Upload, idempotency_key: str | None) -> Taken:
+        asked = Asked.of(self.tenant, idempotency_key, "datasets", received.identity() if idempotency_key else {})
+        with self.database.reading() as session:
+            answered = asked.answered(session)
+            if answered:
+                return self._replayed(session, answered)
+        return self._store(dataset_id, received, asked)
+
+    def _replayed(self, session: Session, dataset_id: str) -> Taken:
+        return Taken(sources.uploaded(dataset_of(session, dataset_id, self.tenant)), replayed=True)
+
+    def _store(self, dataset_id: str, received: Upload, asked: Asked) -> Taken:
+        checked = received.folder.with_name("checked")
+        report = intake.inspect_in_subprocess(
+            received.folder,
+            checked,
+            names=received.names,
+            max_pixels=self.settings.max_image_pixels,
+            max_entries=self.settings.max_zip_entries,
+            allow_broken=received.allow_broken,
+        )
+        name = received.name or next(iter(received.names.values()))
+        try:
+            stored = self.store.put_dataset(checked, dataset_id)
+        except OSError as error:
+            raise storage_error(error, "The upload cannot be stored") from error
+        try:
+            with self.database.writing() as session:
+                if answered := asked.claim(session):
+                    taken = self._replayed(session, answered)
+                else:
+                    quotas.check_datasets(self.settings, session, tenant=self.tenant)
+                    row = datasets.add(
+                        session, dataset_id, tenant=self.tenant, name=name, report=dict(report), stored=stored
+                    )
+                    asked.remember(session, dataset_id)
+                    taken = Taken(sources.uploaded(row), replayed=False)
+        except StorageUnavailableError:  # it may be written all the same: then it counts, else it is collected
+            raise
+        except BaseException:
+            self.store.delete([stored.location])
+            raise
+        if taken.replayed:  # another process was quicker
+            self.store.delete([stored.location])
+        return taken
+
+    @asynccontextmanager
+    async def _incoming(self, dataset_id: str) -> AsyncIterator[Path]:
+        """A folder for what is received; nothing of it stays."""
+        folder = self.store.incoming / dataset_id
+        received = folder / "received"
+        try:
+            received.mkdir(parents=True)
+        except OSError as error:
+            raise storage_error(error, "The upload cannot be written") from error
+        try:
+            yield received
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,112 @@
+"""Files over HTTP: ETag, 304, and a single Range. A part that the client did not get can be fetched alone."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from fastapi import Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
+
+from api.http.errors import RangeError, respond
+from api.runs.artifacts import StoredFile
+from core.errors import NotReadyError
+
+CHUNK_BYTES = 256 * 1024
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
+
+
+def of_type(media_type: str) -> dict[int | str, dict[str, Any]]:
+    """What the API's description says of a file's answers."""
+    content = {media_type: {"schema": {"type": "string", "contentMediaType": media_type}}}
+    return {200: {"description": "The whole file.", "content": content}, **_of_parts(content)}
+
+
+def of_model(model: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
+    """The same of a file that holds a JSON record."""
+    piece = {"application/json": {"schema": {"type": "string"}}}
+    return {200: {"description": "All of it.", "model": model}, **_of_parts(piece)}
+
+
+def _of_parts(content: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+    return {
+        206: {"description": "The part that Range asks for.", "content": content},
+        304: {"description": "The client has it already (If-None-Match)."},
+    }
+
+
+def matches(request: Request, etag: str) -> bool:
+    """Whether the client has this version already (If-None-Match)."""
+    wanted = request.headers.get("if-none-match")
+    if wanted is None:
+        return False
+    offered = [candidate.strip().removeprefix("W/") for candidate in wanted.split(",")]
+    return "*" in offered or etag.removeprefix("W/") in offered
+
+
+def answer(request: Request, stored: StoredFile, media_type: str) -> Response:
+    """The file, the part that was asked for, or 304. It never changes, so it may be kept.
+
+    Raises:
+        NotReadyError: the file has just been deleted.
+    """
+    etag = f'"{stored.sha256}"'
+    headers = {
+        "ETag": etag,
+        "Cache-Control": "private, max-age=31536000, immutable",
+        "Accept-Ranges": "bytes",
+        "X-Content-Type-Options": "nosniff",
+    }
+    if matches(request, etag):
+        return Response(status_code=304, headers=headers)
+    file, size = _open(stored.path)
+    asked = _range(request, etag, size)
+    if asked is None or request.method == "HEAD":
+        headers["Content-Length"] = str(size)
+        return _stream(request, file, (0, size), Response(None, 200, headers, media_type))
+    start, end = asked
+    if start >= end:
+        file.close()
+        error = RangeError(f"The file has {size} bytes; ask for some of 0 to {size - 1}.", field="Range")
+        return respond(error, headers={"Content-Range": f"bytes */{size}"})
+    headers |= {"Content-Length": str(end - start), "Content-Range": f"bytes {start}-{end - 1}/{size}"}
+    return _stream(request, file, asked, Response(None, 206, headers, media_type))
+
+
+def _stream(request: Request, file: BinaryIO, part: tuple[int, int], head: Response) -> Response:
+    """The head with that part of the file as its body; HEAD asks for no body."""
+    if request.method == "HEAD":
+        file.close()
+        return head
+    return StreamingResponse(_read(file, *part), head.status_code, head.headers)
+
+
+def _open(path: Path) -> tuple[BinaryIO, int]:
+    try:
+        return path.open("rb"), path.stat().st_size
+    except FileNotFoundError as error:
+        raise NotReadyError(f"{path.name} is not stored any more.") from error
+
+
+def _range(request: Request, etag: str, size: int) -> tuple[int, int] | None:
+    """First byte, and the one after the last; None: the whole file. Several ranges, and nonsense, are ignored."""
+    match = _RANGE.fullmatch(request.headers.get("range", "").strip())
+    if match is None or request.headers.get("if-range", etag) != etag:
+        return None
+    first, last = match.groups()
+    if not first and not last:
+        return None
+    if not first:
+        return max(0, size - int(last)), size
+    if last and int(last) < int(first):
+        return None
+    return int(first), min(size, int(last) + 1) if last else size
+
+
+def _read(file: BinaryIO, start: int, end: int) -> Iterator[bytes]:
+    with file:
+        file.seek(start)
+        while start < end and (chunk := file.read(min(CHUNK_BYTES, end - start))):
+            start += len(chunk)
+            yield chunk

@@ -1,0 +1,70 @@
+"""What errors mean: a page for each `type` of a problem."""
+
+import inspect
+from html import escape
+from http import HTTPStatus
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel
+
+from api.http import errors, pages
+from core.errors import EmbedreelError, NotFoundError
+
+router = APIRouter(prefix="/problems", tags=["service"])
+
+
+class ProblemTypeOut(BaseModel):
+    """The type of a problem, explained."""
+
+    type: str
+    title: str
+    status: int
+    description: str
+
+
+class ProblemTypeList(BaseModel):
+    """Every type there is."""
+
+    problems: list[ProblemTypeOut]
+
+
+@router.get(
+    "",
+    operation_id="listProblems",
+    summary="Which errors are there?",
+    response_model=ProblemTypeList,
+    responses=pages.NEGOTIATED,
+)
+async def every(request: Request) -> Response:
+    """All types of problems that this service answers with."""
+    found = sorted((_explained(kind) for kind in errors.known()), key=lambda explained: explained.type)
+    body = pages.listed({explained.type: explained.title for explained in found})
+    return pages.answer(request, ProblemTypeList(problems=found).model_dump(), title="Problems", body=body)
+
+
+@router.get(
+    "/{slug}",
+    operation_id="explainProblem",
+    summary="What does an error mean?",
+    response_model=ProblemTypeOut,
+    responses=pages.NEGOTIATED,
+)
+async def explain(request: Request, slug: str) -> Response:
+    """The type of a problem, explained."""
+    kind = next((kind for kind in errors.known() if kind.type == slug), None)
+    if kind is None:
+        raise NotFoundError("There is no problem of this type. GET /problems lists those there are.")
+    explained = _explained(kind)
+    paragraphs = "".join(f"<p>{escape(text)}" for text in explained.description.split("\n\n"))
+    phrase = f"HTTP {explained.status} {HTTPStatus(explained.status).phrase}"
+    body = f'{paragraphs}<p>{phrase}<p><a href="/problems">All problems</a>'
+    return pages.answer(request, explained.model_dump(), title=explained.title, body=body)
+
+
+def _explained(kind: type[EmbedreelError]) -> ProblemTypeOut:
+    return ProblemTypeOut(
+        type=f"/problems/{kind.type}",
+        title=kind.title,
+        status=errors.STATUS[kind],
+        description=inspect.getdoc(kind) or "",
+    )

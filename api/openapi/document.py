@@ -1,0 +1,134 @@
+"""The OpenAPI document: FastAPI's own, with an example of each answer, and the problems that each operation may meet.
+
+`python -m api.openapi` writes it to docs/openapi.json, which a test holds against the application.
+"""
+
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import SecretStr
+
+from api.access.middleware import is_open
+from api.http.errors import MEDIA_TYPE, STATUS, as_problem
+from api.openapi import examples
+from api.runs.schemas import ProblemOut
+from core.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMITTED = ROOT / "docs" / "openapi.json"
+
+_UNUSED = ("HTTPValidationError", "ValidationError")
+_EXAMPLED = ("application/json", "text/event-stream", "text/csv")
+
+# What an operation may meet follows from its address and its parameters, but for these.
+_ONCE = frozenset({"submitRun", "drawRun", "compareRuns", "uploadDataset"})
+_CONFLICTS = _ONCE | {"retryRun", "deleteRun", "deleteDataset", "registerWebhook", "testWebhook", "redeliver"}
+_FILMS = frozenset({"getFilm", "getFilmAsVideo", "getFilmAsWebp"})
+_PICTURES = frozenset({"getFrame", "getContactSheet", "getCurves"})
+_RESULTS = _FILMS | _PICTURES | {"getQuality", "getEvaluation", "listHighlights", "listLabelIssues"}
+_RANGES = _RESULTS | {"getDatasetContactSheet"}
+_NOT_READY = _RESULTS | {"getComparison", "getLog", "getProjection", "getTrainedModel", "listOutliers"}
+_STORING = _ONCE | {"retryRun"}
+
+
+_KEY = "A key of this service; none where it has no keys and is on loopback."
+_SCHEMES = {
+    "HTTPBearer": {"type": "http", "scheme": "bearer", "description": _KEY},
+    "APIKeyHeader": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": _KEY},
+}
+"""How a key is sent. The gate looks for it: as dependencies of each route these would cost a poll a quarter."""
+
+
+def install(app: FastAPI) -> None:
+    """Describe what this service really sends."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            complete(generate())
+        return app.openapi_schema or {}
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def complete(document: dict[str, Any]) -> None:
+    """Add problems and examples to FastAPI's document, in place."""
+    components = document["components"]
+    components["schemas"]["Problem"] = ProblemOut.model_json_schema()
+    for name in _UNUSED:
+        components["schemas"].pop(name, None)
+    met = {"default"}
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            answers = operation["responses"]
+            answers.pop("422", None)
+            if not is_open(path):
+                operation["security"] = [{name: []} for name in _SCHEMES]
+            _give_examples(operation)
+            for status in sorted(str(status) for status in _problems(path, operation)):
+                answers[status] = {"$ref": f"#/components/responses/Problem{status}"}
+                met.add(status)
+            answers["default"] = {"$ref": "#/components/responses/Problemdefault"}
+    components["securitySchemes"] = _SCHEMES
+    components["responses"] = {f"Problem{status}": _problem(status) for status in sorted(met)}
+
+
+def _give_examples(operation: Mapping[str, Any]) -> None:
+    name = operation["operationId"]
+    if name in examples.REQUESTS:
+        operation["requestBody"]["content"]["application/json"]["example"] = examples.REQUESTS[name]
+    for status, answer in operation["responses"].items():
+        for media_type, content in answer.get("content", {}).items():
+            if status.startswith("2") and media_type in _EXAMPLED and name in examples.ANSWERS:
+                content["example"] = examples.ANSWERS[name]
+
+
+def _problems(path: str, operation: Mapping[str, Any]) -> Iterator[int]:
+    """Statuses of the problems that this operation may meet."""
+    name, places = operation["operationId"], {parameter["in"] for parameter in operation.get("parameters", ())}
+    if path.startswith("/v1/"):
+        yield from (401, 403, 429, 503)
+    if name == "ready":
+        yield 503
+    if "path" in places:
+        yield 404
+    if "requestBody" in operation:
+        yield from (400, 413, 415)
+    if "requestBody" in operation or places & {"query", "header"}:
+        yield 422
+    if name in _CONFLICTS | _NOT_READY:
+        yield 409
+    if name in _RANGES:
+        yield 416
+    if name in _STORING:
+        yield 507
+
+
+def _problem(status: str) -> dict[str, Any]:
+    """The answer of this status; the example is the first error that has it."""
+    content: dict[str, Any] = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    phrase = "Anything else that goes wrong" if status == "default" else HTTPStatus(int(status)).phrase
+    kind = next((kind for kind, sent in STATUS.items() if str(sent) == status), None)
+    if kind is not None:
+        summary = (kind.__doc__ or "").split("\n", maxsplit=1)[0]
+        content["example"] = {**as_problem(kind(summary).describe()), "status": int(status)}
+    description = f"{phrase}: a problem (RFC 9457). `type` is stable, `field` names the field at fault."
+    return {"description": description, "content": {MEDIA_TYPE: content}}
+
+
+def committed_text() -> str:
+    """The document as it is committed: of a service with an API key, and nothing of the machine that makes it."""
+    from api.main import create_app  # noqa: PLC0415 - it installs this module
+
+    document = create_app(Settings(api_key=SecretStr("any"))).openapi()
+    document["info"]["version"] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    COMMITTED.write_text(committed_text())

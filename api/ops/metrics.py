@@ -1,0 +1,146 @@
+"""The figures of the service, as Prometheus reads them: from the database, the same in every API process."""
+
+import math
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from core.domain.plan import Queue, StageName
+from core.domain.run import RunStatus, StageStatus
+from core.errors import StorageUnavailableError
+from core.store.database import counters
+from core.store.database.counters import Counter, Histogram, Labels
+from core.store.database.session import Database
+from core.store.engine import counts as counted
+from core.store.queries import gauges
+from core.store.queries.gauges import Gauges
+
+ValuesOfLabels = Mapping[str, Sequence[str]]
+"""For each label, in order, the values that are told even while they are zero: a rate needs a zero to rise from."""
+
+RUNS: ValuesOfLabels = {"status": tuple(RunStatus)}
+STAGES: ValuesOfLabels = {"stage": tuple(StageName), "status": (StageStatus.QUEUED, StageStatus.RUNNING)}
+QUEUES: ValuesOfLabels = {"queue": tuple(Queue)}
+WORKERS: ValuesOfLabels = {"queue": tuple(Queue), "device": ("cpu", "cuda")}
+
+
+def make_registry(database: Database, artifacts: Path, *, version: str) -> CollectorRegistry:
+    """A registry with the figures of the service, and memory, time and files of this process.
+
+    Args:
+        artifacts: the folder whose free space is told.
+    """
+    registry = CollectorRegistry()
+    registry.register(_Service(database, artifacts, version))
+    ProcessCollector(registry=registry)
+    return registry
+
+
+class _Service(Collector):
+    """Reads the figures of the service whenever they are asked for."""
+
+    def __init__(self, database: Database, artifacts: Path, version: str) -> None:
+        self._database = database
+        self._artifacts = artifacts
+        self._version = version
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: the registry need not ask the database before it is open."""
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        """All figures; while the database does not answer, those that need none."""
+        yield _gauge("embedreel_build_info", "1, for the version that answers", {"version": ()}, {(self._version,): 1})
+        yield from _free(self._artifacts)
+        try:
+            with self._database.reading() as session:
+                standing, counts = gauges.measure(session), counters.read(session)
+        except StorageUnavailableError:
+            standing = None
+        yield _gauge("embedreel_database_up", "Whether the database answers", {}, {(): standing is not None})
+        if standing is not None:
+            yield from _gauges(standing)
+            yield from (_counter(counter, counts) for counter in counted.COUNTERS)
+            yield from (_histogram(histogram, counts) for histogram in counted.HISTOGRAMS)
+
+
+def _free(folder: Path) -> Iterable[Metric]:
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:  # it is not there, or not now
+        return
+    yield _gauge("embedreel_artifacts_free_bytes", "Free space where artifacts are stored", {}, {(): free})
+
+
+def _gauges(standing: Gauges) -> Iterable[Metric]:
+    runs = {(status,): count for status, count in standing.runs.items()}
+    queues = {(queue,): waiting for queue, waiting in standing.queues.items()}
+    yield _gauge("embedreel_runs", "Runs, by status", RUNS, runs)
+    yield _gauge("embedreel_stages", "Stages that are queued or running", STAGES, standing.stages)
+    yield _gauge(
+        "embedreel_queue_stages",
+        "Stages that wait for a worker",
+        QUEUES,
+        {queue: waiting.stages for queue, waiting in queues.items()},
+    )
+    yield _gauge(
+        "embedreel_queue_age_seconds",
+        "How long the oldest of them has waited",
+        QUEUES,
+        {queue: waiting.age_seconds for queue, waiting in queues.items()},
+    )
+    yield _gauge("embedreel_workers", "Workers heard of lately", WORKERS, standing.workers)
+    yield _gauge("embedreel_webhook_deliveries_pending", "Deliveries still to be sent", {}, {(): standing.deliveries})
+
+
+def _gauge(name: str, text: str, labels: ValuesOfLabels, values: Mapping[Any, float]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=list(labels))
+    for series, value in {**_zeros(labels), **values}.items():
+        family.add_metric(series, value)
+    return family
+
+
+def _counter(counter: Counter, counts: Mapping[str, Mapping[Labels, float]]) -> Metric:
+    family = CounterMetricFamily(counter.name, counter.help, labels=list(counter.labels))
+    values = _by_values(counter.labels, counts.get(counter.name, {}))
+    for series, value in {**_zeros(counter.labels), **values}.items():
+        family.add_metric(series, value)
+    return family
+
+
+def _histogram(histogram: Histogram, counts: Mapping[str, Mapping[Labels, float]]) -> Metric:
+    family = HistogramMetricFamily(histogram.name, histogram.help, labels=list(histogram.labels))
+    sums = _by_values(histogram.labels, counts.get(f"{histogram.name}_sum", {}))
+    fallen: dict[tuple[str, ...], list[tuple[float, float]]] = {}
+    for found, value in counts.get(f"{histogram.name}_bucket", {}).items():
+        fallen.setdefault(_ordered(histogram.labels, found), []).append((float(dict(found)["le"]), value))
+    for series, total in {**_zeros(histogram.labels), **sums}.items():
+        family.add_metric(series, _cumulative(histogram, fallen.get(series, [])), total)
+    return family
+
+
+def _cumulative(histogram: Histogram, fallen: Sequence[tuple[float, float]]) -> list[tuple[str, float]]:
+    """How many were at or below each bound; those of an earlier version's bounds fall into the next one above."""
+    return [
+        ("+Inf" if bound == math.inf else str(float(bound)), sum(value for below, value in fallen if below <= bound))
+        for bound in histogram.buckets
+    ]
+
+
+def _zeros(labels: ValuesOfLabels) -> dict[tuple[str, ...], float]:
+    return dict.fromkeys(product(*labels.values()), 0.0)
+
+
+def _by_values(labels: ValuesOfLabels, counts: Mapping[Labels, float]) -> dict[tuple[str, ...], float]:
+    return {_ordered(labels, found): value for found, value in counts.items()}
+
+
+def _ordered(labels: ValuesOfLabels, found: Labels) -> tuple[str, ...]:
+    values = dict(found)
+    return tuple(values.get(label, "") for label in labels)

@@ -1,0 +1,197 @@
+"""What a run has made, read from its artifacts: mapped, never whole in memory."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from api.http.ids import run_of
+from api.runs.schemas import CheckpointOut
+from core.domain.arrays import OutlierScores, ProbeSet, Projection, TrainingLog
+from core.domain.plan import StageName
+from core.domain.quality import SIGNIFICANT_DIGITS, told
+from core.domain.run import RunStatus
+from core.errors import NotFoundError, NotReadyError
+from core.store.database.session import Database
+from core.store.database.tables import RunRow
+from core.store.objects import codecs
+from core.store.objects.artifacts import ArtifactStore
+from core.store.objects.stored import Stored
+from core.store.queries import runs
+from core.store.queries.runs import Frame
+
+Record = TypeVar("Record")
+LOGGED = tuple(field.name for field in fields(TrainingLog))
+PIECE_CHARACTERS = 1 << 16
+MOST_FOLLOWED = 1000
+"""Outliers whose scores are told for every frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file of an artifact; its hash is its ETag."""
+
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """Films, frames, tables and arrays of one tenant's runs."""
+
+    database: Database
+    store: ArtifactStore
+    tenant: str
+
+    def file(self, run_id: str, stage: StageName, name: str) -> StoredFile:
+        """A file that a stage has made.
+
+        Raises:
+            NotFoundError: there is no such run, or the finished stage has no such file.
+            NotReadyError: the stage has not finished.
+        """
+        with self.database.reading() as session:
+            run = run_of(session, run_id, self.tenant)
+            row = runs.artifact(session, run, stage)
+        if row is None:
+            raise _not_there(run, stage)
+        if name not in row.files:
+            raise runs.missing(run_id, name)
+        return StoredFile(self.store.file(Stored(row.location, row.files), name), row.files[name]["sha256"])
+
+    def checkpoints(self, run_id: str) -> list[CheckpointOut]:
+        """The checkpoints that are embedded, in order."""
+        with self.database.reading() as session:
+            run = run_of(session, run_id, self.tenant)
+            return [_row(frame) for frame in runs.frames(session, run)]
+
+    def log(self, run_id: str) -> Iterator[str]:
+        """The training log as CSV, a header and a line a logged step; empty where nothing was measured."""
+        log = self._record(run_id, StageName.FINE_TUNE, "log", TrainingLog)
+        measured = {row.step: row.accuracy for row in self.checkpoints(run_id)}
+        accuracy = [measured.get(step) for step in log.step.tolist()]
+        columns = [getattr(log, name) for name in LOGGED]
+        return _csv((*LOGGED, "accuracy"), [*columns, np.array(accuracy, np.float64)])
+
+    def outliers(self, run_id: str, *, frame: int | None, limit: int) -> dict[str, Any]:
+        """Probe images of a frame, the most outlying first.
+
+        Args:
+            frame: None means the last one.
+            limit: most images.
+
+        Raises:
+            NotFoundError: there is no such frame.
+            NotReadyError: the scores are not there.
+        """
+        scores = self._record(run_id, StageName.SCORE, "scores", OutlierScores)
+        probe = self._record(run_id, StageName.FINE_TUNE, "probe", ProbeSet)
+        index = _frame(run_id, frame, len(scores.distance))
+        worst = np.argsort(-scores.distance[index], kind="stable")[:limit]
+        listed = [
+            {
+                "image": int(image),
+                "row": int(probe.rows[image]),
+                "label": int(probe.labels[image]),
+                "class": probe.class_names[probe.labels[image]],
+                "distance": told(scores.distance[index, image]),
+                "cleanlab": told(scores.cleanlab[index, image]),
+                "trajectory": [told(score) for score in scores.distance[:, image]] if limit <= MOST_FOLLOWED else None,
+            }
+            for image in worst
+        ]
+        return {"frame": index, "frames": len(scores.distance), "outliers": listed}
+
+    def projection(self, run_id: str, *, frame: int | None) -> Iterator[str]:
+        """The film's layout as JSON, frame by frame.
+
+        Raises:
+            NotFoundError: there is no such frame.
+            NotReadyError: the projection is not there.
+        """
+        layout = self._record(run_id, StageName.PROJECT, "projection", Projection)
+        probe = self._record(run_id, StageName.FINE_TUNE, "probe", ProbeSet)
+        wanted = range(len(layout.points)) if frame is None else [_frame(run_id, frame, len(layout.points))]
+        facts = {row.index: row.model_dump() for row in self.checkpoints(run_id)}
+        head = {
+            "frames": [facts.get(index, {"index": index}) for index in wanted],
+            "labels": probe.labels.tolist(),
+            "rows": probe.rows.tolist(),
+            "class_names": probe.class_names,
+            "explained_variance": [told(layout.explained_variance[index]) for index in wanted],
+            "smoothing": layout.smoothing,
+        }
+        return _with_points(head, layout.points, wanted)
+
+    def _record(self, run_id: str, stage: StageName, name: str, kind: type[Record]) -> Record:
+        with self.database.reading() as session:
+            run = run_of(session, run_id, self.tenant)
+            row = runs.artifact(session, run, stage)
+        if row is None:
+            raise _not_there(run, stage)
+        try:
+            return codecs.load(self.store.folder(Stored(row.location, row.files)) / name, kind)
+        except FileNotFoundError as error:
+            raise NotReadyError(
+                f"{name} of run {run_id} is not stored any more. Retry the run to make it again."
+            ) from error
+
+
+def _not_there(run: RunRow, stage: StageName) -> NotFoundError | NotReadyError:
+    """The stage has not made its artifact, or never will."""
+    if runs.is_comparison(run) and stage is not StageName.RENDER:
+        return NotFoundError(f"Run {run.id} is a comparison, which has no stage {stage}: ask the runs that it shows.")
+    if run.status == RunStatus.SUCCEEDED:
+        return NotReadyError(
+            f"Run {run.id} was made by an older version, which had no stage {stage}. Draw it anew with POST "
+            f"/v1/runs/{run.id}/renders: nothing is trained."
+        )
+    if RunStatus(run.status).terminal:
+        return NotReadyError(f"Run {run.id} has {run.status} before its stage {stage} was done. Retry it.")
+    return NotReadyError(
+        f"The stage {stage} of run {run.id} is not done yet; the run is {run.status}. GET /v1/runs/{run.id} tells "
+        "how far it is."
+    )
+
+
+def _frame(run_id: str, frame: int | None, frames: int) -> int:
+    if frame is None:
+        return frames - 1
+    if frame >= frames:
+        raise NotFoundError(f"Run {run_id} has no frame {frame}: its frames are 0 to {frames - 1}.")
+    return frame
+
+
+def _row(frame: Frame) -> CheckpointOut:
+    measured = {name: told(frame.facts.get(name)) for name in ("step", "epoch", "loss", "accuracy")}
+    return CheckpointOut(index=frame.index, **measured)
+
+
+def _csv(columns: tuple[str, ...], values: list[Any]) -> Iterator[str]:
+    line = io.StringIO()
+    writer = csv.writer(line)
+    writer.writerow(columns)
+    for row in zip(*values, strict=True):
+        writer.writerow(["" if (cell := told(value.item())) is None else cell for value in row])
+        if line.tell() > PIECE_CHARACTERS:
+            yield line.getvalue()
+            line.seek(0)
+            line.truncate()
+    yield line.getvalue()
+
+
+def _with_points(head: dict[str, Any], points: Any, wanted: Any) -> Iterator[str]:  # noqa: ANN401 - (T, N, 2), indices
+    """JSON of `head` with `points` as its last member, a piece a frame."""
+    yield json.dumps(head)[:-1] + ', "points": ['
+    largest = max((float(np.abs(points[index]).max(initial=0.0)) for index in wanted), default=0.0)
+    decimals = SIGNIFICANT_DIGITS - math.ceil(math.log10(largest)) if largest > 0 else SIGNIFICANT_DIGITS
+    for position, index in enumerate(wanted):
+        frame = np.round(points[index].astype(np.float64), decimals)
+        yield (", " if position else "") + json.dumps(frame.tolist(), separators=(",", ":"))
+    yield "]}"

@@ -1,0 +1,277 @@
+"""From rows to what the user reads: a run with its stages, its time left, and its links."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy.orm import Session
+
+from api.http.errors import as_problem
+from api.runs.schemas import Links, PlannedOut, PlanOut, Progress, RunOut, StageOut
+from core.domain.plan import StageName
+from core.domain.run import RunStatus, StageStatus
+from core.domain.spec import RunSpec
+from core.store.database.tables import RunRow
+from core.store.engine import artifact_references, lifecycle
+from core.store.queries import runs, waiting
+from core.store.queries.runs import StageGroup
+from core.store.queries.waiting import Glance
+
+FIRST_GUESS: Mapping[str, float] = {
+    StageName.SCORE: 0.05,
+    StageName.PROJECT: 0.05,
+    StageName.MEASURE: 0.1,
+    StageName.RENDER: 0.15,
+}
+"""Seconds a frame, until this service has drawn a film and knows better."""
+
+NO_WORKER = (
+    "No worker for the {queues} queue has been heard of lately. One that is just starting takes up to a minute; if "
+    "none is, start one with `make serve`, or `python -m worker` on any machine that reaches the same database, broker "
+    "and artifacts. If there is one, its log tells why it is not heard of. The run then goes on by itself."
+)
+
+_PRECEDENCE = (StageStatus.FAILED, StageStatus.RUNNING, StageStatus.CANCELLED, StageStatus.QUEUED)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stage, its tasks taken together; times are seconds since 1970."""
+
+    name: str
+    queue: str
+    status: StageStatus
+    tasks: int
+    done: int
+    total: int
+    attempt: int
+    reused: bool
+    started_at: float | None
+    finished_at: float | None
+
+
+def describe(session: Session, rows: Sequence[RunRow]) -> list[RunOut]:
+    """Runs as the API shows them."""
+    ids = [row.id for row in rows]
+    groups, steps = runs.stage_groups(session, ids), runs.captured_steps(session, ids)
+    waits = _Waits.of(session, rows)
+    skipped = runs.skipped_frames(session, [row.id for row in rows if row.spec["train"].get("early_stopping")])
+    trained = artifact_references.with_weights(
+        session, [row.id for row in rows if row.spec["train"]["keep_weights"] != "none"]
+    )
+    running = any(row.status == RunStatus.RUNNING for row in rows)
+    pace = {**FIRST_GUESS, **runs.seconds_per_frame(session)} if running else {}
+    at = lifecycle.clock(session) if running else 0.0
+    described = []
+    for row in rows:
+        stages = collect(groups[row.id], skipped=skipped.get(row.id, 0))
+        inline = row.spec["capture"]["mode"] == "inline"
+        left = seconds_left(stages, at=at, pace=pace, inline=inline) if row.status == RunStatus.RUNNING else None
+        described.append(_run(row, stages, steps[row.id], left, waits, trained=row.id in trained))
+    return described
+
+
+@dataclass(frozen=True, slots=True)
+class _Waits:
+    """What keeps each run waiting, by its id."""
+
+    positions: Mapping[str, int]
+    unserved: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def of(cls, session: Session, rows: Sequence[RunRow]) -> "_Waits":
+        queued = [row.id for row in rows if row.status == RunStatus.QUEUED]
+        going = [row.id for row in rows if not RunStatus(row.status).terminal]
+        return cls(waiting.positions(session, queued), waiting.unserved(session, going))
+
+    def notice(self, run_id: str) -> str | None:
+        queues = self.unserved.get(run_id)
+        return NO_WORKER.format(queues=" and ".join(queues)) if queues else None
+
+
+def collect(groups: Sequence[StageGroup], *, skipped: int = 0) -> list[Stage]:
+    """One stage a name, in the order of a run.
+
+    Args:
+        skipped: frames that the training has ended before: nobody waits for them.
+    """
+    by_name: dict[str, list[StageGroup]] = {name: [] for name in StageName}
+    for group in groups:
+        by_name[group.name].append(group)
+    return [_together(found, skipped=skipped) for found in by_name.values() if found]
+
+
+def _together(groups: list[StageGroup], *, skipped: int) -> Stage:
+    tasks = sum(group.tasks for group in groups)
+    finished = sum(group.tasks for group in groups if group.status is StageStatus.SUCCEEDED)
+    starts = [group.started_at for group in groups if group.started_at is not None]
+    ends = [group.finished_at for group in groups if group.finished_at is not None]
+    several = groups[0].name == StageName.EMBED
+    status = _status(groups, finished=finished)
+    return Stage(
+        name=groups[0].name,
+        queue=groups[0].queue,
+        status=status,
+        tasks=tasks,
+        done=finished - skipped if several else groups[0].done,
+        total=tasks - skipped if several else groups[0].total,
+        attempt=max(group.attempt for group in groups),
+        reused=sum(group.reused for group in groups) == tasks,
+        started_at=min(starts, default=None),
+        finished_at=max(ends, default=None) if status in _ENDED else None,
+    )
+
+
+_ENDED = frozenset({StageStatus.SUCCEEDED, StageStatus.FAILED, StageStatus.CANCELLED})
+
+
+def _status(groups: list[StageGroup], *, finished: int) -> StageStatus:
+    statuses = {group.status for group in groups}
+    if len(statuses) == 1:
+        return statuses.pop()
+    for status in _PRECEDENCE:
+        if status in statuses:
+            return StageStatus.RUNNING if status is StageStatus.QUEUED and finished else status
+    return StageStatus.RUNNING  # some succeeded, the others wait: frames that training makes as it goes
+
+
+def seconds_left(stages: Sequence[Stage], *, at: float, pace: Mapping[str, float], inline: bool) -> float | None:
+    """Time until the film is there, seconds; None while there is nothing to go by.
+
+    A running stage goes on at the rate it has had since it started: elapsed * (total - done) / done. Where other
+    workers embed while training goes on, the longer of the two counts. A stage to come takes as long a frame as it
+    last took on this service, or FIRST_GUESS.
+
+    Args:
+        stages: of a run that is running.
+        at: the database's time.
+        pace: seconds a frame of the stages after training.
+        inline: the frames are embedded by the training itself.
+    """
+    by_name = {stage.name: stage for stage in stages}
+    frames = (by_name.get(StageName.EMBED) or by_name[StageName.RENDER]).total  # a comparison embeds nothing
+    if not frames:
+        return None
+    names = [StageName.FINE_TUNE] if inline else [StageName.FINE_TUNE, StageName.EMBED]
+    learning = [by_name[name] for name in names if name in by_name]
+    unfinished = [stage for stage in learning if stage.status is not StageStatus.SUCCEEDED]
+    rated = [left for stage in unfinished if (left := _at_its_rate(stage, at)) is not None]
+    if unfinished and not rated:
+        return None
+    seconds = max(rated, default=0.0)
+    for name, guess in pace.items():
+        stage = by_name.get(name)  # a run that is older than a stage has none of it
+        if stage and stage.status is not StageStatus.SUCCEEDED:
+            own = _at_its_rate(stage, at)
+            seconds += guess * frames if own is None else own
+    return round(seconds, 1)
+
+
+def _at_its_rate(stage: Stage, at: float) -> float | None:
+    if stage.status is not StageStatus.RUNNING or not stage.done or stage.started_at is None:
+        return None
+    return max(0.0, at - stage.started_at) * (stage.total - stage.done) / stage.done
+
+
+def etag(*, version: int, position: int | None, unserved: bool) -> str:
+    """Names what a poller has seen of a run. Weak, since the time left is measured anew for each answer."""
+    place = "" if position is None else f"-{position}"
+    return f'W/"{version}{place}{"-waiting" if unserved else ""}"'
+
+
+def etag_of(run: RunOut) -> str:
+    """The same of a run that is described."""
+    return etag(version=run.version, position=run.queue_position, unserved=run.notice is not None)
+
+
+def etag_at(seen: Glance) -> str:
+    """The same of a run that was only glanced at."""
+    return etag(version=seen.version, position=seen.position, unserved=bool(seen.unserved))
+
+
+def _run(
+    run: RunRow,
+    stages: Sequence[Stage],
+    steps: list[int],
+    eta_seconds: float | None,
+    waits: _Waits,
+    *,
+    trained: bool,
+) -> RunOut:
+    learnt = any(stage.name == StageName.FINE_TUNE and stage.status is StageStatus.SUCCEEDED for stage in stages)
+    return RunOut(
+        id=run.id,
+        name=run.name,
+        status=RunStatus(run.status),
+        version=run.version,
+        spec=RunSpec.model_validate(run.spec),
+        plan=PlanOut(
+            steps=steps,
+            stages=[PlannedOut(name=stage.name, tasks=stage.tasks, queue=stage.queue) for stage in stages],
+        ),
+        stages=[_stage(stage) for stage in stages],
+        queue_position=waits.positions.get(run.id),
+        eta_seconds=eta_seconds,
+        error=as_problem(run.error) if run.error else None,
+        notice=waits.notice(run.id),
+        drawn_from=run.drawn_from,
+        links=links(
+            run.id,
+            film=run.status == RunStatus.SUCCEEDED,
+            model=trained and learnt,
+            comparison=runs.is_comparison(run),
+        ),
+        created_at=instant(run.created_at),
+        started_at=moment(run.started_at),
+        finished_at=moment(run.finished_at),
+    )
+
+
+def _stage(stage: Stage) -> StageOut:
+    return StageOut(
+        name=stage.name,
+        status=stage.status,
+        progress=Progress(done=stage.done, total=stage.total),
+        attempt=stage.attempt,
+        reused=stage.reused,
+        started_at=moment(stage.started_at),
+        finished_at=moment(stage.finished_at),
+    )
+
+
+def links(run_id: str, *, film: bool, model: bool, comparison: bool = False) -> Links:
+    """Addresses of what belongs to a run; of its film and its trained model where they are there."""
+    base = f"/v1/runs/{run_id}"
+    below = (
+        "events",
+        "stream",
+        "cancel",
+        "retry",
+        "renders",
+        "checkpoints",
+        "projection",
+        "outliers",
+        "quality",
+        "highlights",
+        "evaluation",
+    )
+    return Links(
+        self=base,
+        film=f"{base}/film.gif" if film else None,
+        model=f"{base}/model" if model else None,
+        comparison=f"/v1/comparisons/{run_id}" if comparison else None,
+        label_issues=f"{base}/label-issues",
+        log=f"{base}/log.csv",
+        curves=f"{base}/curves.png",
+        **{name: f"{base}/{name}" for name in below},
+    )
+
+
+def moment(seconds: float | None) -> datetime | None:
+    """Seconds since 1970 as a time in UTC."""
+    return None if seconds is None else instant(seconds)
+
+
+def instant(seconds: float) -> datetime:
+    """The same of a time that is known."""
+    return datetime.fromtimestamp(seconds, UTC)

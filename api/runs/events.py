@@ -1,0 +1,150 @@
+"""What happened to a run: as JSON, and as a stream of server-sent events."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Response, status
+from fastapi.responses import StreamingResponse
+from fastapi.sse import format_sse_event
+from pydantic import BaseModel
+
+from api.http.ids import run_of
+from api.runs.describe import moment
+from api.wiring import Parts, PartsOf
+from core.domain.run import RunStatus
+from core.errors import NotFoundError, StorageUnavailableError
+from core.store.database.session import Database
+from core.store.queries import runs
+
+log = logging.getLogger(__name__)
+router = APIRouter(prefix="/v1/runs/{run_id}", tags=["events"])
+
+PING_SECONDS = 15.0
+RETRY_MILLISECONDS = 2000
+"""A client whose stream broke off comes back after this time."""
+
+BATCH = 500
+AWAY_SECONDS = 1.0
+PING = format_sse_event(comment="ping")
+MAX_SEQ = 2**31 - 1
+
+
+class EventOut(BaseModel):
+    """Something that happened; `seq` counts from 1 without gaps."""
+
+    seq: int
+    type: str
+    at: datetime | None
+    data: dict[str, Any]
+
+
+class EventList(BaseModel):
+    """Events in order; `last` is what to ask for next as `after`."""
+
+    events: list[EventOut]
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Events after some number, the run's version before they were read, and whether no more will come."""
+
+    events: list[EventOut]
+    version: int
+    ended: bool
+
+
+@router.get("/events", operation_id="listEvents", summary="List events")
+def events(
+    parts: PartsOf,
+    run_id: str,
+    after: Annotated[int, Query(ge=0, le=MAX_SEQ, description="Number of the last event that is known.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = BATCH,
+) -> EventList:
+    """Events after a number, in order."""
+    heard = hear(parts.database, run_id, parts.tenant, after=after, limit=limit)
+    return EventList(events=heard.events, last=heard.events[-1].seq if heard.events else after)
+
+
+@router.get(
+    "/stream",
+    operation_id="streamEvents",
+    summary="Stream events",
+    response_class=StreamingResponse,
+    responses={
+        200: {"description": "Server-sent events; the data of each is JSON.", "content": {"text/event-stream": {}}},
+        204: {"description": "The run has ended, and the client has heard all."},
+    },
+)
+async def stream(
+    parts: PartsOf,
+    run_id: str,
+    last_event_id: Annotated[int, Header(ge=0, le=MAX_SEQ)] = 0,
+) -> Response:
+    """Events as they happen, from the one after Last-Event-ID. Ends when the run has ended."""
+    first = await _hear(parts, run_id, after=last_event_id)
+    if first.ended and not first.events and last_event_id:
+        return Response(status_code=status.HTTP_204_NO_CONTENT)
+    return StreamingResponse(
+        _follow(parts, run_id, first, after=last_event_id),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+async def _follow(parts: Parts, run_id: str, heard: Heard, *, after: int) -> AsyncIterator[bytes]:
+    """Each stream reads the events itself, as fast as its client takes them: a slow one holds up nobody else."""
+    yield format_sse_event(retry=RETRY_MILLISECONDS)
+    while True:
+        for event in heard.events:
+            after = event.seq
+            yield _as_sse(event)
+        if heard.ended or parts.stopping.is_set():
+            return
+        try:
+            if len(heard.events) < BATCH and not await _changed(parts, run_id, heard.version):
+                yield PING
+            heard = await _hear(parts, run_id, after=after)
+        except StorageUnavailableError as error:
+            log.warning("stream of %s: %s", run_id, error.detail)
+            await asyncio.sleep(AWAY_SECONDS)
+            heard = replace(heard, events=[])
+            yield PING
+        except NotFoundError:
+            return
+
+
+async def _changed(parts: Parts, run_id: str, version: int) -> bool:
+    """Whether anything happened to the run before it was time for a sign of life."""
+    seen = await parts.looks.until(
+        run_id, lambda seen: seen.version != version, tenant=parts.tenant, seconds=PING_SECONDS
+    )
+    return seen.version != version
+
+
+async def _hear(parts: Parts, run_id: str, *, after: int) -> Heard:
+    """The same as `hear`, from the thread that all streams share: a hundred that wake at once hold up nobody else."""
+    read = partial(hear, parts.database, run_id, parts.tenant, after=after, limit=BATCH)
+    return await asyncio.get_running_loop().run_in_executor(parts.looks.streams, read)
+
+
+def hear(database: Database, run_id: str, tenant: str, *, after: int, limit: int) -> Heard:
+    """Up to `limit` events after number `after`.
+
+    The run is read before its events: if it has ended by then, the event that says so is among them.
+    """
+    with database.reading() as session:
+        run = run_of(session, run_id, tenant)
+        rows = runs.events(session, run_id, after=after, limit=limit)
+    found = [EventOut(seq=row.seq, type=row.type, at=moment(row.at), data=row.data) for row in rows]
+    return Heard(found, version=run.version, ended=RunStatus(run.status).terminal and len(found) < limit)
+
+
+def _as_sse(event: EventOut) -> bytes:
+    return format_sse_event(id=str(event.seq), event=event.type, data_str=json.dumps(event.model_dump(mode="json")))

@@ -1,0 +1,187 @@
+"""Reads that many clients ask for all the time: all that ask at once share one look at the database.
+
+A look begins after it was asked for, so nobody is told less than was true then. Each kind of look has a thread of its
+own: it waits neither for uploads nor for writers, and a hundred pollers cost little more than one.
+"""
+
+import asyncio
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from api.http.ids import is_run
+from api.runs import describe
+from core.domain.run import RunStatus
+from core.errors import NotFoundError, StorageUnavailableError
+from core.store.database.session import LOCK_WAIT_SECONDS, Database
+from core.store.queries import runs, waiting
+from core.store.queries.waiting import Glance
+
+TICK_SECONDS = 0.25
+"""Who waits for a change looks this often, all at the same moment."""
+
+GATHER_SECONDS = 0.002
+"""Where one look follows another, a pause between: under load, more come together, and one costs less than many."""
+
+MOST_KEPT = 500
+"""Runs whose JSON is kept."""
+
+Answer = TypeVar("Answer")
+
+
+class Shared(Generic[Answer]):
+    """One kind of look.
+
+    Args:
+        read: answers for these runs, those that are not there left out; called in a thread.
+    """
+
+    def __init__(self, read: Callable[[Sequence[str]], Mapping[str, Answer]]) -> None:
+        self._read = read
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="look")
+        self._asked: _Asked[Answer] = {}
+        self._looking: asyncio.Task[None] | None = None
+
+    async def at(self, run_id: str) -> Answer:
+        """The run as it is now, whosever it is.
+
+        Raises:
+            NotFoundError: there is no such run.
+            StorageUnavailableError: the database does not answer.
+        """
+        if not is_run(run_id):
+            raise NotFoundError("There is no such run. GET /v1/runs lists those there are.")
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Answer | None] = loop.create_future()
+        self._asked.setdefault(run_id, []).append(answer)
+        if self._looking is None or self._looking.done():
+            self._looking = loop.create_task(self._look())
+        found = await answer
+        if found is None:
+            raise _no_run(run_id)
+        return found
+
+    def close(self) -> None:
+        """Let the thread go."""
+        self._thread.shutdown(wait=False)
+
+    async def _look(self) -> None:
+        gather = 0.0
+        while self._asked:
+            await asyncio.sleep(gather)
+            gather = GATHER_SECONDS
+            asked, self._asked = self._asked, {}
+            try:
+                found = await self._found(list(asked))
+            except Exception as error:  # noqa: BLE001 - it is raised where the look was asked for
+                for answer in _unanswered(asked.values()):
+                    answer.set_exception(error)
+            else:
+                for run_id, answers in asked.items():
+                    for answer in _unanswered([answers]):
+                        answer.set_result(found.get(run_id))
+
+    async def _found(self, run_ids: Sequence[str]) -> Mapping[str, Answer]:
+        reading = asyncio.get_running_loop().run_in_executor(self._thread, self._read, run_ids)
+        try:
+            return await asyncio.wait_for(reading, LOCK_WAIT_SECONDS)
+        except TimeoutError as error:
+            raise StorageUnavailableError("The database does not answer in time. Try again.") from error
+
+
+_Asked = dict[str, list[asyncio.Future[Answer | None]]]
+
+
+def _unanswered(answers: Iterable[list[asyncio.Future[Answer | None]]]) -> Iterator[asyncio.Future[Answer | None]]:
+    """Those that somebody still waits for: a client may have gone."""
+    return (answer for several in answers for answer in several if not answer.done())
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A run as JSON, whose it is, and the tag of that state."""
+
+    tenant: str
+    etag: str
+    body: bytes
+
+
+class Looks:
+    """What is looked at.
+
+    Attributes:
+        streams: the thread in which event streams read.
+    """
+
+    def __init__(self, database: Database, stopping: threading.Event) -> None:
+        self._database = database
+        self._stopping = stopping
+        self._glances = Shared(self._glance)
+        self._runs = Shared(self._show)
+        self._kept: OrderedDict[str, Shown] = OrderedDict()
+        self.streams = ThreadPoolExecutor(1, thread_name_prefix="streams")
+
+    def close(self) -> None:
+        """End."""
+        self._glances.close()
+        self._runs.close()
+        self.streams.shutdown(wait=False)
+
+    async def until(self, run_id: str, met: Callable[[Glance], bool], *, tenant: str, seconds: float) -> Glance:
+        """Wait until this is true of the run, but only so long, and not when the process is asked to end.
+
+        Raises:
+            NotFoundError: there is no such run, or not any more.
+            StorageUnavailableError: the database does not answer.
+        """
+        end = time.monotonic() + seconds
+        while not met(seen := await self._glance_at(run_id, tenant)) and not self._stopping.is_set():
+            if (left := end - time.monotonic()) <= 0:
+                break
+            await asyncio.sleep(min(left, TICK_SECONDS - time.monotonic() % TICK_SECONDS))
+        return seen
+
+    async def run(self, run_id: str, *, tenant: str, seen: Glance | None = None) -> Shown:
+        """A run of a tenant as it is now. Raises what `until` raises.
+
+        While a run does not run, its tag says all that its JSON depends on, and the JSON is made once.
+
+        Args:
+            seen: what a glance for the same request has shown; it need not be looked at once more.
+        """
+        if kept := self._kept.get(run_id):
+            seen = seen or await self._glance_at(run_id, tenant)
+            if seen.status is not RunStatus.RUNNING and describe.etag_at(seen) == kept.etag:
+                return kept
+        shown = await self._runs.at(run_id)
+        if shown.tenant != tenant:
+            raise _no_run(run_id)
+        self._kept[run_id] = shown
+        self._kept.move_to_end(run_id)
+        if len(self._kept) > MOST_KEPT:
+            self._kept.popitem(last=False)
+        return shown
+
+    async def _glance_at(self, run_id: str, tenant: str) -> Glance:
+        seen = await self._glances.at(run_id)
+        if seen.tenant != tenant:
+            raise _no_run(run_id)
+        return seen
+
+    def _glance(self, run_ids: Sequence[str]) -> Mapping[str, Glance]:
+        with self._database.reading() as session:
+            return waiting.glance(session, run_ids)
+
+    def _show(self, run_ids: Sequence[str]) -> Mapping[str, Shown]:
+        with self._database.reading() as session:
+            rows = runs.these(session, run_ids)
+            shown = zip(rows, describe.describe(session, rows), strict=True)
+        return {row.id: Shown(row.tenant, describe.etag_of(run), run.model_dump_json().encode()) for row, run in shown}
+
+
+def _no_run(run_id: str) -> NotFoundError:
+    return NotFoundError(f"There is no run {run_id}. GET /v1/runs lists those there are.")

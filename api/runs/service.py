@@ -1,0 +1,253 @@
+"""What the API does with runs. Each method is one transaction, committed before the answer is built.
+
+Bells are rung after the commit, and files deleted after it: what a crash in between leaves undone is a bell, which the
+sweep rings, or a few unused files.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from api.access import quotas
+from api.comparisons.schemas import ComparisonCreate
+from api.datasets import sources
+from api.http import cursors
+from api.http.idempotency import Asked, InFlight
+from api.http.ids import dataset_of, run_of
+from api.runs import describe
+from api.runs.schemas import RenderCreate, RunCreate, RunPage
+from core.domain import plan as plans
+from core.domain.ids import new_id
+from core.domain.plan import Plan, Shown
+from core.domain.run import RunStatus
+from core.domain.spec import ComparedRun, RunSpec
+from core.errors import ConflictError, InvalidSpecError, NotFoundError
+from core.settings import Settings
+from core.store.database.session import Database
+from core.store.database.tables import RunRow
+from core.store.engine import claims, lifecycle
+from core.store.engine.lifecycle import Bell
+from core.store.objects.artifacts import ArtifactStore
+from core.store.queries import runs
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A run that was asked for; `replayed`: an earlier request under the same Idempotency-Key has made it."""
+
+    run_id: str
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Runs of one tenant: submit, draw otherwise, compare, describe, cancel, retry, remove."""
+
+    settings: Settings
+    database: Database
+    store: ArtifactStore
+    ring: Callable[[Iterable[Bell]], None]
+    tenant: str
+    in_flight: InFlight = field(default_factory=InFlight)
+
+    def submit(self, body: RunCreate, *, idempotency_key: str | None = None) -> Accepted:
+        """Accept a run.
+
+        Raises:
+            InvalidSpecError: a field does not fit, or the Idempotency-Key came with another body before.
+            InFlightError: another request with this Idempotency-Key is being answered.
+            QuotaExceededError: the tenant has as many runs in flight as it may.
+            InsufficientStorageError: the disk is nearly full.
+        """
+        asked = Asked.of(self.tenant, idempotency_key, "runs", body)
+
+        def resolve(session: Session, *, hold: bool = False) -> sources.Sources:
+            named = {"dataset": body.dataset, "model": body.model}
+            return sources.resolve(session, self.settings, tenant=self.tenant, **named, hold=hold)
+
+        with self.in_flight.alone(self.tenant, idempotency_key):
+            with self.database.reading() as session:
+                answered = asked.answered(session)
+                found = None if answered else resolve(session)
+            if answered or found is None:
+                return Accepted(str(answered), replayed=True)
+            spec = body.to_spec(found.facts, found.pinned, title=found.title, decay=found.layer_decay)
+            quotas.check_training(self.settings, spec)
+            return self._accept(spec, plans.build(spec), asked, check=partial(resolve, hold=True))
+
+    def draw(self, run_id: str, body: RenderCreate, *, idempotency_key: str | None = None) -> Accepted:
+        """Accept a run that draws another one otherwise: what that one has learnt is reused.
+
+        Raises:
+            NotFoundError: there is no such run.
+            ConflictError: its training and embedding are not finished, or not kept.
+            InvalidSpecError: a field does not fit, or the Idempotency-Key came with another body before.
+            InFlightError: another request with this Idempotency-Key is being answered.
+            QuotaExceededError: the tenant has as many runs in flight as it may.
+            InsufficientStorageError: the disk is nearly full.
+        """
+        asked = Asked.of(self.tenant, idempotency_key, f"renders of {run_id}", body)
+
+        def check(session: Session) -> None:
+            run_of(session, run_id, self.tenant, hold=True)
+            if not runs.drawable(session, plan):
+                raise ConflictError(
+                    f"Run {run_id} cannot be drawn otherwise before all its frames are embedded. Wait for it, retry it "
+                    "if it has failed, or make it anew if an older version has made it."
+                )
+
+        with self.in_flight.alone(self.tenant, idempotency_key):
+            with self.database.reading() as session:
+                answered = asked.answered(session)
+                spec = body.to_spec(RunSpec.model_validate(run_of(session, run_id, self.tenant).spec))
+            if answered:
+                return Accepted(answered, replayed=True)
+            plan = plans.build(spec)
+            return self._accept(spec, plan, asked, check=check, drawn_from=run_id)
+
+    def compare(self, body: ComparisonCreate, *, idempotency_key: str | None = None) -> Accepted:
+        """Accept a run that shows others side by side; nothing is trained.
+
+        Raises:
+            ConflictError: one of them has not succeeded, or something of it is not kept.
+            InvalidSpecError: there is no such run, they show no images in common, a field does not fit, or the
+                Idempotency-Key came with another body before.
+            InFlightError: another request with this Idempotency-Key is being answered.
+            QuotaExceededError: the tenant has as many runs in flight as it may.
+            InsufficientStorageError: the disk is nearly full.
+        """
+        asked = Asked.of(self.tenant, idempotency_key, "comparisons", body)
+        with self.in_flight.alone(self.tenant, idempotency_key):
+            with self.database.reading() as session:
+                answered = asked.answered(session)
+                compared = () if answered else self._compared(session, body.runs)
+            if answered:
+                return Accepted(answered, replayed=True)
+            spec = body.to_spec(compared)
+            plan = plans.build(spec)
+            (stage,) = plan.stages
+            shown = list(zip((one.run for one in compared), stage.shows, strict=True))
+            self._require_files(shown)
+            return self._accept(spec, plan, asked, check=partial(self._check_shown, shown=shown))
+
+    def _compared(self, session: Session, run_ids: Sequence[str]) -> tuple[ComparedRun, ...]:
+        rows = [self._named(session, run_id, place=place) for place, run_id in enumerate(run_ids)]
+        for row in rows:
+            if row.status != RunStatus.SUCCEEDED:
+                raise ConflictError(f"Run {row.id} is {row.status}. Runs can be compared when they have succeeded.")
+        return tuple(ComparedRun(run=row.id, spec=RunSpec.model_validate(row.spec)) for row in rows)
+
+    def _named(self, session: Session, run_id: str, *, place: int, hold: bool = False) -> RunRow:
+        """A run that a comparison names."""
+        try:
+            return run_of(session, run_id, self.tenant, hold=hold)
+        except NotFoundError as error:
+            raise InvalidSpecError(error.detail, field=f"runs.{place}") from error
+
+    def _require_files(self, shown: Sequence[tuple[str, Shown]]) -> None:
+        """Look whether all that a comparison shows is where it is said to be, before anything is written."""
+        with self.database.reading() as session:
+            recorded = claims.recorded(session, [key for _run_id, made in shown for key in made.keys])
+        lost = self.store.missing(recorded).keys()
+        for run_id, made in shown:
+            if lost & set(made.keys):
+                raise ConflictError(f"Files of run {run_id} are gone. Retry it, and compare it then.")
+
+    def _check_shown(self, session: Session, shown: Sequence[tuple[str, Shown]]) -> None:
+        """Hold the runs that a comparison shows until it counts on what they have made."""
+        named = sorted((run_id, place) for place, (run_id, _made) in enumerate(shown))
+        for run_id, place in named:  # in one order: nobody waits for who waits for him
+            self._named(session, run_id, place=place, hold=True)
+        for run_id, made in shown:
+            if not set(made.keys) <= lifecycle.stored_keys(session, made.keys):
+                raise ConflictError(
+                    f"Not all that run {run_id} has made is stored, or an older version has made it. Retry it, or "
+                    f"draw it anew with POST /v1/runs/{run_id}/renders and compare that one: nothing is trained."
+                )
+
+    def _accept(
+        self, spec: RunSpec, plan: Plan, asked: Asked, *, check: Callable[[Session], Any], drawn_from: str | None = None
+    ) -> Accepted:
+        quotas.check_film(self.settings, spec)
+        quotas.check_space(self.settings, self.store)
+        with self.database.reading() as session:
+            stored = runs.stored_for(session, plan)
+        missing = self.store.missing(stored)
+        with self.database.writing() as session:
+            answered = asked.claim(session)
+            if answered:
+                return Accepted(answered, replayed=True)
+            quotas.check_runs(self.settings, session, tenant=self.tenant)
+            check(session)
+            run_id = new_id("run")
+            asked.remember(session, run_id)
+            lifecycle.forget_lost(session, missing)
+            _, bells = runs.accept(session, run_id, spec, plan, tenant=self.tenant, drawn_from=drawn_from, among=stored)
+        self.ring(bells)
+        return Accepted(run_id, replayed=False)
+
+    def page(self, *, cursor: str | None, limit: int) -> RunPage:
+        """Some runs, newest first.
+
+        Raises:
+            InvalidSpecError: the cursor is none that this service gave out.
+        """
+        before = cursors.read(cursor) if cursor else None
+        with self.database.reading() as session:
+            rows = runs.page(session, tenant=self.tenant, before=before, limit=limit + 1)
+            shown = describe.describe(session, rows[:limit])
+        more = len(rows) > limit
+        return RunPage(runs=shown, next_cursor=cursors.make(rows[limit - 1].id) if more else None)
+
+    def cancel(self, run_id: str) -> None:
+        """Ask a run to stop; one that has ended stays as it is.
+
+        Raises:
+            NotFoundError: there is no such run.
+        """
+        with self.database.writing() as session:
+            if not RunStatus(run_of(session, run_id, self.tenant).status).terminal:
+                runs.cancel(session, run_id)
+
+    def retry(self, run_id: str) -> None:
+        """Start a run again that has failed, was cancelled, or whose files were lost; finished stages are kept.
+
+        Raises:
+            NotFoundError: there is no such run.
+            ConflictError: the run goes on, or has succeeded and is complete.
+            QuotaExceededError: the tenant has as many runs in flight as it may.
+            InsufficientStorageError: the disk is nearly full.
+        """
+        quotas.check_space(self.settings, self.store)
+        with self.database.reading() as session:
+            run_of(session, run_id, self.tenant)
+            stored = runs.stored(session, run_id)
+        missing = self.store.missing(stored)
+        with self.database.writing() as session:
+            quotas.check_runs(self.settings, session, tenant=self.tenant)
+            run = run_of(session, run_id, self.tenant)
+            with suppress(NotFoundError):  # nobody uploaded it, or it is deleted: what it was needed for may be stored
+                dataset_of(session, run.spec["dataset"], self.tenant, hold="to_read")
+            _, bells = runs.retry(session, run_id, missing=missing)
+        self.ring(bells)
+
+    def remove(self, run_id: str) -> None:
+        """Delete a run that has ended, and the files that no other run shares.
+
+        Raises:
+            NotFoundError: there is no such run.
+            ConflictError: the run has not ended.
+        """
+        with self.database.writing() as session:
+            run_of(session, run_id, self.tenant)
+            removed = runs.remove(session, run_id)
+        self.store.delete(removed.locations)
+        copies = self.store.copies(removed.keys, run_id=run_id)
+        with self.database.reading() as session:
+            unrecorded = runs.unrecorded(session, copies)
+        self.store.delete(unrecorded)
+        self.store.forget_attempts(run_id)

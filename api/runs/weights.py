@@ -1,0 +1,78 @@
+"""A run's trained model as a folder in Hugging Face format: what is stored, and the card that tells of it."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+
+from sqlalchemy.orm import Session
+
+from api.http.ids import run_of
+from api.http.zip_stream import Member
+from api.runs.artifacts import Results, StoredFile
+from core.domain import model_card
+from core.domain.model_card import Learned, Measured
+from core.domain.plan import StageName
+from core.domain.spec import RunSpec
+from core.domain.trained import CARD, CONFIG, PREPROCESSOR, WEIGHTS
+from core.errors import NotFoundError, NotReadyError
+from core.store.database.tables import ArtifactRow, RunRow
+from core.store.engine import artifact_references
+from core.store.objects.stored import Stored
+from core.store.queries import runs
+
+
+def members(results: Results, run_id: str, *, service: str) -> list[Member]:
+    """The files of the last weights that a run has kept, the card first.
+
+    Args:
+        results: of the tenant that asks.
+        run_id: the run.
+        service: address of the service, without a slash at the end, for the card.
+
+    Raises:
+        NotFoundError: there is no such run, or it keeps no weights.
+        NotReadyError: its training is not done, or the weights are not stored any more.
+    """
+    with results.database.reading() as session:
+        run = run_of(session, run_id, results.tenant)
+        row = kept(session, run)
+        measured = _measured(session, run)
+    stored = Stored(row.location, row.files)
+    card = model_card.written(RunSpec.model_validate(run.spec), _learned(row), measured, run_id=run_id, service=service)
+    files = [
+        Member(name, StoredFile(results.store.file(stored, name), row.files[name]["sha256"]))
+        for name in (CONFIG, PREPROCESSOR, WEIGHTS)
+    ]
+    return [Member(CARD, card.encode()), *files]
+
+
+def kept(session: Session, run: RunRow) -> ArtifactRow:
+    """The last weights that a run has kept.
+
+    Raises:
+        NotFoundError: it keeps none.
+        NotReadyError: its training is not done, or they are not stored any more.
+    """
+    if runs.is_comparison(run):
+        raise NotFoundError(f"Run {run.id} is a comparison, which has no model: ask the runs that it shows.")
+    if run.spec["train"]["keep_weights"] == "none":
+        raise NotFoundError(
+            f'Run {run.id} has not kept its weights. Run it again with train.keep_weights "last": the same training '
+            "gives the same model."
+        )
+    trained = runs.artifact(session, run, StageName.FINE_TUNE)
+    last = artifact_references.last_weights(session, run.id) if trained else None
+    if last is None:
+        raise NotReadyError(
+            f"The weights of run {run.id} are not there; the run is {run.status}. Wait until its training is done, "
+            "retry it if it has failed or has lost its files, or run it again if an older version made it."
+        )
+    return last
+
+
+def _measured(session: Session, run: RunRow) -> Sequence[Measured]:
+    facts = [frame.facts for frame in runs.frames(session, run)]
+    return [Measured(int(one["step"]), one.get("accuracy"), one.get("loss")) for one in facts]
+
+
+def _learned(row: ArtifactRow) -> Learned:
+    return Learned(**{field.name: row.facts[field.name] for field in fields(Learned) if field.name in row.facts})

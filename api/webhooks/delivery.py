@@ -1,0 +1,163 @@
+"""Send what is due to webhooks: a thread that claims, and a few that send.
+
+A delivery is claimed for longer than sending may take, and settled afterwards: a process that is killed in between
+loses nothing, since another attempt follows when the claim has run out.
+"""
+
+import json
+import logging
+import random
+import threading
+import time
+from collections.abc import Sequence
+from http import HTTPStatus
+
+from api.http.errors import RefusedUrlError, as_problem
+from api.runs.describe import links
+from api.webhooks import outbound, targets
+from api.webhooks.outbound import Answer
+from api.webhooks.signing import signed_headers
+from core.domain.run import RunStatus
+from core.domain.webhook import PAUSES, pause_after
+from core.errors import StorageUnavailableError
+from core.store.database.session import Database
+from core.store.queries import deliveries
+from core.store.queries.deliveries import Attempt
+
+log = logging.getLogger(__name__)
+
+SENDERS = 16
+SEND_SECONDS = 10.0
+LOOKUP_SECONDS = 5.0
+LEASE_SECONDS = 60.0
+STOP_SECONDS = 2.0
+JITTER = 0.2
+"""Pauses are up to this share longer, so that receivers that came back are not met by all at once."""
+
+_WAITS = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+
+
+class Deliverer:
+    """Sends deliveries in threads, several at once but one at a time to each webhook."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        allow_private: bool,
+        poll_seconds: float,
+        pauses: Sequence[float] = PAUSES,
+        lease_seconds: float = LEASE_SECONDS,
+    ) -> None:
+        self._database = database
+        self._allow_private = allow_private
+        self._poll_seconds = poll_seconds
+        self._pauses = pauses
+        self._lease_seconds = lease_seconds
+        self._sending: dict[str, threading.Thread] = {}
+        self._awake = threading.Event()
+        self._stopped = threading.Event()
+        self._abandoned = threading.Event()  # the database is closed by then
+        self._thread = threading.Thread(target=self._work, name="webhooks", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End. What cannot be finished in two seconds is left to its lease."""
+        self._stopped.set()
+        self._awake.set()
+        deadline = time.monotonic() + STOP_SECONDS
+        for thread in (self._thread, *list(self._sending.values())):
+            thread.join(max(0.0, deadline - time.monotonic()))
+        self._abandoned.set()
+
+    def _work(self) -> None:
+        while not self._stopped.is_set():
+            self._awake.clear()
+            try:
+                self._start_due()
+            except StorageUnavailableError as error:
+                log.warning("webhooks: %s", error.detail)
+            except Exception:
+                log.exception("webhooks could not be looked after; it is tried again")
+            self._awake.wait(self._poll_seconds)
+
+    def _start_due(self) -> None:
+        busy = list(self._sending)
+        free = SENDERS - len(busy)
+        if not free or not self._awaited(busy):
+            return
+        with self._database.writing() as session:
+            claimed = deliveries.claim(session, limit=free, lease_seconds=self._lease_seconds, busy=busy)
+        for attempt in claimed:
+            thread = threading.Thread(target=self._deliver, args=[attempt], name=attempt.delivery_id, daemon=True)
+            self._sending[attempt.webhook_id] = thread
+            thread.start()
+
+    def _awaited(self, busy: list[str]) -> bool:
+        with self._database.reading() as session:
+            return deliveries.awaited(session, busy=busy)
+
+    def _deliver(self, attempt: Attempt) -> None:
+        try:
+            answer = self._answer(attempt)
+            if not self._abandoned.is_set():
+                self._settle(attempt, answer)
+        except StorageUnavailableError as error:
+            log.warning("webhook %s: the attempt is repeated: %s", attempt.webhook_id, error.detail)
+        except Exception:
+            log.exception("webhook %s: the attempt is repeated", attempt.webhook_id)
+        finally:
+            del self._sending[attempt.webhook_id]
+            self._awake.set()  # the next one to this webhook need not wait
+
+    def _answer(self, attempt: Attempt) -> Answer:
+        try:
+            return self._send(attempt)
+        except Exception:
+            log.exception("webhook %s: sending failed", attempt.webhook_id)
+            return Answer(None, "This service failed to send it; its log has the details.")
+
+    def _send(self, attempt: Attempt) -> Answer:
+        body = message(attempt)
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": "Embedreel",
+            **signed_headers(attempt.secret, attempt.delivery_id, body, timestamp=int(time.time())),
+        }
+        started = time.monotonic()
+        try:
+            target = targets.find(attempt.url, allow_private=self._allow_private, seconds=LOOKUP_SECONDS)
+        except RefusedUrlError as error:
+            return Answer(None, error.detail)
+        return outbound.post(target, body, headers, seconds=SEND_SECONDS - (time.monotonic() - started))
+
+    def _settle(self, attempt: Attempt, answer: Answer) -> None:
+        status = answer.status
+        error = answer.error or f"It answered {status}, not 2xx."
+        with self._database.writing() as session:
+            if status is not None and HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+                deliveries.delivered(session, attempt, status=status)
+            elif status == HTTPStatus.GONE:
+                deliveries.gone(session, attempt, status=status, error=error)
+            else:
+                deliveries.failed(session, attempt, status=status, error=error, pause=self._pause(attempt, answer))
+
+    def _pause(self, attempt: Attempt, answer: Answer) -> float | None:
+        asked = answer.retry_after if answer.status in _WAITS else None
+        pause = pause_after(attempt.failures + 1, asked=asked, pauses=self._pauses)
+        return None if pause is None else pause * random.uniform(1, 1 + JITTER)  # noqa: S311 - no secret
+
+
+def message(attempt: Attempt) -> bytes:
+    """The body: what the outbox wrote, with the addresses of the run and errors as the rest of the API shows them."""
+    data = dict(attempt.payload["data"])
+    keeps_weights = data.pop("keeps_weights", False)
+    if "run_id" in data:
+        done = data["status"] == RunStatus.SUCCEEDED
+        data["links"] = links(data["run_id"], film=done, model=done and keeps_weights).model_dump()
+    if "error" in data:
+        data["error"] = as_problem(data["error"])
+    return json.dumps({**attempt.payload, "data": data}, separators=(",", ":")).encode()

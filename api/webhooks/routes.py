@@ -1,0 +1,94 @@
+"""Webhooks: register, list, show, delete, test, and their deliveries."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Depends, Query, Response, status
+
+from api.webhooks.schemas import EXAMPLE, DeliveryOut, DeliveryPage, WebhookCreate, WebhookList, WebhookMade, WebhookOut
+from api.wiring import PartsOf
+
+router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
+
+REGISTERED = {
+    "minimal": {"summary": "The end of every run", "value": {"url": EXAMPLE["url"]}},
+    "complete": {"summary": "Some events", "value": EXAMPLE},
+}
+
+
+async def tenant_of(parts: PartsOf) -> str:
+    """Whose webhooks the request is about."""
+    return parts.tenant
+
+
+Tenant = Annotated[str, Depends(tenant_of)]
+
+
+@router.post("", operation_id="registerWebhook", summary="Register a webhook", status_code=status.HTTP_201_CREATED)
+def register(
+    parts: PartsOf,
+    tenant: Tenant,
+    response: Response,
+    body: Annotated[WebhookCreate, Body(openapi_examples=REGISTERED)],
+) -> WebhookMade:
+    """Send events to a URL, signed by the Standard Webhooks scheme with the secret that only this answer shows."""
+    webhook = parts.webhooks.register(body, tenant=tenant)
+    response.headers["Location"] = f"/v1/webhooks/{webhook.id}"
+    response.headers["Cache-Control"] = "no-store"
+    return webhook
+
+
+@router.get("", operation_id="listWebhooks", summary="List webhooks, newest first")
+def every(parts: PartsOf, tenant: Tenant) -> WebhookList:
+    """All webhooks, without their secrets."""
+    return parts.webhooks.every(tenant=tenant)
+
+
+@router.get("/{webhook_id}", operation_id="getWebhook", summary="Show a webhook")
+def show(parts: PartsOf, tenant: Tenant, webhook_id: str) -> WebhookOut:
+    """A webhook, without its secret."""
+    return parts.webhooks.one(webhook_id, tenant=tenant)
+
+
+@router.delete(
+    "/{webhook_id}",
+    operation_id="deleteWebhook",
+    summary="Delete a webhook",
+    status_code=status.HTTP_204_NO_CONTENT,
+)
+def remove(parts: PartsOf, tenant: Tenant, webhook_id: str) -> None:
+    """Delete a webhook with its deliveries; what is not sent yet is not sent any more."""
+    parts.webhooks.remove(webhook_id, tenant=tenant)
+
+
+@router.post(
+    "/{webhook_id}/test",
+    operation_id="testWebhook",
+    summary="Test a webhook",
+    status_code=status.HTTP_202_ACCEPTED,
+)
+def test(parts: PartsOf, tenant: Tenant, webhook_id: str) -> DeliveryOut:
+    """Send an event of type webhook.test; the list of deliveries tells what came of it."""
+    return parts.webhooks.test(webhook_id, tenant=tenant)
+
+
+@router.get("/{webhook_id}/deliveries", operation_id="listDeliveries", summary="List deliveries, newest first")
+def deliveries(
+    parts: PartsOf,
+    tenant: Tenant,
+    webhook_id: str,
+    cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before.")] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> DeliveryPage:
+    """What was sent, and what came of it. Delivered ones are forgotten after a week, failed ones after 30 days."""
+    return parts.webhooks.deliveries(webhook_id, tenant=tenant, cursor=cursor, limit=limit)
+
+
+@router.post(
+    "/{webhook_id}/deliveries/{delivery_id}/redeliver",
+    operation_id="redeliver",
+    summary="Send a delivery again",
+    status_code=status.HTTP_202_ACCEPTED,
+)
+def redeliver(parts: PartsOf, tenant: Tenant, webhook_id: str, delivery_id: str) -> DeliveryOut:
+    """Send a delivery at once, under the same webhook-id, however it ended; all its attempts are before it again."""
+    return parts.webhooks.redeliver(webhook_id, delivery_id, tenant=tenant)

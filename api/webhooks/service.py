@@ -1,0 +1,131 @@
+"""What the API does with webhooks, each tenant with its own. Each method is one transaction."""
+
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from api.http import cursors
+from api.http.ids import is_id
+from api.runs.describe import moment
+from api.webhooks import signing, targets
+from api.webhooks.schemas import DeliveryOut, DeliveryPage, WebhookCreate, WebhookList, WebhookMade, WebhookOut
+from core.domain.webhook import DeliveryStatus, EventKind
+from core.errors import NotFoundError
+from core.store.database.session import Database
+from core.store.database.tables import DeliveryRow, WebhookRow
+from core.store.queries import deliveries, webhooks
+
+LOOKUP_SECONDS = 1.0
+"""A request waits no longer for a name to be found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Webhooks:
+    """Webhooks: register, list, show, remove, try, and what was sent."""
+
+    database: Database
+    allow_private: bool
+
+    def register(self, body: WebhookCreate, *, tenant: str) -> WebhookMade:
+        """Write a webhook, with a new secret.
+
+        Raises:
+            RefusedUrlError: the service does not send to the URL.
+            ConflictError: the tenant has as many as it may have.
+        """
+        targets.find(body.url, allow_private=self.allow_private, seconds=LOOKUP_SECONDS)
+        secret, events = signing.new_secret(), list(dict.fromkeys(body.events))
+        with self.database.writing() as session:
+            row = webhooks.add(session, tenant=tenant, url=body.url, secret=secret, events=events)
+        return WebhookMade(**_webhook(row).model_dump(), secret=secret)
+
+    def every(self, *, tenant: str) -> WebhookList:
+        """All webhooks, newest first."""
+        with self.database.reading() as session:
+            return WebhookList(webhooks=[_webhook(row) for row in webhooks.every(session, tenant=tenant)])
+
+    def one(self, webhook_id: str, *, tenant: str) -> WebhookOut:
+        """One webhook.
+
+        Raises:
+            NotFoundError: the tenant has no such webhook.
+        """
+        with self.database.reading() as session:
+            return _webhook(_find(session, webhook_id, tenant))
+
+    def remove(self, webhook_id: str, *, tenant: str) -> None:
+        """Forget a webhook and its deliveries.
+
+        Raises:
+            NotFoundError: the tenant has no such webhook.
+        """
+        with self.database.writing() as session:
+            webhooks.remove(session, _find(session, webhook_id, tenant).id, tenant=tenant)
+
+    def test(self, webhook_id: str, *, tenant: str) -> DeliveryOut:
+        """Queue a delivery of type `webhook.test`.
+
+        Raises:
+            NotFoundError: the tenant has no such webhook.
+            ConflictError: it is disabled.
+        """
+        with self.database.writing() as session:
+            return _delivery(webhooks.add_test(session, _find(session, webhook_id, tenant).id, tenant=tenant))
+
+    def deliveries(self, webhook_id: str, *, tenant: str, cursor: str | None, limit: int) -> DeliveryPage:
+        """Some deliveries, newest first.
+
+        Raises:
+            NotFoundError: the tenant has no such webhook.
+            InvalidSpecError: the cursor is none that this service gave out.
+        """
+        before = cursors.read(cursor, kind="dlv") if cursor else None
+        with self.database.reading() as session:
+            webhook = _find(session, webhook_id, tenant)
+            rows = deliveries.page(session, webhook.id, tenant=tenant, before=before, limit=limit + 1)
+        more = len(rows) > limit
+        shown = [_delivery(row) for row in rows[:limit]]
+        return DeliveryPage(deliveries=shown, next_cursor=cursors.make(rows[limit - 1].id) if more else None)
+
+    def redeliver(self, webhook_id: str, delivery_id: str, *, tenant: str) -> DeliveryOut:
+        """Send a delivery again, however it ended.
+
+        Raises:
+            NotFoundError: the tenant has no such webhook, or it no such delivery.
+            ConflictError: the webhook is disabled.
+        """
+        if not is_id(delivery_id, "dlv"):
+            raise NotFoundError(f"There is no such delivery. GET /v1/webhooks/{webhook_id}/deliveries lists them.")
+        with self.database.writing() as session:
+            webhook = _find(session, webhook_id, tenant)
+            return _delivery(deliveries.redeliver(session, webhook.id, delivery_id, tenant=tenant))
+
+
+def _find(session: Session, webhook_id: str, tenant: str) -> WebhookRow:
+    if not is_id(webhook_id, "wh"):
+        raise NotFoundError("There is no such webhook. GET /v1/webhooks lists those there are.")
+    return webhooks.get(session, webhook_id, tenant=tenant)
+
+
+def _webhook(row: WebhookRow) -> WebhookOut:
+    return WebhookOut(
+        id=row.id,
+        url=row.url,
+        events=[EventKind(event) for event in row.events],
+        created_at=moment(row.created_at),
+        disabled_at=moment(row.disabled_at),
+    )
+
+
+def _delivery(row: DeliveryRow) -> DeliveryOut:
+    return DeliveryOut(
+        id=row.id,
+        type=row.type,
+        status=DeliveryStatus(row.status),
+        attempts=row.attempts,
+        last_status=row.last_status,
+        last_error=row.last_error,
+        next_attempt_at=moment(row.next_at),
+        created_at=moment(row.created_at),
+        delivered_at=moment(row.delivered_at),
+    )

@@ -1,0 +1,124 @@
+"""Antialiased marks at positions finer than a pixel, written into an index image thousands at a time."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.draw.palette import COVERAGE_STEPS
+
+_PHASES = 4
+"""Marks sit on quarters of a pixel: coarser ones tremble where points move slowly."""
+
+Distance = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
+"""How far x and y (pixels from a mark's middle) are inside its shape; negative outside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """A small shape, once for each of the 16 positions within a pixel.
+
+    Attributes:
+        reach: no pixel farther than this from the mark's is touched, in x or y.
+        offsets: (16, K, 2) int64, y and x of the touched pixels; short lists repeat their last pixel.
+        coverage: (16, K) int64, eighths of coverage; 0 is written too, as the background: a rim.
+    """
+
+    reach: int
+    offsets: NDArray[np.int64]
+    coverage: NDArray[np.int64]
+
+
+@cache
+def disc(radius: float, *, rim: float = 0.0) -> Stamp:
+    """A filled disc with a rim of background, which keeps overlapping discs apart; both in pixels."""
+    return _stamp(radius + rim, lambda x, y: radius - np.hypot(x, y))
+
+
+@cache
+def ring(radius: float, *, stroke: float, rim: float = 0.0) -> Stamp:
+    """A circle whose stroke is centred on `radius`, hollow, with rims in- and outside; all in pixels."""
+    return _stamp(
+        radius + stroke / 2.0 + rim,
+        lambda x, y: stroke / 2.0 - np.abs(np.hypot(x, y) - radius),
+        hollow=radius - stroke / 2.0 - rim,
+    )
+
+
+@cache
+def diamond(radius: float, *, stroke: float, rim: float = 0.0) -> Stamp:
+    """A hollow diamond with background inside, `radius` pixels from its middle to its corners."""
+    return _stamp(
+        radius + rim,
+        lambda x, y: stroke / 2.0 - np.abs((np.abs(x) + np.abs(y) - radius) / np.sqrt(2.0) + stroke / 2.0),
+    )
+
+
+def press(frame: NDArray[np.uint8], stamp: Stamp, points: NDArray[np.floating], values: NDArray[np.uint8]) -> None:
+    """Write one mark a point; later points cover earlier ones.
+
+    Args:
+        frame: (H, W) uint8 C-contiguous index image, changed in place.
+        stamp: the shape.
+        points: (N, 2) x and y in pixels, a pixel's middle at .5; marks nearer to the frame's edge than the stamp's
+            reach are moved inwards.
+        values: (N, 9) or (1, 9) uint8, the palette's index for each eighth of coverage.
+    """
+    places, levels = _touched(frame.shape, stamp, points)
+    drawn = np.take_along_axis(np.broadcast_to(values, (len(points), COVERAGE_STEPS + 1)), levels, axis=1)
+    # put() walks its indices in order, so the last of several marks on a pixel stays.
+    np.put(frame, places, drawn)
+
+
+def stroke(
+    frame: NDArray[np.uint8], stamps: Sequence[Stamp], points: Sequence[NDArray[np.floating]], values: NDArray[np.uint8]
+) -> None:
+    """Write marks that join to one shape: of several on a pixel the one that covers most of it stays.
+
+    Args:
+        frame: as for `press`.
+        stamps: a shape for each part of the stroke.
+        points: (N, 2) for each part, as for `press`.
+        values: (9,) uint8, the ink of all.
+    """
+    touched = [_touched(frame.shape, stamp, part) for stamp, part in zip(stamps, points, strict=True)]
+    places, levels = (np.concatenate([of[kind].ravel() for of in touched]) for kind in (0, 1))
+    order = np.argsort(levels, kind="stable")
+    np.put(frame, places[order], values[levels[order]])
+
+
+def _touched(
+    shape: tuple[int, ...], stamp: Stamp, points: NDArray[np.floating]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pixels (N, K) of a frame that each mark touches, as indices into the flat frame, and how many eighths of each."""
+    height, width = shape
+    quarter = np.floor((points - 0.5) * _PHASES + 0.5).astype(np.int64)
+    pixel, phase = quarter // _PHASES, quarter % _PHASES
+    pixel = np.clip(pixel, stamp.reach, (width - 1 - stamp.reach, height - 1 - stamp.reach))
+    kind = phase[:, 1] * _PHASES + phase[:, 0]
+
+    shift = stamp.offsets[..., 0] * width + stamp.offsets[..., 1]
+    return (pixel[:, 1] * width + pixel[:, 0])[:, None] + shift[kind], stamp.coverage[kind]
+
+
+def _stamp(extent: float, inside: Distance, *, hollow: float = -1.0) -> Stamp:
+    """Sample a signed distance (pixels, positive inside) around each of the 16 positions."""
+    reach = int(np.ceil(extent + 0.5))
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(np.float64)
+    offsets, coverage = [], []
+    for phase in range(_PHASES**2):
+        dx, dy = x - phase % _PHASES / _PHASES, y - phase // _PHASES / _PHASES
+        share = np.clip(inside(dx, dy) + 0.5, 0.0, 1.0)
+        level = np.rint(share * COVERAGE_STEPS).astype(np.int64)
+        away = np.hypot(dx, dy)
+        touched = (level > 0) | ((away <= extent) & (away >= hollow))
+        offsets.append(np.stack([y[touched], x[touched]], axis=1).astype(np.int64))
+        coverage.append(level[touched])
+    count = max(len(levels) for levels in coverage)
+    return Stamp(
+        reach=reach,
+        offsets=np.stack([np.pad(o, ((0, count - len(o)), (0, 0)), mode="edge") for o in offsets]),
+        coverage=np.stack([np.pad(c, (0, count - len(c)), mode="edge") for c in coverage]),
+    )

@@ -1,0 +1,61 @@
+"""Probe images as they stand in the leaderboard, and in what the API tells."""
+
+import base64
+import io
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from core.domain.arrays import ImageArray
+from core.draw.palette import TRANSPARENT, Palette
+
+_PIXEL_ART = 16
+"""Images up to this side are enlarged to sharp squares: interpolation would blur what little they hold."""
+
+_SHOWN_SIDE = 64
+
+
+@dataclass(slots=True)
+class Thumbnails:
+    """Probe images as index images, made when they are first shown and kept.
+
+    Attributes:
+        images: (N, S, S, 3) uint8 RGB.
+        palette: of the film.
+        side: pixels.
+    """
+
+    images: ImageArray
+    palette: Palette
+    side: int
+    _made: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
+    _target: Image.Image = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._target = Image.new("P", (1, 1))
+        self._target.putpalette(self.palette.colors[:TRANSPARENT].tobytes())
+
+    def __getitem__(self, row: int) -> NDArray[np.uint8]:
+        """(side, side) uint8 index image of one probe image."""
+        if row not in self._made:
+            image = resize(self.images[row], self.side)
+            # No dither: its grain costs bytes, and the palette was chosen for these very images.
+            self._made[row] = np.asarray(image.quantize(palette=self._target, dither=Image.Dither.NONE))
+        return self._made[row]
+
+
+def resize(image: ImageArray, side: int) -> Image.Image:
+    """Scale an (S, S, 3) uint8 RGB image: in sharp squares up to 16 pixels, smoothly above."""
+    small = max(image.shape[:2]) <= _PIXEL_ART
+    filter_ = Image.Resampling.NEAREST if small else Image.Resampling.LANCZOS
+    return Image.fromarray(image).resize((side, side), filter_)
+
+
+def data_uri(image: ImageArray) -> str:
+    """An (S, S, 3) uint8 RGB image as a PNG, at most 64 pixels a side, in a URI that holds all of it."""
+    small = Image.fromarray(image) if max(image.shape[:2]) <= _SHOWN_SIDE else resize(image, _SHOWN_SIDE)
+    png = io.BytesIO()
+    small.save(png, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}"

@@ -1,0 +1,103 @@
+"""How loss and accuracy went, as a figure of its own: the film's lower panel with more room and the evaluation loss."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from core.domain.spec import RenderSpec
+from core.draw.canvas import mix_inks
+from core.draw.colors import THEMES, Color, mix
+from core.draw.palette import Palette, build_palette
+from core.render.page.run_page import Box, measures
+from core.render.panels.background import DPI, write_heading, write_name, write_phases
+from core.render.panels.curve import (
+    CurvePanel,
+    Curves,
+    Series,
+    add_panel,
+    hex_of,
+    place_panel,
+    set_accuracy,
+    set_loss,
+    top_of,
+)
+
+_LOSS_SHARE = 0.58
+"""Of the height, where the panels stand one below the other."""
+_ROOMY = 150
+"""Pixels at the usual size: lower panels of accuracy have fewer numbers."""
+_LEAST_APART = 9
+"""Pixels at the usual size: measurements that are closer have no dots."""
+
+
+def draw_figure(spec: RenderSpec, name: str, curves: Curves) -> tuple[NDArray[np.uint8], Palette]:
+    """Draw training and evaluation loss, and below or beside it the accuracy.
+
+    Dark is what was trained on, the accent what was measured on the probe images.
+
+    Args:
+        spec: sides and theme are the film's.
+        name: the run's name, up to 120 letters.
+        curves: what is drawn.
+
+    Returns:
+        (height, width) uint8, indices into the palette, and the palette.
+    """
+    theme = THEMES[spec.theme]
+    palette = build_palette(1, np.zeros((0, 1, 1, 3), dtype=np.uint8), theme)
+    inks, (scale, inner, gap) = mix_inks(palette), measures(spec.width, spec.height)
+    title, boxes = _arrange(inner, scale, gap)
+    panels = [place_panel(box, curves, scale, left=46, right=24) for box in boxes]
+
+    figure = Figure(figsize=(spec.width / DPI, spec.height / DPI), dpi=DPI, facecolor=hex_of(theme.page))
+    loss, accuracy = (add_panel(figure, panel, theme, scale) for panel in panels)
+    width = 2.0 * scale * 72.0 / DPI
+    trained = curves.loss is not curves.evaluation
+    top = max(curves.top, top_of(curves.evaluation.value, curves.evaluation.value)) if trained else curves.top
+    set_loss(loss, panels[0], scale, top=top, most=8)
+    set_accuracy(accuracy, steps=5 if panels[1].bottom - panels[1].top > _ROOMY * scale else 2)
+    if trained:
+        faint = hex_of(mix(theme.ink, theme.page, 0.3))
+        loss.plot(curves.loss.step, curves.loss.value, linewidth=width * 0.5, color=faint)
+        loss.plot(curves.loss.step, curves.loss.trend, linewidth=width, color=hex_of(theme.ink))
+    for axes, series, panel in ((loss, curves.evaluation, panels[0]), (accuracy, curves.accuracy, panels[1])):
+        _plot_measured(axes, series, panel, theme.accent, scale)
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    frame = palette.nearest(np.asarray(canvas.buffer_rgba())[..., :3])  # type: ignore[no-untyped-call]
+    write_name(frame, title, scale, inks, name)
+    of_loss = [(["Training loss"], inks.ink)] if trained else []
+    if len(curves.evaluation.step) or not trained:
+        of_loss.append((["Evaluation loss, on the probe images", "Evaluation loss"], inks.accent))
+    write_heading(frame, boxes[0], scale, inks, of_loss)
+    write_heading(frame, boxes[1], scale, inks, [(["Accuracy on the probe images", "Accuracy"], inks.accent)])
+    for panel in panels:
+        write_phases(frame, panel, scale, inks)
+    return frame, palette
+
+
+def _arrange(inner: Box, scale: float, gap: int) -> tuple[Box, tuple[Box, Box]]:
+    """The run's name above; loss over accuracy, or beside it where the figure is wide."""
+    title = inner.first(round(38 * scale))
+    rest = inner.below(title.height + gap)
+    if rest.width > 2 * rest.height:
+        half = (rest.width - gap) // 2
+        return title, (
+            Box(rest.left, rest.top, half, rest.height),
+            Box(rest.right - half, rest.top, half, rest.height),
+        )
+    loss = rest.first(round((rest.height - gap) * _LOSS_SHARE))
+    return title, (loss, rest.below(loss.height + gap))
+
+
+def _plot_measured(axes: Axes, series: Series, panel: CurvePanel, color: Color, scale: float) -> None:
+    """A line, and a dot a checkpoint where they are not too many; only spikes are cut, nothing at the edges."""
+    pixel, shade = scale * 72.0 / DPI, hex_of(color)
+    inside = series.value <= axes.get_ylim()[1]
+    axes.plot(series.step, series.value, linewidth=2.0 * pixel, color=shade, clip_on=not inside.all())
+    if len(series.step) * _LEAST_APART * scale <= panel.right - panel.left:
+        (dots,) = axes.plot(series.step[inside], series.value[inside], "o", color=shade, clip_on=False)
+        dots.set(markersize=5.0 * pixel, markeredgewidth=0)

@@ -1,0 +1,109 @@
+"""Frames to MP4 and WebP by PyAV, one at a time."""
+
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import av
+import numpy as np
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from core.draw.palette import Palette
+
+Frame = NDArray[np.uint8]
+
+
+class _Format(NamedTuple):
+    """How a kind of file is written.
+
+    Attributes:
+        container: FFmpeg's name of it.
+        codec: FFmpeg's name of the encoder.
+        pixels: what the encoder takes; 4:2:0 is the one H.264 that every browser plays.
+        even: whether sides must be even numbers.
+        encoder: the encoder's options.
+        muxer: the container's.
+    """
+
+    container: str
+    codec: str
+    pixels: str
+    even: bool
+    encoder: dict[str, str]
+    muxer: dict[str, str]
+
+
+FORMATS = {
+    "mp4": _Format("mp4", "libx264", "yuv420p", True, {"crf": "18", "preset": "veryfast"}, {"movflags": "+faststart"}),
+    "webp": _Format("webp", "libwebp_anim", "bgra", False, {"lossless": "1", "compression_level": "3"}, {"loop": "0"}),
+}
+"""By `render.formats`."""
+
+
+class VideoWriter:
+    """Writes a film as a video; use it in a `with` block.
+
+    A side that must be even and is not gets one more row or column in the page's colour; nothing is scaled.
+
+    Args:
+        path: written in place; its suffix names the format.
+        palette: of the frames.
+        fps: frames a second.
+        hold_seconds: how long the last frame stays.
+    """
+
+    def __init__(self, path: Path, palette: Palette, *, fps: int, hold_seconds: float = 2.0) -> None:
+        self._format = FORMATS[path.suffix.removeprefix(".")]
+        self._colors, self._background = palette.colors, palette.theme.page
+        self._fps, self._held = fps, max(1, round(hold_seconds * fps))
+        self._container = av.open(str(path), "w", format=self._format.container, options=self._format.muxer)
+        self._stream: VideoStream | None = None
+        self._last: av.VideoFrame | None = None
+        self._count = 0
+
+    def add(self, frame: Frame) -> None:
+        """Write the next frame, (H, W) uint8 indices into the palette."""
+        pixels = self._pixels(frame)
+        if self._stream is None:
+            self._stream = self._begin(pixels.shape)
+        self._last = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format=self._format.pixels)
+        self._write(self._last)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None and self._stream is not None and self._last is not None:
+            for _ in range(self._held - 1):
+                self._write(self._last)
+            self._container.mux(self._stream.encode(None))
+        self._container.close()
+
+    def _begin(self, shape: tuple[int, ...]) -> VideoStream:
+        stream = self._container.add_stream(self._format.codec, rate=Fraction(self._fps), options=self._format.encoder)
+        if not isinstance(stream, VideoStream):
+            raise TypeError(f"{self._format.codec} makes no video")
+        stream.height, stream.width = shape[:2]
+        stream.pix_fmt = self._format.pixels
+        return stream
+
+    def _write(self, frame: av.VideoFrame) -> None:
+        if self._stream is None:
+            return
+        frame.pts = self._count
+        self._count += 1
+        self._container.mux(self._stream.encode(frame))
+
+    def _pixels(self, frame: Frame) -> Frame:
+        pixels: Frame = self._colors[frame]
+        height, width = frame.shape
+        if not self._format.even or (height % 2 == 0 and width % 2 == 0):
+            return pixels
+        padded = np.empty((height + height % 2, width + width % 2, 3), dtype=np.uint8)
+        padded[:] = self._background
+        padded[:height, :width] = pixels
+        return padded

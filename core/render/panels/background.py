@@ -1,0 +1,166 @@
+"""What stays the same in every frame, drawn once by matplotlib and turned into palette indices."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Protocol
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+from numpy.typing import NDArray
+
+from core.draw.canvas import Inks, fill, in_eighths, write
+from core.draw.colors import Theme
+from core.draw.marks import disc, press
+from core.draw.palette import Palette
+from core.draw.text import ELLIPSIS, Style, fit, measure, printable, shorten
+from core.render.page.run_page import Box, Page
+from core.render.panels.curve import CurveArtists, CurvePanel, hex_of
+
+DPI = 64
+"""A power of two, so that pixels / dpi * dpi is exact and no frame loses a column to rounding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chrome:
+    """The two backgrounds.
+
+    Attributes:
+        future: (H, W) uint8 index image, curves in light colours.
+        past: the same with curves in strong colours; its columns up to the marker are shown.
+    """
+
+    future: NDArray[np.uint8]
+    past: NDArray[np.uint8]
+
+    def mark(
+        self, frame: NDArray[np.uint8], page: Page, x: float, marks: Iterable[tuple[float, NDArray[np.uint8]]]
+    ) -> None:
+        """Strengthen the curves of a frame up to a pixel column, and set markers there: pixel rows and inks."""
+        rows, columns = slice(page.curve.top, page.curve.bottom), slice(page.curve.left, round(x))
+        frame[rows, columns] = self.past[rows, columns]
+        stamp = disc(4.5 * page.scale, rim=1.5 * page.scale)
+        for y, ink in marks:
+            press(frame, stamp, np.array([[x, y]]), in_eighths(ink))
+
+
+def draw_chrome(page: Page, panel: CurvePanel, palette: Palette, inks: Inks, *, name: str) -> Chrome:
+    """Draw card, curves and axes with matplotlib, and the words of users with our own letters.
+
+    matplotlib would read a `$` in a name as mathematics and warn of letters that its font lacks.
+
+    Args:
+        page: where things are.
+        panel: the curve's axes.
+        palette: of the film.
+        inks: text colours.
+        name: the run's name, up to 120 letters.
+    """
+    chrome = paint([page], palette, lambda figure: CurveArtists(figure, page, panel, palette.theme))
+    loss = panel.curves.loss_name.capitalize()
+    named = (([loss], inks.ink), (["Accuracy on the probe images", "Accuracy"], inks.accent))
+    for layer in (chrome.future, chrome.past):
+        write_name(layer, page.name, page.scale, inks, name)
+        write_heading(layer, page.curve, page.scale, inks, named)
+        write_phases(layer, panel, page.scale, inks)
+    return chrome
+
+
+class Artists(Protocol):
+    """Curves on a figure, which can be shown as what was and as what is to come."""
+
+    def show(self, *, strong: bool) -> None:
+        """As the past, or as the future."""
+
+
+def paint(pages: Sequence[Page], palette: Palette, artists_on: Callable[[Figure], Artists]) -> Chrome:
+    """The two backgrounds without words: the card of each page, and the curves that `artists_on` puts on the figure."""
+    size, theme = (pages[0].width / DPI, pages[0].height / DPI), palette.theme
+    figure = Figure(figsize=size, dpi=DPI, facecolor=hex_of(theme.page))
+    canvas = FigureCanvasAgg(figure)
+    for page in pages:
+        _add_card(figure, page, theme)
+    artists = artists_on(figure)
+    layers = []
+    for strong in (False, True):
+        artists.show(strong=strong)
+        canvas.draw()  # type: ignore[no-untyped-call]
+        pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+        layers.append(palette.nearest(pixels[..., :3]))
+    return Chrome(future=layers[0], past=layers[1])
+
+
+def _add_card(figure: Figure, page: Page, theme: Theme) -> None:
+    box, radius = page.plot, 10 * page.scale
+    figure.add_artist(
+        FancyBboxPatch(
+            ((box.left + 0.5) / page.width, 1.0 - (box.bottom - 0.5) / page.height),
+            (box.width - 1) / page.width,
+            (box.height - 1) / page.height,
+            boxstyle=f"round,pad=0,rounding_size={radius / page.width}",
+            mutation_aspect=page.width / page.height,
+            facecolor=hex_of(theme.card),
+            edgecolor=hex_of(theme.line),
+            linewidth=72.0 / DPI,
+        )
+    )
+
+
+def write_name(layer: NDArray[np.uint8], box: Box, scale: float, inks: Inks, name: str) -> None:
+    """The run's name, as large as it fits."""
+    style, lines = fit(
+        printable(name),
+        box.width,
+        box.height,
+        largest=round(24 * scale),
+        smallest=max(10, round(11 * scale)),
+    )
+    top = box.top + (box.height - len(lines) * style.line_height) / 2
+    for number, line in enumerate(lines):
+        write(layer, line, (box.left, top + number * style.line_height + style.size), style, inks.ink)
+
+
+def write_heading(
+    layer: NDArray[np.uint8],
+    box: Box,
+    scale: float,
+    inks: Inks,
+    named: Sequence[tuple[Sequence[str], NDArray[np.uint8]]],
+) -> None:
+    """The names of curves over their panel, each behind a piece of its line.
+
+    Args:
+        layer: changed in place.
+        box: of the panel, heading included.
+        scale: size of text and marks.
+        inks: text colours.
+        named: of each curve what it may be called, the best name first, and the ink of its line; the longest that
+            leave room for the others are taken.
+    """
+    style = Style(max(9, round(11 * scale)))
+    baseline = box.top + style.size
+    dash, thick = round(16 * scale), max(2, round(2 * scale))
+    row = round(baseline - style.size * 0.36 - thick / 2)
+    x, pad, gap = float(box.left), 6 * scale, 18 * scale
+    shortest = [dash + pad + min(measure(name, style) for name in names) for names, _ in named]
+    for place, (names, ink) in enumerate(named):
+        room = box.right - x - dash - pad - sum(width + gap for width in shortest[place + 1 :])
+        text = next((name for name in names if measure(name, style) <= room), names[-1])
+        if x + dash + pad + measure(text, style) > box.right:
+            break  # a very small film
+        fill(layer, Box(round(x), row, dash, thick), int(ink[-1]))
+        x = write(layer, text, (x + dash + pad, baseline), style, inks.muted) + gap
+
+
+def write_phases(layer: NDArray[np.uint8], panel: CurvePanel, scale: float, inks: Inks) -> None:
+    """The name of each phase over its stretch of the curve."""
+    style, gap = Style(max(9, round(10 * scale))), 3 * scale
+    edges = [*(panel.x(step) for step, _name in panel.curves.phases), panel.right]
+    for (_step, name), (left, right) in zip(panel.curves.phases, pairwise(edges), strict=True):
+        room = right - left - 2 * gap
+        text = shorten(printable(name), style, room)
+        if text == ELLIPSIS or measure(text, style) > room:
+            continue  # a very short phase
+        write(layer, text, (left + gap, panel.top - 4 * scale), style, inks.muted)

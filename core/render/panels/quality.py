@@ -1,0 +1,44 @@
+"""The quality card in the film: four numbers that say how far to trust what is seen, as a panel or in one line."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.domain.quality import Number, QualityCard, percent
+from core.draw.canvas import Inks, write
+from core.draw.text import Style, shorten
+from core.render.page.run_page import Page
+
+_PANEL_FROM = 48
+"""Pixels at scale 1: lower boxes hold one line."""
+
+
+def draw_trust(frame: NDArray[np.uint8], page: Page, inks: Inks, card: QualityCard, index: int) -> None:
+    """Write the film's correlation of motion, and of this frame what its layout keeps and shows."""
+    box, style = page.card, Style(max(9, round(11 * page.scale)))
+    one = card.frames[index]
+    rows = (
+        ("motion follows, r", "r", _number(card.motion.pearson)),
+        ("trustworthiness", "trust", _number(one.trustworthiness)),
+        ("neighbours kept", "kept", _percent(one.neighbors_kept)),
+        ("own variance shown", "shown", _percent(one.relative_variance)),
+    )
+    if box.height < _PANEL_FROM * page.scale:
+        text = " · ".join(f"{short} {value}" for _, short, value in rows)
+        write(frame, shorten(text, style, box.width), (box.left, box.top + style.size), style, inks.muted)
+        return
+    baseline = box.top + style.size
+    write(frame, "How far to trust it", (box.left, baseline), style, inks.muted)
+    step = min(style.size * 1.75, (box.height - style.size * 1.6) / len(rows))
+    for number, (name, _, value) in enumerate(rows, start=1):
+        y = baseline + number * step + style.size * 0.35
+        room = box.width - style.size * 4
+        write(frame, shorten(name, style, room), (box.left, y), style, inks.ink)
+        write(frame, value, (box.right, y), Style(style.size, bold=True), inks.ink, align="right")
+
+
+def _number(value: Number) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _percent(value: Number) -> str:
+    return "-" if value is None else percent(value)

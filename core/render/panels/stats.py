@@ -1,0 +1,91 @@
+"""Step, epoch and accuracy, in the frame's head."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.domain.arrays import FrameFacts
+from core.draw.canvas import Inks, write
+from core.draw.text import Style, measure
+from core.render.page.run_page import Page
+
+_STACKED_FROM = 40
+_TITLES = ("Step", "Epoch", "Accuracy")
+_UNKNOWN = "n/a"
+_WHOLE_EPOCHS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Three numbers that stay where they are while they change.
+
+    Attributes:
+        stacked: numbers stand under their names; otherwise behind them.
+        label: style of the names.
+        value: style of the numbers.
+        widths: pixels that each takes at its longest in this film, gaps left out.
+        total: the last step.
+    """
+
+    stacked: bool
+    label: Style
+    value: Style
+    widths: tuple[float, ...]
+    total: int
+
+
+def plan_stats(page: Page, embedded: Sequence[FrameFacts], *, total: int) -> Stats:
+    """The largest numbers that fit the page's box in every frame of the film."""
+    scale = page.scale
+    stacked = page.stats.height > _STACKED_FROM * scale
+    label = Style(max(9, round(11 * scale)))
+    longest = [max(texts, key=len) for texts in zip(*(_texts(f, total) for f in embedded), strict=True)]
+    for size in range(max(8, round((20 if stacked else 14) * scale)), 7, -1):
+        value = Style(size, bold=True)
+        stats = Stats(stacked, label, value, _widths(longest, label, value, stacked=stacked), total)
+        if sum(stats.widths) + 2 * _gap(stats) <= page.stats.width:
+            break
+    return stats
+
+
+def draw_stats(frame: NDArray[np.uint8], page: Page, stats: Stats, facts: FrameFacts, inks: Inks) -> None:
+    """Write one frame's numbers."""
+    box, texts = page.stats, _texts(facts, stats.total)
+    if stats.stacked:
+        right = float(box.right)
+        upper, lower = box.top + stats.label.size * 1.5, box.bottom - stats.value.size * 0.45
+        for title, text, width in zip(_TITLES[::-1], texts[::-1], stats.widths[::-1], strict=True):
+            write(frame, title, (right, upper), stats.label, inks.muted, align="right")
+            write(frame, text, (right, lower), stats.value, inks.ink, align="right")
+            right -= width + _gap(stats)
+        return
+    left, baseline = float(box.left), box.top + box.height * 0.7
+    for title, text, width in zip(_TITLES, texts, stats.widths, strict=True):
+        start = write(frame, title, (left, baseline), stats.label, inks.muted)
+        write(frame, text, (start + _space(stats.label), baseline), stats.value, inks.ink)
+        left += width + _gap(stats)
+
+
+def _texts(facts: FrameFacts, total: int) -> tuple[str, str, str]:
+    epoch = f"{facts.epoch:,.1f}" if facts.epoch < _WHOLE_EPOCHS else f"{facts.epoch:,.0f}"
+    accuracy = f"{100.0 * facts.accuracy:.1f} %"
+    return (
+        f"{facts.step:,} / {total:,}",
+        epoch if np.isfinite(facts.epoch) else _UNKNOWN,
+        accuracy if np.isfinite(facts.accuracy) else _UNKNOWN,
+    )
+
+
+def _widths(longest: Sequence[str], label: Style, value: Style, *, stacked: bool) -> tuple[float, ...]:
+    pairs = [(measure(t, label), measure(x, value)) for t, x in zip(_TITLES, longest, strict=True)]
+    return tuple(max(pair) if stacked else sum(pair) + _space(label) for pair in pairs)
+
+
+def _gap(stats: Stats) -> float:
+    return stats.label.size * (2.2 if stats.stacked else 1.6)
+
+
+def _space(label: Style) -> float:
+    return label.size * 0.5

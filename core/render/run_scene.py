@@ -1,0 +1,218 @@
+"""The frames of a film: what stays is drawn once, what moves is written into a copy of it, frame by frame."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.domain.arrays import FrameFacts, OutlierScores, ProbeSet, Projection, TrainingLog
+from core.domain.quality import Highlight, QualityCard
+from core.domain.spec import RenderSpec
+from core.draw import colors
+from core.draw.canvas import mix_inks
+from core.draw.palette import build_palette
+from core.draw.thumbnails import Thumbnails, resize
+from core.draw.viewport import fit_viewport
+from core.render.page.run_page import arrange
+from core.render.panels.background import draw_chrome
+from core.render.panels.captions import captions
+from core.render.panels.curve import Curves, place_panel, read_curves
+from core.render.panels.leaderboard import Row, draw_heading, draw_row, plan_leaderboard
+from core.render.panels.leaderboard_order import standings
+from core.render.panels.legend import draw_legend
+from core.render.panels.quality import draw_trust
+from core.render.panels.scatter import Scatter
+from core.render.panels.stats import draw_stats, plan_stats
+from core.render.timeline import Moment, positions
+
+Frame = NDArray[np.uint8]
+"""(H, W) indices into the film's palette."""
+
+_MOST_SAMPLED = 400
+"""So many thumbnails, spread over the film, choose the palette's free colours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What is drawn. T frames of N points.
+
+    Attributes:
+        name: the run's name, drawn as the title.
+        projection: T layouts of N points.
+        scores: of the same T and N.
+        log: the curve under the points; NaN is left out.
+        probe: N images with their labels.
+        embedded: T facts, one a frame, by rising step.
+        note: how the layout was made, in the plot's corner.
+        highlights: what is told in captions, by frame.
+        card: how far to trust the film, None where that is not known.
+        phases: names of the training's phases, with the step before each.
+    """
+
+    name: str
+    projection: Projection
+    scores: OutlierScores
+    log: TrainingLog
+    probe: ProbeSet
+    embedded: Sequence[FrameFacts]
+    note: str = "PCA"
+    highlights: Sequence[Highlight] = ()
+    card: QualityCard | None = None
+    phases: Sequence[tuple[int, str]] = ()
+
+    @property
+    def curves(self) -> Curves:
+        """How loss and accuracy went."""
+        return read_curves(self.log, self.embedded, phases=self.phases)
+
+    def __post_init__(self) -> None:
+        """Refuse arrays that disagree.
+
+        Raises:
+            ValueError: the arrays disagree in T or N, T is 0, or there are more than 200 classes.
+        """
+        n_frames, n_points = len(self.embedded), len(self.probe.labels)
+        if not n_frames or not n_points:
+            raise ValueError("A film needs at least one frame and one point.")
+        if self.projection.points.shape != (n_frames, n_points, 2):
+            raise ValueError(f"points are {self.projection.points.shape}, not {(n_frames, n_points, 2)}.")
+        if self.scores.distance.shape != (n_frames, n_points):
+            raise ValueError(f"scores are {self.scores.distance.shape}, not {(n_frames, n_points)}.")
+        if any(len(facts.predictions) != n_points for facts in self.embedded):
+            raise ValueError(f"Each frame needs {n_points} predictions.")
+        if len(self.probe.class_names) > colors.MAX_CLASSES:
+            raise ValueError(f"A film can show {colors.MAX_CLASSES} classes, not {len(self.probe.class_names)}.")
+
+
+class FrameRenderer:
+    """Holds what the frames of one film share, and draws them one at a time.
+
+    Attributes:
+        palette: of the film.
+        n_frames: the checkpoints.
+        page: where things are on a frame.
+        inks: text colours.
+        board: the leaderboard's grid, None where there is none.
+        panel: the axes of loss and accuracy.
+        scatter: draws the points.
+
+    Raises:
+        DegenerateEmbeddingsError: a coordinate is NaN or infinite.
+    """
+
+    def __init__(self, spec: RenderSpec, scene: Scene) -> None:
+        self._scene, self._tween = scene, spec.tween
+        probe, embedded = scene.probe, scene.embedded
+        self.n_frames = len(embedded)
+        self._followed = [row for row in spec.trails if row < len(probe.labels)]
+        n_classes, n_rows = len(probe.class_names), min(spec.leaderboard, len(probe.labels))
+        self._standings = standings(scene.scores.distance, n_rows)
+        self.page = arrange(
+            spec.width,
+            spec.height,
+            n_classes=n_classes,
+            leaderboard=spec.leaderboard,
+            captions=spec.captions and bool(scene.highlights),
+            card=spec.card and scene.card is not None,
+        )
+        self.board = plan_leaderboard(self.page, n_rows)
+        side = self.board.thumbnail if self.board else 1
+        self.palette = build_palette(n_classes, self._sample_thumbnails(side), colors.THEMES[spec.theme])
+        self._thumbnails = Thumbnails(probe.images, self.palette, side)
+        self.inks = mix_inks(self.palette)
+        self.panel = place_panel(self.page.curve, scene.curves, self.page.scale)
+        self._stats = plan_stats(self.page, embedded, total=self.panel.curves.last_step)
+        self._told = captions(scene.highlights, len(embedded), frames_a_second=spec.fps / (1 + spec.tween))
+        self.scatter = Scatter(
+            self.page,
+            viewport=fit_viewport(scene.projection.points, aspect=Scatter.aspect(self.page)),
+            labels=probe.labels,
+            palette=self.palette,
+            inks=self.inks,
+            caption=scene.note,
+        )
+        self._chrome = draw_chrome(self.page, self.panel, self.palette, self.inks, name=scene.name)
+        for layer in (self._chrome.future, self._chrome.past):
+            draw_legend(layer, self.page, self.palette, self.inks, probe.class_names)
+            if self.board:
+                draw_heading(layer, self.page, self.inks)
+
+    def film(self) -> Iterator[tuple[int | None, Frame]]:
+        """All frames, each drawn when it is asked for: its checkpoint, None for one between two, and its picture."""
+        for index, position in positions(self.n_frames, self._tween):
+            yield index, self.draw(position)
+
+    def draw(self, position: float) -> Frame:
+        """(H, W) uint8: the frame of a checkpoint, from 0, or one on the way to the next; its array is new."""
+        scene, frame = self._scene, self._chrome.future.copy()
+        moment = Moment.at(position, self.n_frames)
+        points, explained = (
+            moment.between(of) for of in (scene.projection.points, scene.projection.explained_variance)
+        )
+        self.scatter.draw(
+            frame,
+            points,
+            self._standings[moment.nearest].images,
+            explained=float(explained),
+            trails=moment.ways(scene.projection.points, self._followed),
+        )
+        self.scatter.tell(frame, self._told[moment.index])
+        facts = moment.facts(scene.embedded)
+        draw_stats(frame, self.page, self._stats, facts, self.inks)
+        self._draw_leaderboard(frame, moment)
+        self._draw_position(frame, facts)
+        if self.page.card.height and scene.card:
+            draw_trust(frame, self.page, self.inks, scene.card, moment.index)
+        return frame
+
+    def _draw_leaderboard(self, frame: Frame, moment: Moment) -> None:
+        """Who stays slides to its new place; who comes and who goes does so half-way."""
+        if self.board is None:
+            return
+        scene = self._scene
+        before, after = (self._standings[at].images.tolist() for at in (moment.index, moment.following))
+        standing = self._standings[moment.nearest]
+        predictions = scene.embedded[moment.index].predictions
+        rows = []
+        for number, image in enumerate(standing.images.tolist(), start=1):
+            stays = image in before and image in after
+            places = (before.index(image), after.index(image)) if stays else (number - 1, number - 1)
+            row = Row(
+                number=number,
+                at=places[0] + (places[1] - places[0]) * moment.share,
+                new=image in standing.new,
+                image=image,
+                label=int(scene.probe.labels[image]),
+                predicted=int(predictions[image]),
+                score=float(moment.between(scene.scores.distance[:, image])),
+            )
+            rows.append((places[0] != places[1], row))
+        for _, row in sorted(rows, key=lambda pair: pair[0]):  # those that slide last, over the others
+            draw_row(
+                frame,
+                self.board,
+                row,
+                thumbnails=self._thumbnails,
+                class_names=scene.probe.class_names,
+                inks=self.inks,
+            )
+
+    def _draw_position(self, frame: Frame, facts: FrameFacts) -> None:
+        """Strengthen the curves up to this step and set a marker on each."""
+        panel, page = self.panel, self.page
+        loss = panel.curves.loss.at(facts.step)
+        marks = (
+            (facts.accuracy if np.isfinite(facts.accuracy) else None, self.inks.accent),
+            (None if loss is None else loss / panel.curves.top, self.inks.ink),
+        )
+        shown = ((panel.y(share), ink) for share, ink in marks if share is not None)
+        self._chrome.mark(frame, page, panel.x(facts.step), shown)
+
+    def _sample_thumbnails(self, side: int) -> NDArray[np.uint8]:
+        """(M, side, side, 3): thumbnails from all over the film."""
+        rows = np.unique(np.concatenate([standing.images for standing in self._standings]))
+        rows = rows[:: max(1, -(-len(rows) // _MOST_SAMPLED))]
+        if not len(rows):
+            return np.zeros((0, side, side, 3), dtype=np.uint8)
+        return np.stack([np.asarray(resize(self._scene.probe.images[row], side)) for row in rows])

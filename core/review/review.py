@@ -1,0 +1,95 @@
+"""Look a finished layout over: the quality card, whether another layout might serve better, the film's highlights."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.domain.arrays import FloatArray, FrameFacts, IntArray, NeighborGraph, OutlierScores, Projection
+from core.domain.fitting import usual_alignment
+from core.domain.quality import Alternative, Highlights, QualityCard, told
+from core.domain.spec import AlignSpec, ProjectSpec
+from core.layout.project import NEIGHBORHOODS, Frames, Tell, of_each, project_frames
+from core.measure import motion, neighborhoods
+from core.measure.card import is_better, mean, quality_card
+from core.measure.highlights import Story, find_highlights
+from core.measure.quality import Gauge, Look, Measured
+from core.review.single_frame_tsne import look_closer
+
+USUAL = ProjectSpec()
+
+
+@dataclass(frozen=True, slots=True)
+class Filmed:
+    """What is known of a film before it is drawn. T frames of N images."""
+
+    frames: Frames
+    facts: Sequence[FrameFacts]
+    projection: Projection
+    scores: OutlierScores
+    neighbors: NeighborGraph
+    labels: IntArray
+    class_names: Sequence[str]
+
+
+def review(
+    film: Filmed, *, project: ProjectSpec, align: AlignSpec, on_frame: Tell = lambda _done, _total: None
+) -> tuple[QualityCard, Highlights]:
+    """Measure a film.
+
+    Where it is not laid out in the usual way, the usual way is tried too, so that the card can say whether it would
+    serve this run better.
+    """
+    gauge = Gauge(
+        film.projection,
+        film.neighbors,
+        labels=film.labels,
+        n_classes=len(film.class_names),
+        facts=film.facts,
+    )
+    last: list[FloatArray] = []  # which most films are made for
+
+    def look(index: int, embeddings: FloatArray) -> Look:
+        if index == len(film.frames) - 1:
+            last.append(embeddings)
+        return gauge.look(index, embeddings)
+
+    for done, seen in enumerate(of_each(film.frames, look), start=1):
+        gauge.add(seen)
+        on_frame(done, len(film.frames))
+    measured = gauge.finish()
+    n_rows, k = film.neighbors.indices.shape[1:]
+    card = quality_card(
+        measured.motion,
+        measured.frames,
+        k=k,
+        points=n_rows,
+        method=_called(project, align),
+        alternatives=[] if (project, align.method) == (USUAL, "none") else [_usual(film, measured)],
+        closer_look=None
+        if project.method in NEIGHBORHOODS
+        else look_closer(last[0], film.projection.points[-1], frame=len(film.frames) - 1),
+    )
+    story = Story(film.facts, film.labels, film.class_names, film.scores.distance, measured.moved, measured.mixing)
+    return card, Highlights(highlights=tuple(find_highlights(story)))
+
+
+def _usual(film: Filmed, measured: Measured) -> Alternative:
+    """The usual layout of the same frames."""
+    align = AlignSpec(method=usual_alignment(USUAL.method))
+    points = project_frames(film.frames, project=USUAL, align=align).points
+    rows = film.neighbors.rows
+
+    def trusted(index: int, embeddings: FloatArray) -> float:
+        graph = np.asarray(film.neighbors.indices[index], dtype=np.int64)
+        return neighborhoods.faithfulness(embeddings, points[index], neighbors=graph, rows=rows).trustworthiness
+
+    trust = list(of_each(film.frames, trusted))
+    shown = motion.step_lengths(points[:, rows])
+    found = told(motion.pearson(measured.steps, shown)), told(float(np.mean(trust)))
+    own = measured.motion.pearson, told(mean(frame.trustworthiness for frame in measured.frames))
+    return Alternative(method=USUAL.method, pearson=found[0], trustworthiness=found[1], better=is_better(own, found))
+
+
+def _called(project: ProjectSpec, align: AlignSpec) -> str:
+    return project.method if align.method == "none" else f"{project.method}, {align.method}"

@@ -1,0 +1,38 @@
+"""Bring a database to the schema of this version, once, whichever process comes first.
+
+SQLite's write lock, or an advisory lock of PostgreSQL, makes the others wait.
+"""
+
+from pathlib import Path
+
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
+from core.errors import StorageUnavailableError
+from core.store.database.session import Database
+
+SCRIPTS = Path(__file__).resolve().parents[3] / "migrations"
+ADVISORY_LOCK = 0x454D4252  # "EMBR"
+
+
+def upgrade(database: Database) -> None:
+    """Apply the migrations that are missing.
+
+    Raises:
+        StorageUnavailableError: the database does not answer.
+    """
+    if database.sqlite and database.url.database:
+        Path(database.url.database).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with database.engine.begin() as connection:
+            if not database.sqlite:
+                connection.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": ADVISORY_LOCK})
+            from alembic import command  # noqa: PLC0415 - 15 MB that a running service has no use for
+            from alembic.config import Config  # noqa: PLC0415
+
+            config = Config()
+            config.set_main_option("script_location", str(SCRIPTS))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except OperationalError as error:
+        raise StorageUnavailableError(f"The database does not answer: {error.orig}.") from error

@@ -1,0 +1,72 @@
+"""What the service counts in its database. docs/observability.md says what each figure tells."""
+
+from sqlalchemy.orm import Session
+
+from core.domain.plan import Queue, StageName
+from core.domain.run import RunStatus, StageStatus
+from core.store.database.counters import Counter, Histogram
+from core.store.database.tables import StageRow
+
+STAGES = {"stage": tuple(StageName)}
+QUEUES = {"queue": tuple(Queue)}
+OUTCOMES = ("succeeded", "reused", "failed", "cancelled", "requeued")
+FENCED = ("publish_part", "publish_state", "finish", "fail", "give_up", "give_back", "begin_anew", "renew")
+
+RUNS_ACCEPTED = Counter("embedreel_runs_accepted_total", "Runs that were accepted")
+RUNS_RETRIED = Counter("embedreel_runs_retried_total", "Retries that users asked for")
+RUNS_ENDED = Counter(
+    "embedreel_runs_ended_total",
+    "Runs that ended, by how; a retried run ends again",
+    {"status": tuple(status for status in RunStatus if status.terminal)},
+)
+STAGES_ENDED = Counter(
+    "embedreel_stages_ended_total",
+    "Stages that ended, by how; requeued ones are tried again",
+    {**STAGES, "outcome": OUTCOMES},
+)
+LEASE_EXPIRIES = Counter(
+    "embedreel_lease_expiries_total", "Stages taken back from a worker that was not heard of any more", STAGES
+)
+FENCED_WRITES = Counter(
+    "embedreel_fenced_writes_total",
+    "Writes of a worker that had lost its stage; they changed nothing",
+    {"write": FENCED},
+)
+BELLS_RUNG_AGAIN = Counter("embedreel_bells_rung_again_total", "Bells that the sweep rang for queued stages", QUEUES)
+
+STAGE_SECONDS = Histogram(
+    "embedreel_stage_duration_seconds",
+    "From the start of a stage's last attempt to its success",
+    (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14400, 86400),
+    STAGES,
+)
+QUEUE_SECONDS = Histogram(
+    "embedreel_queue_wait_seconds",
+    "From the moment that a stage could be had to its start",
+    (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 900, 3600, 14400),
+    QUEUES,
+)
+
+COUNTERS = (
+    RUNS_ACCEPTED,
+    RUNS_RETRIED,
+    RUNS_ENDED,
+    STAGES_ENDED,
+    LEASE_EXPIRIES,
+    FENCED_WRITES,
+    BELLS_RUNG_AGAIN,
+)
+HISTOGRAMS = (STAGE_SECONDS, QUEUE_SECONDS)
+
+
+def started(session: Session, *, queue: str, queued_at: float | None, at: float) -> None:
+    """A stage was claimed; one that an older version queued tells no time."""
+    if queued_at is not None:
+        QUEUE_SECONDS.observe(session, at - queued_at, queue=queue)
+
+
+def succeeded(session: Session, stage: StageRow, *, at: float, reused: bool) -> None:
+    """A stage's artifact is there; one that nobody started, its frame made by the training, has no time of its own."""
+    STAGES_ENDED.add(session, stage=stage.name, outcome="reused" if reused else StageStatus.SUCCEEDED)
+    if stage.started_at is not None and not reused:
+        STAGE_SECONDS.observe(session, at - stage.started_at, stage=stage.name)

@@ -1,0 +1,102 @@
+"""Uploaded datasets, and the revisions that hub ids are pinned to."""
+
+from typing import Any, Literal
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from core.errors import ConflictError, NotFoundError
+from core.store.database.tables import DatasetRow, RevisionRow, RunRow
+from core.store.engine import lifecycle
+from core.store.objects.stored import Stored
+from core.store.queries import idempotency
+
+Hold = Literal["to_read", "to_delete"]
+
+
+def add(
+    session: Session, dataset_id: str, *, tenant: str, name: str, report: dict[str, Any], stored: Stored
+) -> DatasetRow:
+    """Write a dataset whose files are in place."""
+    row = DatasetRow(
+        id=dataset_id,
+        tenant=tenant,
+        name=name,
+        location=stored.location,
+        files=stored.files,
+        report=report,
+        created_at=lifecycle.clock(session),
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def get(session: Session, dataset_id: str, *, tenant: str, hold: Hold | None = None) -> DatasetRow:
+    """One dataset of a tenant.
+
+    Args:
+        hold: "to_read": it is not deleted before our commit; "to_delete": and no run is accepted on it. SQLite has one
+            writer at a time anyway.
+
+    Raises:
+        NotFoundError: the tenant has no such dataset.
+    """
+    query = select(DatasetRow).where(DatasetRow.id == dataset_id, DatasetRow.tenant == tenant)
+    row = session.scalar(query.with_for_update(read=hold == "to_read") if hold else query)
+    if row is None:
+        raise NotFoundError(f"There is no dataset {dataset_id}. GET /v1/datasets lists those there are.")
+    return row
+
+
+def every(session: Session, *, tenant: str) -> list[DatasetRow]:
+    """All datasets of a tenant, newest first."""
+    return list(session.scalars(select(DatasetRow).where(DatasetRow.tenant == tenant).order_by(DatasetRow.id.desc())))
+
+
+def count(session: Session, *, tenant: str) -> int:
+    """How many datasets a tenant has. Until the commit, no other transaction that asks gets an answer."""
+    lifecycle.hold_key(session, f"datasets of {tenant}")
+    return session.scalar(select(func.count()).where(DatasetRow.tenant == tenant)) or 0
+
+
+def stored(session: Session, dataset_id: str) -> Stored | None:
+    """Where an uploaded dataset is; None for any other. A run may only name its tenant's, so this asks for none."""
+    row = session.get(DatasetRow, dataset_id)
+    return Stored(row.location, row.files) if row else None
+
+
+def remove(session: Session, dataset_id: str, *, tenant: str) -> str:
+    """Forget a dataset.
+
+    Returns:
+        Its location, to be deleted from the store after the commit.
+
+    Raises:
+        NotFoundError: the tenant has no such dataset.
+        ConflictError: a run that has not ended still reads it.
+    """
+    row = get(session, dataset_id, tenant=tenant, hold="to_delete")
+    active = select(RunRow.id).where(
+        RunRow.tenant == tenant,
+        RunRow.status.in_(["queued", "running", "cancelling"]),
+        RunRow.spec["dataset"].as_string() == dataset_id,
+    )
+    if run_id := session.scalar(active.limit(1)):
+        raise ConflictError(f"Run {run_id} still reads this dataset. Cancel it first, or wait until it ends.")
+    idempotency.forget(session, dataset_id)
+    session.delete(row)
+    return row.location
+
+
+def pinned_revision(session: Session, source: str) -> str | None:
+    """The revision that is required of a hub id, None before its first download."""
+    row = session.get(RevisionRow, source)
+    return row.revision if row else None
+
+
+def pin_revision(session: Session, source: str, revision: str) -> None:
+    """Require this revision from now on; the first one stays."""
+    lifecycle.hold_key(session, source)
+    if session.get(RevisionRow, source) is None:
+        session.add(RevisionRow(source=source, revision=revision, created_at=lifecycle.clock(session)))

@@ -1,0 +1,175 @@
+"""Deliveries as their sender sees them: claim, and say what came of it; and as their owner does: list, send again.
+
+A claim raises `attempts` and moves `next_at` on by a lease, in one transaction: no two processes send the same
+attempt, and one that dies loses nothing, since the delivery is due again when the lease is over. What came of an
+attempt is written only while it is the newest.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Select, delete, func, select, update
+from sqlalchemy.orm import Session
+
+from core.domain.webhook import DeliveryStatus
+from core.errors import NotFoundError
+from core.store.database.tables import DeliveryRow, WebhookRow
+from core.store.engine import lifecycle
+from core.store.queries import webhooks
+
+DELIVERED_KEPT_SECONDS = 7 * 24 * 3600.0
+FAILED_KEPT_SECONDS = 30 * 24 * 3600.0
+FORGOTTEN_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """The right to send a delivery once.
+
+    Attributes:
+        number: counts from 1 over the delivery's whole life; fences.
+        failures: attempts that failed since it was last asked for.
+    """
+
+    delivery_id: str
+    webhook_id: str
+    url: str
+    secret: str
+    payload: dict[str, Any]
+    number: int
+    failures: int
+
+
+def claim(session: Session, *, limit: int, lease_seconds: float, busy: Collection[str] = ()) -> list[Attempt]:
+    """Take deliveries that are due: the oldest of each webhook, so that one slow receiver holds up only itself.
+
+    Args:
+        busy: webhooks that the caller is sending to already.
+    """
+    at = lifecycle.clock(session)
+    oldest = _due(func.min(DeliveryRow.id), at, busy)
+    longest_due = oldest.group_by(DeliveryRow.webhook_id).order_by(func.min(DeliveryRow.next_at)).limit(limit)
+    candidates = list(session.scalars(longest_due))
+    free = _due(DeliveryRow.id, at).where(DeliveryRow.id.in_(candidates)).with_for_update(skip_locked=True)
+    taken = list(session.scalars(free))
+    raised = (
+        update(DeliveryRow)
+        .where(DeliveryRow.id.in_(taken))
+        .values(attempts=DeliveryRow.attempts + 1, next_at=at + lease_seconds)
+    )
+    session.execute(raised, execution_options={"synchronize_session": False})
+    claimed = select(DeliveryRow, WebhookRow).join(WebhookRow, WebhookRow.id == DeliveryRow.webhook_id)
+    return [_attempt(*row) for row in session.execute(claimed.where(DeliveryRow.id.in_(taken)))]
+
+
+def awaited(session: Session, *, busy: Collection[str] = ()) -> bool:
+    """Whether there is anything to claim; asked first, since `claim` takes SQLite's write lock."""
+    return session.scalars(_due(DeliveryRow.id, lifecycle.clock(session), busy).limit(1)).first() is not None
+
+
+def _due(column: Any, at: float, busy: Collection[str] = ()) -> Select[Any]:  # noqa: ANN401 - a column, or its minimum
+    query = select(column).where(DeliveryRow.status == DeliveryStatus.PENDING, DeliveryRow.next_at <= at)
+    return query.where(DeliveryRow.webhook_id.not_in(busy)) if busy else query
+
+
+def _attempt(delivery: DeliveryRow, webhook: WebhookRow) -> Attempt:
+    return Attempt(
+        delivery_id=delivery.id,
+        webhook_id=webhook.id,
+        url=webhook.url,
+        secret=webhook.secret,
+        payload=delivery.payload,
+        number=delivery.attempts,
+        failures=delivery.failures,
+    )
+
+
+def delivered(session: Session, attempt: Attempt, *, status: int) -> None:
+    """The receiver has it."""
+    at = lifecycle.clock(session)
+    _settle(
+        session,
+        attempt,
+        status=DeliveryStatus.DELIVERED,
+        next_at=None,
+        last_status=status,
+        last_error=None,
+        delivered_at=at,
+        forget_at=at + DELIVERED_KEPT_SECONDS,
+    )
+
+
+def failed(session: Session, attempt: Attempt, *, status: int | None, error: str, pause: float | None) -> None:
+    """The attempt failed.
+
+    Args:
+        status: the receiver's answer, None where there was none.
+        error: what happened, in words.
+        pause: seconds until the next attempt, None to give the delivery up.
+    """
+    at = lifecycle.clock(session)
+    further = _given_up(at) if pause is None else {"next_at": at + pause}
+    _settle(session, attempt, failures=attempt.failures + 1, last_status=status, last_error=error, **further)
+
+
+def gone(session: Session, attempt: Attempt, *, status: int, error: str) -> None:
+    """The receiver wants no more: disable the webhook, and give up all that is on its way to it."""
+    at = lifecycle.clock(session)
+    session.execute(update(WebhookRow).where(WebhookRow.id == attempt.webhook_id).values(disabled_at=at))
+    _settle(session, attempt, last_status=status)
+    pending = update(DeliveryRow).where(
+        DeliveryRow.webhook_id == attempt.webhook_id, DeliveryRow.status == DeliveryStatus.PENDING
+    )
+    session.execute(pending.values(last_error=error, **_given_up(at)))
+
+
+def _given_up(at: float) -> dict[str, Any]:
+    return {"status": DeliveryStatus.FAILED, "next_at": None, "forget_at": at + FAILED_KEPT_SECONDS}
+
+
+def _settle(session: Session, attempt: Attempt, **values: Any) -> None:  # noqa: ANN401 - columns
+    newest = update(DeliveryRow).where(
+        DeliveryRow.id == attempt.delivery_id,
+        DeliveryRow.status == DeliveryStatus.PENDING,
+        DeliveryRow.attempts == attempt.number,
+        DeliveryRow.failures == attempt.failures,  # else somebody has asked for it again meanwhile
+    )
+    session.execute(newest.values(**values))
+
+
+def page(session: Session, webhook_id: str, *, tenant: str, before: str | None, limit: int) -> list[DeliveryRow]:
+    """Up to `limit` deliveries of a webhook, newest first (ids rise with time), older than the delivery `before`.
+
+    Raises:
+        NotFoundError: the tenant has no such webhook.
+    """
+    webhooks.get(session, webhook_id, tenant=tenant)
+    query = select(DeliveryRow).where(DeliveryRow.webhook_id == webhook_id).order_by(DeliveryRow.id.desc())
+    return list(session.scalars((query.where(DeliveryRow.id < before) if before else query).limit(limit)))
+
+
+def redeliver(session: Session, webhook_id: str, delivery_id: str, *, tenant: str) -> DeliveryRow:
+    """Send a delivery again at once, however it ended, with all its attempts before it.
+
+    Raises:
+        NotFoundError: the tenant has no such webhook, or it no such delivery.
+        ConflictError: the webhook is disabled.
+    """
+    webhooks.refuse_disabled(webhooks.get(session, webhook_id, tenant=tenant))
+    row = session.get(DeliveryRow, delivery_id, with_for_update=True)
+    if row is None or row.webhook_id != webhook_id:
+        raise NotFoundError(
+            f"There is no delivery {delivery_id}. It may be forgotten: delivered ones are after a week."
+        )
+    row.status = DeliveryStatus.PENDING
+    row.failures = 0
+    row.next_at = lifecycle.clock(session)
+    row.delivered_at = row.forget_at = None
+    return row
+
+
+def forget(session: Session) -> None:
+    """Let go of deliveries that ended long ago: delivered ones after a week, failed ones after a month."""
+    old = select(DeliveryRow.id).where(DeliveryRow.forget_at <= lifecycle.clock(session)).limit(FORGOTTEN_AT_ONCE)
+    session.execute(delete(DeliveryRow).where(DeliveryRow.id.in_(old.with_for_update(skip_locked=True))))

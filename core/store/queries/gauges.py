@@ -1,0 +1,83 @@
+"""How the service stands now: a query for each figure, each on an index."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from core.domain.run import StageStatus
+from core.store.database.session import now
+from core.store.database.tables import DeliveryRow, RunRow, StageRow
+from core.store.queries import workers
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What is queued: how many stages, and for how long the oldest of them, seconds."""
+
+    stages: int = 0
+    age_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """Figures that rise and fall.
+
+    Attributes:
+        runs: by status.
+        stages: by stage name and status, those queued or running: how many have ended is counted, and the others wait
+            for these.
+        queues: by queue.
+        workers: alive, by queue and device.
+        deliveries: that are still to be sent.
+    """
+
+    runs: dict[str, int]
+    stages: dict[tuple[str, str], int]
+    queues: dict[str, Waiting]
+    workers: dict[tuple[str, str], int]
+    deliveries: int
+
+
+def measure(session: Session) -> Gauges:
+    """All of them."""
+    return Gauges(
+        runs=_runs(session),
+        stages=_stages(session),
+        queues=_queues(session),
+        workers=_workers(session),
+        deliveries=_deliveries(session),
+    )
+
+
+def _runs(session: Session) -> dict[str, int]:
+    query = select(RunRow.status, func.count()).group_by(RunRow.status)
+    return {status: count for status, count in session.execute(query)}  # noqa: C416 - rows are no pairs to mypy
+
+
+def _stages(session: Session) -> dict[tuple[str, str], int]:
+    query = (
+        select(StageRow.name, StageRow.status, func.count())
+        .where(StageRow.status.in_([StageStatus.QUEUED, StageStatus.RUNNING]))
+        .group_by(StageRow.name, StageRow.status)
+    )
+    return {(name, status): count for name, status, count in session.execute(query)}
+
+
+def _queues(session: Session) -> dict[str, Waiting]:
+    query = (
+        select(StageRow.queue, func.count(), func.coalesce(now() - func.min(StageRow.queued_at), 0.0))
+        .where(StageRow.status == StageStatus.QUEUED)
+        .group_by(StageRow.queue)
+    )
+    return {queue: Waiting(count, max(0.0, age)) for queue, count, age in session.execute(query)}
+
+
+def _workers(session: Session) -> dict[tuple[str, str], int]:
+    return Counter((queue, worker.device) for worker in workers.alive(session) for queue in worker.queues)
+
+
+def _deliveries(session: Session) -> int:
+    query = select(func.count()).select_from(DeliveryRow).where(DeliveryRow.status == "pending")
+    return session.execute(query).scalar_one()

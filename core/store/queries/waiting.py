@@ -1,0 +1,90 @@
+"""What runs wait for: their place in the queue, and queues that no worker serves."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import BindParameter, bindparam, func, select
+from sqlalchemy.orm import Session, aliased
+
+from core.domain.run import RunStatus, StageStatus
+from core.store.database.tables import RunRow, StageRow
+from core.store.engine.lifecycle import QUEUED
+from core.store.queries import workers
+
+MOST_AHEAD = 1000
+
+_THESE: BindParameter[str] = bindparam("run_ids", expanding=True)
+_STATUS = StageRow.status + ""  # so that SQLite looks these runs up, instead of going through all that is queued
+_Ahead = aliased(StageRow)
+
+# Statements are built once, and go past the session: each of these takes longer than SQLite takes to run a statement.
+_NEEDED = (
+    select(StageRow.run_id, StageRow.queue)
+    .where(StageRow.run_id.in_(_THESE), _STATUS.in_([StageStatus.QUEUED, StageStatus.RUNNING]))
+    .distinct()
+    .order_by(StageRow.run_id, StageRow.queue.desc())
+)
+_RUNS_AHEAD = (
+    select(_Ahead.run_id)
+    .distinct()
+    .where(_Ahead.status == QUEUED, _Ahead.queue == StageRow.queue, _Ahead.run_id < StageRow.run_id)
+    .correlate(StageRow)
+    .limit(bindparam("most"))
+    .subquery()
+)
+_POSITIONS = (
+    select(StageRow.run_id, select(func.count()).select_from(_RUNS_AHEAD).scalar_subquery())
+    .where(_STATUS == QUEUED, StageRow.run_id.in_(_THESE))
+    .order_by(StageRow.run_id, StageRow.position.desc())
+)
+_VERSIONS = select(RunRow.id, RunRow.tenant, RunRow.status, RunRow.version).where(RunRow.id.in_(_THESE))
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """All that decides whether a poller has seen a run as it is.
+
+    Attributes:
+        position: as for `positions`; None unless the run is queued.
+        unserved: as for `unserved`.
+    """
+
+    tenant: str
+    status: RunStatus
+    version: int
+    position: int | None
+    unserved: tuple[str, ...]
+
+
+def glance(session: Session, run_ids: Collection[str]) -> dict[str, Glance]:
+    """How these runs are, without reading them; those that are not there are left out."""
+    rows = session.connection().execute(_VERSIONS, {"run_ids": list(run_ids)}).all()
+    places = positions(session, [row.id for row in rows if row.status == RunStatus.QUEUED])
+    missing = unserved(session, [row.id for row in rows if not RunStatus(row.status).terminal])
+    return {
+        row.id: Glance(row.tenant, RunStatus(row.status), row.version, places.get(row.id), missing.get(row.id, ()))
+        for row in rows
+    }
+
+
+def positions(session: Session, run_ids: Collection[str]) -> dict[str, int]:
+    """How many earlier runs wait in the queue where the run's first queued stage waits; 0 is next.
+
+    No more than MOST_AHEAD are counted.
+    """
+    if not run_ids:
+        return {}
+    found = session.connection().execute(_POSITIONS, {"run_ids": list(run_ids), "most": MOST_AHEAD})
+    return {run_id: ahead for run_id, ahead in found}  # noqa: C416 - rows are no pairs to mypy
+
+
+def unserved(session: Session, run_ids: Collection[str]) -> Mapping[str, tuple[str, ...]]:
+    """Of each run, the queues that it needs now and no living worker serves."""
+    if not run_ids:
+        return {}
+    served = workers.served(session)
+    missing: dict[str, tuple[str, ...]] = {}
+    for run_id, queue in session.connection().execute(_NEEDED, {"run_ids": list(run_ids)}):
+        if queue not in served:
+            missing[run_id] = (*missing.get(run_id, ()), queue)
+    return missing

@@ -1,0 +1,85 @@
+"""Webhooks of a tenant. Whose they are is always asked: another tenant's are not there."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from core.domain.ids import new_id
+from core.domain.webhook import TEST
+from core.errors import ConflictError, NotFoundError
+from core.store.database.tables import DeliveryRow, WebhookRow
+from core.store.engine import lifecycle, outbox
+
+MOST = 20
+"""Webhooks of one tenant."""
+
+
+def add(session: Session, *, tenant: str, url: str, secret: str, events: Sequence[str]) -> WebhookRow:
+    """Write a webhook; it hears of what happens from the commit on.
+
+    Raises:
+        ConflictError: the tenant has as many as it may have.
+    """
+    lifecycle.hold_key(session, f"webhooks of {tenant}")
+    count = session.scalars(select(func.count()).where(WebhookRow.tenant == tenant)).one()
+    if count >= MOST:
+        raise ConflictError(f"There are {count} webhooks, and there may be {MOST}. Delete one that is not needed.")
+    row = WebhookRow(
+        id=new_id("wh"),
+        tenant=tenant,
+        url=url,
+        secret=secret,
+        events=list(events),
+        created_at=lifecycle.clock(session),
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def get(session: Session, webhook_id: str, *, tenant: str) -> WebhookRow:
+    """One webhook.
+
+    Raises:
+        NotFoundError: the tenant has no such webhook.
+    """
+    row = session.get(WebhookRow, webhook_id)
+    if row is None or row.tenant != tenant:
+        raise NotFoundError(f"There is no webhook {webhook_id}. GET /v1/webhooks lists those there are.")
+    return row
+
+
+def every(session: Session, *, tenant: str) -> list[WebhookRow]:
+    """All webhooks, newest first."""
+    return list(session.scalars(select(WebhookRow).where(WebhookRow.tenant == tenant).order_by(WebhookRow.id.desc())))
+
+
+def remove(session: Session, webhook_id: str, *, tenant: str) -> None:
+    """Forget a webhook and its deliveries.
+
+    Raises:
+        NotFoundError: the tenant has no such webhook.
+    """
+    row = get(session, webhook_id, tenant=tenant)
+    session.execute(delete(WebhookRow).where(WebhookRow.id == row.id))
+
+
+def add_test(session: Session, webhook_id: str, *, tenant: str) -> DeliveryRow:
+    """A delivery that tells of nothing but the webhook itself.
+
+    Raises:
+        NotFoundError: the tenant has no such webhook.
+        ConflictError: it is disabled.
+    """
+    row = get(session, webhook_id, tenant=tenant)
+    refuse_disabled(row)
+    delivery = outbox.add(session, row, TEST, at=lifecycle.clock(session), data={"webhook_id": row.id})
+    session.flush()
+    return delivery
+
+
+def refuse_disabled(webhook: WebhookRow) -> None:
+    """Raises ConflictError where the receiver has said that it is gone."""
+    if webhook.disabled_at is not None:
+        raise ConflictError("The webhook is disabled: its receiver answered 410 Gone. Delete it and make a new one.")

@@ -1,0 +1,78 @@
+"""How the service is reached: its URL and its key, from options and EMBEDREEL_* variables."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from embedreel.api import Client
+from embedreel.connection import DEFAULT_URL
+from embedreel.errors import ApiError
+from embedreel.retry import PATIENCE_SECONDS, Failure, Patience
+
+UNAUTHORIZED, FORBIDDEN = 401, 403
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Give the command line the flags that say where the service is."""
+    port = os.environ.get("EMBEDREEL_PORT")  # where `embedreel serve` listens in the same environment
+    url = os.environ.get("EMBEDREEL_URL") or (f"http://127.0.0.1:{port}" if port else DEFAULT_URL)
+    parser.add_argument("--url", default=url, help=f"the service (now {url})")
+    parser.add_argument("--api-key-file", type=Path, metavar="FILE", help="file that holds the service's API key")
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=PATIENCE_SECONDS,
+        metavar="SECONDS",
+        help=f"how long to try again when the service does not answer (default {PATIENCE_SECONDS:.0f}; 0: not at all)",
+    )
+
+
+def connect(options: argparse.Namespace) -> Client:
+    """The service that the command line names.
+
+    Raises:
+        OSError: the file of the key cannot be read.
+        ValueError: it is empty, or the URL is none.
+    """
+    patience = Patience(options.patience, tell=_tell)
+    return Client(options.url, api_key(options.api_key_file), patience=patience)
+
+
+def api_key(file: Path | None = None) -> str | None:
+    """The key of `file`, of EMBEDREEL_API_KEY, or of the file that EMBEDREEL_API_KEY_FILE names; the first there is.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it holds no key.
+    """
+    if file is None:
+        if key := os.environ.get("EMBEDREEL_API_KEY", "").strip():
+            return key
+        if not (name := os.environ.get("EMBEDREEL_API_KEY_FILE")):
+            return None
+        file = Path(name)
+    key = file.read_text().strip()
+    if not key.isascii() or not key:
+        raise ValueError(f"{file} holds no API key")
+    return key
+
+
+def advice(error: ApiError) -> str:
+    """What to set after a refusal for want of a key; empty after any other."""
+    if error.status == UNAUTHORIZED:
+        return (
+            "\nSet EMBEDREEL_API_KEY to a key of this service, or EMBEDREEL_API_KEY_FILE or --api-key-file to a file "
+            "that holds one."
+        )
+    if error.status == FORBIDDEN:
+        return (
+            "\nThe key of EMBEDREEL_API_KEY (or of the file of --api-key-file or EMBEDREEL_API_KEY_FILE) may not do "
+            "this: set one that may. `embedreel keys add` makes one."
+        )
+    return ""
+
+
+def _tell(error: Failure, pause_seconds: float) -> None:
+    what = error if isinstance(error, ApiError) else f"No answer ({error})"
+    print(f"embedreel: {str(what).rstrip('.')}. Trying again in {pause_seconds:.1f} s.", file=sys.stderr, flush=True)

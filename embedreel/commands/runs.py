@@ -1,0 +1,202 @@
+"""Commands about runs that there are: what they do, what they tell, what they have made."""
+
+import argparse
+import json
+from pathlib import Path
+
+from embedreel.access import connect
+from embedreel.api import Client
+from embedreel.command import OK, Command, run_argument
+from embedreel.connection import Json
+from embedreel.errors import describe
+from embedreel.output import add_json_flag, moment, percent, print_table, show
+from embedreel.progress import clock, headline, stages
+
+PHASE_COLUMNS = ["phase", "step", "accuracy", "loss", "calibration_error"]
+ISSUE_COLUMNS = ["image", "row", "class_name", "confidence", "suggested_class", "suggested_confidence"]
+LEAK_COLUMNS = ["image", "row", "training_row", "difference"]
+
+
+def status(options: argparse.Namespace) -> int:
+    """Show one run."""
+    with connect(options) as client:
+        run = client.run(options.run)
+        if options.json:
+            print(json.dumps(run, indent=2))
+        else:
+            _print_run(client, run)
+    return OK
+
+
+def list_runs(options: argparse.Namespace) -> int:
+    """Show the newest runs."""
+    with connect(options) as client:
+        runs = client.runs(limit=options.limit)
+    rows = runs if options.json else [run | {"created": moment(run["created_at"])} for run in runs]
+    show(rows, ["id", "status", "created", "name"], as_json=options.json)
+    return OK
+
+
+def events(options: argparse.Namespace) -> int:
+    """Print what happened to a run: a JSON object a line.
+
+    With --follow also what happens from now on, until the run has ended; a connection that breaks is taken up again
+    after the last event that came.
+    """
+    with connect(options) as client:
+        found = client.follow if options.follow else client.events
+        for event in found(options.run, after=options.after):
+            print(json.dumps(event), flush=options.follow)
+    return OK
+
+
+def quality(options: argparse.Namespace) -> int:
+    """Say how far a film can be trusted, and what happened while the model learnt."""
+    with connect(options) as client:
+        card, happened = client.quality(options.run), client.highlights(options.run)
+    if options.json:
+        print(json.dumps({"quality": card, "highlights": happened}, indent=2))
+        return OK
+    print(card["verdict"])
+    if card["advice"]:
+        print(card["advice"])
+    for one in happened:
+        print(f"  step {one['step']:>7,}  {one['caption']}")
+    return OK
+
+
+def evaluation(options: argparse.Namespace) -> int:
+    """Say how well the model tells the classes apart, at the end of each phase of its training."""
+    with connect(options) as client:
+        found = client.evaluation(options.run)
+    if options.json:
+        print(json.dumps(found, indent=2))
+        return OK
+    phases = found["phases"]
+    print_table([phase | {"accuracy": percent(phase["accuracy"])} for phase in phases], PHASE_COLUMNS)
+    print()
+    columns = [f"after {phase['phase']}" for phase in phases]
+    by_class = [
+        {"class": ends[0]["name"], "images": ends[0]["images"]}
+        | {column: percent(end["accuracy"]) for column, end in zip(columns, ends, strict=True)}
+        for ends in zip(*(phase["classes"] for phase in phases), strict=True)
+    ]
+    print_table(by_class, ["class", "images", *columns])
+    return OK
+
+
+def label_issues(options: argparse.Namespace) -> int:
+    """Show probe images whose labels look wrong, and those that are nearly training images."""
+    with connect(options) as client:
+        found = client.label_issues(options.run)
+    if options.json:
+        print(json.dumps(found, indent=2))
+        return OK
+    labels, leaks = found["label_issues"], found["leaks"]
+    print(f"labels that look wrong: {labels['count']:,}")
+    if labels["issues"]:
+        print_table(labels["issues"], ISSUE_COLUMNS)
+    if leaks is None:
+        print("probe images that are nearly training images: not looked for, an older version has trained the model")
+        return OK
+    print(f"probe images that are nearly training images: {leaks['count']:,}")
+    if leaks["leaks"]:
+        print_table(leaks["leaks"], LEAK_COLUMNS)
+    return OK
+
+
+def download(options: argparse.Namespace) -> int:
+    """Save what a run has made."""
+    what = f"film.{options.format}"
+    if options.log:
+        what = "log.csv"
+    elif options.sheet:
+        what = "contact-sheet.png"
+    elif options.curves:
+        what = "curves.png"
+    elif options.frame is not None:
+        what = f"frames/{options.frame}.png"
+    with connect(options) as client:
+        print(client.download(options.run, what, options.output or Path(Path(what).name)))
+    return OK
+
+
+def cancel(options: argparse.Namespace) -> int:
+    """Ask a run to stop."""
+    with connect(options) as client:
+        print(f"{options.run}  {client.cancel(options.run)['status']}")
+    return OK
+
+
+def retry(options: argparse.Namespace) -> int:
+    """Start a failed or cancelled run again; its finished stages are kept."""
+    with connect(options) as client:
+        print(f"{options.run}  {client.retry(options.run)['status']}")
+    return OK
+
+
+def delete(options: argparse.Namespace) -> int:
+    """Delete a run that has ended, without asking.
+
+    What it made goes too, unless another run shares it.
+    """
+    with connect(options) as client:
+        client.delete(options.run)
+    print(f"{options.run}  deleted")
+    return OK
+
+
+def _print_run(client: Client, run: Json) -> None:
+    print(f"{run['id']}  {headline(run)}")
+    for stage in stages(run):
+        far = f"{stage.done}/{stage.total} {stage.unit}"
+        print(f"  {stage.name:<10} {stage.outcome:<10} {far:<16} {clock(stage.elapsed_seconds)}")
+    if run.get("notice"):
+        print(run["notice"])
+    if run["error"]:
+        print(describe(run["error"]))
+    if run["links"]["film"]:
+        print(f"{client.url}{run['links']['film']}")
+
+
+def _status_flags(parser: argparse.ArgumentParser) -> None:
+    run_argument(parser)
+    add_json_flag(parser)
+
+
+def _list_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--limit", type=int, default=20, metavar="N", help="how many (default 20)")
+    add_json_flag(parser)
+
+
+def _events_flags(parser: argparse.ArgumentParser) -> None:
+    run_argument(parser)
+    parser.add_argument("--follow", action="store_true", help="go on until the run has ended")
+    parser.add_argument("--after", type=int, default=0, metavar="SEQ", help="only those after this number (default 0)")
+
+
+def _download_flags(parser: argparse.ArgumentParser) -> None:
+    run_argument(parser)
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--frame", type=int, metavar="I", help="one frame as PNG, counted from 0; without it, the film")
+    what.add_argument("--log", action="store_true", help="the training log as CSV")
+    what.add_argument("--sheet", action="store_true", help="four frames as one PNG")
+    what.add_argument("--curves", action="store_true", help="loss and accuracy by step as PNG")
+    what.add_argument(
+        "--format", choices=["gif", "mp4", "webp"], default="gif", help="of the film, if it was drawn so (default gif)"
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="where to save it (default: its own name)")
+
+
+COMMANDS = (
+    Command("status", status, _status_flags),
+    Command("list", list_runs, _list_flags),
+    Command("events", events, _events_flags),
+    Command("quality", quality, _status_flags),
+    Command("evaluation", evaluation, _status_flags),
+    Command("label-issues", label_issues, _status_flags),
+    Command("download", download, _download_flags),
+    Command("cancel", cancel, run_argument),
+    Command("retry", retry, run_argument),
+    Command("delete", delete, run_argument),
+)

@@ -1,0 +1,135 @@
+"""One HTTP connection to one service: requests that are sent again, and refusals as errors."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeAlias, TypeVar
+
+import httpx
+
+from embedreel.errors import ApiError, UnreachableError
+from embedreel.retry import Patience, retry_after
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+TIMEOUT = httpx.Timeout(60, connect=5)
+
+Json: TypeAlias = dict[str, Any]
+Answer = TypeVar("Answer")
+Received = Callable[[int, int | None], None]
+"""Told of bytes received and bytes in all; None where the service does not say how many."""
+
+
+class Connection:
+    """Sends requests as `patience` says.
+
+    Every method raises ApiError when the service refuses, UnreachableError when it does not answer. `repeatable` says
+    that a request may be done twice without harm; `options` are those of httpx.
+    """
+
+    def __init__(
+        self, url: str, api_key: str | None, *, patience: Patience, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        self.url = url.rstrip("/")
+        self.patience = patience
+        try:
+            loopback = httpx.URL(self.url).host in {"127.0.0.1", "::1", "localhost"}
+        except httpx.InvalidURL as error:
+            raise ValueError(f"{url!r} is no URL ({error}); it should look like {DEFAULT_URL}") from error
+        self._http = httpx.Client(
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
+            timeout=TIMEOUT,
+            transport=transport,
+            trust_env=not loopback,  # a proxy of the environment does not reach this machine's own ports
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def send(self, method: str, path: str, *, repeatable: bool, **options: Any) -> httpx.Response:  # noqa: ANN401
+        """The answer to a request."""
+
+        def attempt() -> httpx.Response:
+            response = self._http.request(method, path, **options)
+            _refuse(response)
+            return response
+
+        return self._until_answered(attempt, repeatable=repeatable)
+
+    def json(self, method: str, path: str, *, repeatable: bool, **options: Any) -> Json:  # noqa: ANN401
+        """The answer's body."""
+        return self.decoded(self.send(method, path, repeatable=repeatable, **options))
+
+    def decoded(self, response: httpx.Response) -> Json:
+        """The body of an answer, which must be JSON."""
+        try:
+            body: Json = response.json()
+        except json.JSONDecodeError as error:
+            raise UnreachableError(self.url, f"what answers sends no JSON, but {response.text[:80]!r}") from error
+        return body
+
+    def save(self, path: str, file: Path, told: Received | None = None) -> None:
+        """Write what GET answers to a file; it is whole when this returns."""
+
+        def attempt() -> None:
+            with self._http.stream("GET", path) as response, file.open("wb") as opened:
+                _refuse(response)
+                size = response.headers.get("Content-Length")
+                for chunk in response.iter_bytes():
+                    opened.write(chunk)
+                    if told:
+                        told(response.num_bytes_downloaded, int(size) if size else None)
+
+        self._until_answered(attempt, repeatable=True)
+
+    @contextmanager
+    def opened(self, path: str, *, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
+        """The answer to GET, to be read as it comes.
+
+        Raises:
+            TransportError: inside the block, when the connection breaks while it is read.
+        """
+
+        def attempt() -> httpx.Response:
+            response = self._http.send(self._http.build_request("GET", path, headers=headers), stream=True)
+            try:
+                _refuse(response)
+            except BaseException:
+                response.close()
+                raise
+            return response
+
+        with closing(self._until_answered(attempt, repeatable=True)) as response:
+            yield response
+
+    def _until_answered(self, attempt: Callable[[], Answer], *, repeatable: bool) -> Answer:
+        try:
+            return self.patience.send(attempt, repeatable=repeatable)
+        except httpx.TransportError as error:
+            raise UnreachableError(self.url, error) from error
+
+
+def _refuse(response: httpx.Response) -> None:
+    """Turn an error response into an ApiError."""
+    if not response.is_error:
+        return
+    response.read()
+    title = f"HTTP {response.status_code} {response.reason_phrase}".rstrip()
+    problem: Json = {"detail": response.text[:200]}
+    if response.headers.get("Content-Type", "").startswith("application/problem+json"):
+        problem = response.json()
+    raise ApiError(
+        status=response.status_code,
+        title=problem.get("title") or title,
+        detail=problem.get("detail") or "",
+        field=problem.get("field"),
+        type=problem.get("type") or "",
+        retry_after_seconds=retry_after(response.headers.get("Retry-After")),
+    )

@@ -1,0 +1,74 @@
+"""A folder of images as one ZIP, for as long as it takes to send it."""
+
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from embedreel.sending import Told
+
+
+@contextmanager
+def packed(paths: Sequence[Path], told: Told | None = None) -> Iterator[Sequence[Path]]:
+    """The files to send: those that were named, or one ZIP of the folder that was.
+
+    Args:
+        paths: files, or one folder.
+        told: called with the bytes packed and the bytes in all, again and again.
+
+    Raises:
+        ValueError: a folder beside other paths, or without any file.
+        OSError: something cannot be read, or the ZIP cannot be written.
+    """
+    if not any(path.is_dir() for path in paths):
+        yield paths
+        return
+    if len(paths) > 1:
+        raise ValueError("A folder is sent alone: put all images into one.")
+    folder = paths[0].resolve()
+    with tempfile.TemporaryDirectory(prefix="embedreel-") as scratch:
+        archive = Path(scratch) / f"{folder.name or 'images'}.zip"
+        pack(folder, archive, told)
+        yield [archive]
+
+
+def pack(folder: Path, archive: Path, told: Told | None = None) -> None:
+    """Write the files below a folder into a ZIP, as they are: images hardly shrink.
+
+    Names that begin with a dot are passed over. The same files make the same bytes, whenever and wherever: the dates
+    are left out.
+
+    Args:
+        folder: what to pack.
+        archive: the file to write.
+        told: called with the bytes packed and the bytes in all, again and again.
+
+    Raises:
+        ValueError: there is no file.
+        OSError: something cannot be read, or the ZIP cannot be written.
+    """
+    sizes = {path: path.stat().st_size for path in files_below(folder)}
+    if not sizes:
+        raise ValueError(f"{folder} holds no file.")
+    packed_bytes, total_bytes = 0, sum(sizes.values())
+    with zipfile.ZipFile(archive, "w") as target:
+        for path, size in sizes.items():
+            entry = zipfile.ZipInfo(path.relative_to(folder).as_posix())
+            entry.external_attr, entry.file_size = 0o644 << 16, size
+            with path.open("rb") as source, target.open(entry, "w") as place:
+                shutil.copyfileobj(source, place)
+            packed_bytes += size
+            if told:
+                told(packed_bytes, total_bytes)
+
+
+def files_below(folder: Path) -> list[Path]:
+    """All files, by name, but for hidden ones."""
+    found: list[Path] = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(parent) / name for name in names if not name.startswith(".")]
+    return sorted(found)

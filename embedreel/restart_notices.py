@@ -1,0 +1,56 @@
+"""Why a stage starts again: asked of the run's events, and only when there are signs of it."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from embedreel.progress import Stage, stages
+
+Events = Callable[[int], list[dict[str, Any]]]
+"""The run's events after a number."""
+
+
+class Restarts:
+    """Notices that a stage was lost, and finds out what happened."""
+
+    def __init__(self, events: Events) -> None:
+        self._events = events
+        self._after = 0
+        self._last: dict[str, Stage] = {}
+        self._lost: set[str] = set()
+
+    def told(self, run: dict[str, Any]) -> list[str]:
+        """A line for each restart since the last call; of those before the first call, too."""
+        signs = [self._sign(stage) for stage in stages(run)]
+        if not any(signs):
+            return []
+        events = self._events(self._after)
+        self._after = events[-1]["seq"] if events else self._after
+        return [line for event in events for line in _lines(event)]
+
+    def _sign(self, stage: Stage) -> bool:
+        """Whether the stage was lost, or runs again after it was."""
+        before = self._last.get(stage.name)
+        self._last[stage.name] = stage
+        if _was_lost(before, stage):
+            self._lost.add(stage.name)
+            return True
+        if stage.name in self._lost and stage.status == "running":  # it may say where it continues
+            self._lost.remove(stage.name)
+            return before is not None and before.status != "running"
+        return False
+
+
+def _was_lost(before: Stage | None, stage: Stage) -> bool:
+    if before is None:
+        return stage.attempt > 1
+    back_in_the_queue = before.status == "running" and stage.status == "queued"
+    return stage.attempt > max(1, before.attempt) or stage.done < before.done or back_in_the_queue
+
+
+def _lines(event: dict[str, Any]) -> Iterator[str]:
+    data = event.get("data") or {}
+    name = data.get("stage", "a stage")
+    if event.get("type") == "stage.requeued":
+        yield f"{name} starts again: {data.get('reason') or 'no reason is known'}"
+    elif event.get("type") == "stage.started" and data.get("resumed_step") is not None:
+        yield f"{name} continues at step {data['resumed_step']}"

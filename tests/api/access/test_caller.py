@@ -1,0 +1,27 @@
+import pytest
+
+from api.access.caller import NEIGHBOUR, NOBODY, OPERATOR, Scope, scope_needed
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "scope"),
+    [
+        ("GET", "/v1/runs", "read"),
+        ("HEAD", "/v1/runs/x/film.gif", "read"),
+        ("POST", "/v1/runs", "write"),
+        ("DELETE", "/v1/datasets/x", "write"),
+        ("PATCH", "/v1/anything", "write"),
+        ("GET", "/v1/keys", "admin"),
+        ("DELETE", "/v1/keys/x", "admin"),
+        ("GET", "/v1/workers", "admin"),
+        ("GET", "/metrics", "admin"),
+        ("GET", "/v1/keystones", "read"),
+    ],
+)
+def test_scope_needed(method, path, scope):
+    assert scope_needed(method, path) is Scope(scope)
+
+
+def test_who_needs_no_key_of_the_table():
+    assert OPERATOR.scopes == NEIGHBOUR.scopes == set(Scope)
+    assert (NOBODY.tenant, NOBODY.scopes) == ("", frozenset())

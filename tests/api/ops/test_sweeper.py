@@ -1,0 +1,103 @@
+import os
+import time
+
+import pytest
+from sqlalchemy import select, update
+
+from api.ops.sweeper import Sweeper
+from core.errors import StorageUnavailableError
+from core.store.database.tables import DeliveryRow, IdempotencyRow, StageRow
+from core.store.objects import collect
+from core.store.queries import idempotency
+
+
+@pytest.fixture
+def rung():
+    return []
+
+
+@pytest.fixture
+def sweeper(parts, rung):
+    settings = parts.settings.model_copy(update={"sweep_seconds": 0.01})
+    return Sweeper(settings, parts.database, parts.store, rung.extend)
+
+
+def test_sweep__rings_for_a_stage_that_nobody_came_for(parts, submit, sweeper, rung):
+    run = submit()
+    sweeper.sweep()
+    assert rung == []
+    with parts.database.writing() as session:
+        session.execute(update(StageRow).where(StageRow.ring_at.is_not(None)).values(ring_at=1.0))
+    sweeper.sweep()
+    assert [(bell.run_id, bell.stage_id) for bell in rung] == [(run["id"], "fine_tune")]
+
+
+def test_sweep__takes_a_lost_stage_back(client, parts, submit, worker, sweeper, rung):  # noqa: PLR0917 - fixtures and cases
+    run = submit()
+    worker.claim(run["id"])
+    with parts.database.writing() as session:
+        session.execute(update(StageRow).where(StageRow.lease_until.is_not(None)).values(lease_until=1.0))
+    sweeper.sweep()
+    assert len(rung) == 1
+    kinds = [event["type"] for event in client.get(run["links"]["events"]).json()["events"]]
+    assert kinds[-1] == "stage.requeued"
+
+
+def test_sweep__forgets_old_idempotency_keys(client, parts, small, sweeper):
+    headers = {"Idempotency-Key": "one"}
+    first = client.post("/v1/runs", json=small, headers=headers).json()
+    sweeper.sweep()
+    assert client.post("/v1/runs", json=small, headers=headers).json()["id"] == first["id"]
+    with parts.database.writing() as session:
+        session.execute(update(IdempotencyRow).values(created_at=time.time() - idempotency.KEPT_SECONDS - 60))
+    sweeper.sweep()
+    assert client.post("/v1/runs", json=small, headers=headers).json()["id"] != first["id"]
+
+
+def test_sweep__collects_what_killed_uploads_left(parts, rung):
+    for name in ("old", "young"):
+        (parts.store.incoming / name).mkdir()
+    then = time.time() - collect.ORPHANED_SECONDS - 60
+    os.utime(parts.store.incoming / "old", (then, then))
+    settings = parts.settings.model_copy(update={"collect_seconds": 0.0})
+    Sweeper(settings, parts.database, parts.store, rung.extend).sweep()
+    assert [path.name for path in parts.store.incoming.iterdir()] == ["young"]
+
+
+def test_sweep__forgets_old_deliveries(client, parts, sweeper):
+    webhook = client.post("/v1/webhooks", json={"url": "https://9.9.9.9/"}).json()
+    with parts.database.writing() as session:
+        for delivery_id, forget_at in (("old", 1.0), ("young", time.time() + 600), ("pending", None)):
+            session.add(
+                DeliveryRow(
+                    id=delivery_id,
+                    webhook_id=webhook["id"],
+                    type="webhook.test",
+                    payload={},
+                    status="delivered",
+                    forget_at=forget_at,
+                    created_at=1.0,
+                )
+            )
+    sweeper.sweep()
+    with parts.database.reading() as session:
+        assert set(session.scalars(select(DeliveryRow.id))) == {"young", "pending"}
+
+
+@pytest.mark.parametrize("error", [StorageUnavailableError("away"), ZeroDivisionError("unforeseen")])
+def test_work__goes_on_after_an_error(sweeper, monkeypatch, caplog, error):
+    swept = []
+
+    def sweep():
+        swept.append(1)
+        if len(swept) == 1:
+            raise error
+
+    monkeypatch.setattr(sweeper, "sweep", sweep)
+    sweeper.start()
+    deadline = time.monotonic() + 20
+    while len(swept) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    sweeper.stop()
+    assert len(swept) >= 2
+    assert str(error) in caplog.text

@@ -1,0 +1,89 @@
+"""Bells that nobody needs: where many stages have waited for long, whoever is free looks for itself."""
+
+import pytest
+
+from core.domain.spec import RunSpec
+from core.store.database.tables import StageRow
+from core.store.engine import lifecycle
+from core.store.queries import runs, workers
+
+
+def wait(engine, run_ids, seconds):
+    """Let the stages that these runs wait for have waited so much longer."""
+
+    def age(session):
+        for run_id in run_ids:
+            session.get_one(StageRow, (run_id, "fine_tune")).queued_at -= seconds
+
+    engine.call(age)
+
+
+@pytest.fixture
+def crowd(engine):
+    return [engine.submit(seed=seed)[0] for seed in range(lifecycle.CROWD)]
+
+
+def test_a_bell_is_rung_for_each_stage_as_long_as_few_have_waited_for_long(engine, crowd):
+    wait(engine, crowd[1:], 2 * lifecycle.CROWD_SECONDS)
+    assert engine.submit(seed=100)[1] == ["fine_tune"]
+
+
+def test_no_bell_is_rung_where_many_have_waited_for_long(engine, crowd):
+    wait(engine, crowd, 2 * lifecycle.CROWD_SECONDS)
+    late, bells = engine.submit(seed=100)
+    assert bells == []
+    assert engine.statuses(late)["fine_tune"] == "queued"
+
+
+def test_bells_are_rung_again_when_the_crowd_is_gone(engine, crowd):
+    wait(engine, crowd, 2 * lifecycle.CROWD_SECONDS)
+    engine.claim(crowd[0], "fine_tune")
+    engine.call(runs.cancel, crowd[1])
+    assert engine.submit(seed=100)[1] == ["fine_tune"]
+
+
+def test_a_crowd_in_one_queue_keeps_no_bell_of_another_from_being_rung(engine, crowd):
+    first, _ = engine.submit(seed=100)
+    engine.film(first)
+    wait(engine, crowd, 2 * lifecycle.CROWD_SECONDS)
+    assert engine.submit(seed=100, fps=20)[1] == ["render"]
+
+
+def test_the_sweep_rings_for_who_was_not_rung_for(engine, crowd):
+    wait(engine, crowd, 2 * lifecycle.CROWD_SECONDS)
+    late, _ = engine.submit(seed=100)
+
+    def overdue(session):
+        session.get_one(StageRow, (late, "fine_tune")).ring_at = 0.0
+
+    engine.call(overdue)
+    assert late in [bell.run_id for bell in engine.sweep()]
+
+
+def test_an_artifact_that_is_made_after_it_was_looked_for_is_found_when_its_stage_is_claimed(engine):
+    """`accept` believes its caller about what may be stored; the caller looked before the transaction."""
+    first, _ = engine.submit()
+    engine.film(first)
+
+    def unseeing(session):
+        made = runs.get(session, first)
+        spec, plan = RunSpec.model_validate(made.spec), lifecycle.plan_of(made)
+        return runs.accept(session, "run_late", spec, plan, among=())
+
+    _, bells = engine.call(unseeing)
+    assert [bell.stage_id for bell in bells] == ["fine_tune"]
+    engine.claim("run_late", "fine_tune")
+    assert engine.run("run_late").status == "succeeded"
+
+
+def test_queues_of_living_workers_are_served(engine):
+    engine.call(workers.beat, "w1", queues=["gpu"], device="cpu")
+    engine.call(workers.beat, "w2", queues=["gpu", "cpu"], device="cpu")
+    assert engine.call(workers.served) == {"gpu", "cpu"}
+
+    def long_ago(session):
+        for row in workers.alive(session):
+            row.heartbeat_at -= 2 * workers.ALIVE_SECONDS
+
+    engine.call(long_ago)
+    assert engine.call(workers.served) == set()

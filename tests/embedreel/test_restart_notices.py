@@ -1,0 +1,73 @@
+from typing import Any
+
+from embedreel.restart_notices import Restarts
+
+
+def run(name: str = "fine_tune", **fields: Any) -> dict[str, Any]:
+    done = fields.pop("done", 0)
+    stage = {"name": name, "status": "running", "attempt": 1, "started_at": None, "finished_at": None}
+    return {"stages": [stage | {"progress": {"done": done, "total": 300}} | fields]}
+
+
+class Asked:
+    def __init__(self, *answers: list[dict[str, Any]]) -> None:
+        self.after: list[int] = []
+        self._answers = list(answers)
+
+    def __call__(self, after: int) -> list[dict[str, Any]]:
+        self.after.append(after)
+        return self._answers.pop(0)
+
+
+def requeued(seq: int) -> dict[str, Any]:
+    data = {"stage": "fine_tune", "reason": "worker w was not heard of any more"}
+    return {"seq": seq, "type": "stage.requeued", "data": data}
+
+
+def started(seq: int, **data: Any) -> dict[str, Any]:
+    return {"seq": seq, "type": "stage.started", "data": {"stage": "fine_tune", "attempt": 2} | data}
+
+
+STARTS_AGAIN = "fine_tune starts again: worker w was not heard of any more"
+
+
+def test_told__nothing_is_asked_while_all_goes_well() -> None:
+    restarts = Restarts(Asked())
+    for done in (0, 10, 10, 300):
+        assert restarts.told(run(done=done)) == []
+    assert restarts.told(run(done=300, status="succeeded")) == []
+
+
+def test_told__a_stage_that_rises_in_attempts() -> None:
+    asked = Asked([started(1), requeued(2), started(3, resumed_step=120)])
+    restarts = Restarts(asked)
+    restarts.told(run(done=130))
+    assert restarts.told(run(done=120, attempt=2)) == [STARTS_AGAIN, "fine_tune continues at step 120"]
+    assert restarts.told(run(done=121, attempt=2)) == []
+    assert asked.after == [0]
+
+
+def test_told__lost_first_and_where_it_continues_later() -> None:
+    asked = Asked([requeued(7)], [started(8, resumed_step=120)])
+    restarts = Restarts(asked)
+    restarts.told(run(done=130))
+    assert restarts.told(run(done=130, status="queued")) == [STARTS_AGAIN]
+    assert restarts.told(run(done=130, status="queued")) == []
+    assert restarts.told(run(done=130, status="running")) == ["fine_tune continues at step 120"]
+    assert restarts.told(run(done=131, status="running")) == []
+    assert asked.after == [0, 7]
+
+
+def test_told__a_stage_that_was_given_back_falls_back() -> None:
+    restarts = Restarts(Asked([requeued(7), started(8)]))
+    restarts.told(run(done=130))
+    assert restarts.told(run(done=0)) == [STARTS_AGAIN]
+
+
+def test_told__what_happened_before_somebody_watched() -> None:
+    assert Restarts(Asked([requeued(2), started(3)])).told(run(done=5, attempt=2)) == [STARTS_AGAIN]
+
+
+def test_told__events_with_little_in_them() -> None:
+    restarts = Restarts(Asked([{"seq": 1, "type": "stage.requeued"}, {"seq": 2, "type": "stage.started", "data": {}}]))
+    assert restarts.told(run(attempt=2)) == ["a stage starts again: no reason is known"]
