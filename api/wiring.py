@@ -17,7 +17,7 @@ from api.runs.polling import Looks
 from api.runs.service import Service
 from api.webhooks.delivery import Deliverer
 from api.webhooks.service import Webhooks
-from core.queue.notifier import Ringer
+from core.queue.notifier import Notifier
 from core.queue.sender import make_celery
 from core.settings import Settings
 from core.store.database.session import Database
@@ -39,7 +39,7 @@ class Parts:
     settings: Settings
     database: Database
     store: ArtifactStore
-    ringer: Ringer
+    notifier: Notifier
     sweeper: Sweeper
     service: Service
     intake: Intake
@@ -73,16 +73,16 @@ class Parts:
 
 def wire(settings: Settings) -> Parts:
     """Put the parts together, for nobody: `Parts.of` gives a caller's. Nothing is opened or started yet."""
-    database, ringer, tenant = Database(settings.database), Ringer(make_celery(settings.broker)), NOBODY.tenant
+    database, notifier, tenant = Database(settings.database), Notifier(make_celery(settings.broker)), NOBODY.tenant
     store, stopping = open_store(settings.artifacts, home=settings.root), threading.Event()
-    sweeper, in_flight = Sweeper(settings, database, store, ringer.ring), InFlight()
+    sweeper, in_flight = Sweeper(settings, database, store, notifier.notify), InFlight()
     return Parts(
         settings=settings,
         database=database,
         store=store,
-        ringer=ringer,
+        notifier=notifier,
         sweeper=sweeper,
-        service=Service(settings, database, store, ringer.ring, tenant, in_flight),
+        service=Service(settings, database, store, notifier.notify, tenant, in_flight),
         intake=Intake(settings, database, store, tenant, in_flight),
         results=Results(database, store, tenant),
         webhooks=Webhooks(database, allow_private=settings.webhook_allow_private),

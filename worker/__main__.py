@@ -12,7 +12,7 @@ from celery.platforms import SecurityWarning
 
 from core import logs, tracing
 from core.errors import EmbedreelError
-from core.queue.notifier import Ringer
+from core.queue.notifier import Notifier
 from core.settings import Settings, read_settings
 from core.store.database import migrate
 from core.store.database.session import Database
@@ -46,13 +46,13 @@ def main() -> int:
         return 1
     warnings.filterwarnings("ignore", category=SecurityWarning)  # it is about pickle as root; we take JSON only
     app = make_celery(settings)
-    ringer = Ringer(make_sender(settings))
-    supervisor = Supervisor(settings, database, store, worker_id, ringer.ring)
+    notifier = Notifier(make_sender(settings))
+    supervisor = Supervisor(settings, database, store, worker_id, notifier.notify)
     keeper = Keeper(settings, database, supervisor)
     register(app, supervisor)
 
     def start(**_: object) -> None:
-        ringer.start()
+        notifier.start()
         keeper.start()
 
     def stop(**_: object) -> None:
@@ -68,7 +68,7 @@ def main() -> int:
         ["--quiet", "worker", "--loglevel", settings.log_level, "--without-gossip", "--without-mingle", "-n", worker_id]
     )
     keeper.stop()
-    ringer.stop()
+    notifier.stop()
     return 0
 
 

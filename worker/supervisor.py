@@ -24,7 +24,7 @@ from core.settings import Settings
 from core.store.database.session import Database
 from core.store.engine import claims
 from core.store.engine.claims import Claim, Published, Standing
-from core.store.engine.lifecycle import Bell, StageId
+from core.store.engine.lifecycle import StageId, WakeUp
 from core.store.objects.artifacts import ArtifactStore
 from core.store.objects.stored import Stored, patiently
 from core.store.queries import datasets
@@ -47,7 +47,7 @@ class Supervisor:
     database: Database
     store: ArtifactStore
     worker_id: str
-    ring: Callable[[Iterable[Bell]], None]
+    notify: Callable[[Iterable[WakeUp]], None]
     stopping: threading.Event = field(default_factory=threading.Event)
     _working: dict[int, dict[str, str]] = field(default_factory=dict, init=False)
     _places: threading.Semaphore = field(init=False)
@@ -84,9 +84,9 @@ class Supervisor:
         wanted = self._next()
         while wanted and not self.stopping.is_set():
             claim = self._claim(wanted)
-            unrung = self._do(claim) if claim else []
+            unsent = self._do(claim) if claim else []
             following = self._next()
-            self.ring([bell for bell in unrung if bell.stage != following or self.stopping.is_set()])
+            self.notify([wake_up for wake_up in unsent if wake_up.stage != following or self.stopping.is_set()])
             if claim is None and following == wanted:
                 return
             wanted = following
@@ -95,15 +95,15 @@ class Supervisor:
         with self.database.reading() as session:
             return claims.next_queued(session, queues=self.settings.queues)
 
-    def _do(self, claim: Claim | Published) -> list[Bell]:
+    def _do(self, claim: Claim | Published) -> list[WakeUp]:
         """Work on a claim; the bell of the run's next stage, which need not be rung if it is done next."""
         if isinstance(claim, Published):
-            self.ring(claim.bells)
+            self.notify(claim.wake_ups)
             self.delete(claim.unneeded)
             return []
         return self._work(claim)
 
-    def _work(self, claim: Claim) -> list[Bell]:
+    def _work(self, claim: Claim) -> list[WakeUp]:
         doing = {"run": claim.run_id, "stage": claim.stage.id}
         told: dict[str, str | int] = {**doing, "attempt": claim.attempt}
         self._working[threading.get_ident()] = doing
@@ -139,14 +139,14 @@ class _Attempt:
         self.settings = supervisor.settings
         self.database = supervisor.database
         self.store = supervisor.store
-        self.ring = supervisor.ring
+        self.notify = supervisor.notify
         self.stopping = supervisor.stopping
         self.moved_at = time.monotonic()
         self.lease = Lease(self.settings, self.database, claim)
         self.shown_at = 0.0
-        self.unrung: list[Bell] = []
+        self.unsent: list[WakeUp] = []
 
-    def work(self) -> list[Bell]:
+    def work(self) -> list[WakeUp]:
         """Run the child to its end, whatever that is. Nothing of it outlives this call.
 
         Returns:
@@ -160,7 +160,7 @@ class _Attempt:
                 self._give_back("the fork server of its worker was killed")
             except (OSError, EmbedreelError) as error:
                 self._give_back(f"its worker could not go on: {error}")
-        return self.unrung
+        return self.unsent
 
     def _run(self) -> None:
         folder = self.store.attempt(self.claim.run_id, self.claim.stage.id, token=self.claim.token)
@@ -299,9 +299,11 @@ class _Attempt:
     def _finish(self, facts: dict[str, Any]) -> None:
         stored = self._put(self.output, self.claim.stage.key)
         published = self._write(lambda session: claims.finish(session, self.claim, stored, facts))
-        own = next((bell for bell in published.bells if bell.queue in self.settings.queues), None)
-        self.unrung = [own] if own else []
-        self._follow_up(replace(published, bells=tuple(bell for bell in published.bells if bell is not own)))
+        own = next((wake_up for wake_up in published.wake_ups if wake_up.queue in self.settings.queues), None)
+        self.unsent = [own] if own else []
+        self._follow_up(
+            replace(published, wake_ups=tuple(wake_up for wake_up in published.wake_ups if wake_up is not own))
+        )
 
     def _put(self, folder: Path, key: str) -> Stored:
         """Store what the child wrote; tried again while an object store is away."""
@@ -310,7 +312,7 @@ class _Attempt:
 
     def _follow_up(self, published: Published) -> None:
         """What comes after the commit."""
-        self.ring(published.bells)
+        self.notify(published.wake_ups)
         self.supervisor.delete(published.unneeded)
 
     def _fail(self, error: EmbedreelError) -> None:

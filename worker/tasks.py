@@ -97,7 +97,7 @@ class Keeper:
         if self._supervisor.idle and not self._unasked.is_alive():
             self._unasked = threading.Thread(target=self._look_for_work)
             self._unasked.start()
-        self._supervisor.ring(found)
+        self._supervisor.notify(found)
         forget_delivered(self._settings.broker)
 
     def _look_for_work(self) -> None:

@@ -9,7 +9,7 @@ from core.errors import StorageUnavailableError
 from core.settings import Settings
 from core.store.database.session import Database
 from core.store.engine import sweep
-from core.store.engine.lifecycle import Bell
+from core.store.engine.lifecycle import WakeUp
 from core.store.objects import collect
 from core.store.objects.artifacts import ArtifactStore
 from core.store.queries import deliveries, idempotency
@@ -21,12 +21,12 @@ class Sweeper:
     """The sweep every few seconds, garbage collection every hour, in a thread."""
 
     def __init__(
-        self, settings: Settings, database: Database, store: ArtifactStore, ring: Callable[[Iterable[Bell]], None]
+        self, settings: Settings, database: Database, store: ArtifactStore, notify: Callable[[Iterable[WakeUp]], None]
     ) -> None:
         self._settings = settings
         self._database = database
         self._store = store
-        self._ring = ring
+        self._ring = notify
         self._collected_at = time.monotonic()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._work, name="sweep", daemon=True)

@@ -30,7 +30,7 @@ from core.settings import Settings
 from core.store.database.session import Database
 from core.store.database.tables import RunRow
 from core.store.engine import claims, lifecycle
-from core.store.engine.lifecycle import Bell
+from core.store.engine.lifecycle import WakeUp
 from core.store.objects.artifacts import ArtifactStore
 from core.store.queries import runs
 
@@ -50,7 +50,7 @@ class Service:
     settings: Settings
     database: Database
     store: ArtifactStore
-    ring: Callable[[Iterable[Bell]], None]
+    notify: Callable[[Iterable[WakeUp]], None]
     tenant: str
     in_flight: InFlight = field(default_factory=InFlight)
 
@@ -186,8 +186,10 @@ class Service:
             run_id = new_id("run")
             asked.remember(session, run_id)
             lifecycle.forget_lost(session, missing)
-            _, bells = runs.accept(session, run_id, spec, plan, tenant=self.tenant, drawn_from=drawn_from, among=stored)
-        self.ring(bells)
+            _, wake_ups = runs.accept(
+                session, run_id, spec, plan, tenant=self.tenant, drawn_from=drawn_from, among=stored
+            )
+        self.notify(wake_ups)
         return Accepted(run_id, replayed=False)
 
     def page(self, *, cursor: str | None, limit: int) -> RunPage:
@@ -232,8 +234,8 @@ class Service:
             run = run_of(session, run_id, self.tenant)
             with suppress(NotFoundError):  # nobody uploaded it, or it is deleted: what it was needed for may be stored
                 dataset_of(session, run.spec["dataset"], self.tenant, hold="to_read")
-            _, bells = runs.retry(session, run_id, missing=missing)
-        self.ring(bells)
+            _, wake_ups = runs.retry(session, run_id, missing=missing)
+        self.notify(wake_ups)
 
     def remove(self, run_id: str) -> None:
         """Delete a run that has ended, and the files that no other run shares.

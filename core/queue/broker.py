@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import NullPool
 
-SECONDS_BEFORE_A_BELL_RINGS_AGAIN = 900
+REDELIVERY_SECONDS = 900
 
 
 def consuming(url: str) -> dict[str, Any]:
@@ -16,7 +16,7 @@ def consuming(url: str) -> dict[str, Any]:
         return _sqlite(timeout_seconds=30)
     if url.startswith("redis"):
         return {
-            "visibility_timeout": SECONDS_BEFORE_A_BELL_RINGS_AGAIN,
+            "visibility_timeout": REDELIVERY_SECONDS,
             "unacked_restore_limit": 1000,
             "socket_connect_timeout": 2,
         }
@@ -44,7 +44,7 @@ def _sending(url: str) -> dict[str, Any]:
         return _sqlite(timeout_seconds=10)
     if url.startswith("redis"):
         return {
-            "visibility_timeout": SECONDS_BEFORE_A_BELL_RINGS_AGAIN,
+            "visibility_timeout": REDELIVERY_SECONDS,
             "socket_connect_timeout": 2,
             "socket_timeout": 2,
             "max_retries": 0,

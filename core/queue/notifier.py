@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from core.store.engine.lifecycle import Bell
+from core.store.engine.lifecycle import WakeUp
 
 log = logging.getLogger(__name__)
 
@@ -30,12 +30,12 @@ class Sender(Protocol):
         """Give connections back."""
 
 
-class Ringer:
+class Notifier:
     """Rings bells from a thread of its own."""
 
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
-        self._waiting: queue.Queue[Bell | None] = queue.Queue(MAX_WAITING)
+        self._waiting: queue.Queue[WakeUp | None] = queue.Queue(MAX_WAITING)
         self._thread = threading.Thread(target=self._work, name="ringer", daemon=True)
 
     def start(self) -> None:
@@ -52,21 +52,21 @@ class Ringer:
         if not self._thread.is_alive():
             self._sender.close()
 
-    def ring(self, bells: Iterable[Bell]) -> None:
+    def notify(self, wake_ups: Iterable[WakeUp]) -> None:
         """Say that these stages can be had. Returns at once."""
-        for bell in bells:
+        for wake_up in wake_ups:
             try:
-                self._waiting.put_nowait(bell)
+                self._waiting.put_nowait(wake_up)
             except queue.Full:
-                log.warning("bell of %s %s not rung: too many are waiting", bell.run_id, bell.stage_id)
+                log.warning("bell of %s %s not rung: too many are waiting", wake_up.run_id, wake_up.stage_id)
 
     def _work(self) -> None:
-        while (bell := self._waiting.get()) is not None:
-            self._send(bell)
+        while (wake_up := self._waiting.get()) is not None:
+            self._send(wake_up)
 
-    def _send(self, bell: Bell) -> None:
+    def _send(self, wake_up: WakeUp) -> None:
         try:
-            ids = (bell.run_id, bell.stage_id)
-            self._sender.send_task(f"embedreel.{bell.name}", ids, queue=bell.queue, retry=False)
+            ids = (wake_up.run_id, wake_up.stage_id)
+            self._sender.send_task(f"embedreel.{wake_up.name}", ids, queue=wake_up.queue, retry=False)
         except Exception as error:  # noqa: BLE001 - every transport has exceptions of its own
-            log.warning("bell of %s %s not rung: %s", bell.run_id, bell.stage_id, error)
+            log.warning("bell of %s %s not rung: %s", wake_up.run_id, wake_up.stage_id, error)

@@ -30,9 +30,9 @@ def make(tmp_path, database):
         )
         store = open_store(settings.artifacts, home=settings.root)
         store.prepare()
-        bells = []
-        made = Supervisor(settings, database, store, "w1", bells.extend)
-        made.rung = bells
+        wake_ups = []
+        made = Supervisor(settings, database, store, "w1", wake_ups.extend)
+        made.rung = wake_ups
         return made
 
     return supervisor

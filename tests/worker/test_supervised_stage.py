@@ -97,7 +97,7 @@ def test_a_stopping_worker_gives_its_stage_back(make, database, started):
     with database.reading() as session:
         row = lifecycle.stages_of(session, run_id)["fine_tune"]
     assert (row.status, row.attempt) == ("queued", 0)
-    assert [bell.stage_id for bell in supervisor.rung] == ["fine_tune"]
+    assert [wake_up.stage_id for wake_up in supervisor.rung] == ["fine_tune"]
 
 
 def frames_of(database, run_id):

@@ -76,11 +76,11 @@ def test_one_bell_is_enough_for_the_whole_run(make, database, started, mode):
 def test_a_doubled_bell_changes_nothing(make, database, started):
     supervisor = make()
     run_id = submit(database)
-    bells = [threading.Thread(target=supervisor.answer) for _ in range(3)]
-    for bell in bells:
-        bell.start()
-    for bell in bells:
-        bell.join()
+    wake_ups = [threading.Thread(target=supervisor.answer) for _ in range(3)]
+    for wake_up in wake_ups:
+        wake_up.start()
+    for wake_up in wake_ups:
+        wake_up.join()
     assert status(database, run_id) == "succeeded"
     assert len(started) == 5
 
@@ -114,7 +114,7 @@ def test_the_earliest_run_is_done_first_and_one_bell_is_enough_for_all(make, dat
     early, late = submit(database, name="early"), submit(database, name="late", frames=4)
     supervisor.answer()
     assert claimed == [early] * 5 + [late] * 5
-    assert [bell.stage_id for bell in supervisor.rung] == ["project"] * 2  # others could do that at the same time
+    assert [wake_up.stage_id for wake_up in supervisor.rung] == ["project"] * 2  # others could do that at the same time
 
 
 def test_an_earlier_run_that_comes_back_is_done_first_and_the_later_one_is_rung_for(
@@ -138,7 +138,7 @@ def test_an_earlier_run_that_comes_back_is_done_first_and_the_later_one_is_rung_
     monkeypatch.setattr(claims, "finish", finish_and_come_back)
     supervisor.answer()
     assert claimed == [late] + [early] * 5 + [late] * 4
-    assert [bell.stage_id for bell in supervisor.rung if bell.run_id == late] == ["project", "score"]
+    assert [wake_up.stage_id for wake_up in supervisor.rung if wake_up.run_id == late] == ["project", "score"]
     assert (status(database, early), status(database, late)) == ("succeeded", "succeeded")
 
 

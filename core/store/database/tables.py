@@ -63,15 +63,15 @@ class StageRow(Base):
     done: Mapped[int] = mapped_column(default=0)
     total: Mapped[int] = mapped_column(default=0)
     queued_at: Mapped[float | None]
-    ring_at: Mapped[float | None]
-    rings: Mapped[int] = mapped_column(default=0)
+    notify_at: Mapped[float | None]
+    notifications: Mapped[int] = mapped_column(default=0)
     started_at: Mapped[float | None]
     finished_at: Mapped[float | None]
     state_key: Mapped[str | None] = mapped_column(String(64))
     state_step: Mapped[int | None]
 
     __table_args__ = (
-        Index("stages_by_status", "status", "lease_until", "ring_at"),
+        Index("stages_by_status", "status", "lease_until", "notify_at"),
         Index("stages_queued", "queue", "run_id", "status", sqlite_where=_QUEUED, postgresql_where=_QUEUED),
     )
 

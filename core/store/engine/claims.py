@@ -20,7 +20,7 @@ from core.store.database.batches import portions
 from core.store.database.session import now
 from core.store.database.tables import ArtifactRow, RunRow, StageRow
 from core.store.engine import artifact_references, counts, lifecycle
-from core.store.engine.lifecycle import QUEUED, Bell, StageId
+from core.store.engine.lifecycle import QUEUED, StageId, WakeUp
 from core.store.objects.stored import Stored
 
 
@@ -55,7 +55,7 @@ class Claim:
 class Published:
     """What is to be done after the commit: bells to be rung, and locations to be deleted from the store."""
 
-    bells: tuple[Bell, ...] = ()
+    wake_ups: tuple[WakeUp, ...] = ()
     unneeded: tuple[str, ...] = ()
 
 
@@ -86,7 +86,7 @@ def claim(
             lease_until=now() + lease_seconds,
             worker_id=worker_id,
             started_at=now(),
-            ring_at=None,
+            notify_at=None,
             done=0,
         )
         .returning(StageRow)
@@ -151,7 +151,7 @@ def _forget_parts(session: Session, run: RunRow, stage: PlannedStage, *, after: 
         if row.key not in kept and row.status != StageStatus.WAITING:
             row.status = StageStatus.WAITING
             row.token += 1
-            row.lease_until = row.ring_at = row.started_at = row.finished_at = None
+            row.lease_until = row.notify_at = row.started_at = row.finished_at = None
     return locations
 
 
@@ -237,14 +237,14 @@ def publish_part(session: Session, held: Claim, part: Part, stored: Stored, fact
     if row.status == StageStatus.SUCCEEDED:  # another run has made what the part is for
         return _refused(session, part.key, stored)
     unneeded = _record(session, part.key, stored, stage=part.id.split("/")[0], facts=facts)
-    bells = []
+    wake_ups = []
     if part.effect == "completes" and row.status == StageStatus.WAITING:
         lifecycle.succeed(session, run, row)
         if SKIPPED not in facts:
             lifecycle.emit(session, run, "checkpoint", **facts)
     elif part.effect == "releases" and row.status == StageStatus.WAITING and run.status == RunStatus.RUNNING:
-        bells.append(lifecycle.queue(session, run, row))
-    return Published(tuple(bells), unneeded)
+        wake_ups.append(lifecycle.queue(session, run, row))
+    return Published(tuple(wake_ups), unneeded)
 
 
 def publish_state(session: Session, held: Claim, stored: Stored, *, step: int) -> Published:
@@ -324,8 +324,8 @@ def give_back(session: Session, held: Claim, *, reason: str, blame: bool, max_at
     if _fenced(session, held, "give_back"):
         return Published()
     row = lifecycle.stages_of(session, held.run_id)[held.stage.id]
-    bells = lifecycle.requeue(session, run, row, reason=reason, blame=blame, max_attempts=max_attempts)
-    return Published(tuple(bells))
+    wake_ups = lifecycle.requeue(session, run, row, reason=reason, blame=blame, max_attempts=max_attempts)
+    return Published(tuple(wake_ups))
 
 
 def begin_anew(session: Session, held: Claim, *, reason: str, max_attempts: int) -> Published:
@@ -338,7 +338,7 @@ def begin_anew(session: Session, held: Claim, *, reason: str, max_attempts: int)
     unneeded = lifecycle.forget_state(session, row)
     session.flush()
     given = give_back(session, held, reason=reason, blame=True, max_attempts=max_attempts)
-    return Published(given.bells, tuple(unneeded))
+    return Published(given.wake_ups, tuple(unneeded))
 
 
 def _mine(held: Claim) -> tuple[Any, ...]:

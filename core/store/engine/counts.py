@@ -32,7 +32,7 @@ FENCED_WRITES = Counter(
     "Writes of a worker that had lost its stage; they changed nothing",
     {"write": FENCED},
 )
-BELLS_RUNG_AGAIN = Counter("embedreel_bells_rung_again_total", "Bells that the sweep rang for queued stages", QUEUES)
+WAKE_UPS_SENT_AGAIN = Counter("embedreel_bells_rung_again_total", "Bells that the sweep rang for queued stages", QUEUES)
 
 STAGE_SECONDS = Histogram(
     "embedreel_stage_duration_seconds",
@@ -54,7 +54,7 @@ COUNTERS = (
     STAGES_ENDED,
     LEASE_EXPIRIES,
     FENCED_WRITES,
-    BELLS_RUNG_AGAIN,
+    WAKE_UPS_SENT_AGAIN,
 )
 HISTOGRAMS = (STAGE_SECONDS, QUEUE_SECONDS)
 

@@ -21,7 +21,7 @@ from core.store.database.tables import ArtifactRow, EventRow, RunRow, StageRow
 from core.store.engine import counts, outbox
 from core.store.objects.stored import Stored
 
-RING_AGAIN_SECONDS = 15.0
+NOTIFY_AGAIN_SECONDS = 15.0
 CROWD = 8
 CROWD_SECONDS = 1.0
 """Where so many stages have been queued for so long, no worker is idle: each looks for more when it is done."""
@@ -41,7 +41,7 @@ class StageId(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Bell:
+class WakeUp:
     """A queued stage that some worker should hear of."""
 
     run_id: str
@@ -195,14 +195,14 @@ def forget_state(session: Session, stage: StageRow) -> list[str]:
     return locations
 
 
-def queue(session: Session, run: RunRow, stage: StageRow) -> Bell:
+def queue(session: Session, run: RunRow, stage: StageRow) -> WakeUp:
     """Make a stage ready for a worker; the sweep rings again should this bell be lost."""
     stage.status = StageStatus.QUEUED
     stage.lease_until = stage.worker_id = None
-    stage.rings = 0
+    stage.notifications = 0
     stage.queued_at = clock(session)
-    stage.ring_at = stage.queued_at + RING_AGAIN_SECONDS
-    return Bell(run.id, stage.id, stage.name, stage.queue)
+    stage.notify_at = stage.queued_at + NOTIFY_AGAIN_SECONDS
+    return WakeUp(run.id, stage.id, stage.name, stage.queue)
 
 
 def succeed(session: Session, run: RunRow, stage: StageRow, *, reused: bool = False) -> None:
@@ -211,14 +211,14 @@ def succeed(session: Session, run: RunRow, stage: StageRow, *, reused: bool = Fa
     counts.succeeded(session, stage, at=at, reused=reused)
     stage.status = StageStatus.SUCCEEDED
     stage.reused = reused
-    stage.lease_until = stage.ring_at = None
+    stage.lease_until = stage.notify_at = None
     stage.started_at = stage.started_at or at
     stage.finished_at = at
     stage.total = stage.done = max(stage.total, 1)
     emit(session, run, "stage.succeeded", stage=stage.id, reused=reused)
 
 
-def begin(session: Session, run: RunRow, plan: Plan, *, among: Collection[str]) -> list[Bell]:
+def begin(session: Session, run: RunRow, plan: Plan, *, among: Collection[str]) -> list[WakeUp]:
     """Write the stages of a new run: those that are stored are done, those that have all they need are queued.
 
     Args:
@@ -239,26 +239,26 @@ def begin(session: Session, run: RunRow, plan: Plan, *, among: Collection[str]) 
             "key": stage.key,
             "status": StageStatus.QUEUED if stage.id in queued else StageStatus.WAITING,
             "queued_at": at if stage.id in queued else None,
-            "ring_at": at + RING_AGAIN_SECONDS if stage.id in queued else None,
+            "notify_at": at + NOTIFY_AGAIN_SECONDS if stage.id in queued else None,
         }
         for position, stage in enumerate(plan.stages)
     ]
     session.connection().execute(_NEW_STAGES, stages)
-    bells = [Bell(run.id, stage.id, stage.name, stage.queue) for stage in plan.stages if stage.id in queued]
+    wake_ups = [WakeUp(run.id, stage.id, stage.name, stage.queue) for stage in plan.stages if stage.id in queued]
     _carry_out(session, run, {stage_id: moves[stage_id] for stage_id in moves if stage_id not in queued})
     _end_if_done(session, run, waiting | moves)
-    return _heard(session, bells)
+    return _heard(session, wake_ups)
 
 
-def advance(session: Session, run: RunRow) -> list[Bell]:
+def advance(session: Session, run: RunRow) -> list[WakeUp]:
     """Finish what is already stored, queue what has all it needs, end the run when nothing is left to do."""
     plan = plan_of(run)
     hold_artifacts(session)
     statuses = {stage_id: status for stage_id, status in session.execute(_STATUSES, {"run_id": run.id})}  # noqa: C416
     moves = _moves(plan, statuses, stored_keys(session, plan.keys))
-    bells = _carry_out(session, run, moves)
+    wake_ups = _carry_out(session, run, moves)
     _end_if_done(session, run, statuses | moves)
-    return _heard(session, bells)
+    return _heard(session, wake_ups)
 
 
 def _moves(plan: Plan, statuses: Mapping[str, str], stored: set[str]) -> dict[str, str]:
@@ -275,16 +275,16 @@ def _moves(plan: Plan, statuses: Mapping[str, str], stored: set[str]) -> dict[st
     return {stage_id: status for stage_id, status in now_are.items() if status != statuses[stage_id]}
 
 
-def _carry_out(session: Session, run: RunRow, moves: Mapping[str, str]) -> list[Bell]:
+def _carry_out(session: Session, run: RunRow, moves: Mapping[str, str]) -> list[WakeUp]:
     """Move stages that are written; returns the bells of those that are queued now."""
-    bells = []
+    wake_ups = []
     for portion in portions(moves):
         for stage_id, row in _by_id(session, _THESE, {"run_id": run.id, "stage_ids": portion}).items():
             if moves[stage_id] == StageStatus.QUEUED:
-                bells.append(queue(session, run, row))
+                wake_ups.append(queue(session, run, row))
             else:
                 succeed(session, run, row, reused=True)
-    return bells
+    return wake_ups
 
 
 def _end_if_done(session: Session, run: RunRow, statuses: Mapping[str, str]) -> None:
@@ -292,9 +292,9 @@ def _end_if_done(session: Session, run: RunRow, statuses: Mapping[str, str]) -> 
         move(session, run, RunStatus.SUCCEEDED)
 
 
-def _heard(session: Session, bells: Iterable[Bell]) -> list[Bell]:
+def _heard(session: Session, wake_ups: Iterable[WakeUp]) -> list[WakeUp]:
     """Those of these bells that some worker may be free to hear."""
-    return [bell for bell in bells if not crowded(session, bell.queue)]
+    return [wake_up for wake_up in wake_ups if not crowded(session, wake_up.queue)]
 
 
 def crowded(session: Session, queue: str) -> bool:
@@ -333,13 +333,13 @@ def drop_unfinished(rows: Iterable[StageRow], *, but: StageRow | None = None) ->
     for row in rows:
         if row is not but and row.status in {StageStatus.WAITING, StageStatus.QUEUED}:
             row.status = StageStatus.CANCELLED
-            row.ring_at = None
+            row.notify_at = None
 
 
 def end_stage(session: Session, stage: StageRow, status: StageStatus) -> None:
     """Nothing runs the stage any more."""
     stage.status = status
-    stage.lease_until = stage.ring_at = None
+    stage.lease_until = stage.notify_at = None
     stage.finished_at = clock(session)
     counts.STAGES_ENDED.add(session, stage=stage.name, outcome=status)
     session.flush()
@@ -358,7 +358,7 @@ def fail(session: Session, run: RunRow, stage: StageRow, error: EmbedreelError) 
 
 def requeue(
     session: Session, run: RunRow, stage: StageRow, *, reason: str, blame: bool, max_attempts: int
-) -> list[Bell]:
+) -> list[WakeUp]:
     """Another worker may take the stage, unless it was lost too often or the run is to stop.
 
     Args:

@@ -8,11 +8,11 @@ from core.errors import RunTimedOutError
 from core.store.database.session import now
 from core.store.database.tables import RunRow, StageRow
 from core.store.engine import counts, lifecycle
-from core.store.engine.lifecycle import QUEUED, RING_AGAIN_SECONDS, Bell, StageId
+from core.store.engine.lifecycle import NOTIFY_AGAIN_SECONDS, QUEUED, StageId, WakeUp
 
-LONGEST_RING_SECONDS = 600.0
+LONGEST_NOTIFY_SECONDS = 600.0
 MOST_DOUBLINGS = 10
-RUNG_AT_ONCE = 16
+NOTIFIED_AT_ONCE = 16
 
 
 def expired(session: Session) -> list[StageId]:
@@ -23,7 +23,7 @@ def expired(session: Session) -> list[StageId]:
     return [StageId(*row) for row in session.execute(query.order_by(StageRow.run_id))]
 
 
-def take_back(session: Session, lost: StageId, *, max_attempts: int) -> list[Bell]:
+def take_back(session: Session, lost: StageId, *, max_attempts: int) -> list[WakeUp]:
     """Queue a stage again whose lease has run out, unless it has been settled meanwhile."""
     run = lifecycle.lock(session, lost.run_id)
     row = lifecycle.stages_of(session, lost.run_id)[lost.stage_id]
@@ -34,26 +34,26 @@ def take_back(session: Session, lost: StageId, *, max_attempts: int) -> list[Bel
     return lifecycle.requeue(session, run, row, reason=reason, blame=True, max_attempts=max_attempts)
 
 
-def ring_again(session: Session) -> list[Bell]:
+def notify_again(session: Session) -> list[WakeUp]:
     """Bells for queued stages whose bell nobody has heard for too long; each one's next comes after twice the pause.
 
-    No more than RUNG_AT_ONCE, the earliest runs' first: whoever hears a bell works until nothing is queued.
+    No more than NOTIFIED_AT_ONCE, the earliest runs' first: whoever hears a bell works until nothing is queued.
     """
     unheard = (
         select(StageRow)
-        .where(StageRow.status == QUEUED, StageRow.ring_at < now())
+        .where(StageRow.status == QUEUED, StageRow.notify_at < now())
         .order_by(StageRow.run_id, StageRow.position)
-        .limit(RUNG_AT_ONCE)
+        .limit(NOTIFIED_AT_ONCE)
         .with_for_update(skip_locked=True)
     )
     at = lifecycle.clock(session)
-    bells = []
+    wake_ups = []
     for row in session.scalars(unheard):
-        counts.BELLS_RUNG_AGAIN.add(session, queue=row.queue)
-        row.rings = min(row.rings + 1, MOST_DOUBLINGS)
-        row.ring_at = at + min(RING_AGAIN_SECONDS * 2**row.rings, LONGEST_RING_SECONDS)
-        bells.append(Bell(row.run_id, row.id, row.name, row.queue))
-    return bells
+        counts.WAKE_UPS_SENT_AGAIN.add(session, queue=row.queue)
+        row.notifications = min(row.notifications + 1, MOST_DOUBLINGS)
+        row.notify_at = at + min(NOTIFY_AGAIN_SECONDS * 2**row.notifications, LONGEST_NOTIFY_SECONDS)
+        wake_ups.append(WakeUp(row.run_id, row.id, row.name, row.queue))
+    return wake_ups
 
 
 def overdue(session: Session, *, deadline_seconds: float) -> list[str]:
@@ -62,7 +62,7 @@ def overdue(session: Session, *, deadline_seconds: float) -> list[str]:
     return list(session.scalars(select(RunRow.id).where(going, RunRow.started_at < now() - deadline_seconds)))
 
 
-def time_out(session: Session, run_id: str, *, deadline_seconds: float) -> list[Bell]:
+def time_out(session: Session, run_id: str, *, deadline_seconds: float) -> list[WakeUp]:
     """End a run that has had its time; whoever works on it is fenced out, and stops at its next look."""
     run = lifecycle.lock(session, run_id)
     if run_id not in overdue(session, deadline_seconds=deadline_seconds):  # it has ended, or was retried meanwhile

@@ -13,12 +13,12 @@ from sqlalchemy.orm import Session
 from core.errors import EmbedreelError
 from core.store.database.session import Database
 from core.store.engine import recovery
-from core.store.engine.lifecycle import Bell
+from core.store.engine.lifecycle import WakeUp
 
 log = logging.getLogger(__name__)
 
 
-def sweep(database: Database, *, max_attempts: int, deadline_seconds: float) -> list[Bell]:
+def sweep(database: Database, *, max_attempts: int, deadline_seconds: float) -> list[WakeUp]:
     """One sweep.
 
     Args:
@@ -34,15 +34,15 @@ def sweep(database: Database, *, max_attempts: int, deadline_seconds: float) -> 
     with database.reading() as session:
         overdue = recovery.overdue(session, deadline_seconds=deadline_seconds)
         expired = recovery.expired(session)
-    bells = []
+    wake_ups = []
     for run_id in overdue:
-        bells += _alone(database, partial(recovery.time_out, run_id=run_id, deadline_seconds=deadline_seconds))
+        wake_ups += _alone(database, partial(recovery.time_out, run_id=run_id, deadline_seconds=deadline_seconds))
     for lost in expired:
-        bells += _alone(database, partial(recovery.take_back, lost=lost, max_attempts=max_attempts))
-    return bells + _alone(database, recovery.ring_again)
+        wake_ups += _alone(database, partial(recovery.take_back, lost=lost, max_attempts=max_attempts))
+    return wake_ups + _alone(database, recovery.notify_again)
 
 
-def _alone(database: Database, change: Callable[[Session], list[Bell]]) -> list[Bell]:
+def _alone(database: Database, change: Callable[[Session], list[WakeUp]]) -> list[WakeUp]:
     try:
         with database.writing() as session:
             return change(session)

@@ -15,7 +15,7 @@ from core.store.database.batches import portions
 from core.store.database.tables import DEFAULT_TENANT, ArtifactRow, EventRow, RunRow, StageRow
 from core.store.engine import artifact_references, counts, lifecycle
 from core.store.engine.claims import recorded
-from core.store.engine.lifecycle import Bell
+from core.store.engine.lifecycle import WakeUp
 from core.store.objects.stored import Stored
 from core.store.queries import idempotency
 
@@ -31,7 +31,7 @@ def accept(
     tenant: str = DEFAULT_TENANT,
     drawn_from: str | None = None,
     among: Collection[str] | None = None,
-) -> tuple[RunRow, list[Bell]]:
+) -> tuple[RunRow, list[WakeUp]]:
     """Write a run with its stages; what is stored already is not made again.
 
     Args:
@@ -131,7 +131,7 @@ def cancel(session: Session, run_id: str) -> RunRow:
 NOTHING: Mapping[str, Stored] = MappingProxyType({})
 
 
-def retry(session: Session, run_id: str, *, missing: Mapping[str, Stored] = NOTHING) -> tuple[RunRow, list[Bell]]:
+def retry(session: Session, run_id: str, *, missing: Mapping[str, Stored] = NOTHING) -> tuple[RunRow, list[WakeUp]]:
     """Start a run again that has failed, was cancelled, or lost what it had made; finished stages are kept.
 
     Args:

@@ -27,9 +27,9 @@ def test_sweep__rings_for_a_stage_that_nobody_came_for(parts, submit, sweeper, r
     sweeper.sweep()
     assert rung == []
     with parts.database.writing() as session:
-        session.execute(update(StageRow).where(StageRow.ring_at.is_not(None)).values(ring_at=1.0))
+        session.execute(update(StageRow).where(StageRow.notify_at.is_not(None)).values(notify_at=1.0))
     sweeper.sweep()
-    assert [(bell.run_id, bell.stage_id) for bell in rung] == [(run["id"], "fine_tune")]
+    assert [(wake_up.run_id, wake_up.stage_id) for wake_up in rung] == [(run["id"], "fine_tune")]
 
 
 def test_sweep__takes_a_lost_stage_back(client, parts, submit, worker, sweeper, rung):  # noqa: PLR0917 - fixtures and cases

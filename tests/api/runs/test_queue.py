@@ -7,11 +7,11 @@ import time
 import pytest
 
 from core.queue import notifier as ringing
-from core.queue.notifier import Ringer
+from core.queue.notifier import Notifier
 from core.queue.sender import make_celery
-from core.store.engine.lifecycle import Bell
+from core.store.engine.lifecycle import WakeUp
 
-BELL = Bell("run_1", "embed/00003", "embed", "gpu")
+BELL = WakeUp("run_1", "embed/00003", "embed", "gpu")
 
 
 def wait_for(condition):
@@ -23,10 +23,10 @@ def wait_for(condition):
 
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # of kombu's, under SQLAlchemy 2.1
 def test_ring__message_carries_ids_only(tmp_path):
-    ringer = Ringer(make_celery(f"sqla+sqlite:///{tmp_path / 'broker.db'}"))
-    ringer.start()
-    ringer.ring([BELL])
-    ringer.stop()
+    notifier = Notifier(make_celery(f"sqla+sqlite:///{tmp_path / 'broker.db'}"))
+    notifier.start()
+    notifier.notify([BELL])
+    notifier.stop()
     connection = sqlite3.connect(tmp_path / "broker.db")
     rows = connection.execute("SELECT m.payload, q.name FROM kombu_message m JOIN kombu_queue q ON q.id = m.queue_id")
     [(payload, name)] = rows.fetchall()
@@ -47,11 +47,11 @@ def _dispose():
 
 
 def test_ring__broker_away_is_only_logged(caplog):
-    ringer = Ringer(make_celery("redis://127.0.0.1:1/0"))
-    ringer.start()
-    ringer.ring([BELL, BELL])
+    notifier = Notifier(make_celery("redis://127.0.0.1:1/0"))
+    notifier.start()
+    notifier.notify([BELL, BELL])
     wait_for(lambda: caplog.text.count("bell of run_1 embed/00003 not rung") == 2)
-    ringer.stop()
+    notifier.stop()
 
 
 def test_submit__broker_away(serve, small, caplog):
@@ -64,18 +64,18 @@ def test_submit__broker_away(serve, small, caplog):
 
 def test_ring__too_many_are_left_to_the_sweep(monkeypatch, caplog):
     monkeypatch.setattr(ringing, "MAX_WAITING", 2)
-    ringer = Ringer(make_celery("memory://"))
-    ringer.ring([BELL] * 3)
+    notifier = Notifier(make_celery("memory://"))
+    notifier.notify([BELL] * 3)
     assert caplog.text.count("too many are waiting") == 1
 
 
 def test_stop__does_not_wait_for_a_broker_that_hangs(monkeypatch):
     monkeypatch.setattr(ringing, "STOP_SECONDS", 0.05)
-    ringer = Ringer(make_celery("memory://"))
+    notifier = Notifier(make_celery("memory://"))
     answered = threading.Event()
-    monkeypatch.setattr(ringer, "_send", lambda _: answered.wait(20))
-    ringer.start()
-    ringer.ring([BELL])
-    ringer.stop()
+    monkeypatch.setattr(notifier, "_send", lambda _: answered.wait(20))
+    notifier.start()
+    notifier.notify([BELL])
+    notifier.stop()
     assert not answered.is_set()
     answered.set()

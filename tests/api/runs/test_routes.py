@@ -352,10 +352,10 @@ def test_delete__shared_artifacts_stay(client, finished, film):
 def test_bells_ring_after_the_commit(parts, small):
     seen = []
 
-    def ring(bells):
-        for bell in bells:
+    def notify(wake_ups):
+        for wake_up in wake_ups:
             with parts.database.reading() as session:
-                seen.append((bell.stage_id, bell.queue, len(lifecycle.stages_of(session, bell.run_id))))
+                seen.append((wake_up.stage_id, wake_up.queue, len(lifecycle.stages_of(session, wake_up.run_id))))
 
-    replace(parts.service, ring=ring).submit(RunCreate(**small))
+    replace(parts.service, notify=notify).submit(RunCreate(**small))
     assert seen == [("fine_tune", "gpu", 8)]

@@ -40,8 +40,8 @@ class Engine:
         )
         spec = spec.model_copy(update={"render": spec.render.model_copy(update={"fps": fps})})
         with self.database.writing() as session:
-            run, bells = runs.accept(session, new_id("run"), spec, build(spec))
-        return run.id, [bell.stage_id for bell in bells]
+            run, wake_ups = runs.accept(session, new_id("run"), spec, build(spec))
+        return run.id, [wake_up.stage_id for wake_up in wake_ups]
 
     def sweep(self, **options):
         """The bells that a sweep wants rung."""
@@ -61,7 +61,7 @@ class Engine:
         if skipped:
             facts = {"frame": index, SKIPPED: True}
         published = self.call(claims.publish_part, claim, part, stored(claim, part.key), facts)
-        return [bell.stage_id for bell in published.bells]
+        return [wake_up.stage_id for wake_up in published.wake_ups]
 
     def state(self, claim, step):
         """Locations that are not needed any more once this state is stored."""
@@ -70,7 +70,7 @@ class Engine:
 
     def finish(self, claim):
         published = self.call(claims.finish, claim, stored(claim, claim.stage.key), {})
-        return [bell.stage_id for bell in published.bells], list(published.unneeded)
+        return [wake_up.stage_id for wake_up in published.wake_ups], list(published.unneeded)
 
     def run(self, run_id):
         with self.database.reading() as session:

@@ -17,7 +17,7 @@ def expire(engine, run_id, stage_id):
 
 
 def sweep(engine, **options):
-    return [bell.stage_id for bell in engine.sweep(**options)]
+    return [wake_up.stage_id for wake_up in engine.sweep(**options)]
 
 
 def is_recorded(engine, key):
@@ -83,7 +83,7 @@ def test_a_worker_that_is_asked_to_stop_costs_no_attempt(engine):
         claim = engine.claim(run_id, "fine_tune")
         assert claim.attempt == 1
         given = engine.call(stages.give_back, claim, reason="asked to stop", blame=False, max_attempts=3)
-        assert [bell.stage_id for bell in given.bells] == ["fine_tune"]
+        assert [wake_up.stage_id for wake_up in given.wake_ups] == ["fine_tune"]
 
 
 def test_a_repeated_training_forgets_the_frames_of_the_lost_one(engine):
@@ -170,8 +170,8 @@ def test_a_training_that_is_lost_while_it_ends_early_skips_again(engine):
 def test_frames_that_another_run_shares_are_kept(engine):
     first, _ = engine.submit()
     engine.film(first)
-    second, bells = engine.submit(mode="offload")
-    assert bells == ["fine_tune"]
+    second, wake_ups = engine.submit(mode="offload")
+    assert wake_ups == ["fine_tune"]
     expire(engine, second, "fine_tune")
     sweep(engine)
     claim = engine.claim(second, "fine_tune")
@@ -247,12 +247,12 @@ def test_what_is_published_once_stays(engine):
 
 
 def test_a_queued_stage_that_another_run_has_made_meanwhile_is_skipped(engine):
-    (first, _), (second, bells), (third, _) = engine.submit(), engine.submit(), engine.submit(fps=20)
-    assert bells == ["fine_tune"]
+    (first, _), (second, wake_ups), (third, _) = engine.submit(), engine.submit(), engine.submit(fps=20)
+    assert wake_ups == ["fine_tune"]
     engine.film(first)
     assert engine.claim(second, "fine_tune") == stages.Published()
     assert engine.run(second).status == "succeeded"
-    assert [bell.stage_id for bell in engine.claim(third, "fine_tune").bells] == ["render"]
+    assert [wake_up.stage_id for wake_up in engine.claim(third, "fine_tune").wake_ups] == ["render"]
     engine.finish(engine.claim(third, "render"))
     assert engine.run(third).status == "succeeded"
 
@@ -329,7 +329,7 @@ def test_a_state_that_cannot_be_used_is_forgotten(engine):
     engine.part(claim, 0)
     engine.state(claim, 5)
     given = engine.call(stages.begin_anew, claim, reason="broken", max_attempts=3)
-    assert (given.unneeded, len(given.bells)) == (("objects/state-1-5",), 1)
+    assert (given.unneeded, len(given.wake_ups)) == (("objects/state-1-5",), 1)
     again = engine.claim(run_id, "fine_tune")
     assert (again.state, again.attempt) == (None, 2)
     assert engine.statuses(run_id)["embed/00000"] == "waiting"

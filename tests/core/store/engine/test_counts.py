@@ -142,7 +142,7 @@ def test_a_bell_that_is_rung_again(engine, moved):
     run_id, _ = engine.submit()
     moved()
     with engine.database.writing() as session:
-        session.get_one(StageRow, (run_id, "fine_tune")).ring_at = 0.0
+        session.get_one(StageRow, (run_id, "fine_tune")).notify_at = 0.0
     sweep.sweep(engine.database, max_attempts=3, deadline_seconds=3600)
     assert moved() == {("bells_rung_again_total", "gpu"): 1}
     assert moved() == {}

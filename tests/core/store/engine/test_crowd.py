@@ -30,8 +30,8 @@ def test_a_bell_is_rung_for_each_stage_as_long_as_few_have_waited_for_long(engin
 
 def test_no_bell_is_rung_where_many_have_waited_for_long(engine, crowd):
     wait(engine, crowd, 2 * lifecycle.CROWD_SECONDS)
-    late, bells = engine.submit(seed=100)
-    assert bells == []
+    late, wake_ups = engine.submit(seed=100)
+    assert wake_ups == []
     assert engine.statuses(late)["fine_tune"] == "queued"
 
 
@@ -54,10 +54,10 @@ def test_the_sweep_rings_for_who_was_not_rung_for(engine, crowd):
     late, _ = engine.submit(seed=100)
 
     def overdue(session):
-        session.get_one(StageRow, (late, "fine_tune")).ring_at = 0.0
+        session.get_one(StageRow, (late, "fine_tune")).notify_at = 0.0
 
     engine.call(overdue)
-    assert late in [bell.run_id for bell in engine.sweep()]
+    assert late in [wake_up.run_id for wake_up in engine.sweep()]
 
 
 def test_an_artifact_that_is_made_after_it_was_looked_for_is_found_when_its_stage_is_claimed(engine):
@@ -70,8 +70,8 @@ def test_an_artifact_that_is_made_after_it_was_looked_for_is_found_when_its_stag
         spec, plan = RunSpec.model_validate(made.spec), lifecycle.plan_of(made)
         return runs.accept(session, "run_late", spec, plan, among=())
 
-    _, bells = engine.call(unseeing)
-    assert [bell.stage_id for bell in bells] == ["fine_tune"]
+    _, wake_ups = engine.call(unseeing)
+    assert [wake_up.stage_id for wake_up in wake_ups] == ["fine_tune"]
     engine.claim("run_late", "fine_tune")
     assert engine.run("run_late").status == "succeeded"
 

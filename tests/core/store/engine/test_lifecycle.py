@@ -7,8 +7,8 @@ from core.store.queries import runs
 
 
 def test_a_run_goes_through_its_stages_in_order(engine):
-    run_id, bells = engine.submit()
-    assert bells == ["fine_tune"]
+    run_id, wake_ups = engine.submit()
+    assert wake_ups == ["fine_tune"]
     assert engine.run(run_id).status == "queued"
     training = engine.claim(run_id, "fine_tune")
     assert engine.run(run_id).status == "running"
@@ -30,8 +30,8 @@ def test_offload_queues_each_frame_as_its_checkpoint_comes_and_drops_it_when_emb
     training = engine.claim(run_id, "fine_tune")
     assert engine.part(training, 0) == ["embed/00000"]
     frame = engine.claim(run_id, "embed/00000")
-    bells, spent = engine.finish(frame)
-    assert bells == []
+    wake_ups, spent = engine.finish(frame)
+    assert wake_ups == []
     key = training.stage.parts[0].key
     assert spent == [f"objects/{key[:2]}/{key}-{run_id}-1"]
     assert engine.part(training, 1) == ["embed/00001"]
@@ -44,8 +44,8 @@ def test_offload_queues_each_frame_as_its_checkpoint_comes_and_drops_it_when_emb
 def test_an_equal_run_is_done_at_once(engine):
     first, _ = engine.submit()
     engine.film(first)
-    second, bells = engine.submit()
-    assert bells == []
+    second, wake_ups = engine.submit()
+    assert wake_ups == []
     assert engine.run(second).status == "succeeded"
     assert set(engine.statuses(second).values()) == {"succeeded"}
 
@@ -53,8 +53,8 @@ def test_an_equal_run_is_done_at_once(engine):
 def test_the_same_run_drawn_otherwise_only_renders(engine):
     first, _ = engine.submit()
     engine.film(first)
-    _, bells = engine.submit(fps=20)
-    assert bells == ["render"]
+    _, wake_ups = engine.submit(fps=20)
+    assert wake_ups == ["render"]
 
 
 def test_another_seed_shares_nothing(engine):

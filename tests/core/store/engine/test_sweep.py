@@ -7,15 +7,15 @@ def test_a_stage_that_nobody_ever_comes_for_does_not_stop_the_sweep(engine):
     run_id, _ = engine.submit()
     with engine.database.writing() as session:
         row = session.get_one(StageRow, (run_id, "fine_tune"))
-        row.rings, row.ring_at = 5000, 0.0
-    assert [bell.stage_id for bell in engine.sweep()] == ["fine_tune"]
+        row.notifications, row.notify_at = 5000, 0.0
+    assert [wake_up.stage_id for wake_up in engine.sweep()] == ["fine_tune"]
     assert engine.sweep() == []
 
 
 def test_a_sweep_rings_for_the_earliest_runs_only_where_many_were_not_heard(engine, monkeypatch):
-    monkeypatch.setattr("core.store.engine.recovery.RUNG_AT_ONCE", 2)
+    monkeypatch.setattr("core.store.engine.recovery.NOTIFIED_AT_ONCE", 2)
     run_ids = [engine.submit(seed=seed)[0] for seed in range(3)]
     with engine.database.writing() as session:
-        session.execute(update(StageRow).where(StageRow.ring_at.is_not(None)).values(ring_at=0.0))
-    rung = [[bell.run_id for bell in engine.sweep()] for _ in range(3)]
+        session.execute(update(StageRow).where(StageRow.notify_at.is_not(None)).values(notify_at=0.0))
+    rung = [[wake_up.run_id for wake_up in engine.sweep()] for _ in range(3)]
     assert rung == [run_ids[:2], run_ids[2:], []]

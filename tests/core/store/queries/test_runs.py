@@ -29,8 +29,8 @@ def test_failure_says_why_and_retry_keeps_finished_stages(engine):
     engine.call(claims.fail, engine.claim(run_id, "score"), TrainingDivergedError("not a number"))
     run = engine.run(run_id)
     assert (run.status, run.error["type"]) == ("failed", "training-diverged")
-    _, bells = engine.call(runs.retry, run_id)
-    assert [bell.stage_id for bell in bells] == ["score", "project"]
+    _, wake_ups = engine.call(runs.retry, run_id)
+    assert [wake_up.stage_id for wake_up in wake_ups] == ["score", "project"]
     assert engine.run(run_id).error is None
     assert engine.run(run_id).finished_at is None
 
