@@ -51,7 +51,7 @@ class Supervisor:
     stopping: threading.Event = field(default_factory=threading.Event)
     _working: dict[int, dict[str, str]] = field(default_factory=dict, init=False)
     _places: threading.Semaphore = field(init=False)
-    _heard: threading.Event = field(default_factory=threading.Event, init=False)
+    _unless_backlog: threading.Event = field(default_factory=threading.Event, init=False)
 
     def __post_init__(self) -> None:
         self._places = threading.BoundedSemaphore(self.settings.worker_concurrency)
@@ -72,9 +72,9 @@ class Supervisor:
         A bell may be lost, or held by a worker that stands still: what it was for must not wait for another one of its
         own while bells of younger runs are heard. Where every place is taken, whoever is done first looks once more.
         """
-        self._heard.set()
-        while self._heard.is_set() and self._places.acquire(blocking=False):
-            self._heard.clear()
+        self._unless_backlog.set()
+        while self._unless_backlog.is_set() and self._places.acquire(blocking=False):
+            self._unless_backlog.clear()
             try:
                 self._answer()
             finally:

@@ -22,8 +22,8 @@ from core.store.engine import counts, outbox
 from core.store.objects.stored import Stored
 
 NOTIFY_AGAIN_SECONDS = 15.0
-CROWD = 8
-CROWD_SECONDS = 1.0
+BACKLOG = 8
+BACKLOG_SECONDS = 1.0
 """Where so many stages have been queued for so long, no worker is idle: each looks for more when it is done."""
 
 ARTIFACTS_LOCK = 0x454D4241
@@ -101,11 +101,11 @@ _STAGES = select(StageRow).where(StageRow.run_id == bindparam("run_id")).order_b
 _THESE = _STAGES.where(StageRow.id.in_(bindparam("stage_ids", expanding=True)))
 _NEW_STAGES = insert(StageRow)
 _STATUSES = select(StageRow.id, StageRow.status).where(StageRow.run_id == bindparam("run_id"))
-_CROWD = (
+_BACKLOG = (
     select(StageRow.run_id)
     .where(StageRow.status == QUEUED, StageRow.queue == bindparam("queue"), StageRow.queued_at < bindparam("before"))
     .order_by(StageRow.run_id)
-    .limit(CROWD)
+    .limit(BACKLOG)
 )
 
 
@@ -247,7 +247,7 @@ def begin(session: Session, run: RunRow, plan: Plan, *, among: Collection[str]) 
     wake_ups = [WakeUp(run.id, stage.id, stage.name, stage.queue) for stage in plan.stages if stage.id in queued]
     _carry_out(session, run, {stage_id: moves[stage_id] for stage_id in moves if stage_id not in queued})
     _end_if_done(session, run, waiting | moves)
-    return _heard(session, wake_ups)
+    return _unless_backlog(session, wake_ups)
 
 
 def advance(session: Session, run: RunRow) -> list[WakeUp]:
@@ -258,7 +258,7 @@ def advance(session: Session, run: RunRow) -> list[WakeUp]:
     moves = _moves(plan, statuses, stored_keys(session, plan.keys))
     wake_ups = _carry_out(session, run, moves)
     _end_if_done(session, run, statuses | moves)
-    return _heard(session, wake_ups)
+    return _unless_backlog(session, wake_ups)
 
 
 def _moves(plan: Plan, statuses: Mapping[str, str], stored: set[str]) -> dict[str, str]:
@@ -292,18 +292,18 @@ def _end_if_done(session: Session, run: RunRow, statuses: Mapping[str, str]) -> 
         move(session, run, RunStatus.SUCCEEDED)
 
 
-def _heard(session: Session, wake_ups: Iterable[WakeUp]) -> list[WakeUp]:
+def _unless_backlog(session: Session, wake_ups: Iterable[WakeUp]) -> list[WakeUp]:
     """Those of these bells that some worker may be free to hear."""
-    return [wake_up for wake_up in wake_ups if not crowded(session, wake_up.queue)]
+    return [wake_up for wake_up in wake_ups if not has_backlog(session, wake_up.queue)]
 
 
-def crowded(session: Session, queue: str) -> bool:
+def has_backlog(session: Session, queue: str) -> bool:
     """Whether so many wait in this queue already that one more bell would tell nobody anything.
 
     A bell costs as much as all else that is done for a POST. One that is missed is rung by the sweep.
     """
-    asked = {"queue": queue, "before": clock(session) - CROWD_SECONDS}
-    return len(session.connection().execute(_CROWD, asked).all()) == CROWD
+    asked = {"queue": queue, "before": clock(session) - BACKLOG_SECONDS}
+    return len(session.connection().execute(_BACKLOG, asked).all()) == BACKLOG
 
 
 def made_stages(session: Session, run: RunRow) -> set[str]:
