@@ -14,7 +14,7 @@ from core.errors import StorageUnavailableError
 from core.settings import Settings
 from core.store.database.session import Database
 from core.store.engine import claims
-from core.store.engine.claims import Claim, Standing
+from core.store.engine.claims import Claim, LeaseState
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ class Lease:
     """The lease of one claim; while the block runs it is renewed."""
 
     def __init__(self, settings: Settings, database: Database, claim: Claim) -> None:
-        self._answer = Standing.HELD
+        self._answer = LeaseState.HELD
         self._settings = settings
         self._database = database
         self._claim = claim
@@ -42,10 +42,10 @@ class Lease:
         self._thread.join()
 
     @property
-    def standing(self) -> Standing:
+    def lease_state(self) -> LeaseState:
         """How the claim stood when last asked; lost, too, if nobody has answered for two thirds of the lease."""
         unheard = time.monotonic() - self._renewed_at > self._settings.lease_seconds * 2 / 3
-        return Standing.LOST if unheard else self._answer
+        return LeaseState.LOST if unheard else self._answer
 
     @property
     def expired(self) -> bool:
@@ -53,7 +53,7 @@ class Lease:
         return time.monotonic() - self._renewed_at > self._settings.lease_seconds
 
     def _keep(self) -> None:
-        while self._answer is not Standing.LOST and not self._ended.wait(self._settings.cancel_poll_seconds):
+        while self._answer is not LeaseState.LOST and not self._ended.wait(self._settings.cancel_poll_seconds):
             try:
                 self._answer = self._ask()
             except StorageUnavailableError as error:
@@ -61,12 +61,12 @@ class Lease:
             except Exception:
                 log.exception("the lease of %s is not renewed", self._claim.stage.id)
 
-    def _ask(self) -> Standing:
+    def _ask(self) -> LeaseState:
         asked_at = time.monotonic()
         if asked_at - self._renewed_at < self._settings.renew_seconds:
             with self._database.reading() as session:
-                return claims.standing(session, self._claim)
+                return claims.lease_state(session, self._claim)
         with self._database.writing() as session:
-            standing = claims.renew(session, self._claim, lease_seconds=self._settings.lease_seconds)
+            lease_state = claims.renew(session, self._claim, lease_seconds=self._settings.lease_seconds)
         self._renewed_at = asked_at
-        return standing
+        return lease_state

@@ -23,7 +23,7 @@ from core.errors import EmbedreelError, NotReadyError, StorageUnavailableError, 
 from core.settings import Settings
 from core.store.database.session import Database
 from core.store.engine import claims
-from core.store.engine.claims import Claim, Published, Standing
+from core.store.engine.claims import Claim, LeaseState, Published
 from core.store.engine.lifecycle import StageId, WakeUp
 from core.store.objects.artifacts import ArtifactStore
 from core.store.objects.stored import Stored, patiently
@@ -242,14 +242,14 @@ class _Attempt:
 
     def _must_stop(self, child: Child) -> bool:
         """Whether the worker's own end, the run's wish, a lost lease or a stall ends the stage; then it is ended."""
-        standing = self.lease.standing
-        if self.stopping.is_set() and standing is Standing.HELD:
+        lease_state = self.lease.lease_state
+        if self.stopping.is_set() and lease_state is LeaseState.HELD:
             if not self._stop(child):
                 self._give_back("its worker was asked to stop", blame=False)
-        elif standing is Standing.CANCEL:
+        elif lease_state is LeaseState.CANCEL:
             if not self._stop(child):
                 self._write(lambda session: claims.give_up(session, self.claim))
-        elif standing is Standing.LOST:
+        elif lease_state is LeaseState.LOST:
             child.kill()
         elif time.monotonic() - self.moved_at > self.settings.stall_seconds:
             child.kill()
@@ -308,7 +308,7 @@ class _Attempt:
     def _put(self, folder: Path, key: str) -> Stored:
         """Store what the child wrote; tried again while an object store is away."""
         store = partial(self.store.put, folder, key, run_id=self.claim.run_id, token=self.claim.token)
-        return patiently(store, hopeless=lambda: self.lease.standing is Standing.LOST)
+        return patiently(store, hopeless=lambda: self.lease.lease_state is LeaseState.LOST)
 
     def _follow_up(self, published: Published) -> None:
         """What comes after the commit."""

@@ -60,12 +60,12 @@ class _Service(Collector):
         yield from _free(self._artifacts)
         try:
             with self._database.reading() as session:
-                standing, counts = gauges.measure(session), counters.read(session)
+                lease_state, counts = gauges.measure(session), counters.read(session)
         except StorageUnavailableError:
-            standing = None
-        yield _gauge("embedreel_database_up", "Whether the database answers", {}, {(): standing is not None})
-        if standing is not None:
-            yield from _gauges(standing)
+            lease_state = None
+        yield _gauge("embedreel_database_up", "Whether the database answers", {}, {(): lease_state is not None})
+        if lease_state is not None:
+            yield from _gauges(lease_state)
             yield from (_counter(counter, counts) for counter in counted.COUNTERS)
             yield from (_histogram(histogram, counts) for histogram in counted.HISTOGRAMS)
 
@@ -78,11 +78,11 @@ def _free(folder: Path) -> Iterable[Metric]:
     yield _gauge("embedreel_artifacts_free_bytes", "Free space where artifacts are stored", {}, {(): free})
 
 
-def _gauges(standing: Gauges) -> Iterable[Metric]:
-    runs = {(status,): count for status, count in standing.runs.items()}
-    queues = {(queue,): waiting for queue, waiting in standing.queues.items()}
+def _gauges(lease_state: Gauges) -> Iterable[Metric]:
+    runs = {(status,): count for status, count in lease_state.runs.items()}
+    queues = {(queue,): waiting for queue, waiting in lease_state.queues.items()}
     yield _gauge("embedreel_runs", "Runs, by status", RUNS, runs)
-    yield _gauge("embedreel_stages", "Stages that are queued or running", STAGES, standing.stages)
+    yield _gauge("embedreel_stages", "Stages that are queued or running", STAGES, lease_state.stages)
     yield _gauge(
         "embedreel_queue_stages",
         "Stages that wait for a worker",
@@ -95,8 +95,10 @@ def _gauges(standing: Gauges) -> Iterable[Metric]:
         QUEUES,
         {queue: waiting.age_seconds for queue, waiting in queues.items()},
     )
-    yield _gauge("embedreel_workers", "Workers heard of lately", WORKERS, standing.workers)
-    yield _gauge("embedreel_webhook_deliveries_pending", "Deliveries still to be sent", {}, {(): standing.deliveries})
+    yield _gauge("embedreel_workers", "Workers heard of lately", WORKERS, lease_state.workers)
+    yield _gauge(
+        "embedreel_webhook_deliveries_pending", "Deliveries still to be sent", {}, {(): lease_state.deliveries}
+    )
 
 
 def _gauge(name: str, text: str, labels: ValuesOfLabels, values: Mapping[Any, float]) -> Metric:

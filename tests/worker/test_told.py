@@ -57,7 +57,7 @@ def work(tmp_path, database):
 def test_lines_and_children_carry_the_stage(work, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
     seen = {"lines": [], "jobs": [], "lease": []}
-    started, asked = child.Child.start, claims.standing
+    started, asked = child.Child.start, claims.lease_state
 
     def start(job):
         seen["jobs"].append(job.log_fields)

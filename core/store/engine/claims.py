@@ -24,7 +24,7 @@ from core.store.engine.lifecycle import QUEUED, StageId, WakeUp
 from core.store.objects.stored import Stored
 
 
-class Standing(Enum):
+class LeaseState(Enum):
     """How a claim stands: go on, stop because the run is to stop, or stop because it is somebody else's."""
 
     HELD = "held"
@@ -192,21 +192,21 @@ def recorded(session: Session, keys: Iterable[str]) -> Mapping[str, Stored]:
     return found
 
 
-def renew(session: Session, held: Claim, *, lease_seconds: float) -> Standing:
+def renew(session: Session, held: Claim, *, lease_seconds: float) -> LeaseState:
     """Hold the stage for another lease, and learn whether to go on."""
     extended = update(StageRow).where(*_mine(held)).values(lease_until=now() + lease_seconds).returning(StageRow.id)
     if session.execute(extended).first() is None:
         counts.FENCED_WRITES.add(session, write="renew")
-        return Standing.LOST
-    return standing(session, held)
+        return LeaseState.LOST
+    return lease_state(session, held)
 
 
-def standing(session: Session, held: Claim) -> Standing:
+def lease_state(session: Session, held: Claim) -> LeaseState:
     """Whether to go on, without touching the lease."""
     if not in_force(session, held):
-        return Standing.LOST
+        return LeaseState.LOST
     status = session.scalars(select(RunRow.status).where(RunRow.id == held.run_id)).one()
-    return Standing.HELD if status == RunStatus.RUNNING else Standing.CANCEL
+    return LeaseState.HELD if status == RunStatus.RUNNING else LeaseState.CANCEL
 
 
 def in_force(session: Session, held: Claim) -> bool:

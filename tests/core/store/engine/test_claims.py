@@ -4,7 +4,7 @@ import pytest
 
 from core.errors import TrainingDivergedError
 from core.store.engine import claims as stages
-from core.store.engine.claims import Standing
+from core.store.engine.claims import LeaseState
 from core.store.objects.stored import Stored
 from core.store.queries import runs
 
@@ -46,7 +46,7 @@ def test_an_expired_lease_goes_back_and_fences_the_old_worker(engine):
     assert sweep(engine) == ["fine_tune"]
     healthy = engine.claim(run_id, "fine_tune", worker="w2")
     assert (healthy.attempt, healthy.token > frozen.token) == (2, True)
-    assert engine.call(stages.renew, frozen, lease_seconds=30) is Standing.LOST
+    assert engine.call(stages.renew, frozen, lease_seconds=30) is LeaseState.LOST
     assert not engine.call(stages.in_force, frozen)
     assert engine.finish(frozen) == ([], [f"objects/{frozen.stage.key[:2]}/{frozen.stage.key}-{run_id}-1"])
     assert not is_recorded(engine, frozen.stage.key)
@@ -54,7 +54,7 @@ def test_an_expired_lease_goes_back_and_fences_the_old_worker(engine):
     engine.call(stages.give_up, frozen)
     assert engine.call(stages.give_back, frozen, reason="stale", blame=True, max_attempts=3) == stages.Published()
     assert engine.statuses(run_id)["fine_tune"] == "running"
-    assert engine.call(stages.renew, healthy, lease_seconds=30) is Standing.HELD
+    assert engine.call(stages.renew, healthy, lease_seconds=30) is LeaseState.HELD
 
 
 def test_a_held_lease_is_left_alone(engine):
@@ -184,7 +184,7 @@ def test_cancel_of_a_running_stage_is_seen_and_settled(engine):
     run_id, _ = engine.submit()
     claim = engine.claim(run_id, "fine_tune")
     assert engine.call(runs.cancel, run_id).status == "cancelling"
-    assert engine.call(stages.standing, claim) is Standing.CANCEL
+    assert engine.call(stages.lease_state, claim) is LeaseState.CANCEL
     engine.call(stages.give_up, claim)
     assert engine.run(run_id).status == "cancelled"
 
@@ -374,7 +374,7 @@ def test_a_run_that_takes_too_long_is_ended_with_the_reason(engine):
     assert sweep(engine, deadline_seconds=0.0) == []
     run = engine.run(run_id)
     assert (run.status, run.error["type"]) == ("failed", "run-timed-out")
-    assert engine.call(stages.renew, claim, lease_seconds=30) is Standing.LOST
+    assert engine.call(stages.renew, claim, lease_seconds=30) is LeaseState.LOST
     assert set(engine.statuses(run_id).values()) == {"failed", "cancelled"}
     engine.call(runs.retry, run_id)
     assert sweep(engine, deadline_seconds=0.0) == []
