@@ -9,8 +9,8 @@ from fastapi.telemetry import TelemetryConfig
 
 from api.access import routes as keys
 from api.access.hosts import Hosts
-from api.access.middleware import Gate
-from api.access.rate_limit import Meter
+from api.access.middleware import AuthMiddleware
+from api.access.rate_limit import RateLimiter
 from api.comparisons import routes
 from api.datasets import routes as datasets
 from api.http import errors, problems
@@ -61,7 +61,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     for module in (runs, events, *made, *service):
         app.include_router(module.router)
-    app.add_middleware(Gate, ring=parts.keyring, hosts=Hosts(settings), meter=Meter(settings.rate_limit))
+    app.add_middleware(
+        AuthMiddleware, ring=parts.keyring, hosts=Hosts(settings), meter=RateLimiter(settings.rate_limit)
+    )
     app.add_middleware(Observer, registry=app.state.registry)  # the last one is the outermost
     errors.install(app)
     document.install(app)

@@ -26,7 +26,7 @@ class Caller:
 OPERATOR = Caller(DEFAULT_TENANT, frozenset(Scope), "operator")
 """With the key of EMBEDREEL_API_KEY."""
 
-NEIGHBOUR = Caller(DEFAULT_TENANT, frozenset(Scope))
+LOCAL_CALLER = Caller(DEFAULT_TENANT, frozenset(Scope))
 """Without a key, on this machine, where the service has none."""
 
 NOBODY = Caller("", frozenset())

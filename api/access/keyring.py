@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 from fastapi.concurrency import run_in_threadpool
 
-from api.access.caller import NEIGHBOUR, OPERATOR, Caller, Scope
+from api.access.caller import LOCAL_CALLER, OPERATOR, Caller, Scope
 from api.access.hosts import is_loopback
 from api.access.keys import PREFIX, digest
 from core.settings import Settings
@@ -54,7 +54,7 @@ class KeyRing:
         for one, key in zip(offered, _offered(headers), strict=True):
             if key.startswith(PREFIX) and (caller := await self._look_up(one)):
                 return caller
-        return NEIGHBOUR if self._may_be_open and await self._is_open() else None
+        return LOCAL_CALLER if self._may_be_open and await self._is_open() else None
 
     def forget(self) -> None:
         """Ask the table again from now on: a key was made or revoked by this process."""

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.access.caller import NOBODY, Caller, scope_needed
 from api.access.hosts import Hosts
 from api.access.keyring import KeyRing
-from api.access.rate_limit import Meter
+from api.access.rate_limit import RateLimiter
 from api.http.errors import RATE_LIMIT, MissingScopeError, RateLimitedError, UnauthorizedError, respond
 from core import logs
 from core.errors import EmbedreelError
@@ -26,10 +26,10 @@ def is_open(path: str) -> bool:
     return path in OPEN or path.startswith("/problems/")
 
 
-class Gate:
+class AuthMiddleware:
     """Finds out who asks, counts, checks what they may do, and bounds the body, before the application is asked."""
 
-    def __init__(self, app: ASGIApp, *, ring: KeyRing, hosts: Hosts, meter: Meter) -> None:
+    def __init__(self, app: ASGIApp, *, ring: KeyRing, hosts: Hosts, meter: RateLimiter) -> None:
         self._app = app
         self._ring = ring
         self._hosts = hosts
@@ -48,7 +48,7 @@ class Gate:
         request = Request(scope)
         send = _announcing(request, send)
         try:
-            scope["caller"] = await self._admit(request, path)
+            scope["caller"] = await self._authenticate(request, path)
         except EmbedreelError as error:
             await respond(error)(scope, receive, send)
             return
@@ -56,7 +56,7 @@ class Gate:
         uploads = path == UPLOADS  # counted there, by its own limit
         await self._app(scope, receive if uploads else _bounded(receive), send)
 
-    async def _admit(self, request: Request, path: str) -> Caller:
+    async def _authenticate(self, request: Request, path: str) -> Caller:
         caller = await self._ring.identify(request.headers)
         if path.startswith("/v1/"):
             self._count(request, (caller and caller.key_id) or _address(request))

@@ -39,7 +39,7 @@ class Reading:
         }
 
 
-class Meter:
+class RateLimiter:
     """Counts requests. A limit of 0 counts nothing."""
 
     def __init__(self, limit: int, *, clock: Callable[[], float] = time.monotonic) -> None:

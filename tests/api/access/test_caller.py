@@ -1,6 +1,6 @@
 import pytest
 
-from api.access.caller import NEIGHBOUR, NOBODY, OPERATOR, Scope, scope_needed
+from api.access.caller import LOCAL_CALLER, NOBODY, OPERATOR, Scope, scope_needed
 
 
 @pytest.mark.parametrize(
@@ -23,5 +23,5 @@ def test_scope_needed(method, path, scope):
 
 
 def test_who_needs_no_key_of_the_table():
-    assert OPERATOR.scopes == NEIGHBOUR.scopes == set(Scope)
+    assert OPERATOR.scopes == LOCAL_CALLER.scopes == set(Scope)
     assert (NOBODY.tenant, NOBODY.scopes) == ("", frozenset())

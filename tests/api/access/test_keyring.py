@@ -2,7 +2,7 @@ import anyio
 import pytest
 
 from api.access import keyring
-from api.access.caller import NEIGHBOUR, OPERATOR, Caller, Scope
+from api.access.caller import LOCAL_CALLER, OPERATOR, Caller, Scope
 from api.access.keyring import KeyRing
 from api.access.keys import KeyCreate, Keys
 from core.settings import Settings
@@ -42,7 +42,7 @@ def test_identify__a_key_of_the_table(notify, keys):
 
 
 def test_identify__a_new_key_is_known_at_once(notify, keys):
-    assert identify(notify, "er_unknown") is NEIGHBOUR
+    assert identify(notify, "er_unknown") is LOCAL_CALLER
     assert identify(notify, keys.make(KeyCreate(name="ann")).key).tenant == "default"
 
 
@@ -65,7 +65,7 @@ def test_identify__the_table_is_not_asked_each_time(notify, keys, monkeypatch):
 
 def test_identify__what_is_no_key_of_the_table_is_not_looked_up(notify, monkeypatch):
     monkeypatch.setattr(notify, "_in_table", None)
-    assert identify(notify, "something") is NEIGHBOUR
+    assert identify(notify, "something") is LOCAL_CALLER
 
 
 def test_identify__keeps_no_more_than_it_may(notify, keys, monkeypatch):
@@ -78,7 +78,7 @@ def test_identify__keeps_no_more_than_it_may(notify, keys, monkeypatch):
 
 
 def test_identify__open_until_there_is_a_key_and_never_again(notify, keys, clock):
-    assert identify(notify) is NEIGHBOUR
+    assert identify(notify) is LOCAL_CALLER
     made = keys.make(KeyCreate(name="ann"))
     clock.now += keyring.KEPT_SECONDS
     assert identify(notify) is None

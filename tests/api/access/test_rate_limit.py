@@ -1,7 +1,7 @@
 import pytest
 
 from api.access import rate_limit
-from api.access.rate_limit import Meter
+from api.access.rate_limit import RateLimiter
 
 
 class Clock:
@@ -18,7 +18,7 @@ def clock():
 
 
 def test_count__down_to_nothing_and_anew_after_a_minute(clock):
-    meter = Meter(2, clock=clock)
+    meter = RateLimiter(2, clock=clock)
     first = meter.count("a")
     assert (first.left, first.seconds, first.exceeded) == (1, 60, False)
     clock.now += 20.5
@@ -29,17 +29,17 @@ def test_count__down_to_nothing_and_anew_after_a_minute(clock):
 
 
 def test_count__each_sender_alone(clock):
-    meter = Meter(1, clock=clock)
+    meter = RateLimiter(1, clock=clock)
     assert [meter.count(sender).exceeded for sender in "abab"] == [False, False, True, True]
 
 
 def test_count__no_limit():
-    assert Meter(0).count("a") is None
+    assert RateLimiter(0).count("a") is None
 
 
 def test_count__forgets_the_oldest_of_many_senders(clock, monkeypatch):
     monkeypatch.setattr(rate_limit, "MOST_WINDOWS", 3)
-    meter = Meter(1, clock=clock)
+    meter = RateLimiter(1, clock=clock)
     for sender in "abcd":
         meter.count(sender)
         clock.now += 1
@@ -48,7 +48,7 @@ def test_count__forgets_the_oldest_of_many_senders(clock, monkeypatch):
 
 
 def test_headers():
-    assert Meter(30, clock=lambda: 0.0).count("a").headers() == {
+    assert RateLimiter(30, clock=lambda: 0.0).count("a").headers() == {
         "RateLimit-Policy": '"default";q=30;w=60',
         "RateLimit": '"default";r=29;t=60',
     }
