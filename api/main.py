@@ -91,5 +91,5 @@ def _close(parts: Parts) -> None:
     parts.deliverer.stop()
     parts.sweeper.stop()
     parts.ringer.stop()
-    parts.looks.close()
+    parts.run_reads.close()
     parts.database.close()

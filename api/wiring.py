@@ -13,7 +13,7 @@ from api.datasets.service import Intake
 from api.http.idempotency import InFlight
 from api.ops.sweeper import Sweeper
 from api.runs.artifacts import Results
-from api.runs.polling import Looks
+from api.runs.polling import RunReads
 from api.runs.service import Service
 from api.webhooks.delivery import Deliverer
 from api.webhooks.service import Webhooks
@@ -49,7 +49,7 @@ class Parts:
     keys: Keys
     keyring: KeyRing
     tenant: str
-    looks: Looks
+    run_reads: RunReads
     stopping: threading.Event
     bound: dict[str, "Parts"] = field(default_factory=dict)
 
@@ -92,7 +92,7 @@ def wire(settings: Settings) -> Parts:
         keys=Keys(database),
         keyring=KeyRing(database, settings, operator=operators_key(settings)),
         tenant=tenant,
-        looks=Looks(database, stopping),
+        run_reads=RunReads(database, stopping),
         stopping=stopping,
     )
 

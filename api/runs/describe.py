@@ -15,7 +15,7 @@ from core.store.database.tables import RunRow
 from core.store.engine import artifact_references, lifecycle
 from core.store.queries import runs, waiting
 from core.store.queries.runs import StageGroup
-from core.store.queries.waiting import Glance
+from core.store.queries.waiting import RunState
 
 FIRST_GUESS: Mapping[str, float] = {
     StageName.SCORE: 0.05,
@@ -184,7 +184,7 @@ def etag_of(run: RunOut) -> str:
     return etag(version=run.version, position=run.queue_position, unserved=run.notice is not None)
 
 
-def etag_at(seen: Glance) -> str:
+def etag_at(seen: RunState) -> str:
     """The same of a run that was only glanced at."""
     return etag(version=seen.version, position=seen.position, unserved=bool(seen.unserved))
 

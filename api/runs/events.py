@@ -122,7 +122,7 @@ async def _follow(parts: Parts, run_id: str, heard: Heard, *, after: int) -> Asy
 
 async def _changed(parts: Parts, run_id: str, version: int) -> bool:
     """Whether anything happened to the run before it was time for a sign of life."""
-    seen = await parts.looks.until(
+    seen = await parts.run_reads.until(
         run_id, lambda seen: seen.version != version, tenant=parts.tenant, seconds=PING_SECONDS
     )
     return seen.version != version
@@ -131,7 +131,7 @@ async def _changed(parts: Parts, run_id: str, version: int) -> bool:
 async def _hear(parts: Parts, run_id: str, *, after: int) -> Heard:
     """The same as `hear`, from the thread that all streams share: a hundred that wake at once hold up nobody else."""
     read = partial(hear, parts.database, run_id, parts.tenant, after=after, limit=BATCH)
-    return await asyncio.get_running_loop().run_in_executor(parts.looks.streams, read)
+    return await asyncio.get_running_loop().run_in_executor(parts.run_reads.streams, read)
 
 
 def hear(database: Database, run_id: str, tenant: str, *, after: int, limit: int) -> Heard:

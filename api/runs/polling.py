@@ -19,7 +19,7 @@ from core.domain.run import RunStatus
 from core.errors import NotFoundError, StorageUnavailableError
 from core.store.database.session import LOCK_WAIT_SECONDS, Database
 from core.store.queries import runs, waiting
-from core.store.queries.waiting import Glance
+from core.store.queries.waiting import RunState
 
 TICK_SECONDS = 0.25
 """Who waits for a change looks this often, all at the same moment."""
@@ -33,7 +33,7 @@ MOST_KEPT = 500
 Answer = TypeVar("Answer")
 
 
-class Shared(Generic[Answer]):
+class CoalescedReads(Generic[Answer]):
     """One kind of look.
 
     Args:
@@ -44,7 +44,7 @@ class Shared(Generic[Answer]):
         self._read = read
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="look")
         self._asked: _Asked[Answer] = {}
-        self._looking: asyncio.Task[None] | None = None
+        self._reading: asyncio.Task[None] | None = None
 
     async def at(self, run_id: str) -> Answer:
         """The run as it is now, whosever it is.
@@ -58,8 +58,8 @@ class Shared(Generic[Answer]):
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Answer | None] = loop.create_future()
         self._asked.setdefault(run_id, []).append(answer)
-        if self._looking is None or self._looking.done():
-            self._looking = loop.create_task(self._look())
+        if self._reading is None or self._reading.done():
+            self._reading = loop.create_task(self._read_all())
         found = await answer
         if found is None:
             raise _no_run(run_id)
@@ -69,7 +69,7 @@ class Shared(Generic[Answer]):
         """Let the thread go."""
         self._thread.shutdown(wait=False)
 
-    async def _look(self) -> None:
+    async def _read_all(self) -> None:
         gather = 0.0
         while self._asked:
             await asyncio.sleep(gather)
@@ -110,7 +110,7 @@ class Shown:
     body: bytes
 
 
-class Looks:
+class RunReads:
     """What is looked at.
 
     Attributes:
@@ -120,18 +120,18 @@ class Looks:
     def __init__(self, database: Database, stopping: threading.Event) -> None:
         self._database = database
         self._stopping = stopping
-        self._glances = Shared(self._glance)
-        self._runs = Shared(self._show)
+        self._states = CoalescedReads(self._read_states)
+        self._runs = CoalescedReads(self._show)
         self._kept: OrderedDict[str, Shown] = OrderedDict()
         self.streams = ThreadPoolExecutor(1, thread_name_prefix="streams")
 
     def close(self) -> None:
         """End."""
-        self._glances.close()
+        self._states.close()
         self._runs.close()
         self.streams.shutdown(wait=False)
 
-    async def until(self, run_id: str, met: Callable[[Glance], bool], *, tenant: str, seconds: float) -> Glance:
+    async def until(self, run_id: str, met: Callable[[RunState], bool], *, tenant: str, seconds: float) -> RunState:
         """Wait until this is true of the run, but only so long, and not when the process is asked to end.
 
         Raises:
@@ -139,13 +139,13 @@ class Looks:
             StorageUnavailableError: the database does not answer.
         """
         end = time.monotonic() + seconds
-        while not met(seen := await self._glance_at(run_id, tenant)) and not self._stopping.is_set():
+        while not met(seen := await self._state_of(run_id, tenant)) and not self._stopping.is_set():
             if (left := end - time.monotonic()) <= 0:
                 break
             await asyncio.sleep(min(left, TICK_SECONDS - time.monotonic() % TICK_SECONDS))
         return seen
 
-    async def run(self, run_id: str, *, tenant: str, seen: Glance | None = None) -> Shown:
+    async def run(self, run_id: str, *, tenant: str, seen: RunState | None = None) -> Shown:
         """A run of a tenant as it is now. Raises what `until` raises.
 
         While a run does not run, its tag says all that its JSON depends on, and the JSON is made once.
@@ -154,7 +154,7 @@ class Looks:
             seen: what a glance for the same request has shown; it need not be looked at once more.
         """
         if kept := self._kept.get(run_id):
-            seen = seen or await self._glance_at(run_id, tenant)
+            seen = seen or await self._state_of(run_id, tenant)
             if seen.status is not RunStatus.RUNNING and describe.etag_at(seen) == kept.etag:
                 return kept
         shown = await self._runs.at(run_id)
@@ -166,15 +166,15 @@ class Looks:
             self._kept.popitem(last=False)
         return shown
 
-    async def _glance_at(self, run_id: str, tenant: str) -> Glance:
-        seen = await self._glances.at(run_id)
+    async def _state_of(self, run_id: str, tenant: str) -> RunState:
+        seen = await self._states.at(run_id)
         if seen.tenant != tenant:
             raise _no_run(run_id)
         return seen
 
-    def _glance(self, run_ids: Sequence[str]) -> Mapping[str, Glance]:
+    def _read_states(self, run_ids: Sequence[str]) -> Mapping[str, RunState]:
         with self._database.reading() as session:
-            return waiting.glance(session, run_ids)
+            return waiting.run_states(session, run_ids)
 
     def _show(self, run_ids: Sequence[str]) -> Mapping[str, Shown]:
         with self._database.reading() as session:

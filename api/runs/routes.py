@@ -11,7 +11,7 @@ from api.http.prefer import Prefer, applied, wait_seconds
 from api.runs.describe import etag_at
 from api.runs.schemas import EXAMPLE, RenderCreate, RunCreate, RunOut, RunPage
 from api.wiring import Parts, PartsOf, parts_of
-from core.store.queries.waiting import Glance
+from core.store.queries.waiting import RunState
 
 router = APIRouter(prefix="/v1/runs", tags=["runs"])
 
@@ -58,7 +58,7 @@ async def show(request: Request, run_id: str, prefer: Prefer = None) -> Response
             unchanged = Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=_polled(tag))
             applied(unchanged, seconds)
             return unchanged
-    shown = await parts.looks.run(run_id, tenant=parts.tenant, seen=seen)
+    shown = await parts.run_reads.run(run_id, tenant=parts.tenant, seen=seen)
     answer = Response(shown.body, headers=_polled(shown.etag), media_type="application/json")
     applied(answer, seconds)
     return answer
@@ -93,17 +93,17 @@ def page(
     return parts.service.page(cursor=cursor, limit=limit)
 
 
-async def _awaited(parts: Parts, request: Request, run_id: str, seconds: int) -> Glance:
+async def _awaited(parts: Parts, request: Request, run_id: str, seconds: int) -> RunState:
     """The run as soon as it is not as the client knows it, or as it is when the client's patience ends."""
     if "if-none-match" not in request.headers:
         return await _ended(parts, run_id, seconds)
-    return await parts.looks.until(
+    return await parts.run_reads.until(
         run_id, lambda seen: not matches(request, etag_at(seen)), tenant=parts.tenant, seconds=seconds
     )
 
 
-async def _ended(parts: Parts, run_id: str, seconds: int) -> Glance:
-    return await parts.looks.until(run_id, lambda seen: seen.status.terminal, tenant=parts.tenant, seconds=seconds)
+async def _ended(parts: Parts, run_id: str, seconds: int) -> RunState:
+    return await parts.run_reads.until(run_id, lambda seen: seen.status.terminal, tenant=parts.tenant, seconds=seconds)
 
 
 @router.post(
@@ -165,7 +165,7 @@ async def _accepted(parts: Parts, run_id: str, prefer: str | None, *, replayed: 
     seconds = wait_seconds(prefer)
     if seconds is not None:
         await _ended(parts, run_id, seconds)
-    shown = await parts.looks.run(run_id, tenant=parts.tenant)
+    shown = await parts.run_reads.run(run_id, tenant=parts.tenant)
     headers = {"Location": f"/v1/runs/{run_id}", "ETag": shown.etag}
     headers |= replay_header(replayed=replayed)
     answer = Response(shown.body, status.HTTP_202_ACCEPTED, headers, media_type="application/json")

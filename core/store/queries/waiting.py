@@ -41,7 +41,7 @@ _VERSIONS = select(RunRow.id, RunRow.tenant, RunRow.status, RunRow.version).wher
 
 
 @dataclass(frozen=True, slots=True)
-class Glance:
+class RunState:
     """All that decides whether a poller has seen a run as it is.
 
     Attributes:
@@ -56,13 +56,13 @@ class Glance:
     unserved: tuple[str, ...]
 
 
-def glance(session: Session, run_ids: Collection[str]) -> dict[str, Glance]:
+def run_states(session: Session, run_ids: Collection[str]) -> dict[str, RunState]:
     """How these runs are, without reading them; those that are not there are left out."""
     rows = session.connection().execute(_VERSIONS, {"run_ids": list(run_ids)}).all()
     places = positions(session, [row.id for row in rows if row.status == RunStatus.QUEUED])
     missing = unserved(session, [row.id for row in rows if not RunStatus(row.status).terminal])
     return {
-        row.id: Glance(row.tenant, RunStatus(row.status), row.version, places.get(row.id), missing.get(row.id, ()))
+        row.id: RunState(row.tenant, RunStatus(row.status), row.version, places.get(row.id), missing.get(row.id, ()))
         for row in rows
     }
 

@@ -4,7 +4,7 @@ import threading
 import pytest
 
 from api.runs import polling
-from api.runs.polling import Shared
+from api.runs.polling import CoalescedReads
 from core.errors import NotFoundError, StorageUnavailableError
 
 ONE, OTHER, GONE = (f"run_{name * 26}" for name in "abc")
@@ -18,7 +18,7 @@ def counted(read=lambda run_id: f"answer of {run_id}"):
         asked.append(sorted(run_ids))
         return {run_id: read(run_id) for run_id in run_ids if run_id != GONE}
 
-    return Shared(look), asked
+    return CoalescedReads(look), asked
 
 
 def run(work):

@@ -112,7 +112,7 @@ def test_glance(database, accept):
     claim(database, running)
     with database.writing() as session:
         runs.cancel(session, ended)
-    found = ask(database, waiting.glance, [running, queued, ended, new_id("run")])
+    found = ask(database, waiting.run_states, [running, queued, ended, new_id("run")])
     assert set(found) == {running, queued, ended}
     assert [found[run_id].status for run_id in (running, queued, ended)] == [
         RunStatus.RUNNING,
