@@ -80,7 +80,7 @@ class Alternative(Frozen):
     better: bool
 
 
-class CloserLook(Frozen):
+class SingleFrameTsne(Frozen):
     """Some points of one frame, laid out for its own sake: how many nearest neighbours a plane could keep."""
 
     method: str
@@ -109,7 +109,7 @@ class QualityCard(Frozen):
     motion: MotionQuality
     frames: tuple[FrameQuality, ...]
     alternatives: tuple[Alternative, ...]
-    closer_look: CloserLook | None = None
+    closer_look: SingleFrameTsne | None = None
 
 
 class Highlight(Frozen):

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from core.domain.quality import Alternative, CloserLook, FrameQuality, MotionQuality, Number, QualityCard, percent
+from core.domain.quality import Alternative, FrameQuality, MotionQuality, Number, QualityCard, SingleFrameTsne, percent
 
 FOLLOWS, PARTLY = 0.7, 0.4
 """Correlations of motion from which on it is said to follow the representation, or to follow it in part."""
@@ -25,7 +25,7 @@ def quality_card(
     points: int,
     method: str,
     alternatives: Iterable[Alternative] = (),
-    closer_look: CloserLook | None = None,
+    closer_look: SingleFrameTsne | None = None,
 ) -> QualityCard:
     """Put the card together; `method` is the film's own layout, in the user's words for it."""
     tried = tuple(alternatives)
@@ -108,7 +108,7 @@ def _advice(
     )
 
 
-def _to_look_closer(look: CloserLook | None, method: str) -> str | None:
+def _to_look_closer(look: SingleFrameTsne | None, method: str) -> str | None:
     if look is None or not look.better:
         return None
     return (

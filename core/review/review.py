@@ -14,7 +14,7 @@ from core.measure import motion, neighborhoods
 from core.measure.card import is_better, mean, quality_card
 from core.measure.highlights import Story, find_highlights
 from core.measure.quality import Gauge, Look, Measured
-from core.review.single_frame_tsne import look_closer
+from core.review.single_frame_tsne import lay_out_single_frame
 
 USUAL = ProjectSpec()
 
@@ -68,7 +68,7 @@ def review(
         alternatives=[] if (project, align.method) == (USUAL, "none") else [_usual(film, measured)],
         closer_look=None
         if project.method in NEIGHBORHOODS
-        else look_closer(last[0], film.projection.points[-1], frame=len(film.frames) - 1),
+        else lay_out_single_frame(last[0], film.projection.points[-1], frame=len(film.frames) - 1),
     )
     story = Story(film.facts, film.labels, film.class_names, film.scores.distance, measured.moved, measured.mixing)
     return card, Highlights(highlights=tuple(find_highlights(story)))

@@ -5,7 +5,7 @@ from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
 from core.domain.arrays import FloatArray
-from core.domain.quality import CloserLook, told
+from core.domain.quality import SingleFrameTsne, told
 from core.measure.card import MORE_KEPT
 from core.measure.neighborhoods import anchors, layout_neighbors, preservation, size
 from core.measure.neighbors import nearest_neighbors
@@ -17,7 +17,7 @@ PERPLEXITY = 30.0
 ROUNDS = 500
 
 
-def look_closer(embeddings: FloatArray, points: FloatArray, *, frame: int) -> CloserLook | None:
+def lay_out_single_frame(embeddings: FloatArray, points: FloatArray, *, frame: int) -> SingleFrameTsne | None:
     """Lay some points of a frame out by t-SNE, and hold the neighbours that are kept against the film's layout.
 
     Both are judged by the same points, whose neighbours are looked for among them. scikit-learn's t-SNE serves, so that
@@ -46,7 +46,7 @@ def look_closer(embeddings: FloatArray, points: FloatArray, *, frame: int) -> Cl
     if here > 1 - MORE_KEPT:
         return None
     closer = kept(_tsne(some))
-    return CloserLook(
+    return SingleFrameTsne(
         method="tsne",
         frame=frame,
         points=len(rows),

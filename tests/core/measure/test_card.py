@@ -1,6 +1,6 @@
 import pytest
 
-from core.domain.quality import Alternative, CloserLook, FrameQuality, MotionQuality
+from core.domain.quality import Alternative, FrameQuality, MotionQuality, SingleFrameTsne
 from core.measure.card import is_better, quality_card, verdict
 
 MOTION = "motion on the screen"
@@ -65,7 +65,7 @@ def test_advice__by_the_numbers():
 
 
 def test_advice__to_look_closer():
-    seen = CloserLook(method="tsne", frame=59, points=400, neighbors_kept=0.551, kept_here=0.214, better=True)
+    seen = SingleFrameTsne(method="tsne", frame=59, points=400, neighbors_kept=0.551, kept_here=0.214, better=True)
     card = quality_card(motion(0.62), frames(1.0), k=15, points=9, method="smooth_pca", closer_look=seen)
     assert card.closer_look == seen
     assert card.advice == (
