@@ -127,18 +127,18 @@ def by_turning_planes(frames: Frames, spec: ProjectSpec, tell: Tell) -> Projecti
     return replace(laid, smoothing=smoothing)
 
 
-def _survey(frames: Frames, tell: Tell) -> smoothed_pca.Film:
-    looks: list[smoothed_pca.Look] = []
+def _survey(frames: Frames, tell: Tell) -> smoothed_pca.ScatterMatrices:
+    axes: list[smoothed_pca.FrameAxes] = []
 
-    def look(index: int, embeddings: FloatArray) -> smoothed_pca.Look:
+    def look(index: int, embeddings: FloatArray) -> smoothed_pca.FrameAxes:
         with _of(index):
             check(embeddings)
-            return smoothed_pca.look_at(embeddings, start=looks[-1].axes.directions if looks else None)
+            return smoothed_pca.frame_axes(embeddings, start=axes[-1].axes.directions if axes else None)
 
     for seen in of_each(frames, look):
-        looks.append(seen)
-        tell(len(looks), 2 * len(frames))
-    film = smoothed_pca.gather(looks)
+        axes.append(seen)
+        tell(len(axes), 2 * len(frames))
+    film = smoothed_pca.gather(axes)
     if not film.totals.any():
         raise DegenerateEmbeddingsError(
             "In no frame do the embeddings differ: the model has collapsed, or the probe images are all alike. "
@@ -147,11 +147,11 @@ def _survey(frames: Frames, tell: Tell) -> smoothed_pca.Film:
     return film
 
 
-def _least_smoothing(frames: Frames, film: smoothed_pca.Film) -> float | None:
+def _least_smoothing(frames: Frames, film: smoothed_pca.ScatterMatrices) -> float | None:
     """By the points that are taken as witnesses, always the same ones."""
     seen, moved, before = [], [], None
     for embeddings in frames:
-        some = embeddings[anchors(len(embeddings), most=smoothed_pca.WITNESSES)].astype(np.float64)
+        some = embeddings[anchors(len(embeddings), most=smoothed_pca.SAMPLE_ROWS)].astype(np.float64)
         seen.append((some - film.middle) @ film.basis)
         if before is not None:
             moved.append(np.linalg.norm(some - before, axis=1))
@@ -159,7 +159,7 @@ def _least_smoothing(frames: Frames, film: smoothed_pca.Film) -> float | None:
     return smoothed_pca.choose(film, np.stack(seen), np.array(moved, dtype=np.float32)) if moved else 0.0
 
 
-def _lay_out(frames: Frames, film: smoothed_pca.Film, planes: NDArray[np.float64], tell: Tell) -> Projection:
+def _lay_out(frames: Frames, film: smoothed_pca.ScatterMatrices, planes: NDArray[np.float64], tell: Tell) -> Projection:
     axes = (film.basis @ planes).astype(np.float32)
     points: list[FloatArray] = []
 

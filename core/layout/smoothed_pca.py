@@ -32,7 +32,7 @@ RANK = 24
 WIDTH = 64
 CHOICES = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 """Widths of smoothing that are tried, in frames, beside one plane for all."""
-WITNESSES = 500
+SAMPLE_ROWS = 500
 """Points by which a width is chosen."""
 NEARLY = 0.02
 """So much correlation is given up for a narrower width, which shows more of each frame."""
@@ -41,21 +41,21 @@ TRUST_FRAMES = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class FrameAxes:
     """What is kept of one frame: its mean (D,) and its RANK widest axes."""
 
     mean: Double
     axes: Axes
 
 
-def look_at(embeddings: FloatArray, *, start: Double | None = None) -> Look:
+def frame_axes(embeddings: FloatArray, *, start: Double | None = None) -> FrameAxes:
     """Of a frame (N, D); `start`: axes (D, r) of one that is much like it."""
     centred, mean = centre(embeddings)
-    return Look(mean, principal_axes(centred, count=RANK, start=start))
+    return FrameAxes(mean, principal_axes(centred, count=RANK, start=start))
 
 
 @dataclass(frozen=True, slots=True)
-class Film:
+class ScatterMatrices:
     """All frames' scatter in the directions that matter over the film.
 
     Attributes:
@@ -98,22 +98,22 @@ class Film:
         return _share(seen, self.totals)
 
 
-def gather(looks: Sequence[Look]) -> Film:
+def gather(axes: Sequence[FrameAxes]) -> ScatterMatrices:
     """What can be said of all frames together, in order, one at least."""
-    n_dims = len(looks[0].mean)
+    n_dims = len(axes[0].mean)
     width = min(WIDTH, n_dims)
     spanned = np.zeros((n_dims, n_dims))
-    for look in looks:
+    for look in axes:
         weighted = _weighted(look.axes)
         spanned += weighted @ weighted.T
     _, basis = scipy.linalg.eigh(spanned, subset_by_index=(n_dims - width, n_dims - 1))
-    scatter = np.empty((len(looks), width, width))
-    for index, look in enumerate(looks):
+    scatter = np.empty((len(axes), width, width))
+    for index, look in enumerate(axes):
         inner = basis.T @ look.axes.directions * np.sqrt(look.axes.variance)
         scatter[index] = inner @ inner.T
-    totals = np.array([look.axes.total for look in looks])
-    best = _share(np.array([look.axes.variance[:2].sum() for look in looks]), totals)
-    return Film(basis, scatter, totals, best, middle=np.mean([look.mean for look in looks], axis=0))
+    totals = np.array([look.axes.total for look in axes])
+    best = _share(np.array([look.axes.variance[:2].sum() for look in axes]), totals)
+    return ScatterMatrices(basis, scatter, totals, best, middle=np.mean([look.mean for look in axes], axis=0))
 
 
 def _weighted(axes: Axes) -> Double:
@@ -139,7 +139,9 @@ def _weights(n_frames: int, smoothing: float | None) -> Double:
     return weights
 
 
-def choose(film: Film, witnesses: Double, moved: FloatArray, choices: Sequence[float] = CHOICES) -> float | None:
+def choose(
+    film: ScatterMatrices, samples: Double, moved: FloatArray, choices: Sequence[float] = CHOICES
+) -> float | None:
     """The least smoothing with nearly the best correlation of motion on the screen with motion in the representation.
 
     Of those that cost no visible neighbourhoods: trustworthiness within TRUST_LOSS of the best.
@@ -153,21 +155,21 @@ def choose(film: Film, witnesses: Double, moved: FloatArray, choices: Sequence[f
     Returns:
         A sigma, or None for one plane.
     """
-    tried = [*(sigma for sigma in choices if sigma < len(witnesses)), None]
-    seen = [np.einsum("tmw,twa->tma", witnesses, film.planes(sigma)) for sigma in tried]
-    trust = np.array(_trust(witnesses, seen))
+    tried = [*(sigma for sigma in choices if sigma < len(samples)), None]
+    seen = [np.einsum("tmw,twa->tma", samples, film.planes(sigma)) for sigma in tried]
+    trust = np.array(_trust(samples, seen))
     follows = np.array([pearson(step_lengths(points), moved) for points in seen])
     follows[trust < trust.max() - TRUST_LOSS] = -np.inf
     return tried[int(np.flatnonzero(follows >= follows.max() - NEARLY)[0])]
 
 
-def _trust(witnesses: Double, layouts: Sequence[Double]) -> list[float]:
+def _trust(samples: Double, layouts: Sequence[Double]) -> list[float]:
     """Mean trustworthiness of some frames, for each of several layouts (T, M, 2)."""
-    n_frames, n_points, _ = witnesses.shape
+    n_frames, n_points, _ = samples.shape
     k = size(n_points)
     rows = np.arange(n_points)
     frames = np.unique(np.linspace(0, n_frames - 1, TRUST_FRAMES).round().astype(int))
-    ranks = {t: distance_ranks(witnesses[t]) for t in frames}
+    ranks = {t: distance_ranks(samples[t]) for t in frames}
     return [
         float(np.mean([trustworthiness(ranks[t], layout_neighbors(points[t], k=k, rows=rows)) for t in frames]))
         for points in layouts

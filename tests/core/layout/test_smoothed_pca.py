@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from core.layout.smoothed_pca import Film, choose, gather, look_at
+from core.layout.smoothed_pca import ScatterMatrices, choose, frame_axes, gather
 from core.measure.motion import pearson, step_lengths
 
 SHAPE = (6, 80, 30)
@@ -20,11 +20,11 @@ def frames(*, seed: int = 0) -> np.ndarray:
     return (cloud + drift + rng.normal(size=n_dims)).astype(np.float32)
 
 
-def surveyed(film: np.ndarray) -> Film:
-    looks = []
+def surveyed(film: np.ndarray) -> ScatterMatrices:
+    axes = []
     for frame in film:
-        looks.append(look_at(frame, start=looks[-1].axes.directions if looks else None))
-    return gather(looks)
+        axes.append(frame_axes(frame, start=axes[-1].axes.directions if axes else None))
+    return gather(axes)
 
 
 def covariances(film: np.ndarray) -> np.ndarray:
@@ -85,7 +85,7 @@ def test_middle() -> None:
     np.testing.assert_allclose(surveyed(film).middle, film.mean(axis=(0, 1)), atol=1e-4)
 
 
-def witnesses_of(film: np.ndarray, found: Film) -> tuple[np.ndarray, np.ndarray]:
+def witnesses_of(film: np.ndarray, found: ScatterMatrices) -> tuple[np.ndarray, np.ndarray]:
     moved = np.linalg.norm(np.diff(film.astype(np.float64), axis=0), axis=2).astype(np.float32)
     return (film - found.middle) @ found.basis, moved
 
@@ -102,12 +102,12 @@ def test_choose__some_where_planes_jump() -> None:
     cloud = rng.normal(size=(100, 6)) * [3, 3, 3, 3, 0.2, 0.2]
     film = np.stack([cloud + 0.2 * rng.normal(size=cloud.shape) for _ in range(20)]).astype(np.float32)
     found = surveyed(film)
-    witnesses, moved = witnesses_of(film, found)
-    chosen = choose(found, witnesses, moved)
+    samples, moved = witnesses_of(film, found)
+    chosen = choose(found, samples, moved)
     assert chosen != 0
 
     def follows(smoothing: float | None) -> float:
-        seen = np.einsum("tmw,twa->tma", witnesses, found.planes(smoothing))
+        seen = np.einsum("tmw,twa->tma", samples, found.planes(smoothing))
         return pearson(step_lengths(seen), moved)
 
     assert follows(chosen) > follows(0.0) + 0.05
