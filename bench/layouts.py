@@ -33,7 +33,7 @@ from core.learn.embed import embed
 from core.learn.fine_tune import fine_tune
 from core.learn.pixels import ImagesOnDevice
 from core.measure.motion import jitter, pearson, residual_rotation, spearman, step_lengths, temporal_stress
-from core.measure.neighborhoods import anchors, faithfulness
+from core.measure.neighborhoods import faithfulness, sample_rows
 from core.measure.neighbors import nearest_neighbors
 
 FRAMES = 60
@@ -109,7 +109,7 @@ def _table(title: str, frames: list[FloatArray], accuracy: float) -> dict[str, t
     turned = np.linalg.norm(np.diff(np.stack(frames), n=2, axis=0), axis=2)
     best = np.array([points.var(axis=0).sum() for points in (pca(frame)[0] for frame in frames)])
     looked_at = np.linspace(0, len(frames) - 1, LOOKED_AT).round().astype(int)
-    rows = anchors(len(frames[0]))
+    rows = sample_rows(len(frames[0]))
     graphs = {t: nearest_neighbors(frames[t], k=NEIGHBORS).indices[rows] for t in looked_at}
     print(f"\n{title}: {frames[0].shape[1]} wide, accuracy {accuracy:.0%} at the end\n")
     print("| " + " | ".join(COLUMNS) + " |\n|" + "---|" * len(COLUMNS))

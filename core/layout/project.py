@@ -17,7 +17,7 @@ from core.layout import smoothed_pca
 from core.layout.align import align as align_frames
 from core.layout.axes import centre, check, check_spread, principal_axes, upright
 from core.layout.neighborhoods import LayOut, tsne, umap
-from core.measure.neighborhoods import anchors
+from core.measure.neighborhoods import sample_rows
 
 ABREAST = 4
 """Frames that are held, and worked on, at a time: the same on every machine, for they begin with the same axes."""
@@ -151,7 +151,7 @@ def _least_smoothing(frames: Frames, film: smoothed_pca.ScatterMatrices) -> floa
     """By the points that are taken as witnesses, always the same ones."""
     seen, moved, before = [], [], None
     for embeddings in frames:
-        some = embeddings[anchors(len(embeddings), most=smoothed_pca.SAMPLE_ROWS)].astype(np.float64)
+        some = embeddings[sample_rows(len(embeddings), most=smoothed_pca.SAMPLE_ROWS)].astype(np.float64)
         seen.append((some - film.middle) @ film.basis)
         if before is not None:
             moved.append(np.linalg.norm(some - before, axis=1))

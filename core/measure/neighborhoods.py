@@ -1,7 +1,7 @@
 """Whether neighbours in the representation are neighbours in the layout, and of what class they are.
 
 Distances are cosine in the representation, Euclidean in the layout. What needs ranks among all points is computed for
-ANCHORS of them, exactly; N x N is never held.
+SAMPLE_ROWS of them, exactly; N x N is never held.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from core.domain.arrays import FloatArray, IntArray
 
-ANCHORS = 1000
+SAMPLE_ROWS = 1000
 USUAL_SIZE = 15
 BLOCK_BYTES = 8 << 20
 """Of distances that are computed at once: few large products cost less than many small ones."""
@@ -46,7 +46,7 @@ def size(n_points: int) -> int:
     return max(1, min(USUAL_SIZE, (n_points - 1) // 2))
 
 
-def anchors(n_points: int, *, most: int = ANCHORS) -> IntArray:
+def sample_rows(n_points: int, *, most: int = SAMPLE_ROWS) -> IntArray:
     """Rows of the points that are looked at, rising: all, or `most` that are always the same."""
     if n_points <= most:
         return np.arange(n_points)

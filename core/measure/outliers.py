@@ -81,7 +81,7 @@ def score_frames(
     for done, embeddings in enumerate(frames, start=1):
         n_kept = neighborhoods.size(len(embeddings))
         graph = neighbors.nearest_neighbors(embeddings, k=max(k, n_kept))
-        rows = neighborhoods.anchors(len(embeddings))
+        rows = neighborhoods.sample_rows(len(embeddings))
         kept.append(graph.indices[rows, :n_kept].astype(np.int32))
         distances.append(mean_distance(graph, k=k))
         scores.append(cleanlab_score(distances[-1]))

@@ -7,7 +7,7 @@ from threadpoolctl import threadpool_limits
 from core.domain.arrays import FloatArray
 from core.domain.quality import SingleFrameTsne, told
 from core.measure.card import MORE_KEPT
-from core.measure.neighborhoods import anchors, layout_neighbors, preservation, size
+from core.measure.neighborhoods import layout_neighbors, preservation, sample_rows, size
 from core.measure.neighbors import nearest_neighbors
 
 LOOKED_AT = 400
@@ -32,7 +32,7 @@ def lay_out_single_frame(embeddings: FloatArray, points: FloatArray, *, frame: i
         What was seen; None of fewer than FEWEST points, and where the layout keeps so many that no other can keep
         clearly more.
     """
-    rows = anchors(len(points), most=LOOKED_AT)
+    rows = sample_rows(len(points), most=LOOKED_AT)
     if len(rows) < FEWEST:
         return None
     some, shown = np.ascontiguousarray(embeddings[rows]), points[rows]

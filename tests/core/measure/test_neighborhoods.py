@@ -5,12 +5,12 @@ from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 from core.measure import neighborhoods
 from core.measure.neighborhoods import (
-    anchors,
     distance_ranks,
     faithfulness,
     knn_accuracy,
     layout_neighbors,
     neighborhood_hit,
+    sample_rows,
     trustworthiness,
 )
 from core.measure.neighbors import nearest_neighbors
@@ -27,7 +27,7 @@ def frame(n_points: int = 120, n_dims: int = 12, *, seed: int = 0) -> tuple[np.n
 @pytest.mark.parametrize("k", [1, 5, 15])
 def test_faithfulness__as_scikit_learn(k: int) -> None:
     embeddings, points, _ = frame()
-    rows = anchors(len(points))
+    rows = sample_rows(len(points))
     neighbors = nearest_neighbors(embeddings, k=k).indices
     found = faithfulness(embeddings, points, neighbors=neighbors, rows=rows)
     assert found.trustworthiness == pytest.approx(
@@ -59,7 +59,7 @@ def test_faithfulness__of_the_thing_itself() -> None:
     angles = rng.uniform(0, np.pi / 2, 80)
     points = np.column_stack([np.cos(angles), np.sin(angles)]).astype(np.float32)
     neighbors = nearest_neighbors(points, k=5).indices
-    found = faithfulness(points, points, neighbors=neighbors, rows=anchors(80))
+    found = faithfulness(points, points, neighbors=neighbors, rows=sample_rows(80))
     assert (found.trustworthiness, found.continuity) == pytest.approx((1, 1), abs=1e-3)
     assert found.preservation > 0.99
 
@@ -68,8 +68,8 @@ def test_faithfulness__anchors_speak_for_all(monkeypatch: pytest.MonkeyPatch) ->
     embeddings, points, _ = frame(1500)
     graph = nearest_neighbors(embeddings, k=10).indices
     every = faithfulness(embeddings, points, neighbors=graph, rows=np.arange(1500))
-    rows = anchors(1500)
-    assert len(rows) == neighborhoods.ANCHORS
+    rows = sample_rows(1500)
+    assert len(rows) == neighborhoods.SAMPLE_ROWS
     some = faithfulness(embeddings, points, neighbors=graph[rows], rows=rows)
     for name in ("trustworthiness", "continuity", "preservation"):
         assert getattr(some, name) == pytest.approx(getattr(every, name), abs=0.02)
@@ -81,7 +81,7 @@ def test_faithfulness__far_from_the_origin_ranks_as_in_double_precision() -> Non
     embeddings, points, _ = frame()
     far = (embeddings / 1000 + 1).astype(np.float32)
     neighbors = nearest_neighbors(far, k=5).indices
-    found = faithfulness(far, points, neighbors=neighbors, rows=anchors(len(far)))
+    found = faithfulness(far, points, neighbors=neighbors, rows=sample_rows(len(far)))
     exact = manifold.trustworthiness(far.astype(np.float64), points, n_neighbors=5, metric="cosine")
     assert found.trustworthiness == pytest.approx(exact, abs=1e-3)
 
@@ -99,9 +99,9 @@ def test_count_below__as_by_sorting(n_values: int, monkeypatch: pytest.MonkeyPat
 
 
 def test_anchors__are_always_the_same_and_rise() -> None:
-    assert anchors(5).tolist() == [0, 1, 2, 3, 4]
-    assert (anchors(5000) == anchors(5000)).all()
-    assert (np.diff(anchors(5000)) > 0).all()
+    assert sample_rows(5).tolist() == [0, 1, 2, 3, 4]
+    assert (sample_rows(5000) == sample_rows(5000)).all()
+    assert (np.diff(sample_rows(5000)) > 0).all()
 
 
 def test_layout_neighbors__never_the_point_itself_even_among_copies() -> None:
