@@ -21,7 +21,7 @@ from core.store.objects.artifacts import open_store
 from worker.app import declare_queues, make_celery, make_sender
 from worker.child import warm_up
 from worker.supervisor import Supervisor
-from worker.tasks import Keeper, register
+from worker.tasks import BackgroundDuties, register
 
 
 def main() -> int:
@@ -48,12 +48,12 @@ def main() -> int:
     app = make_celery(settings)
     notifier = Notifier(make_sender(settings))
     supervisor = Supervisor(settings, database, store, worker_id, notifier.notify)
-    keeper = Keeper(settings, database, supervisor)
+    duties = BackgroundDuties(settings, database, supervisor)
     register(app, supervisor)
 
     def start(**_: object) -> None:
         notifier.start()
-        keeper.start()
+        duties.start()
 
     def stop(**_: object) -> None:
         supervisor.stopping.set()
@@ -67,7 +67,7 @@ def main() -> int:
     app.worker_main(
         ["--quiet", "worker", "--loglevel", settings.log_level, "--without-gossip", "--without-mingle", "-n", worker_id]
     )
-    keeper.stop()
+    duties.stop()
     notifier.stop()
     return 0
 

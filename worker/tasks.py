@@ -45,7 +45,7 @@ def forget_delivered(broker: str) -> None:
         log.debug("delivered bells are kept: %s", error)
 
 
-class Keeper:
+class BackgroundDuties:
     """Background duties of a worker, a thread each: heartbeat, sweep of lost work, removal of what was left behind."""
 
     def __init__(self, settings: Settings, database: Database, supervisor: Supervisor) -> None:

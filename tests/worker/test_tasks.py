@@ -4,17 +4,17 @@ from types import SimpleNamespace
 from core.settings import Settings
 from core.store.queries import workers
 from core.version import installed_version
-from worker.tasks import Keeper
+from worker.tasks import BackgroundDuties
 
 
-def keeper(tmp_path, database, supervisor):
-    return Keeper(Settings(home=tmp_path, queues=("gpu",), worker_concurrency=3), database, supervisor)
+def duties(tmp_path, database, supervisor):
+    return BackgroundDuties(Settings(home=tmp_path, queues=("gpu",), worker_concurrency=3), database, supervisor)
 
 
 def test_beat__tells_what_the_worker_is_and_does(tmp_path, database):
     doing = [{"run": "run_1", "stage": "fine_tune"}]
     supervisor = SimpleNamespace(worker_id="host-1-abc")
-    keeping = keeper(tmp_path, database, supervisor)
+    keeping = duties(tmp_path, database, supervisor)
     for told in (doing, []):
         supervisor.doing = told
         keeping.beat()
@@ -26,7 +26,7 @@ def test_beat__tells_what_the_worker_is_and_does(tmp_path, database):
 
 
 def test_stop__takes_its_leave(tmp_path, database):
-    keeping = keeper(tmp_path, database, SimpleNamespace(worker_id="host-1-abc", doing=[]))
+    keeping = duties(tmp_path, database, SimpleNamespace(worker_id="host-1-abc", doing=[]))
     keeping.beat()
     keeping.stop()
     with database.reading() as session:
@@ -41,7 +41,7 @@ def test_sweep__who_is_idle_looks_for_work_without_a_bell(tmp_path, database):
         go_on.wait()
 
     supervisor = SimpleNamespace(worker_id="w", idle=True, doing=[], notify=list, answer=answer)
-    keeping = keeper(tmp_path, database, supervisor)
+    keeping = duties(tmp_path, database, supervisor)
     keeping.sweep()
     assert looked.wait(10)
     looked.clear()
