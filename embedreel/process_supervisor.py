@@ -33,7 +33,7 @@ class _History:
     due_at: float | None = None
 
 
-class Keeper:
+class ProcessSupervisor:
     """Looks after the processes whenever it is asked to."""
 
     def __init__(

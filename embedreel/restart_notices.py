@@ -9,7 +9,7 @@ Events = Callable[[int], list[dict[str, Any]]]
 """The run's events after a number."""
 
 
-class Restarts:
+class RestartNotices:
     """Notices that a stage was lost, and finds out what happened."""
 
     def __init__(self, events: Events) -> None:

@@ -21,7 +21,7 @@ from typing import IO, Self
 import httpx
 
 from embedreel import die_with_parent
-from embedreel.process_supervisor import Keeper
+from embedreel.process_supervisor import ProcessSupervisor
 
 HOST = "127.0.0.1"
 PORT = 8000
@@ -110,7 +110,11 @@ class Service:
         self.stop()
 
     def wait_until_ready(
-        self, *, seconds: float = READY_SECONDS, stop: threading.Event | None = None, keeper: Keeper | None = None
+        self,
+        *,
+        seconds: float = READY_SECONDS,
+        stop: threading.Event | None = None,
+        supervisor: ProcessSupervisor | None = None,
     ) -> None:
         """Wait for /readyz to answer 200 and to know of a worker, or for `stop`.
 
@@ -126,8 +130,8 @@ class Service:
         until, pause = time.monotonic() + seconds, LOOK_SECONDS
         with httpx.Client(trust_env=False, timeout=2) as http:
             while time.monotonic() < until:
-                if keeper and self.ended and not self._gave_up:
-                    keeper.look()
+                if supervisor and self.ended and not self._gave_up:
+                    supervisor.look()
                     until = time.monotonic() + seconds
                 else:
                     self.check()
@@ -187,7 +191,7 @@ class Service:
     def start(self, name: str) -> None:
         """Start a process; one of that name that has ended gives its place up."""
         process = subprocess.Popen(  # noqa: S603 - our own commands
-            _tethered(self._commands[name]),
+            _dying_with_parent(self._commands[name]),
             env=self._environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -210,7 +214,7 @@ class Service:
         return f" Its log: {self._log.absolute()}" if self._log else ""
 
 
-def _tethered(command: Sequence[str]) -> Sequence[str]:
+def _dying_with_parent(command: Sequence[str]) -> Sequence[str]:
     """The command as one that does not outlive this process; any but the main thread might end before the process."""
     if threading.current_thread() is not threading.main_thread():
         return command
@@ -251,12 +255,12 @@ def serve(host: str, port: int, *, processes: Commands | None = None) -> None:
     environment = {"EMBEDREEL_HOST": host, "EMBEDREEL_PORT": str(port)}
     url = url_of(host, port)
     with Interrupt() as interrupt, Service(processes or commands(), url=url, environment=environment) as run:
-        keeper = Keeper(run, tell=_say)
-        run.wait_until_ready(stop=interrupt.asked, keeper=keeper)
+        supervisor = ProcessSupervisor(run, tell=_say)
+        run.wait_until_ready(stop=interrupt.asked, supervisor=supervisor)
         if not interrupt.asked.is_set():
             _say(f"Embedreel is at {url} (how to use it: {url}/docs). Ctrl-C stops it.")
         while not interrupt.asked.wait(LOOK_SECONDS):
-            keeper.look()
+            supervisor.look()
         _say("Stopping: running stages are given back and go on at the next start.")
 
 

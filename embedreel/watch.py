@@ -14,7 +14,7 @@ from embedreel import display
 from embedreel.api import Client
 from embedreel.connection import Json
 from embedreel.progress import ENDED, stages
-from embedreel.restart_notices import Restarts
+from embedreel.restart_notices import RestartNotices
 
 POLL_SECONDS = 0.3
 WAIT_SECONDS = 10
@@ -51,7 +51,7 @@ class _Follower:
 
     def __init__(self, client: Client, run_id: str) -> None:
         self.checkpoint: Json | None = None
-        self.restarts = Restarts(lambda after: client.events(run_id, after=after))
+        self.restarts = RestartNotices(lambda after: client.events(run_id, after=after))
         self._client = client
         self._run_id = run_id
         self._etag: str | None = None

@@ -1,4 +1,4 @@
-from embedreel.process_supervisor import Keeper
+from embedreel.process_supervisor import ProcessSupervisor
 
 
 class Fake:
@@ -17,33 +17,33 @@ class Fake:
         self.started.append((name, self.now))
 
 
-def looked_after(fake: Fake) -> tuple[Keeper, list[str]]:
+def looked_after(fake: Fake) -> tuple[ProcessSupervisor, list[str]]:
     said: list[str] = []
-    return Keeper(fake, tell=said.append, now=lambda: fake.now), said
+    return ProcessSupervisor(fake, tell=said.append, now=lambda: fake.now), said
 
 
-def pass_seconds(fake: Fake, keeper: Keeper, seconds: int) -> None:
+def pass_seconds(fake: Fake, supervisor: ProcessSupervisor, seconds: int) -> None:
     for _ in range(seconds):
         fake.now += 1
-        keeper.look()
+        supervisor.look()
 
 
 def test_look__all_run() -> None:
     fake = Fake()
-    keeper, said = looked_after(fake)
-    pass_seconds(fake, keeper, 100)
+    supervisor, said = looked_after(fake)
+    pass_seconds(fake, supervisor, 100)
     assert (said, fake.started) == ([], [])
 
 
 def test_look__growing_pauses_but_never_long_ones() -> None:
     fake = Fake()
-    keeper, said = looked_after(fake)
+    supervisor, said = looked_after(fake)
     pauses = []
     for _ in range(9):
         fake.ended, ended_at, n_started = ["worker"], fake.now, len(fake.started)
-        keeper.look()
+        supervisor.look()
         while len(fake.started) == n_started:
-            pass_seconds(fake, keeper, 1)
+            pass_seconds(fake, supervisor, 1)
         pauses.append(fake.now - ended_at)
     assert pauses == [1, 2, 4, 8, 15, 15, 15, 15, 15]
     assert said[1] == "The worker process ended (SIGKILL). It is started again in 2 s; no run is lost."
@@ -52,18 +52,18 @@ def test_look__growing_pauses_but_never_long_ones() -> None:
 
 def test_look__one_that_ran_well_for_long_is_started_again_soon() -> None:
     fake = Fake()
-    keeper, said = looked_after(fake)
+    supervisor, said = looked_after(fake)
     for _ in range(3):
-        pass_seconds(fake, keeper, 100)
+        pass_seconds(fake, supervisor, 100)
         fake.ended = ["api"]
-        pass_seconds(fake, keeper, 2)
+        pass_seconds(fake, supervisor, 2)
     assert [line.partition("again in ")[2] for line in said] == ["1 s; no run is lost."] * 3
     assert len(fake.started) == 3
 
 
 def test_look__each_has_its_own_pause() -> None:
     fake = Fake()
-    keeper, _ = looked_after(fake)
+    supervisor, _ = looked_after(fake)
     fake.ended = ["api", "worker"]
-    pass_seconds(fake, keeper, 3)
+    pass_seconds(fake, supervisor, 3)
     assert [name for name, _ in fake.started] == ["api", "worker"]

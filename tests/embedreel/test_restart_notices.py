@@ -1,6 +1,6 @@
 from typing import Any
 
-from embedreel.restart_notices import Restarts
+from embedreel.restart_notices import RestartNotices
 
 
 def run(name: str = "fine_tune", **fields: Any) -> dict[str, Any]:
@@ -32,7 +32,7 @@ STARTS_AGAIN = "fine_tune starts again: worker w was not heard of any more"
 
 
 def test_told__nothing_is_asked_while_all_goes_well() -> None:
-    restarts = Restarts(Asked())
+    restarts = RestartNotices(Asked())
     for done in (0, 10, 10, 300):
         assert restarts.told(run(done=done)) == []
     assert restarts.told(run(done=300, status="succeeded")) == []
@@ -40,7 +40,7 @@ def test_told__nothing_is_asked_while_all_goes_well() -> None:
 
 def test_told__a_stage_that_rises_in_attempts() -> None:
     asked = Asked([started(1), requeued(2), started(3, resumed_step=120)])
-    restarts = Restarts(asked)
+    restarts = RestartNotices(asked)
     restarts.told(run(done=130))
     assert restarts.told(run(done=120, attempt=2)) == [STARTS_AGAIN, "fine_tune continues at step 120"]
     assert restarts.told(run(done=121, attempt=2)) == []
@@ -49,7 +49,7 @@ def test_told__a_stage_that_rises_in_attempts() -> None:
 
 def test_told__lost_first_and_where_it_continues_later() -> None:
     asked = Asked([requeued(7)], [started(8, resumed_step=120)])
-    restarts = Restarts(asked)
+    restarts = RestartNotices(asked)
     restarts.told(run(done=130))
     assert restarts.told(run(done=130, status="queued")) == [STARTS_AGAIN]
     assert restarts.told(run(done=130, status="queued")) == []
@@ -59,15 +59,17 @@ def test_told__lost_first_and_where_it_continues_later() -> None:
 
 
 def test_told__a_stage_that_was_given_back_falls_back() -> None:
-    restarts = Restarts(Asked([requeued(7), started(8)]))
+    restarts = RestartNotices(Asked([requeued(7), started(8)]))
     restarts.told(run(done=130))
     assert restarts.told(run(done=0)) == [STARTS_AGAIN]
 
 
 def test_told__what_happened_before_somebody_watched() -> None:
-    assert Restarts(Asked([requeued(2), started(3)])).told(run(done=5, attempt=2)) == [STARTS_AGAIN]
+    assert RestartNotices(Asked([requeued(2), started(3)])).told(run(done=5, attempt=2)) == [STARTS_AGAIN]
 
 
 def test_told__events_with_little_in_them() -> None:
-    restarts = Restarts(Asked([{"seq": 1, "type": "stage.requeued"}, {"seq": 2, "type": "stage.started", "data": {}}]))
+    restarts = RestartNotices(
+        Asked([{"seq": 1, "type": "stage.requeued"}, {"seq": 2, "type": "stage.started", "data": {}}])
+    )
     assert restarts.told(run(attempt=2)) == ["a stage starts again: no reason is known"]

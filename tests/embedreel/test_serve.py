@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from embedreel import serve
-from embedreel.process_supervisor import Keeper
+from embedreel.process_supervisor import ProcessSupervisor
 from embedreel.serve import ServeError, Service, free_port
 
 FAKE = Path(__file__).with_name("fake_service.py")
@@ -231,7 +231,7 @@ def test_service__what_is_killed_before_it_is_ready_is_started_again(tmp_path: P
     with Service(commands, url="http://127.0.0.1:1", environment=variables, log=log) as service:
         thread = threading.Thread(target=stop_at_third_start)
         thread.start()
-        service.wait_until_ready(stop=stop, keeper=Keeper(service, tell=said.append))
+        service.wait_until_ready(stop=stop, supervisor=ProcessSupervisor(service, tell=said.append))
         thread.join()
         assert service.ended == []
     assert [text.partition(" It is started")[0] for text in said] == ["The worker process ended (SIGKILL)."] * 2
