@@ -26,7 +26,7 @@ from core.store.engine import claims
 from core.store.engine.claims import Claim, LeaseState, Published
 from core.store.engine.lifecycle import StageId, WakeUp
 from core.store.objects.artifacts import ArtifactStore
-from core.store.objects.stored import Stored, patiently
+from core.store.objects.stored import Stored, retry_while_unavailable
 from core.store.queries import datasets
 from worker.child import Child
 from worker.lease import Lease
@@ -308,7 +308,7 @@ class _Attempt:
     def _put(self, folder: Path, key: str) -> Stored:
         """Store what the child wrote; tried again while an object store is away."""
         store = partial(self.store.put, folder, key, run_id=self.claim.run_id, token=self.claim.token)
-        return patiently(store, hopeless=lambda: self.lease.lease_state is LeaseState.LOST)
+        return retry_while_unavailable(store, give_up=lambda: self.lease.lease_state is LeaseState.LOST)
 
     def _follow_up(self, published: Published) -> None:
         """What comes after the commit."""

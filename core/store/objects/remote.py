@@ -18,7 +18,7 @@ from typing import Any
 import fsspec
 
 from core.errors import NotReadyError, StorageUnavailableError
-from core.store.objects.stored import KINDS, OWNER, Found, Stored, patiently
+from core.store.objects.stored import KINDS, OWNER, Found, Stored, retry_while_unavailable
 
 CACHE_BYTES = 20 << 30
 WRITABLE_SECONDS = 10.0
@@ -157,7 +157,7 @@ class RemoteObjects:
                 self._files.get_file(address, str(draft))
 
         try:
-            patiently(fetch)
+            retry_while_unavailable(fetch)
         except FileNotFoundError as error:
             raise NotReadyError(f"{address} is not stored any more. Retry the run to make it again.") from error
 

@@ -163,7 +163,7 @@ class FolderObjects:
         return shutil.disk_usage(self._root).free
 
 
-def patiently(reach: Callable[[], Answer], *, hopeless: Callable[[], bool] = lambda: False) -> Answer:
+def retry_while_unavailable(reach: Callable[[], Answer], *, give_up: Callable[[], bool] = lambda: False) -> Answer:
     """Reach for an object store, again and again while it is away, for a quarter of a minute.
 
     Args:
@@ -176,7 +176,7 @@ def patiently(reach: Callable[[], Answer], *, hopeless: Callable[[], bool] = lam
         try:
             return reach()
         except StorageUnavailableError:
-            if hopeless():
+            if give_up():
                 raise
             time.sleep(pause)
     return reach()
