@@ -9,12 +9,12 @@ Value = TypeVar("Value")
 PORTION = 500
 
 
-def portions(values: Iterable[Value]) -> Iterator[list[Value]]:
+def batches(values: Iterable[Value]) -> Iterator[list[Value]]:
     """The values in order, at most PORTION at a time.
 
     >>> [len(portion) for portion in portions(range(1200))]
     [500, 500, 200]
     """
     remaining = iter(values)
-    while portion := list(islice(remaining, PORTION)):
-        yield portion
+    while batch := list(islice(remaining, PORTION)):
+        yield batch

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from core.domain.plan import Plan
 from core.domain.spec import RunSpec
 from core.domain.trained import begins_with
-from core.store.database.batches import portions
+from core.store.database.batches import batches
 from core.store.database.tables import ArtifactRow, HoldRow
 
 
@@ -36,8 +36,8 @@ def release(session: Session, run_id: str) -> set[str]:
 def held_by_others(session: Session, run_id: str, keys: Iterable[str]) -> set[str]:
     """Those of these keys that another run counts on."""
     held: set[str] = set()
-    for portion in portions(keys):
-        others = select(HoldRow.key).where(HoldRow.key.in_(portion), HoldRow.run_id != run_id)
+    for batch in batches(keys):
+        others = select(HoldRow.key).where(HoldRow.key.in_(batch), HoldRow.run_id != run_id)
         held.update(session.scalars(others))
     return held
 

@@ -16,7 +16,7 @@ from core.domain.plan import SKIPPED, Part, Plan, PlannedStage, StageName, state
 from core.domain.run import RunStatus, StageStatus
 from core.domain.spec import RunSpec
 from core.errors import EmbedreelError
-from core.store.database.batches import portions
+from core.store.database.batches import batches
 from core.store.database.session import now
 from core.store.database.tables import ArtifactRow, RunRow, StageRow
 from core.store.engine import artifact_references, counts, lifecycle
@@ -159,8 +159,8 @@ def _beyond(session: Session, rows: Mapping[str, StageRow], stage: PlannedStage,
     """The parts of later steps; where only the training knew the step, what it published says so."""
     unknown = {key for part in stage.parts if part.step is None for key in (part.key, rows[part.stage].key)}
     captured: dict[str, int] = {}
-    for portion in portions(unknown):
-        query = select(ArtifactRow.key, ArtifactRow.facts).where(ArtifactRow.key.in_(portion))
+    for batch in batches(unknown):
+        query = select(ArtifactRow.key, ArtifactRow.facts).where(ArtifactRow.key.in_(batch))
         captured |= {key: facts["step"] for key, facts in session.execute(query)}
 
     def step(part: Part) -> int:
@@ -186,8 +186,8 @@ _RECORDED = select(ArtifactRow.key, ArtifactRow.location, ArtifactRow.files).whe
 def recorded(session: Session, keys: Iterable[str]) -> Mapping[str, Stored]:
     """The artifacts of these keys that are published."""
     found: dict[str, Stored] = {}
-    for portion in portions(keys):
-        for key, location, files in session.execute(_RECORDED, {"keys": portion}):
+    for batch in batches(keys):
+        for key, location, files in session.execute(_RECORDED, {"keys": batch}):
             found[key] = Stored(location, files)
     return found
 

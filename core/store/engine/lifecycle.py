@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from core.domain.plan import Part, Plan, PlannedStage
 from core.domain.run import TRANSITIONS, RunStatus, StageStatus
 from core.errors import EmbedreelError, NotFoundError, StageLostError
-from core.store.database.batches import portions
+from core.store.database.batches import batches
 from core.store.database.session import now
 from core.store.database.tables import ArtifactRow, EventRow, RunRow, StageRow
 from core.store.engine import counts, outbox
@@ -151,8 +151,8 @@ def hold_key(session: Session, key: str) -> None:
 def stored_keys(session: Session, keys: Iterable[str]) -> set[str]:
     """Which of these artifacts are published."""
     stored: set[str] = set()
-    for portion in portions(keys):
-        stored.update(session.scalars(_STORED, {"keys": portion}))
+    for batch in batches(keys):
+        stored.update(session.scalars(_STORED, {"keys": batch}))
     return stored
 
 
@@ -162,8 +162,8 @@ def forget_artifacts(session: Session, keys: Iterable[str]) -> list[str]:
     The caller holds the artifacts `to_delete`.
     """
     locations: list[str] = []
-    for portion in portions(keys):
-        gone = delete(ArtifactRow).where(ArtifactRow.key.in_(portion))
+    for batch in batches(keys):
+        gone = delete(ArtifactRow).where(ArtifactRow.key.in_(batch))
         locations += session.scalars(gone.returning(ArtifactRow.location))
     return locations
 
@@ -180,8 +180,8 @@ def forget_lost(session: Session, lost: Mapping[str, Stored]) -> None:
 def shared_keys(session: Session, run_id: str, keys: Iterable[str]) -> set[str]:
     """Those of these stages' keys that a stage of another run has too."""
     shared: set[str] = set()
-    for portion in portions(sorted(set(keys))):
-        others = select(StageRow.key).where(StageRow.key.in_(portion), StageRow.run_id != run_id)
+    for batch in batches(sorted(set(keys))):
+        others = select(StageRow.key).where(StageRow.key.in_(batch), StageRow.run_id != run_id)
         shared.update(session.scalars(others))
     return shared
 
@@ -278,8 +278,8 @@ def _moves(plan: Plan, statuses: Mapping[str, str], stored: set[str]) -> dict[st
 def _carry_out(session: Session, run: RunRow, moves: Mapping[str, str]) -> list[WakeUp]:
     """Move stages that are written; returns the bells of those that are queued now."""
     wake_ups = []
-    for portion in portions(moves):
-        for stage_id, row in _by_id(session, _THESE, {"run_id": run.id, "stage_ids": portion}).items():
+    for batch in batches(moves):
+        for stage_id, row in _by_id(session, _THESE, {"run_id": run.id, "stage_ids": batch}).items():
             if moves[stage_id] == StageStatus.QUEUED:
                 wake_ups.append(queue(session, run, row))
             else:

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.domain.run import StageStatus
-from core.store.database.batches import portions
+from core.store.database.batches import batches
 from core.store.database.session import Database
 from core.store.database.tables import ArtifactRow, DatasetRow, StageRow
 from core.store.objects.artifacts import ArtifactStore
@@ -44,7 +44,7 @@ def collect(database: Database, store: ArtifactStore, *, older_than_seconds: flo
         return []
     old = (found.location for found in store.objects.everything() if found.modified_at < before)
     removed = []
-    for locations in portions(old):
+    for locations in batches(old):
         with database.reading() as session:
             named = _named(session, locations)
         orphans = [location for location in locations if location not in named]

@@ -11,7 +11,7 @@ from core.domain.plan import SKIPPED, Plan, StageName
 from core.domain.run import RunStatus, StageStatus
 from core.domain.spec import RunSpec
 from core.errors import ConflictError, NotFoundError
-from core.store.database.batches import portions
+from core.store.database.batches import batches
 from core.store.database.tables import DEFAULT_TENANT, ArtifactRow, EventRow, RunRow, StageRow
 from core.store.engine import artifact_references, counts, lifecycle
 from core.store.engine.claims import recorded
@@ -249,8 +249,8 @@ def artifact(session: Session, run: RunRow, stage_id: str) -> ArtifactRow | None
 def artifacts(session: Session, keys: Iterable[str]) -> dict[str, ArtifactRow]:
     """Those of these artifacts that are published, by key."""
     found: dict[str, ArtifactRow] = {}
-    for portion in portions(keys):
-        query = select(ArtifactRow).where(ArtifactRow.key.in_(portion))
+    for batch in batches(keys):
+        query = select(ArtifactRow).where(ArtifactRow.key.in_(batch))
         found |= {row.key: row for row in session.scalars(query)}
     return found
 
@@ -258,8 +258,8 @@ def artifacts(session: Session, keys: Iterable[str]) -> dict[str, ArtifactRow]:
 def unrecorded(session: Session, locations: Iterable[str]) -> list[str]:
     """Those of these locations that no artifact is at."""
     wanted, there = list(locations), set[str]()
-    for portion in portions(wanted):
-        there.update(session.scalars(select(ArtifactRow.location).where(ArtifactRow.location.in_(portion))))
+    for batch in batches(wanted):
+        there.update(session.scalars(select(ArtifactRow.location).where(ArtifactRow.location.in_(batch))))
     return [location for location in wanted if location not in there]
 
 
