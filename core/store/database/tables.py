@@ -102,7 +102,7 @@ class ArtifactRow(Base):
     created_at: Mapped[float]
 
 
-class HoldRow(Base):
+class ArtifactReferenceRow(Base):
     """What a run counts on beyond its stages' artifacts: weights of a step; without a step, what another has made."""
 
     __tablename__ = "holds"

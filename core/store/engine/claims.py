@@ -142,7 +142,7 @@ def _forget_parts(session: Session, run: RunRow, stage: PlannedStage, *, after: 
     supplied = {part.stage for part in parts if part.effect != "keeps"}
     shared = lifecycle.shared_keys(session, run.id, served.values())
     keys = set(served) | {rows[stage_id].key for stage_id in supplied}
-    deleted = keys - artifact_references.held_by_others(session, run.id, keys)
+    deleted = keys - artifact_references.referenced_by_others(session, run.id, keys)
     spent = sorted(key for key in deleted if served.get(key, key) not in shared)
     locations = lifecycle.forget_artifacts(session, spent)
     kept = lifecycle.stored_keys(session, keys)
