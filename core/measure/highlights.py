@@ -41,7 +41,7 @@ MOST_IMAGES = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class FilmHistory:
     """What is looked at. T frames, N images, C classes.
 
     Attributes:
@@ -78,48 +78,48 @@ class Story:
         )
 
 
-def find_highlights(story: Story) -> list[Highlight]:
+def find_highlights(history: FilmHistory) -> list[Highlight]:
     """All of them, by frame; those of one frame with what concerns most images first."""
-    found = [one for find in FINDERS for one in find(story)]
+    found = [one for find in FINDERS for one in find(history)]
     return sorted(found, key=lambda one: one.frame)
 
 
-def separations(story: Story) -> Iterator[Highlight]:
+def separations(history: FilmHistory) -> Iterator[Highlight]:
     """A class comes apart from the one that it was mixed with most, for good."""
-    for one, name in enumerate(story.class_names):
-        own = story.mixing[:, one, one]
+    for one, name in enumerate(history.class_names):
+        own = history.mixing[:, one, one]
         if not np.isfinite(own).all():
             continue
         begins = _for_good(own >= OWN)
         if not begins or own[:begins].min() >= MIXED:
             continue
-        others = story.mixing[begins - 1, one].copy()
+        others = history.mixing[begins - 1, one].copy()
         others[one] = -1
         other = int(others.argmax())
         if others[other] <= 0:
             continue
-        yield story.highlight(
+        yield history.highlight(
             "class_separates",
             begins,
-            f"{name} separates from {story.class_names[other]}",
-            classes=(name, story.class_names[other]),
+            f"{name} separates from {history.class_names[other]}",
+            classes=(name, history.class_names[other]),
             numbers={"own_before": own[begins - 1], "own": own[begins], "other_before": others[other]},
         )
 
 
-def mergers(story: Story) -> Iterator[Highlight]:
+def mergers(history: FilmHistory) -> Iterator[Highlight]:
     """Two classes that were apart become one, for good."""
-    n_classes = len(story.class_names)
+    n_classes = len(history.class_names)
     for one in range(n_classes):
         for other in range(one + 1, n_classes):
-            shared = np.minimum(story.mixing[:, one, other], story.mixing[:, other, one])
+            shared = np.minimum(history.mixing[:, one, other], history.mixing[:, other, one])
             if not np.isfinite(shared).all():
                 continue
             begins = _for_good(shared >= MERGED)
             if not begins or shared[:begins].min() >= PARTED:
                 continue
-            names = story.class_names[one], story.class_names[other]
-            yield story.highlight(
+            names = history.class_names[one], history.class_names[other]
+            yield history.highlight(
                 "classes_merge",
                 begins,
                 f"{names[0]} and {names[1]} merge",
@@ -128,9 +128,9 @@ def mergers(story: Story) -> Iterator[Highlight]:
             )
 
 
-def jumps(story: Story) -> Iterator[Highlight]:
+def jumps(history: FilmHistory) -> Iterator[Highlight]:
     """Accuracy changes between two frames by far more than it usually does."""
-    accuracy = np.array([one.accuracy for one in story.facts], dtype=np.float64)
+    accuracy = np.array([one.accuracy for one in history.facts], dtype=np.float64)
     change = np.diff(accuracy)
     usual = float(np.nanmedian(np.abs(change))) if np.isfinite(change).any() else 0.0
     far = np.abs(change) > max(JUMP, JUMP_TIMES * usual)
@@ -142,7 +142,7 @@ def jumps(story: Story) -> Iterator[Highlight]:
             ends += 1
         before, after = accuracy[index], accuracy[ends + 1]
         word = "rises" if after > before else "falls"
-        yield story.highlight(
+        yield history.highlight(
             "accuracy_jumps",
             int(ends) + 1,
             f"Accuracy {word} from {percent(before)} to {percent(after)}",
@@ -150,15 +150,15 @@ def jumps(story: Story) -> Iterator[Highlight]:
         )
 
 
-def losses(story: Story) -> Iterator[Highlight]:
+def losses(history: FilmHistory) -> Iterator[Highlight]:
     """The evaluation loss leaves its least behind: the model overfits, or diverges."""
-    loss = np.array([one.loss for one in story.facts], dtype=np.float64)
+    loss = np.array([one.loss for one in history.facts], dtype=np.float64)
     if not np.isfinite(loss).any():
         return
     if not np.isfinite(loss).all():
         frame = int(np.flatnonzero(~np.isfinite(loss))[0])
         least = float(np.nanmin(loss[:frame])) if np.isfinite(loss[:frame]).any() else float("nan")
-        yield story.highlight("loss_diverges", frame, "The loss is not a number any more", numbers={"least": least})
+        yield history.highlight("loss_diverges", frame, "The loss is not a number any more", numbers={"least": least})
         return
     lowest = int(loss.argmin())
     least, last = float(loss[lowest]), float(loss[-1])
@@ -167,44 +167,46 @@ def losses(story: Story) -> Iterator[Highlight]:
         return
     frame = lowest + 1 + int(np.flatnonzero(loss[lowest + 1 :] >= RISEN * least)[0])
     kind, words = ("loss_diverges", "diverges") if diverged else ("loss_rises", "rises again: the model overfits")
-    yield story.highlight(kind, frame, f"The loss {words}", numbers={"least": least, "last": last})
+    yield history.highlight(kind, frame, f"The loss {words}", numbers={"least": least, "last": last})
 
 
-def standstill(story: Story) -> Iterator[Highlight]:
+def standstill(history: FilmHistory) -> Iterator[Highlight]:
     """The representation moves no more, to the end."""
-    if not len(story.moved) or story.moved.max() == 0:
-        if len(story.facts) > 1:
-            yield story.highlight("stands_still", 0, "The representation does not move", numbers={"fastest": 0.0})
+    if not len(history.moved) or history.moved.max() == 0:
+        if len(history.facts) > 1:
+            yield history.highlight("stands_still", 0, "The representation does not move", numbers={"fastest": 0.0})
         return
-    steps = np.diff([one.step for one in story.facts]).clip(min=1)
-    speed = story.moved / steps  # frames may lie unevenly
+    steps = np.diff([one.step for one in history.facts]).clip(min=1)
+    speed = history.moved / steps  # frames may lie unevenly
     fastest = float(speed.max())
     begins = _for_good(speed < STILL * fastest)
     if begins:
         numbers = {"fastest": fastest, "moves": float(speed[begins:].mean())}
-        yield story.highlight("stands_still", begins, "The representation has all but stopped moving", numbers=numbers)
+        yield history.highlight(
+            "stands_still", begins, "The representation has all but stopped moving", numbers=numbers
+        )
 
 
-def conversions(story: Story) -> Iterator[Highlight]:
+def conversions(history: FilmHistory) -> Iterator[Highlight]:
     """An image that was long taken for one class is taken for another, for good."""
-    taken = np.stack([one.predictions for one in story.facts])
+    taken = np.stack([one.predictions for one in history.facts])
     found = sorted(_turned(taken), key=lambda one: (-min(one.held, one.holds), one.image))
     for image, frame, held, holds in found[:MOST_IMAGES]:
         before, now = int(taken[frame - 1, image]), int(taken[-1, image])
-        right = " (right)" if now == story.labels[image] else ""
-        yield story.highlight(
+        right = " (right)" if now == history.labels[image] else ""
+        yield history.highlight(
             "prediction_changes",
             frame,
-            f"Image {image} is taken for {story.class_names[now]}{right}, not {story.class_names[before]}",
+            f"Image {image} is taken for {history.class_names[now]}{right}, not {history.class_names[before]}",
             image=image,
-            classes=(story.class_names[before], story.class_names[now]),
+            classes=(history.class_names[before], history.class_names[now]),
             numbers={"frames_before": held, "frames_after": holds},
         )
 
 
-def outliers(story: Story) -> Iterator[Highlight]:
+def outliers(history: FilmHistory) -> Iterator[Highlight]:
     """An image becomes an outlier to the end of the film, or is one no more."""
-    distance, limit = story.distance, _outlying(story.distance)
+    distance, limit = history.distance, _outlying(history.distance)
     out = distance > limit
     found = sorted(_turned(out), key=lambda one: (-float(distance[:, one.image].max()), one.image))
     for kind, word, now in (
@@ -212,14 +214,14 @@ def outliers(story: Story) -> Iterator[Highlight]:
         ("outlier_resolved", "is no outlier any more", False),
     ):
         for image, frame, *_ in [one for one in found if out[-1, one.image] == now][:MOST_IMAGES]:
-            name = story.class_names[int(story.labels[image])]
+            name = history.class_names[int(history.labels[image])]
             numbers = {"limit": limit, "before": distance[frame - 1, image], "score": distance[frame, image]}
-            yield story.highlight(
+            yield history.highlight(
                 kind, frame, f"Image {image} ({name}) {word}", image=image, classes=(name,), numbers=numbers
             )
 
 
-FINDERS: Sequence[Callable[[Story], Iterator[Highlight]]] = (
+FINDERS: Sequence[Callable[[FilmHistory], Iterator[Highlight]]] = (
     losses,
     jumps,
     mergers,

@@ -58,7 +58,7 @@ class Look:
     kernel: Kernel
 
 
-class Gauge:
+class FilmMeasurer:
     """Looks at frames, and takes in one after another.
 
     Args:

@@ -12,8 +12,8 @@ from core.domain.spec import AlignSpec, ProjectSpec
 from core.layout.project import NEIGHBORHOODS, Frames, Tell, of_each, project_frames
 from core.measure import motion, neighborhoods
 from core.measure.card import is_better, mean, quality_card
-from core.measure.highlights import Story, find_highlights
-from core.measure.quality import Gauge, Look, Measured
+from core.measure.highlights import FilmHistory, find_highlights
+from core.measure.quality import FilmMeasurer, Look, Measured
 from core.review.single_frame_tsne import lay_out_single_frame
 
 USUAL = ProjectSpec()
@@ -40,7 +40,7 @@ def review(
     Where it is not laid out in the usual way, the usual way is tried too, so that the card can say whether it would
     serve this run better.
     """
-    gauge = Gauge(
+    measurer = FilmMeasurer(
         film.projection,
         film.neighbors,
         labels=film.labels,
@@ -52,12 +52,12 @@ def review(
     def look(index: int, embeddings: FloatArray) -> Look:
         if index == len(film.frames) - 1:
             last.append(embeddings)
-        return gauge.look(index, embeddings)
+        return measurer.look(index, embeddings)
 
     for done, seen in enumerate(of_each(film.frames, look), start=1):
-        gauge.add(seen)
+        measurer.add(seen)
         on_frame(done, len(film.frames))
-    measured = gauge.finish()
+    measured = measurer.finish()
     n_rows, k = film.neighbors.indices.shape[1:]
     card = quality_card(
         measured.motion,
@@ -70,8 +70,10 @@ def review(
         if project.method in NEIGHBORHOODS
         else lay_out_single_frame(last[0], film.projection.points[-1], frame=len(film.frames) - 1),
     )
-    story = Story(film.facts, film.labels, film.class_names, film.scores.distance, measured.moved, measured.mixing)
-    return card, Highlights(highlights=tuple(find_highlights(story)))
+    history = FilmHistory(
+        film.facts, film.labels, film.class_names, film.scores.distance, measured.moved, measured.mixing
+    )
+    return card, Highlights(highlights=tuple(find_highlights(history)))
 
 
 def _usual(film: Filmed, measured: Measured) -> Alternative:

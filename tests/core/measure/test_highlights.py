@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 
 from core.domain.arrays import FrameFacts
-from core.measure.highlights import Story, find_highlights
+from core.measure.highlights import FilmHistory, find_highlights
 
 T, N = 12, 30
 NAMES = ("cat", "dog", "owl")
 LABELS = np.arange(N) % 3
 
 
-def story(*, accuracy=None, loss=None, predictions=None, distance=None, moved=None, mixing=None, steps=None):
+def history(*, accuracy=None, loss=None, predictions=None, distance=None, moved=None, mixing=None, steps=None):
     """A film in which nothing happens, but for what is given."""
     accuracy = np.full(T, 0.5) if accuracy is None else np.asarray(accuracy, float)
     loss = np.full(T, 1.0) if loss is None else np.asarray(loss, float)
@@ -18,11 +18,13 @@ def story(*, accuracy=None, loss=None, predictions=None, distance=None, moved=No
     mixing = np.tile(np.full((3, 3), 0.05) + 0.85 * np.eye(3), (T, 1, 1)) if mixing is None else mixing
     steps = [5 * t for t in range(T)] if steps is None else steps
     facts = [FrameFacts(steps[t], t / 4, float(loss[t]), float(accuracy[t]), predictions[t]) for t in range(T)]
-    return Story(facts, LABELS, NAMES, distance, np.ones(T - 1) if moved is None else np.asarray(moved, float), mixing)
+    return FilmHistory(
+        facts, LABELS, NAMES, distance, np.ones(T - 1) if moved is None else np.asarray(moved, float), mixing
+    )
 
 
 def found(**changes):
-    return [(one.kind, one.frame, one.caption) for one in find_highlights(story(**changes))]
+    return [(one.kind, one.frame, one.caption) for one in find_highlights(history(**changes))]
 
 
 def mixed(one, other, share, frames):
@@ -43,7 +45,7 @@ def test_a_class_separates():
         ("class_separates", 4, "cat separates from owl"),
         ("class_separates", 4, "owl separates from cat"),
     ]
-    [first, _] = find_highlights(story(mixing=mixing))
+    [first, _] = find_highlights(history(mixing=mixing))
     assert (first.step, first.classes) == (20, ("cat", "owl"))
     assert first.numbers == {"own_before": 0.45, "own": 0.9, "other_before": 0.5}
 
@@ -108,7 +110,7 @@ def test_an_image_changes_its_class_for_good():
     predictions[:6, 4] = 2  # a dog that was taken for an owl
     predictions[:6, 5] = [0, 1, 0, 1, 0, 1]  # never settled before
     predictions[-1, 6] = 1  # for one frame only
-    [one] = find_highlights(story(predictions=predictions))
+    [one] = find_highlights(history(predictions=predictions))
     assert (one.kind, one.frame, one.image, one.classes) == ("prediction_changes", 6, 4, ("owl", "dog"))
     assert one.caption == "Image 4 is taken for dog (right), not owl"
     assert one.numbers == {"frames_before": 6, "frames_after": 6}

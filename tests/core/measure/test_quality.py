@@ -8,7 +8,7 @@ from sklearn.neighbors import NearestNeighbors
 from core.domain.arrays import FrameFacts, Projection
 from core.domain.quality import told
 from core.measure.outliers import score_frames
-from core.measure.quality import Gauge
+from core.measure.quality import FilmMeasurer
 
 N, T, CLASSES = 60, 5, 3
 
@@ -27,15 +27,15 @@ def film():
 @pytest.fixture(scope="module")
 def measured(film):
     labels, frames, points = film
-    return gauge(labels, frames, points)
+    return measurer(labels, frames, points)
 
 
-def gauge(labels, frames, points, *, n_classes=CLASSES):
+def measurer(labels, frames, points, *, n_classes=CLASSES):
     _, graph = score_frames(frames, k=2)
     shares = np.linspace(0.2, 0.6, len(frames)).astype(np.float32)
     facts = [FrameFacts(10 * t, t / 2, 2.0 - t / 5, 0.1 * t, labels) for t in range(len(frames))]
     layout = Projection(points, shares / 2, shares)
-    one = Gauge(layout, graph, labels=labels, n_classes=n_classes, facts=facts)
+    one = FilmMeasurer(layout, graph, labels=labels, n_classes=n_classes, facts=facts)
     for index, frame in enumerate(frames):
         one.add(one.look(index, frame))
     return one.finish()
@@ -92,14 +92,14 @@ def test_motion__as_scipy_has_it(film, measured):
 
 def test_moved__by_the_frames_own_size(film, measured):
     _, frames, _ = film
-    larger = gauge(film[0], [frame * 7 for frame in frames], film[2])
+    larger = measurer(film[0], [frame * 7 for frame in frames], film[2])
     np.testing.assert_allclose(larger.moved, measured.moved, rtol=1e-5)
     assert (measured.moved > 0).all()
 
 
 def test_frames_that_do_not_move(film):
     labels, frames, points = film
-    still = gauge(labels, [frames[-1]] * 4, np.stack([points[-1]] * 4))
+    still = measurer(labels, [frames[-1]] * 4, np.stack([points[-1]] * 4))
     assert (still.motion.pearson, still.motion.spearman, still.motion.jitter) == (None, None, None)
     assert (still.motion.temporal_stress, still.motion.residual_rotation) == (0.0, 1.0)
     assert [one.cka for one in still.frames[1:]] == [1.0] * 3
@@ -109,7 +109,7 @@ def test_frames_that_do_not_move(film):
 def test_embeddings_all_equal_and_a_class_that_is_not_there():
     labels = np.zeros(3, np.int64)
     same = np.ones((3, 4), np.float32)
-    found = gauge(labels, [same, same], np.zeros((2, 3, 2), np.float32), n_classes=2)
+    found = measurer(labels, [same, same], np.zeros((2, 3, 2), np.float32), n_classes=2)
     assert (found.frames[1].cka, found.frames[1].nc1, found.motion.pearson) == (None, None, None)
     assert found.mixing[0, 0].tolist() == [1.0, 0.0]
     assert np.isnan(found.mixing[0, 1]).all()
@@ -117,7 +117,7 @@ def test_embeddings_all_equal_and_a_class_that_is_not_there():
 
 def test_two_frames_have_no_turn(film):
     labels, frames, points = film
-    assert gauge(labels, frames[:2], points[:2]).motion.jitter is None
+    assert measurer(labels, frames[:2], points[:2]).motion.jitter is None
 
 
 @pytest.mark.parametrize(("value", "expected"), [(0.123456789, 0.123457), (np.nan, None), (np.inf, None), (2, 2.0)])
