@@ -3,9 +3,9 @@
 import numpy as np
 
 from core.domain.arrays import OutlierScores, ProbeSet, Projection, TrainingLog
-from core.domain.comparison import LIKENESS, Likeness
+from core.domain.comparison import SIMILARITY_FILE, RepresentationSimilarity
 from core.domain.evaluation import ClassResult, Evaluation, PhaseEvaluation
-from core.domain.label_issues import DataIssues, LabelIssue, LabelIssues, Leak, Leaks
+from core.domain.label_issues import DataIssues, LabelIssue, LabelIssues, TrainTestDuplicate, TrainTestDuplicates
 from core.domain.plan import StageName
 from core.domain.quality import FrameQuality, Highlight, Highlights, MotionQuality, QualityCard
 from core.store.objects import codecs
@@ -92,7 +92,7 @@ def _write_measure(folder, frames):
     )
     issues = DataIssues(
         label_issues=LabelIssues(count=1, issues=[issue]),
-        leaks=Leaks(count=1, leaks=[Leak(image=2, row=20, training_row=7, difference=0.5)]),
+        leaks=TrainTestDuplicates(count=1, leaks=[TrainTestDuplicate(image=2, row=20, training_row=7, difference=0.5)]),
     )
     (folder / "label_issues.json").write_text(issues.model_dump_json())
     happened = Highlight(kind="stands_still", frame=0, step=0, caption="Nothing moves", numbers={"fastest": 0.0})
@@ -107,7 +107,7 @@ def _write_film(folder, frames):
     (folder / "frames").mkdir()
     for index in range(frames):
         (folder / "frames" / f"{index:05d}.png").write_bytes(b"frame %d" % index)
-    (folder / LIKENESS).write_text(Likeness(cka=[[1.0, 0.5], [0.5, 1.0]]).model_dump_json())
+    (folder / SIMILARITY_FILE).write_text(RepresentationSimilarity(cka=[[1.0, 0.5], [0.5, 1.0]]).model_dump_json())
 
 
 WRITERS = {

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from core.domain.arrays import Embedded, ProbeSet, Projection
-from core.domain.comparison import LIKENESS, Likeness
+from core.domain.comparison import SIMILARITY_FILE, RepresentationSimilarity
 from core.domain.plan import Shown
 from core.domain.quality import told
 from core.errors import InvalidSpecError
@@ -39,7 +39,7 @@ def compare(ctx: StageContext) -> dict[str, Any]:
         )
         for run, film, points, folders in zip(compared, films, layouts, frames, strict=True)
     ]
-    (ctx.output / LIKENESS).write_text(_likeness([folders[-1] for folders in frames]).model_dump_json())
+    (ctx.output / SIMILARITY_FILE).write_text(_likeness([folders[-1] for folders in frames]).model_dump_json())
     scene = ComparisonScene(ctx.spec.name, probe, sides)
     drawn = produce(ctx.output, ctx.spec.render, partial(ComparisonRenderer, scene=scene), on_frame=ctx.progress)
     return drawn.model_dump(include=ECONOMIES)
@@ -54,6 +54,6 @@ def _probe(ctx: StageContext, shown: Sequence[Shown]) -> ProbeSet:
     return first
 
 
-def _likeness(last: Sequence[Path]) -> Likeness:
+def _likeness(last: Sequence[Path]) -> RepresentationSimilarity:
     kernels = [linear_kernel(codecs.load(folder / "frame", Embedded).embeddings) for folder in last]
-    return Likeness(cka=tuple(tuple(told(cka(one, other)) for other in kernels) for one in kernels))
+    return RepresentationSimilarity(cka=tuple(tuple(told(cka(one, other)) for other in kernels) for one in kernels))

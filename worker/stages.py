@@ -36,7 +36,7 @@ from core.domain.arrays import (
     TrainingLog,
 )
 from core.domain.evaluation import Evaluation, PhaseEvaluation
-from core.domain.label_issues import DataIssues, Leaks
+from core.domain.label_issues import DataIssues, TrainTestDuplicates
 from core.domain.model_card import Learned
 from core.domain.plan import SKIPPED, Part, StageName
 from core.domain.quality import Highlight, Highlights, QualityCard
@@ -176,7 +176,7 @@ def _data_issues(ctx: StageContext, last: Path, probe: ProbeSet) -> DataIssues:
     leaks = ctx.input(StageName.FINE_TUNE) / "leaks.json"  # a training that an older version did has none
     return DataIssues(
         label_issues=label_issues.find(codecs.load(last / "frame", Embedded), probe, thumbnail=data_uri),
-        leaks=Leaks.model_validate_json(leaks.read_text()) if leaks.exists() else None,
+        leaks=TrainTestDuplicates.model_validate_json(leaks.read_text()) if leaks.exists() else None,
     )
 
 
@@ -297,7 +297,7 @@ def _write_frame(folder: Path, index: int, frame: Embedded) -> Facts:
     return {"frame": index, "step": frame.step, "epoch": frame.epoch, "loss": loss, "accuracy": frame.accuracy}
 
 
-def _leaks(ctx: StageContext, training: Training, probe: ProbeSet) -> Leaks:
+def _leaks(ctx: StageContext, training: Training, probe: ProbeSet) -> TrainTestDuplicates:
     spec = ctx.spec.train
     rows = datasets.training_rows(training.source, train_size=spec.train_size, seed=spec.seed)
     return leaks.find(training.images.images, rows, probe)

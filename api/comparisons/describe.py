@@ -7,7 +7,7 @@ from api.http.errors import as_problem
 from api.http.ids import run_of
 from api.runs.artifacts import Results
 from api.runs.describe import instant
-from core.domain.comparison import LIKENESS, Likeness
+from core.domain.comparison import SIMILARITY_FILE, RepresentationSimilarity
 from core.domain.evaluation import Evaluation
 from core.domain.plan import Shown, StageName
 from core.domain.run import RunStatus
@@ -41,7 +41,7 @@ def describe(results: Results, comparison_id: str) -> ComparisonOut:
         name=run.name,
         status=RunStatus(run.status),
         runs=[_row(results, one, shown, made) for one, shown in zip(spec.compared, shows, strict=True)],
-        likeness=Likeness.model_validate_json(_read(results, film, LIKENESS)) if film else None,
+        likeness=RepresentationSimilarity.model_validate_json(_read(results, film, SIMILARITY_FILE)) if film else None,
         error=as_problem(run.error) if run.error else None,
         links=ComparisonLinks(self=f"/v1/comparisons/{run.id}", run=base, film=f"{base}/film.gif" if film else None),
         created_at=instant(run.created_at),

@@ -85,7 +85,7 @@ class ComparisonOut(BaseModel):
     name: str
     status: Annotated[RunStatus, Field(description="Of the film; the table is there at once.")]
     runs: list[ComparedOut]
-    likeness: Annotated[comparison.Likeness | None, Field(description="null until the film is there.")]
+    likeness: Annotated[comparison.RepresentationSimilarity | None, Field(description="null until the film is there.")]
     error: dict[str, Any] | None
     links: ComparisonLinks
     created_at: datetime

@@ -12,13 +12,13 @@ from core.domain.quality import Number
 from core.domain.spec import ComparedRun, RenderSpec, RunSpec
 from core.errors import InvalidSpecError
 
-LIKENESS = "likeness.json"
+SIMILARITY_FILE = "likeness.json"
 """Of the artifact of a comparison's film: a `Likeness`."""
 FEWEST, MOST = 2, 4
 """Runs of a comparison."""
 
 
-class Likeness(Frozen):
+class RepresentationSimilarity(Frozen):
     """How much alike the runs' representations are at their ends."""
 
     cka: Annotated[

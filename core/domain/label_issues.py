@@ -34,7 +34,7 @@ class LabelIssues(Frozen):
     issues: Annotated[tuple[LabelIssue, ...], Field(description="The least likely label first.")]
 
 
-class Leak(Frozen):
+class TrainTestDuplicate(Frozen):
     """A probe image that is nearly one of the training images."""
 
     image: Image
@@ -43,15 +43,17 @@ class Leak(Frozen):
     difference: Annotated[float, Field(description="Of the two at the model's size, mean over all values of 0 to 255.")]
 
 
-class Leaks(Frozen):
+class TrainTestDuplicates(Frozen):
     """Evaluation images among those trained on: accuracy is better than it should be by them."""
 
     count: Annotated[int, Field(description="How many there are; at most 200 are listed.")]
-    leaks: Annotated[tuple[Leak, ...], Field(description="The most alike first.")]
+    leaks: Annotated[tuple[TrainTestDuplicate, ...], Field(description="The most alike first.")]
 
 
 class DataIssues(Frozen):
     """Both."""
 
     label_issues: LabelIssues
-    leaks: Annotated[Leaks | None, Field(description="null where an older version has trained the model.")]
+    leaks: Annotated[
+        TrainTestDuplicates | None, Field(description="null where an older version has trained the model.")
+    ]

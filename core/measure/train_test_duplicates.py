@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.domain.arrays import FloatArray, ImageArray, IntArray, ProbeSet
-from core.domain.label_issues import MOST_LISTED, Leak, Leaks
+from core.domain.label_issues import MOST_LISTED, TrainTestDuplicate, TrainTestDuplicates
 from core.domain.quality import told
 
 MOST_BITS = 2
@@ -31,7 +31,7 @@ PORTION_BYTES = 4 << 20
 """Images as float32 that are hashed at once: more would not stay in a core's cache."""
 
 
-def find(training: ImageArray, training_rows: IntArray, probe: ProbeSet) -> Leaks:
+def find(training: ImageArray, training_rows: IntArray, probe: ProbeSet) -> TrainTestDuplicates:
     """Each probe image that has a near-duplicate among the training images, with the one most alike.
 
     Args:
@@ -48,10 +48,10 @@ def find(training: ImageArray, training_rows: IntArray, probe: ProbeSet) -> Leak
             closest = int(differences.argmin())
             found.append((float(differences[closest]), image, int(training_rows[near[closest]])))
     leaks = (
-        Leak(image=image, row=int(probe.rows[image]), training_row=row, difference=told(difference))
+        TrainTestDuplicate(image=image, row=int(probe.rows[image]), training_row=row, difference=told(difference))
         for difference, image, row in sorted(found)[:MOST_LISTED]
     )
-    return Leaks(count=len(found), leaks=tuple(leaks))
+    return TrainTestDuplicates(count=len(found), leaks=tuple(leaks))
 
 
 def difference_hashes(images: ImageArray) -> NDArray[np.uint64]:

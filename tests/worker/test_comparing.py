@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.domain.comparison import LIKENESS, Likeness, compare
+from core.domain.comparison import SIMILARITY_FILE, RepresentationSimilarity, compare
 from core.domain.plan import build
 from core.domain.spec import CaptureSpec, ComparedRun, PinnedSources, RenderSpec, RunSpec, TrainSpec
 
@@ -44,7 +44,7 @@ def test_compare__a_film_as_long_as_the_longest_and_how_much_alike_they_are(work
         assert (first != np.asarray(film.convert("RGB"))).any()
     assert {path.name for path in (folder / "frames").iterdir()} == {f"{index:05d}.png" for index in range(5)}
     assert (folder / "film.webp").exists()
-    ((own, other), (back, _)) = Likeness.model_validate_json((folder / LIKENESS).read_text()).cka
+    ((own, other), (back, _)) = RepresentationSimilarity.model_validate_json((folder / SIMILARITY_FILE).read_text()).cka
     assert own == pytest.approx(1)
     assert other == pytest.approx(back)
     assert -0.2 < other < 0.999
