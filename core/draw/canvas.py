@@ -12,7 +12,7 @@ from core.render.page.run_page import Box
 
 
 @dataclass(frozen=True, slots=True)
-class Inks:
+class TextColors:
     """(256,) uint8 each: the palette's index at each 8-bit coverage, by colour and what is behind it."""
 
     ink: NDArray[np.uint8]
@@ -23,10 +23,10 @@ class Inks:
     muted_on_card: NDArray[np.uint8]
 
 
-def mix_inks(palette: Palette) -> Inks:
+def mix_text_colors(palette: Palette) -> TextColors:
     """All inks of a film, from its palette."""
     theme = palette.theme
-    return Inks(
+    return TextColors(
         ink=palette.blend(theme.ink, theme.page),
         muted=palette.blend(theme.muted, theme.page),
         accent=palette.blend(theme.accent, theme.page),

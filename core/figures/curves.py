@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from core.domain.spec import RenderSpec
-from core.draw.canvas import mix_inks
+from core.draw.canvas import mix_text_colors
 from core.draw.colors import THEMES, Color, mix
 from core.draw.palette import Palette, build_palette
 from core.render.page.run_page import Box, measures
@@ -47,7 +47,7 @@ def draw_figure(spec: RenderSpec, name: str, curves: Curves) -> tuple[NDArray[np
     """
     theme = THEMES[spec.theme]
     palette = build_palette(1, np.zeros((0, 1, 1, 3), dtype=np.uint8), theme)
-    inks, (scale, inner, gap) = mix_inks(palette), measures(spec.width, spec.height)
+    text_colors, (scale, inner, gap) = mix_text_colors(palette), measures(spec.width, spec.height)
     title, boxes = _arrange(inner, scale, gap)
     panels = [place_panel(box, curves, scale, left=46, right=24) for box in boxes]
 
@@ -68,14 +68,16 @@ def draw_figure(spec: RenderSpec, name: str, curves: Curves) -> tuple[NDArray[np
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # type: ignore[no-untyped-call]
     frame = palette.nearest(np.asarray(canvas.buffer_rgba())[..., :3])  # type: ignore[no-untyped-call]
-    write_name(frame, title, scale, inks, name)
-    of_loss = [(["Training loss"], inks.ink)] if trained else []
+    write_name(frame, title, scale, text_colors, name)
+    of_loss = [(["Training loss"], text_colors.ink)] if trained else []
     if len(curves.evaluation.step) or not trained:
-        of_loss.append((["Evaluation loss, on the probe images", "Evaluation loss"], inks.accent))
-    write_heading(frame, boxes[0], scale, inks, of_loss)
-    write_heading(frame, boxes[1], scale, inks, [(["Accuracy on the probe images", "Accuracy"], inks.accent)])
+        of_loss.append((["Evaluation loss, on the probe images", "Evaluation loss"], text_colors.accent))
+    write_heading(frame, boxes[0], scale, text_colors, of_loss)
+    write_heading(
+        frame, boxes[1], scale, text_colors, [(["Accuracy on the probe images", "Accuracy"], text_colors.accent)]
+    )
     for panel in panels:
-        write_phases(frame, panel, scale, inks)
+        write_phases(frame, panel, scale, text_colors)
     return frame, palette
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from core.domain.arrays import FrameFacts, ProbeSet, Projection
 from core.domain.spec import RenderSpec
 from core.draw import colors
-from core.draw.canvas import fill, mix_inks, write
+from core.draw.canvas import fill, mix_text_colors, write
 from core.draw.palette import build_palette
 from core.draw.text import CAPITAL, ELLIPSIS, Style, measure, printable, shorten, shorten_each
 from core.draw.viewport import fit_viewport
@@ -93,7 +93,7 @@ class ComparisonRenderer:
         names = scene.probe.class_names
         theme = colors.THEMES[spec.theme]
         self.palette = build_palette(len(names), np.zeros((0, 1, 1, 3), dtype=np.uint8), theme)
-        self._inks = mix_inks(self.palette)
+        self._inks = mix_text_colors(self.palette)
         self._run_inks = [self.palette.blend(color, theme.page) for color in colors_of(theme)]
         self.pages = arrange_panels(spec.width, spec.height, runs=len(scene.sides), n_classes=len(names))
         self._followed = [row for row in spec.trails if row < len(scene.probe.labels)]
@@ -101,7 +101,12 @@ class ComparisonRenderer:
         viewport = fit_viewport(points, aspect=Scatter.aspect(page))
         self._scatters = [
             Scatter(
-                page, viewport=viewport, labels=scene.probe.labels, palette=self.palette, inks=self._inks, caption=""
+                page,
+                viewport=viewport,
+                labels=scene.probe.labels,
+                palette=self.palette,
+                text_colors=self._inks,
+                caption="",
             )
             for page in self.pages
         ]

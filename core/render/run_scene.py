@@ -10,7 +10,7 @@ from core.domain.arrays import FrameFacts, OutlierScores, ProbeSet, Projection, 
 from core.domain.quality import Highlight, QualityCard
 from core.domain.spec import RenderSpec
 from core.draw import colors
-from core.draw.canvas import mix_inks
+from core.draw.canvas import mix_text_colors
 from core.draw.palette import build_palette
 from core.draw.thumbnails import Thumbnails, resize
 from core.draw.viewport import fit_viewport
@@ -120,7 +120,7 @@ class FrameRenderer:
         side = self.board.thumbnail if self.board else 1
         self.palette = build_palette(n_classes, self._sample_thumbnails(side), colors.THEMES[spec.theme])
         self._thumbnails = Thumbnails(probe.images, self.palette, side)
-        self.inks = mix_inks(self.palette)
+        self.text_colors = mix_text_colors(self.palette)
         self.panel = place_panel(self.page.curve, scene.curves, self.page.scale)
         self._stats = plan_stats(self.page, embedded, total=self.panel.curves.last_step)
         self._told = captions(scene.highlights, len(embedded), frames_a_second=spec.fps / (1 + spec.tween))
@@ -129,14 +129,14 @@ class FrameRenderer:
             viewport=fit_viewport(scene.projection.points, aspect=Scatter.aspect(self.page)),
             labels=probe.labels,
             palette=self.palette,
-            inks=self.inks,
+            text_colors=self.text_colors,
             caption=scene.note,
         )
-        self._chrome = draw_chrome(self.page, self.panel, self.palette, self.inks, name=scene.name)
+        self._chrome = draw_chrome(self.page, self.panel, self.palette, self.text_colors, name=scene.name)
         for layer in (self._chrome.future, self._chrome.past):
-            draw_legend(layer, self.page, self.palette, self.inks, probe.class_names)
+            draw_legend(layer, self.page, self.palette, self.text_colors, probe.class_names)
             if self.board:
-                draw_heading(layer, self.page, self.inks)
+                draw_heading(layer, self.page, self.text_colors)
 
     def film(self) -> Iterator[tuple[int | None, Frame]]:
         """All frames, each drawn when it is asked for: its checkpoint, None for one between two, and its picture."""
@@ -159,11 +159,11 @@ class FrameRenderer:
         )
         self.scatter.tell(frame, self._told[moment.index])
         facts = moment.facts(scene.embedded)
-        draw_stats(frame, self.page, self._stats, facts, self.inks)
+        draw_stats(frame, self.page, self._stats, facts, self.text_colors)
         self._draw_leaderboard(frame, moment)
         self._draw_position(frame, facts)
         if self.page.card.height and scene.card:
-            draw_trust(frame, self.page, self.inks, scene.card, moment.index)
+            draw_trust(frame, self.page, self.text_colors, scene.card, moment.index)
         return frame
 
     def _draw_leaderboard(self, frame: Frame, moment: Moment) -> None:
@@ -195,7 +195,7 @@ class FrameRenderer:
                 row,
                 thumbnails=self._thumbnails,
                 class_names=scene.probe.class_names,
-                inks=self.inks,
+                text_colors=self.text_colors,
             )
 
     def _draw_position(self, frame: Frame, facts: FrameFacts) -> None:
@@ -203,8 +203,8 @@ class FrameRenderer:
         panel, page = self.panel, self.page
         loss = panel.curves.loss.at(facts.step)
         marks = (
-            (facts.accuracy if np.isfinite(facts.accuracy) else None, self.inks.accent),
-            (None if loss is None else loss / panel.curves.top, self.inks.ink),
+            (facts.accuracy if np.isfinite(facts.accuracy) else None, self.text_colors.accent),
+            (None if loss is None else loss / panel.curves.top, self.text_colors.ink),
         )
         shown = ((panel.y(share), ink) for share, ink in marks if share is not None)
         self._chrome.mark(frame, page, panel.x(facts.step), shown)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from numpy.typing import NDArray
 
-from core.draw.canvas import Inks, fill, in_eighths, write
+from core.draw.canvas import TextColors, fill, in_eighths, write
 from core.draw.colors import Theme
 from core.draw.marks import disc, press
 from core.draw.palette import Palette
@@ -46,7 +46,7 @@ class Chrome:
             press(frame, stamp, np.array([[x, y]]), in_eighths(ink))
 
 
-def draw_chrome(page: Page, panel: CurvePanel, palette: Palette, inks: Inks, *, name: str) -> Chrome:
+def draw_chrome(page: Page, panel: CurvePanel, palette: Palette, text_colors: TextColors, *, name: str) -> Chrome:
     """Draw card, curves and axes with matplotlib, and the words of users with our own letters.
 
     matplotlib would read a `$` in a name as mathematics and warn of letters that its font lacks.
@@ -60,11 +60,11 @@ def draw_chrome(page: Page, panel: CurvePanel, palette: Palette, inks: Inks, *, 
     """
     chrome = paint([page], palette, lambda figure: CurveArtists(figure, page, panel, palette.theme))
     loss = panel.curves.loss_name.capitalize()
-    named = (([loss], inks.ink), (["Accuracy on the probe images", "Accuracy"], inks.accent))
+    named = (([loss], text_colors.ink), (["Accuracy on the probe images", "Accuracy"], text_colors.accent))
     for layer in (chrome.future, chrome.past):
-        write_name(layer, page.name, page.scale, inks, name)
-        write_heading(layer, page.curve, page.scale, inks, named)
-        write_phases(layer, panel, page.scale, inks)
+        write_name(layer, page.name, page.scale, text_colors, name)
+        write_heading(layer, page.curve, page.scale, text_colors, named)
+        write_phases(layer, panel, page.scale, text_colors)
     return chrome
 
 
@@ -108,7 +108,7 @@ def _add_card(figure: Figure, page: Page, theme: Theme) -> None:
     )
 
 
-def write_name(layer: NDArray[np.uint8], box: Box, scale: float, inks: Inks, name: str) -> None:
+def write_name(layer: NDArray[np.uint8], box: Box, scale: float, text_colors: TextColors, name: str) -> None:
     """The run's name, as large as it fits."""
     style, lines = fit(
         printable(name),
@@ -119,14 +119,14 @@ def write_name(layer: NDArray[np.uint8], box: Box, scale: float, inks: Inks, nam
     )
     top = box.top + (box.height - len(lines) * style.line_height) / 2
     for number, line in enumerate(lines):
-        write(layer, line, (box.left, top + number * style.line_height + style.size), style, inks.ink)
+        write(layer, line, (box.left, top + number * style.line_height + style.size), style, text_colors.ink)
 
 
 def write_heading(
     layer: NDArray[np.uint8],
     box: Box,
     scale: float,
-    inks: Inks,
+    text_colors: TextColors,
     named: Sequence[tuple[Sequence[str], NDArray[np.uint8]]],
 ) -> None:
     """The names of curves over their panel, each behind a piece of its line.
@@ -151,10 +151,10 @@ def write_heading(
         if x + dash + pad + measure(text, style) > box.right:
             break  # a very small film
         fill(layer, Box(round(x), row, dash, thick), int(ink[-1]))
-        x = write(layer, text, (x + dash + pad, baseline), style, inks.muted) + gap
+        x = write(layer, text, (x + dash + pad, baseline), style, text_colors.muted) + gap
 
 
-def write_phases(layer: NDArray[np.uint8], panel: CurvePanel, scale: float, inks: Inks) -> None:
+def write_phases(layer: NDArray[np.uint8], panel: CurvePanel, scale: float, text_colors: TextColors) -> None:
     """The name of each phase over its stretch of the curve."""
     style, gap = Style(max(9, round(10 * scale))), 3 * scale
     edges = [*(panel.x(step) for step, _name in panel.curves.phases), panel.right]
@@ -163,4 +163,4 @@ def write_phases(layer: NDArray[np.uint8], panel: CurvePanel, scale: float, inks
         text = shorten(printable(name), style, room)
         if text == ELLIPSIS or measure(text, style) > room:
             continue  # a very short phase
-        write(layer, text, (left + gap, panel.top - 4 * scale), style, inks.muted)
+        write(layer, text, (left + gap, panel.top - 4 * scale), style, text_colors.muted)

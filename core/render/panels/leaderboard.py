@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from core.draw.canvas import Inks, fill, paste, write
+from core.draw.canvas import TextColors, fill, paste, write
 from core.draw.marks import disc, press
 from core.draw.text import Style, measure, printable, shorten_each
 from core.draw.thumbnails import Thumbnails
@@ -96,15 +96,15 @@ def plan_leaderboard(page: Page, count: int) -> Leaderboard | None:
     return Leaderboard(tuple(cells), int(height) - max(2, round(height * 0.14)), name, detail, two_lines)
 
 
-def draw_heading(frame: NDArray[np.uint8], page: Page, inks: Inks) -> None:
+def draw_heading(frame: NDArray[np.uint8], page: Page, text_colors: TextColors) -> None:
     """What the rows are and what their numbers mean."""
     box, style = page.leaderboard, Style(max(9, round(11 * page.scale)))
     baseline = box.top + style.size
-    end = write(frame, "Outliers", (box.left, baseline), style, inks.muted)
+    end = write(frame, "Outliers", (box.left, baseline), style, text_colors.muted)
     meaning = "distance to neighbours"
     if measure(meaning, style) > box.right - end - style.size:
         meaning = "distance"
-    write(frame, meaning, (box.right, baseline), style, inks.muted, align="right")
+    write(frame, meaning, (box.right, baseline), style, text_colors.muted, align="right")
 
 
 def draw_row(
@@ -114,17 +114,24 @@ def draw_row(
     *,
     thumbnails: Thumbnails,
     class_names: tuple[str, ...],
-    inks: Inks,
+    text_colors: TextColors,
 ) -> None:
     """Fill the row's cell: number, thumbnail, class, what it was taken for if that is wrong, and score."""
     cell = board.cell(row.at)
-    fill(frame, cell, int(inks.ink[0]))  # it may slide over another
+    fill(frame, cell, int(text_colors.ink[0]))  # it may slide over another
     left = cell.left + round(measure("00", board.detail)) + 4
     middle = cell.top + board.thumbnail / 2
     number = (left - 4, middle + board.detail.size * 0.36)
-    write(frame, str(row.number), number, board.detail, inks.accent if row.new else inks.muted, align="right")
+    write(
+        frame,
+        str(row.number),
+        number,
+        board.detail,
+        text_colors.accent if row.new else text_colors.muted,
+        align="right",
+    )
     image = thumbnails[row.image]
-    fill(frame, Box(left - 1, cell.top - 1, len(image) + 2, len(image) + 2), int(inks.muted[90]))
+    fill(frame, Box(left - 1, cell.top - 1, len(image) + 2, len(image) + 2), int(text_colors.muted[90]))
     paste(frame, image, left=left, top=cell.top)
 
     size = board.name.size
@@ -132,16 +139,16 @@ def draw_row(
     below = row.predicted != row.label and board.two_lines
     baseline = middle + (-0.22 if below else 0.36) * size
     score = format_score(row.score)
-    write(frame, score, (cell.right, baseline), board.name, inks.ink, align="right")
+    write(frame, score, (cell.right, baseline), board.name, text_colors.ink, align="right")
     color = thumbnails.palette.discs[row.label : row.label + 1]
     press(frame, disc(size * 0.34), np.array([[left + size * 0.36, baseline - size * 0.36]]), color)
 
     taken = measure(score, board.name) + 6
     if row.new and board.two_lines:
         taken = max(taken, measure(_NEW, board.detail) + 6)
-        write(frame, _NEW, (cell.right, baseline + 1.25 * size), board.detail, inks.accent, align="right")
+        write(frame, _NEW, (cell.right, baseline + 1.25 * size), board.detail, text_colors.accent, align="right")
     room = Box(left + size, round(baseline), cell.right - left - size, 0)
-    _write_names(frame, board, row, class_names, inks=inks, room=room, score=taken)
+    _write_names(frame, board, row, class_names, text_colors=text_colors, room=room, score=taken)
 
 
 def format_score(score: float) -> str:
@@ -161,7 +168,7 @@ def _write_names(
     row: Row,
     class_names: tuple[str, ...],
     *,
-    inks: Inks,
+    text_colors: TextColors,
     room: Box,
     score: float,
 ) -> None:
@@ -170,16 +177,16 @@ def _write_names(
     width = room.width - score
     share = 0.5 if wrong and not board.two_lines else 1.0
     shown = _shortened(class_names, board.name, int(width * share))[row.label]
-    end = write(frame, shown, (room.left, room.top), board.name, inks.ink)
+    end = write(frame, shown, (room.left, room.top), board.name, text_colors.ink)
     if wrong and board.two_lines:
         start, baseline = room.left - board.name.size, room.top + board.name.size * 1.25
         left = room.right - start - (score if row.new else 0)
         shown = _shortened(class_names, board.detail, int(left), before=_TAKEN_FOR)[row.predicted]
-        write(frame, shown, (start, baseline), board.detail, inks.warning)
+        write(frame, shown, (start, baseline), board.detail, text_colors.warning)
     elif wrong:
         left = room.left + width - end - 5
         shown = _shortened(class_names, board.name, int(left), before=_TAKEN_FOR)[row.predicted]
-        write(frame, shown, (end + 5, room.top), board.name, inks.warning)
+        write(frame, shown, (end + 5, room.top), board.name, text_colors.warning)
 
 
 @lru_cache(maxsize=256)

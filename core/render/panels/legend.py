@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from core.draw.canvas import Inks, write
+from core.draw.canvas import TextColors, write
 from core.draw.marks import disc, press
 from core.draw.palette import Palette
 from core.draw.text import Style, measure, printable, shorten_each
@@ -28,7 +28,9 @@ class _Grid:
         return self.columns * self.rows
 
 
-def draw_legend(frame: NDArray[np.uint8], page: Page, palette: Palette, inks: Inks, class_names: Sequence[str]) -> None:
+def draw_legend(
+    frame: NDArray[np.uint8], page: Page, palette: Palette, text_colors: TextColors, class_names: Sequence[str]
+) -> None:
     """Write heading, discs and names; the last cell says how many classes found no room.
 
     Args:
@@ -40,7 +42,7 @@ def draw_legend(frame: NDArray[np.uint8], page: Page, palette: Palette, inks: In
     """
     box, scale = page.legend, page.scale
     heading = Style(max(9, round(11 * scale)))
-    write(frame, f"{len(class_names):,} classes", (box.left, box.top + heading.size), heading, inks.muted)
+    write(frame, f"{len(class_names):,} classes", (box.left, box.top + heading.size), heading, text_colors.muted)
     box = box.below(round(heading.size * 1.75))
     names = [printable(name) for name in class_names]
     grid = _choose_grid(box, names, scale)
@@ -54,11 +56,11 @@ def draw_legend(frame: NDArray[np.uint8], page: Page, palette: Palette, inks: In
         x = box.left + column * column_width
         baseline = box.top + row * row_height + grid.style.size
         if cell == shown:
-            write(frame, f"+ {len(names) - shown} more", (x, baseline), grid.style, inks.muted)
+            write(frame, f"+ {len(names) - shown} more", (x, baseline), grid.style, text_colors.muted)
             break
         point = np.array([[x + grid.style.size * 0.45, baseline - grid.style.size * 0.36]])
         press(frame, mark, point, palette.discs[cell : cell + 1])
-        write(frame, written[cell], (x + grid.style.size * 1.2, baseline), grid.style, inks.ink)
+        write(frame, written[cell], (x + grid.style.size * 1.2, baseline), grid.style, text_colors.ink)
 
 
 def _choose_grid(box: Box, names: Sequence[str], scale: float) -> _Grid:

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.domain.quality import Number, QualityCard, percent
-from core.draw.canvas import Inks, write
+from core.draw.canvas import TextColors, write
 from core.draw.text import Style, shorten
 from core.render.page.run_page import Page
 
@@ -12,7 +12,7 @@ _PANEL_FROM = 48
 """Pixels at scale 1: lower boxes hold one line."""
 
 
-def draw_trust(frame: NDArray[np.uint8], page: Page, inks: Inks, card: QualityCard, index: int) -> None:
+def draw_trust(frame: NDArray[np.uint8], page: Page, text_colors: TextColors, card: QualityCard, index: int) -> None:
     """Write the film's correlation of motion, and of this frame what its layout keeps and shows."""
     box, style = page.card, Style(max(9, round(11 * page.scale)))
     one = card.frames[index]
@@ -24,16 +24,16 @@ def draw_trust(frame: NDArray[np.uint8], page: Page, inks: Inks, card: QualityCa
     )
     if box.height < _PANEL_FROM * page.scale:
         text = " · ".join(f"{short} {value}" for _, short, value in rows)
-        write(frame, shorten(text, style, box.width), (box.left, box.top + style.size), style, inks.muted)
+        write(frame, shorten(text, style, box.width), (box.left, box.top + style.size), style, text_colors.muted)
         return
     baseline = box.top + style.size
-    write(frame, "How far to trust it", (box.left, baseline), style, inks.muted)
+    write(frame, "How far to trust it", (box.left, baseline), style, text_colors.muted)
     step = min(style.size * 1.75, (box.height - style.size * 1.6) / len(rows))
     for number, (name, _, value) in enumerate(rows, start=1):
         y = baseline + number * step + style.size * 0.35
         room = box.width - style.size * 4
-        write(frame, shorten(name, style, room), (box.left, y), style, inks.ink)
-        write(frame, value, (box.right, y), Style(style.size, bold=True), inks.ink, align="right")
+        write(frame, shorten(name, style, room), (box.left, y), style, text_colors.ink)
+        write(frame, value, (box.right, y), Style(style.size, bold=True), text_colors.ink, align="right")
 
 
 def _number(value: Number) -> str:

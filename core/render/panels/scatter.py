@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from core.domain.arrays import FloatArray, IntArray
 from core.domain.quality import percent
-from core.draw.canvas import Inks, in_eighths, write
+from core.draw.canvas import TextColors, in_eighths, write
 from core.draw.label_placement import beside
 from core.draw.marks import diamond, disc, press, ring, stroke
 from core.draw.palette import Palette
@@ -46,11 +46,11 @@ class Scatter:
         viewport: Viewport,
         labels: IntArray,
         palette: Palette,
-        inks: Inks,
+        text_colors: TextColors,
         caption: str,
     ) -> None:
         self._page, self._viewport, self._labels = page, viewport, labels
-        self._inks, self._caption = inks, printable(caption)
+        self._inks, self._caption = text_colors, printable(caption)
         self._discs = palette.discs
         self._box = _inner_box(page)
         self._order = np.random.default_rng(_SHUFFLE).permutation(len(labels))

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.domain.arrays import FrameFacts
-from core.draw.canvas import Inks, write
+from core.draw.canvas import TextColors, write
 from core.draw.text import Style, measure
 from core.render.page.run_page import Page
 
@@ -50,21 +50,21 @@ def plan_stats(page: Page, embedded: Sequence[FrameFacts], *, total: int) -> Sta
     return stats
 
 
-def draw_stats(frame: NDArray[np.uint8], page: Page, stats: Stats, facts: FrameFacts, inks: Inks) -> None:
+def draw_stats(frame: NDArray[np.uint8], page: Page, stats: Stats, facts: FrameFacts, text_colors: TextColors) -> None:
     """Write one frame's numbers."""
     box, texts = page.stats, _texts(facts, stats.total)
     if stats.stacked:
         right = float(box.right)
         upper, lower = box.top + stats.label.size * 1.5, box.bottom - stats.value.size * 0.45
         for title, text, width in zip(_TITLES[::-1], texts[::-1], stats.widths[::-1], strict=True):
-            write(frame, title, (right, upper), stats.label, inks.muted, align="right")
-            write(frame, text, (right, lower), stats.value, inks.ink, align="right")
+            write(frame, title, (right, upper), stats.label, text_colors.muted, align="right")
+            write(frame, text, (right, lower), stats.value, text_colors.ink, align="right")
             right -= width + _gap(stats)
         return
     left, baseline = float(box.left), box.top + box.height * 0.7
     for title, text, width in zip(_TITLES, texts, stats.widths, strict=True):
-        start = write(frame, title, (left, baseline), stats.label, inks.muted)
-        write(frame, text, (start + _space(stats.label), baseline), stats.value, inks.ink)
+        start = write(frame, title, (left, baseline), stats.label, text_colors.muted)
+        write(frame, text, (start + _space(stats.label), baseline), stats.value, text_colors.ink)
         left += width + _gap(stats)
 
 

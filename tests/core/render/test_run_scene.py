@@ -89,7 +89,7 @@ def test_film__outliers_are_ringed_and_drawn_over_their_neighbours(film_inputs: 
     assert frame[int(y), int(x)] == palette.class_index(inputs["probe"].labels[77])
     radius = int(renderer.scatter.ring_reach)
     around = frame[int(y) - radius : int(y) + radius, int(x) - radius : int(x) + radius]
-    assert (around == renderer.inks.ink_on_card[-1]).sum() > 30
+    assert (around == renderer.text_colors.ink_on_card[-1]).sum() > 30
 
 
 def test_film__a_trail_leads_from_where_a_point_was_to_where_it_is(film_inputs: Inputs) -> None:
@@ -183,7 +183,7 @@ def test_film__the_marker_stands_at_step_and_loss(film_inputs: Inputs) -> None:
     panel, log = renderer.panel, inputs["log"]
     for index, facts in enumerate(inputs["embedded"]):
         x, y = panel.x(facts.step), panel.y(float(log.loss[facts.step]) / panel.curves.top)
-        assert renderer.draw(index)[int(y), int(x) - 1] == renderer.inks.ink[-1]
+        assert renderer.draw(index)[int(y), int(x) - 1] == renderer.text_colors.ink[-1]
 
 
 def test_film__frames_differ_and_are_not_written_to_again(film_inputs: Inputs) -> None:
@@ -206,7 +206,7 @@ def test_film__step_epoch_and_accuracy_stand_in_the_head(film_inputs: Inputs) ->
     renderer = renderer_of(film_inputs(n_frames=2, width=960, height=960))
     box = renderer.page.stats
     first, last = (renderer.draw(i)[box.top : box.bottom, box.left : box.right] for i in (0, 1))
-    assert (first == renderer.inks.ink[-1]).sum() > 50
+    assert (first == renderer.text_colors.ink[-1]).sum() > 50
     assert not np.array_equal(first, last)
 
 
