@@ -17,7 +17,7 @@ Distance = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float
 
 
 @dataclass(frozen=True, slots=True)
-class Stamp:
+class Mark:
     """A small shape, once for each of the 16 positions within a pixel.
 
     Attributes:
@@ -32,13 +32,13 @@ class Stamp:
 
 
 @cache
-def disc(radius: float, *, rim: float = 0.0) -> Stamp:
+def disc(radius: float, *, rim: float = 0.0) -> Mark:
     """A filled disc with a rim of background, which keeps overlapping discs apart; both in pixels."""
     return _stamp(radius + rim, lambda x, y: radius - np.hypot(x, y))
 
 
 @cache
-def ring(radius: float, *, stroke: float, rim: float = 0.0) -> Stamp:
+def ring(radius: float, *, stroke: float, rim: float = 0.0) -> Mark:
     """A circle whose stroke is centred on `radius`, hollow, with rims in- and outside; all in pixels."""
     return _stamp(
         radius + stroke / 2.0 + rim,
@@ -48,7 +48,7 @@ def ring(radius: float, *, stroke: float, rim: float = 0.0) -> Stamp:
 
 
 @cache
-def diamond(radius: float, *, stroke: float, rim: float = 0.0) -> Stamp:
+def diamond(radius: float, *, stroke: float, rim: float = 0.0) -> Mark:
     """A hollow diamond with background inside, `radius` pixels from its middle to its corners."""
     return _stamp(
         radius + rim,
@@ -56,7 +56,7 @@ def diamond(radius: float, *, stroke: float, rim: float = 0.0) -> Stamp:
     )
 
 
-def press(frame: NDArray[np.uint8], stamp: Stamp, points: NDArray[np.floating], values: NDArray[np.uint8]) -> None:
+def draw_marks(frame: NDArray[np.uint8], mark: Mark, points: NDArray[np.floating], values: NDArray[np.uint8]) -> None:
     """Write one mark a point; later points cover earlier ones.
 
     Args:
@@ -66,14 +66,14 @@ def press(frame: NDArray[np.uint8], stamp: Stamp, points: NDArray[np.floating], 
             reach are moved inwards.
         values: (N, 9) or (1, 9) uint8, the palette's index for each eighth of coverage.
     """
-    places, levels = _touched(frame.shape, stamp, points)
+    places, levels = _touched(frame.shape, mark, points)
     drawn = np.take_along_axis(np.broadcast_to(values, (len(points), COVERAGE_STEPS + 1)), levels, axis=1)
     # put() walks its indices in order, so the last of several marks on a pixel stays.
     np.put(frame, places, drawn)
 
 
 def stroke(
-    frame: NDArray[np.uint8], stamps: Sequence[Stamp], points: Sequence[NDArray[np.floating]], values: NDArray[np.uint8]
+    frame: NDArray[np.uint8], marks: Sequence[Mark], points: Sequence[NDArray[np.floating]], values: NDArray[np.uint8]
 ) -> None:
     """Write marks that join to one shape: of several on a pixel the one that covers most of it stays.
 
@@ -83,27 +83,27 @@ def stroke(
         points: (N, 2) for each part, as for `press`.
         values: (9,) uint8, the ink of all.
     """
-    touched = [_touched(frame.shape, stamp, part) for stamp, part in zip(stamps, points, strict=True)]
+    touched = [_touched(frame.shape, mark, part) for mark, part in zip(marks, points, strict=True)]
     places, levels = (np.concatenate([of[kind].ravel() for of in touched]) for kind in (0, 1))
     order = np.argsort(levels, kind="stable")
     np.put(frame, places[order], values[levels[order]])
 
 
 def _touched(
-    shape: tuple[int, ...], stamp: Stamp, points: NDArray[np.floating]
+    shape: tuple[int, ...], mark: Mark, points: NDArray[np.floating]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Pixels (N, K) of a frame that each mark touches, as indices into the flat frame, and how many eighths of each."""
     height, width = shape
     quarter = np.floor((points - 0.5) * _PHASES + 0.5).astype(np.int64)
     pixel, phase = quarter // _PHASES, quarter % _PHASES
-    pixel = np.clip(pixel, stamp.reach, (width - 1 - stamp.reach, height - 1 - stamp.reach))
+    pixel = np.clip(pixel, mark.reach, (width - 1 - mark.reach, height - 1 - mark.reach))
     kind = phase[:, 1] * _PHASES + phase[:, 0]
 
-    shift = stamp.offsets[..., 0] * width + stamp.offsets[..., 1]
-    return (pixel[:, 1] * width + pixel[:, 0])[:, None] + shift[kind], stamp.coverage[kind]
+    shift = mark.offsets[..., 0] * width + mark.offsets[..., 1]
+    return (pixel[:, 1] * width + pixel[:, 0])[:, None] + shift[kind], mark.coverage[kind]
 
 
-def _stamp(extent: float, inside: Distance, *, hollow: float = -1.0) -> Stamp:
+def _stamp(extent: float, inside: Distance, *, hollow: float = -1.0) -> Mark:
     """Sample a signed distance (pixels, positive inside) around each of the 16 positions."""
     reach = int(np.ceil(extent + 0.5))
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(np.float64)
@@ -117,7 +117,7 @@ def _stamp(extent: float, inside: Distance, *, hollow: float = -1.0) -> Stamp:
         offsets.append(np.stack([y[touched], x[touched]], axis=1).astype(np.int64))
         coverage.append(level[touched])
     count = max(len(levels) for levels in coverage)
-    return Stamp(
+    return Mark(
         reach=reach,
         offsets=np.stack([np.pad(o, ((0, count - len(o)), (0, 0)), mode="edge") for o in offsets]),
         coverage=np.stack([np.pad(c, (0, count - len(c)), mode="edge") for c in coverage]),

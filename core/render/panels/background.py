@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from core.draw.canvas import TextColors, fill, in_eighths, write
 from core.draw.colors import Theme
-from core.draw.marks import disc, press
+from core.draw.marks import disc, draw_marks
 from core.draw.palette import Palette
 from core.draw.text import ELLIPSIS, Style, fit, measure, printable, shorten
 from core.render.page.run_page import Box, Page
@@ -41,9 +41,9 @@ class Chrome:
         """Strengthen the curves of a frame up to a pixel column, and set markers there: pixel rows and inks."""
         rows, columns = slice(page.curve.top, page.curve.bottom), slice(page.curve.left, round(x))
         frame[rows, columns] = self.past[rows, columns]
-        stamp = disc(4.5 * page.scale, rim=1.5 * page.scale)
+        mark = disc(4.5 * page.scale, rim=1.5 * page.scale)
         for y, ink in marks:
-            press(frame, stamp, np.array([[x, y]]), in_eighths(ink))
+            draw_marks(frame, mark, np.array([[x, y]]), in_eighths(ink))
 
 
 def draw_chrome(page: Page, panel: CurvePanel, palette: Palette, text_colors: TextColors, *, name: str) -> Chrome:

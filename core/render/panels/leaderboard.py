@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.draw.canvas import TextColors, fill, paste, write
-from core.draw.marks import disc, press
+from core.draw.marks import disc, draw_marks
 from core.draw.text import Style, measure, printable, shorten_each
 from core.draw.thumbnails import Thumbnails
 from core.render.page.run_page import Box, Page
@@ -141,7 +141,7 @@ def draw_row(
     score = format_score(row.score)
     write(frame, score, (cell.right, baseline), board.name, text_colors.ink, align="right")
     color = thumbnails.palette.discs[row.label : row.label + 1]
-    press(frame, disc(size * 0.34), np.array([[left + size * 0.36, baseline - size * 0.36]]), color)
+    draw_marks(frame, disc(size * 0.34), np.array([[left + size * 0.36, baseline - size * 0.36]]), color)
 
     taken = measure(score, board.name) + 6
     if row.new and board.two_lines:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.draw.canvas import TextColors, write
-from core.draw.marks import disc, press
+from core.draw.marks import disc, draw_marks
 from core.draw.palette import Palette
 from core.draw.text import Style, measure, printable, shorten_each
 from core.render.page.run_page import Box, Page
@@ -59,7 +59,7 @@ def draw_legend(
             write(frame, f"+ {len(names) - shown} more", (x, baseline), grid.style, text_colors.muted)
             break
         point = np.array([[x + grid.style.size * 0.45, baseline - grid.style.size * 0.36]])
-        press(frame, mark, point, palette.discs[cell : cell + 1])
+        draw_marks(frame, mark, point, palette.discs[cell : cell + 1])
         write(frame, written[cell], (x + grid.style.size * 1.2, baseline), grid.style, text_colors.ink)
 
 

@@ -10,7 +10,7 @@ from core.domain.arrays import FloatArray, IntArray
 from core.domain.quality import percent
 from core.draw.canvas import TextColors, in_eighths, write
 from core.draw.label_placement import beside
-from core.draw.marks import diamond, disc, press, ring, stroke
+from core.draw.marks import diamond, disc, draw_marks, ring, stroke
 from core.draw.palette import Palette
 from core.draw.text import CAPITAL, Style, measure, printable, shorten
 from core.draw.viewport import Viewport
@@ -94,16 +94,16 @@ class Scatter:
         places, outside = self.pixels(points)
         ordered = self._order[~outside[self._order]]
         beyond = np.flatnonzero(outside)
-        for rows, stamp in ((ordered, self._disc), (beyond, self._diamond)):
-            press(frame, stamp, places[rows], self._discs[self._labels[rows]])
+        for rows, mark in ((ordered, self._disc), (beyond, self._diamond)):
+            draw_marks(frame, mark, places[rows], self._discs[self._labels[rows]])
         for row, path in trails.items():
             self._draw_trail(frame, row, path)
-        for rows, stamp in (
+        for rows, mark in (
             (outliers[~outside[outliers]], self._disc),
             (outliers[outside[outliers]], self._diamond),
         ):
-            press(frame, stamp, places[rows][::-1], self._discs[self._labels[rows]][::-1])
-        press(frame, self._ring, places[outliers][::-1], in_eighths(self._inks.ink_on_card))
+            draw_marks(frame, mark, places[rows][::-1], self._discs[self._labels[rows]][::-1])
+        draw_marks(frame, self._ring, places[outliers][::-1], in_eighths(self._inks.ink_on_card))
         self._number(frame, places[outliers])
         self._write_note(frame, explained, len(beyond))
 
@@ -118,7 +118,7 @@ class Scatter:
         radii, parts = np.linspace(*TRAIL_SIZES, TRAIL_PARTS).tolist(), np.array_split(line, TRAIL_PARTS)
         for values, border in ((np.zeros_like(color), TRAIL_BORDER), (color, 0.0)):
             stroke(frame, [disc((radius + border) * self._page.scale) for radius in radii], parts, values)
-        press(frame, self._head, corners[-1:], color[None])
+        draw_marks(frame, self._head, corners[-1:], color[None])
 
     def _number(self, frame: NDArray[np.uint8], places: NDArray[np.float64]) -> None:
         """The outliers' places on the leaderboard, beside their rings."""

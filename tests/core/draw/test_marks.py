@@ -1,15 +1,15 @@
 import numpy as np
 import pytest
 
-from core.draw.marks import Stamp, diamond, disc, press, ring, stroke
+from core.draw.marks import Mark, diamond, disc, draw_marks, ring, stroke
 
 LEVELS = np.arange(10, 19, dtype=np.uint8)[None]
 """An ink whose index tells the coverage: 10 none, 18 all."""
 
 
-def drawn(stamp: Stamp, *points: tuple[float, float], values: np.ndarray = LEVELS) -> np.ndarray:
+def drawn(mark: Mark, *points: tuple[float, float], values: np.ndarray = LEVELS) -> np.ndarray:
     frame = np.zeros((40, 50), dtype=np.uint8)
-    press(frame, stamp, np.array(points), values)
+    draw_marks(frame, mark, np.array(points), values)
     return frame
 
 
@@ -62,8 +62,8 @@ def test_stroke__joins_its_marks_without_a_seam() -> None:
     assert (frame[19:22, 12:38] == 18).all()
     assert (frame[:16] == 0).all()
     seamed = np.zeros_like(frame)
-    for stamp, part in ((disc(2.0), line[:20]), (disc(3.0), line[20:])):
-        press(seamed, stamp, part, LEVELS)
+    for mark, part in ((disc(2.0), line[:20]), (disc(3.0), line[20:])):
+        draw_marks(seamed, mark, part, LEVELS)
     assert (seamed <= frame).all()
     assert (seamed[18:23, 12:38] < frame[18:23, 12:38]).any(), "what a stroke is there for"
 
@@ -82,5 +82,5 @@ def test_press__marks_at_the_edge_are_moved_inwards_whole(point: tuple[float, fl
 
 def test_press__no_points_change_nothing() -> None:
     frame = np.full((20, 20), 7, dtype=np.uint8)
-    press(frame, disc(3.0), np.zeros((0, 2)), LEVELS)
+    draw_marks(frame, disc(3.0), np.zeros((0, 2)), LEVELS)
     assert (frame == 7).all()
