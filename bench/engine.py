@@ -137,5 +137,5 @@ def finish(client: Client, run_ids: list[str]) -> None:
             raise SystemExit(json.dumps(run["error"]))
 
 
-def _seconds(moment: str) -> float:
-    return dt.datetime.fromisoformat(moment).timestamp()
+def _seconds(time: str) -> float:
+    return dt.datetime.fromisoformat(time).timestamp()

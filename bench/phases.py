@@ -133,10 +133,10 @@ def _as_transformers_makes_it(backbone: Backbone) -> PreTrainedModel:
     return model
 
 
-def _in_turns(repeats: int, *ways: Callable[[], float]) -> list[float]:
+def _in_turns(repeats: int, *trails: Callable[[], float]) -> list[float]:
     """Medians of the seconds of each way, the first of which is ours."""
-    variables = [TUNING, *({} for _ in ways[1:])]
-    rounds = [[_alone(*one) for one in zip(ways, variables, strict=True)] for _ in range(repeats)]
+    variables = [TUNING, *({} for _ in trails[1:])]
+    rounds = [[_alone(*one) for one in zip(trails, variables, strict=True)] for _ in range(repeats)]
     return [statistics.median(seconds) for seconds in zip(*rounds, strict=True)]
 
 

@@ -20,7 +20,7 @@ from core.render.panels.comparison_curves import AccuracyArtists, colors_of, pla
 from core.render.panels.legend import draw_legend
 from core.render.panels.scatter import Scatter
 from core.render.run_scene import Frame
-from core.render.timeline import Moment, positions
+from core.render.timeline import FilmTime, positions
 
 _SPACE = 0.5
 """Between the parts of a heading, in letters' heights."""
@@ -131,19 +131,19 @@ class ComparisonRenderer:
         """(H, W) uint8: the frame at a place between 0 and `n_frames` - 1; its array is new."""
         frame = self._chrome.future.copy()
         share = position / max(1, self.n_frames - 1)
-        moments = [Moment.at(share * (len(side.embedded) - 1), len(side.embedded)) for side in self._scene.sides]
-        for number, (page, scatter, side, moment) in enumerate(
+        moments = [FilmTime.at(share * (len(side.embedded) - 1), len(side.embedded)) for side in self._scene.sides]
+        for number, (page, scatter, side, time) in enumerate(
             zip(self.pages, self._scatters, self._scene.sides, moments, strict=True)
         ):
             layout = side.projection
             scatter.draw(
                 frame,
-                moment.between(layout.points),
+                time.between(layout.points),
                 _NOBODY,
-                explained=float(moment.between(layout.explained_variance)),
-                trails=moment.ways(layout.points, self._followed),
+                explained=float(time.between(layout.explained_variance)),
+                trails=time.trails(layout.points, self._followed),
             )
-            self._write_heading(frame, page, number, side, moment.facts(side.embedded))
+            self._write_heading(frame, page, number, side, time.facts(side.embedded))
         self._draw_position(frame, share, moments)
         return frame
 
@@ -175,9 +175,9 @@ class ComparisonRenderer:
         text = shorten(printable(" · ".join(filter(None, said))), detail, box.right - left)
         write(frame, text, (left, lower), detail, self._inks.muted)
 
-    def _draw_position(self, frame: Frame, share: float, moments: Sequence[Moment]) -> None:
+    def _draw_position(self, frame: Frame, share: float, moments: Sequence[FilmTime]) -> None:
         """Strengthen the curves up to here, and mark where each run is."""
-        accuracies = [moment.between(side.accuracy) for side, moment in zip(self._scene.sides, moments, strict=True)]
+        accuracies = [time.between(side.accuracy) for side, time in zip(self._scene.sides, moments, strict=True)]
         marks = ((self._panel.y(float(at)), ink) for at, ink in zip(accuracies, self._run_inks, strict=False))
         known = (mark for mark in marks if np.isfinite(mark[0]))
         self._chrome.mark(frame, self.pages[0], self._panel.x(share), known)

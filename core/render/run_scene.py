@@ -24,7 +24,7 @@ from core.render.panels.legend import draw_legend
 from core.render.panels.quality import draw_trust
 from core.render.panels.scatter import Scatter
 from core.render.panels.stats import draw_stats, plan_stats
-from core.render.timeline import Moment, positions
+from core.render.timeline import FilmTime, positions
 
 Frame = NDArray[np.uint8]
 """(H, W) indices into the film's palette."""
@@ -146,46 +146,44 @@ class FrameRenderer:
     def draw(self, position: float) -> Frame:
         """(H, W) uint8: the frame of a checkpoint, from 0, or one on the way to the next; its array is new."""
         scene, frame = self._scene, self._chrome.future.copy()
-        moment = Moment.at(position, self.n_frames)
-        points, explained = (
-            moment.between(of) for of in (scene.projection.points, scene.projection.explained_variance)
-        )
+        time = FilmTime.at(position, self.n_frames)
+        points, explained = (time.between(of) for of in (scene.projection.points, scene.projection.explained_variance))
         self.scatter.draw(
             frame,
             points,
-            self._standings[moment.nearest].images,
+            self._standings[time.nearest].images,
             explained=float(explained),
-            trails=moment.ways(scene.projection.points, self._followed),
+            trails=time.trails(scene.projection.points, self._followed),
         )
-        self.scatter.tell(frame, self._told[moment.index])
-        facts = moment.facts(scene.embedded)
+        self.scatter.tell(frame, self._told[time.index])
+        facts = time.facts(scene.embedded)
         draw_stats(frame, self.page, self._stats, facts, self.text_colors)
-        self._draw_leaderboard(frame, moment)
+        self._draw_leaderboard(frame, time)
         self._draw_position(frame, facts)
         if self.page.card.height and scene.card:
-            draw_trust(frame, self.page, self.text_colors, scene.card, moment.index)
+            draw_trust(frame, self.page, self.text_colors, scene.card, time.index)
         return frame
 
-    def _draw_leaderboard(self, frame: Frame, moment: Moment) -> None:
+    def _draw_leaderboard(self, frame: Frame, time: FilmTime) -> None:
         """Who stays slides to its new place; who comes and who goes does so half-way."""
         if self.board is None:
             return
         scene = self._scene
-        before, after = (self._standings[at].images.tolist() for at in (moment.index, moment.following))
-        standing = self._standings[moment.nearest]
-        predictions = scene.embedded[moment.index].predictions
+        before, after = (self._standings[at].images.tolist() for at in (time.index, time.following))
+        standing = self._standings[time.nearest]
+        predictions = scene.embedded[time.index].predictions
         rows = []
         for number, image in enumerate(standing.images.tolist(), start=1):
             stays = image in before and image in after
             places = (before.index(image), after.index(image)) if stays else (number - 1, number - 1)
             row = Row(
                 number=number,
-                at=places[0] + (places[1] - places[0]) * moment.share,
+                at=places[0] + (places[1] - places[0]) * time.share,
                 new=image in standing.new,
                 image=image,
                 label=int(scene.probe.labels[image]),
                 predicted=int(predictions[image]),
-                score=float(moment.between(scene.scores.distance[:, image])),
+                score=float(time.between(scene.scores.distance[:, image])),
             )
             rows.append((places[0] != places[1], row))
         for _, row in sorted(rows, key=lambda pair: pair[0]):  # those that slide last, over the others

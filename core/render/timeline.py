@@ -14,7 +14,7 @@ TRAIL_FRAMES = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class FilmTime:
     """A point in time of the film.
 
     Attributes:
@@ -28,7 +28,7 @@ class Moment:
     share: float
 
     @classmethod
-    def at(cls, position: float, n_frames: int) -> "Moment":
+    def at(cls, position: float, n_frames: int) -> "FilmTime":
         """The moment at a place between 0 and `n_frames` - 1.
 
         >>> Moment.at(1.25, 4), Moment.at(3, 4)
@@ -49,7 +49,7 @@ class Moment:
         before, after = (np.asarray(values[at]) for at in (self.index, self.following))
         return np.asarray(before + (after - before) * self.share)
 
-    def ways(self, points: NDArray[np.floating], rows: Iterable[int]) -> dict[int, NDArray[np.floating]]:
+    def trails(self, points: NDArray[np.floating], rows: Iterable[int]) -> dict[int, NDArray[np.floating]]:
         """By row of (T, N, 2) points, (M, 2) where it was at the last checkpoints, ending where it is."""
         before, now = points[max(0, self.index + 1 - TRAIL_FRAMES) : self.index + 1], self.between(points)
         return {row: np.concatenate([before[:, row], now[[row]]]) for row in rows}
