@@ -19,7 +19,7 @@ from core.render.panels.background import draw_chrome
 from core.render.panels.captions import captions
 from core.render.panels.curve import Curves, place_panel, read_curves
 from core.render.panels.leaderboard import Row, draw_heading, draw_row, plan_leaderboard
-from core.render.panels.leaderboard_order import standings
+from core.render.panels.leaderboard_order import leaderboard_order
 from core.render.panels.legend import draw_legend
 from core.render.panels.quality import draw_trust
 from core.render.panels.scatter import Scatter
@@ -107,7 +107,7 @@ class FrameRenderer:
         self.n_frames = len(embedded)
         self._followed = [row for row in spec.trails if row < len(probe.labels)]
         n_classes, n_rows = len(probe.class_names), min(spec.leaderboard, len(probe.labels))
-        self._standings = standings(scene.scores.distance, n_rows)
+        self._standings = leaderboard_order(scene.scores.distance, n_rows)
         self.page = arrange(
             spec.width,
             spec.height,

@@ -14,7 +14,7 @@ NEW_FOR = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class LeaderboardOrder:
     """The leaderboard of one frame.
 
     Attributes:
@@ -44,7 +44,7 @@ def worst(distance: FloatArray, count: int) -> IntArray:
     return np.argsort(-ranked, kind="stable")[:count].astype(np.int64)
 
 
-def standings(distance: FloatArray, count: int) -> list[Standing]:
+def leaderboard_order(distance: FloatArray, count: int) -> list[LeaderboardOrder]:
     """The leaderboards of a film.
 
     On the board are each frame's worst, no others. Those who were there before keep their order unless one overtakes
@@ -63,7 +63,7 @@ def standings(distance: FloatArray, count: int) -> list[Standing]:
         since = {image: since.get(image, index) for image in board}
         new = frozenset(image for image, came in since.items() if came > 0 and index - came < NEW_FOR)
         boards.append(board)
-        found.append(Standing(np.array(board, dtype=np.int64), new if 2 * len(new) <= count else frozenset()))
+        found.append(LeaderboardOrder(np.array(board, dtype=np.int64), new if 2 * len(new) <= count else frozenset()))
     return found
 
 
