@@ -30,13 +30,13 @@ class Palette:
     Attributes:
         colors: (256, 3) uint8 sRGB.
         discs: (C, 9) uint8: index of each class's colour at 0 to 8 eighths of coverage over the card.
-        n_chrome: the first entries, for lines and text; class colours follow, then what was chosen for images.
+        n_background: the first entries, for lines and text; class colours follow, then what was chosen for images.
         theme: what is light and what is dark.
     """
 
     colors: NDArray[np.uint8]
     discs: NDArray[np.uint8]
-    n_chrome: int
+    n_background: int
     theme: Theme
 
     def class_index(self, label: int) -> int:
@@ -58,7 +58,7 @@ class Palette:
         packed = flat.astype(np.uint32) @ np.array([65536, 256, 1], dtype=np.uint32)
         _, first, inverse = np.unique(packed, return_index=True, return_inverse=True)
         unique = to_oklab(flat[first])
-        held = to_oklab(self.colors[: self.n_chrome])
+        held = to_oklab(self.colors[: self.n_background])
         # |a - b|^2 without its constant |a|^2: one small matrix product instead of a (U, 256, 3) difference.
         away = (held**2).sum(axis=1) - 2.0 * unique @ held.T
         indices: NDArray[np.uint8] = away.argmin(axis=1).astype(np.uint8)[inverse].reshape(rgb.shape[:-1])
@@ -86,23 +86,23 @@ def build_palette(n_classes: int, images: NDArray[np.uint8], theme: Theme = LIGH
     Raises:
         ValueError: `n_classes` is out of range.
     """
-    chrome = _chrome_colors(theme)
-    room = TRANSPARENT - len(chrome)
+    background = _chrome_colors(theme)
+    room = TRANSPARENT - len(background)
     n_levels = int(np.clip((room - _LEAST_FOR_IMAGES) // n_classes, 1, _MOST_LEVELS))
     shares = (np.arange(n_levels) + 1) / n_levels
     classes, card = class_colors(n_classes, theme).astype(np.float64), np.array(theme.card, dtype=np.float64)
     levels = np.rint(card + (classes[:, None] - card) * shares[:, None])
 
-    n_drawn = len(chrome) + n_classes * n_levels
+    n_drawn = len(background) + n_classes * n_levels
     colors = np.zeros((SIZE, 3), dtype=np.uint8)
-    colors[: len(chrome)] = chrome
-    colors[len(chrome) : n_drawn] = levels.reshape(-1, 3)
+    colors[: len(background)] = background
+    colors[len(background) : n_drawn] = levels.reshape(-1, 3)
     colors[n_drawn:TRANSPARENT] = _image_colors(images, TRANSPARENT - n_drawn)
 
     level = np.rint(np.arange(COVERAGE_STEPS + 1) / COVERAGE_STEPS * n_levels).astype(np.int64)
-    of_class = len(chrome) + np.arange(n_classes)[:, None] * n_levels + level - 1
+    of_class = len(background) + np.arange(n_classes)[:, None] * n_levels + level - 1
     discs = np.where(level == 0, 0, of_class).astype(np.uint8)
-    return Palette(colors=colors, discs=discs, n_chrome=len(chrome), theme=theme)
+    return Palette(colors=colors, discs=discs, n_background=len(background), theme=theme)
 
 
 def _chrome_colors(theme: Theme) -> Sequence[Color]:

@@ -15,13 +15,13 @@ from core.draw.palette import build_palette
 from core.draw.thumbnails import Thumbnails, resize
 from core.draw.viewport import fit_viewport
 from core.render.page.run_page import arrange
-from core.render.panels.background import draw_chrome
+from core.render.panels.background import draw_background
 from core.render.panels.captions import captions
 from core.render.panels.curve import Curves, place_panel, read_curves
 from core.render.panels.leaderboard import Row, draw_heading, draw_row, plan_leaderboard
 from core.render.panels.leaderboard_order import leaderboard_order
 from core.render.panels.legend import draw_legend
-from core.render.panels.quality import draw_trust
+from core.render.panels.quality import draw_quality
 from core.render.panels.scatter import Scatter
 from core.render.panels.stats import draw_stats, plan_stats
 from core.render.timeline import FilmTime, positions
@@ -132,7 +132,7 @@ class FrameRenderer:
             text_colors=self.text_colors,
             caption=scene.note,
         )
-        self._chrome = draw_chrome(self.page, self.panel, self.palette, self.text_colors, name=scene.name)
+        self._chrome = draw_background(self.page, self.panel, self.palette, self.text_colors, name=scene.name)
         for layer in (self._chrome.future, self._chrome.past):
             draw_legend(layer, self.page, self.palette, self.text_colors, probe.class_names)
             if self.board:
@@ -161,7 +161,7 @@ class FrameRenderer:
         self._draw_leaderboard(frame, time)
         self._draw_position(frame, facts)
         if self.page.card.height and scene.card:
-            draw_trust(frame, self.page, self.text_colors, scene.card, time.index)
+            draw_quality(frame, self.page, self.text_colors, scene.card, time.index)
         return frame
 
     def _draw_leaderboard(self, frame: Frame, time: FilmTime) -> None:

@@ -24,7 +24,7 @@ DPI = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Chrome:
+class Background:
     """The two backgrounds.
 
     Attributes:
@@ -46,7 +46,9 @@ class Chrome:
             draw_marks(frame, mark, np.array([[x, y]]), in_eighths(ink))
 
 
-def draw_chrome(page: Page, panel: CurvePanel, palette: Palette, text_colors: TextColors, *, name: str) -> Chrome:
+def draw_background(
+    page: Page, panel: CurvePanel, palette: Palette, text_colors: TextColors, *, name: str
+) -> Background:
     """Draw card, curves and axes with matplotlib, and the words of users with our own letters.
 
     matplotlib would read a `$` in a name as mathematics and warn of letters that its font lacks.
@@ -58,14 +60,14 @@ def draw_chrome(page: Page, panel: CurvePanel, palette: Palette, text_colors: Te
         inks: text colours.
         name: the run's name, up to 120 letters.
     """
-    chrome = paint([page], palette, lambda figure: CurveArtists(figure, page, panel, palette.theme))
+    background = paint([page], palette, lambda figure: CurveArtists(figure, page, panel, palette.theme))
     loss = panel.curves.loss_name.capitalize()
     named = (([loss], text_colors.ink), (["Accuracy on the probe images", "Accuracy"], text_colors.accent))
-    for layer in (chrome.future, chrome.past):
+    for layer in (background.future, background.past):
         write_name(layer, page.name, page.scale, text_colors, name)
         write_heading(layer, page.curve, page.scale, text_colors, named)
         write_phases(layer, panel, page.scale, text_colors)
-    return chrome
+    return background
 
 
 class Artists(Protocol):
@@ -75,7 +77,7 @@ class Artists(Protocol):
         """As the past, or as the future."""
 
 
-def paint(pages: Sequence[Page], palette: Palette, artists_on: Callable[[Figure], Artists]) -> Chrome:
+def paint(pages: Sequence[Page], palette: Palette, artists_on: Callable[[Figure], Artists]) -> Background:
     """The two backgrounds without words: the card of each page, and the curves that `artists_on` puts on the figure."""
     size, theme = (pages[0].width / DPI, pages[0].height / DPI), palette.theme
     figure = Figure(figsize=size, dpi=DPI, facecolor=hex_of(theme.page))
@@ -89,7 +91,7 @@ def paint(pages: Sequence[Page], palette: Palette, artists_on: Callable[[Figure]
         canvas.draw()  # type: ignore[no-untyped-call]
         pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
         layers.append(palette.nearest(pixels[..., :3]))
-    return Chrome(future=layers[0], past=layers[1])
+    return Background(future=layers[0], past=layers[1])
 
 
 def _add_card(figure: Figure, page: Page, theme: Theme) -> None:

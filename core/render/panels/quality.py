@@ -12,7 +12,7 @@ _PANEL_FROM = 48
 """Pixels at scale 1: lower boxes hold one line."""
 
 
-def draw_trust(frame: NDArray[np.uint8], page: Page, text_colors: TextColors, card: QualityCard, index: int) -> None:
+def draw_quality(frame: NDArray[np.uint8], page: Page, text_colors: TextColors, card: QualityCard, index: int) -> None:
     """Write the film's correlation of motion, and of this frame what its layout keeps and shows."""
     box, style = page.card, Style(max(9, round(11 * page.scale)))
     one = card.frames[index]

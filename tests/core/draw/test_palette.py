@@ -115,7 +115,7 @@ def test_nearest__finds_exact_colors_and_leaves_class_colors_out() -> None:
     palette = build_palette(10, no_images())
     wanted = np.array([[LIGHT.card, LIGHT.page], [LIGHT.ink, LIGHT.card]], dtype=np.uint8)
     assert np.array_equal(palette.colors[palette.nearest(wanted)], wanted)
-    assert palette.nearest(class_colors(10)).max() < palette.n_chrome <= palette.discs[:, 1:].min()
+    assert palette.nearest(class_colors(10)).max() < palette.n_background <= palette.discs[:, 1:].min()
 
 
 def test_blend__goes_from_the_background_to_the_ink_in_small_steps() -> None:
