@@ -23,7 +23,7 @@ from core.domain.spec import AlignSpec, ProjectSpec, RenderSpec
 from core.layout.project import Frames, project_frames
 from core.measure.outliers import score_frames
 from core.render.encode.gif import write_gif
-from core.render.film import produce
+from core.render.film import render_film
 from core.render.run_scene import FrameRenderer, Scene
 from core.review.review import Filmed, review
 
@@ -200,7 +200,7 @@ def _one_film(count: int) -> None:
         film = filmed(stored, classes(MEMORY_POINTS))
         review(film, project=ProjectSpec(), align=NONE)
         (Path(folder) / "film").mkdir()
-        produce(
+        render_film(
             Path(folder) / "film",
             RenderSpec(),
             partial(FrameRenderer, scene=scene(film)),

@@ -19,7 +19,7 @@ from bench.film import Stored, assembled, classes, peak_gib, scene
 from core.domain.spec import AlignSpec, ProjectSpec, RenderSpec
 from core.layout.project import project_frames
 from core.measure.outliers import score_frames
-from core.render.film import produce
+from core.render.film import render_film
 from core.render.run_scene import FrameRenderer
 from core.review.review import review
 
@@ -78,7 +78,7 @@ def _one_film(points: int, frames: int) -> None:
         review(film, project=project, align=NONE)
         marks.append(time.perf_counter())
         (Path(folder) / "film").mkdir()
-        produce(
+        render_film(
             Path(folder) / "film",
             RenderSpec(),
             partial(FrameRenderer, scene=scene(film)),

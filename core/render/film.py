@@ -18,7 +18,7 @@ Frame = NDArray[np.uint8]
 
 FILM = "film.gif"
 SHEET = "contact_sheet.png"
-ECONOMIES = {"width", "height", "tween"}
+REDUCIBLE_FIELDS = {"width", "height", "tween"}
 """What of a RenderSpec may be given up for a smaller file."""
 SMALLER = 0.85
 """Of the sides, from one try to the next, while the film is larger than it may be."""
@@ -43,7 +43,7 @@ class Renderer(Protocol):
         """All frames: its number, None for one between two, and its picture."""
 
 
-def produce(
+def render_film(
     folder: Path,
     spec: RenderSpec,
     renderer: Callable[[RenderSpec], Renderer],
@@ -69,7 +69,7 @@ def produce(
         DegenerateEmbeddingsError: a coordinate is NaN or infinite.
     """
     (folder / "frames").mkdir()
-    for drawn in _economies(spec):
+    for drawn in _cheaper_specs(spec):
         try:
             _write(folder, drawn, renderer(drawn), on_frame)
         except _TooLargeError:
@@ -82,7 +82,7 @@ def produce(
     )
 
 
-def _economies(spec: RenderSpec) -> Iterator[RenderSpec]:
+def _cheaper_specs(spec: RenderSpec) -> Iterator[RenderSpec]:
     """As asked for, then, where bytes are limited, ever cheaper."""
     yield spec
     if spec.max_bytes is None:

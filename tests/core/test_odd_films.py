@@ -14,7 +14,7 @@ from core.domain.spec import AlignSpec, ProjectSpec, RenderSpec
 from core.errors import DegenerateEmbeddingsError, InvalidSpecError
 from core.layout.project import project_frames
 from core.measure.outliers import score_frames
-from core.render.film import produce
+from core.render.film import render_film
 from core.render.run_scene import FrameRenderer, Scene
 from core.review.review import Filmed, review
 
@@ -52,7 +52,7 @@ def make_film(folder, frames, labels, names, *, layout=LAYOUTS[0], k=3):
     images = np.random.default_rng(1).integers(0, 256, (len(labels), 8, 8, 3)).astype(np.uint8)
     scene = Scene("odd", projection, scores, log, ProbeSet(images, labels, np.arange(len(labels)), names), facts)
     folder.mkdir(exist_ok=True)
-    produce(
+    render_film(
         folder,
         RenderSpec(width=480, height=400),
         partial(FrameRenderer, scene=scene),

@@ -7,7 +7,7 @@ from PIL import Image
 
 from core.domain.spec import RenderSpec
 from core.errors import InvalidSpecError
-from core.render.film import produce
+from core.render.film import render_film
 from core.render.run_scene import FrameRenderer, Scene
 
 
@@ -17,7 +17,7 @@ def make(film_inputs, tmp_path):
         inputs = film_inputs(n_frames=n_frames, n_points=200, **spec)
         told = []
         asked = inputs.pop("spec")
-        drawn = produce(
+        drawn = render_film(
             tmp_path, asked, partial(FrameRenderer, scene=Scene(**inputs)), on_frame=lambda *done: told.append(done)
         )
         return drawn, told
