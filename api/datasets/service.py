@@ -59,7 +59,7 @@ class Intake:
             EmbedreelError: what `uploads.receive` raises.
         """
         dataset_id = new_id("ds")
-        with self.in_flight.alone(self.tenant, idempotency_key):
+        with self.in_flight.exclusive(self.tenant, idempotency_key):
             await run_in_threadpool(self._check_room, idempotency_key)
             async with self._incoming(dataset_id) as folder:
                 received = await upload.receive(request, folder, max_bytes=self.settings.max_upload_bytes)

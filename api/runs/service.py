@@ -69,7 +69,7 @@ class Service:
             named = {"dataset": body.dataset, "model": body.model}
             return sources.resolve(session, self.settings, tenant=self.tenant, **named, hold=hold)
 
-        with self.in_flight.alone(self.tenant, idempotency_key):
+        with self.in_flight.exclusive(self.tenant, idempotency_key):
             with self.database.reading() as session:
                 answered = asked.answered(session)
                 found = None if answered else resolve(session)
@@ -94,13 +94,13 @@ class Service:
 
         def check(session: Session) -> None:
             run_of(session, run_id, self.tenant, hold=True)
-            if not runs.drawable(session, plan):
+            if not runs.can_rerender(session, plan):
                 raise ConflictError(
                     f"Run {run_id} cannot be drawn otherwise before all its frames are embedded. Wait for it, retry it "
                     "if it has failed, or make it anew if an older version has made it."
                 )
 
-        with self.in_flight.alone(self.tenant, idempotency_key):
+        with self.in_flight.exclusive(self.tenant, idempotency_key):
             with self.database.reading() as session:
                 answered = asked.answered(session)
                 spec = body.to_spec(RunSpec.model_validate(run_of(session, run_id, self.tenant).spec))
@@ -121,7 +121,7 @@ class Service:
             InsufficientStorageError: the disk is nearly full.
         """
         asked = Asked.of(self.tenant, idempotency_key, "comparisons", body)
-        with self.in_flight.alone(self.tenant, idempotency_key):
+        with self.in_flight.exclusive(self.tenant, idempotency_key):
             with self.database.reading() as session:
                 answered = asked.answered(session)
                 compared = () if answered else self._compared(session, body.runs)

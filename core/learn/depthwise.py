@@ -101,7 +101,7 @@ def _by_channel(images: Tensor) -> Tensor:
 @cache
 def _taps(kernel: torch.Size, strides: _Strides, side: torch.Size) -> Tensor:
     """Which tap of the kernel leads from one position to another: (taps, positions given * positions made), 0 and 1."""
-    alone = torch.eye(side.numel()).view(-1, 1, *side)
+    exclusive = torch.eye(side.numel()).view(-1, 1, *side)
     each = torch.eye(kernel.numel()).view(-1, 1, *kernel)
-    made = conv2d(alone, each, None, *strides)
+    made = conv2d(exclusive, each, None, *strides)
     return made.flatten(2).transpose(0, 1).flatten(1).float()  # whatever autocast makes of it

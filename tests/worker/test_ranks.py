@@ -56,10 +56,10 @@ def embeddings(home, *, processes):
 
 
 def test_two_processes_film_what_one_would(tmp_path):
-    alone = embeddings(tmp_path / "one", processes=1)
+    exclusive = embeddings(tmp_path / "one", processes=1)
     together = embeddings(tmp_path / "two", processes=2)
-    np.testing.assert_allclose(together, alone, atol=2e-3)
-    assert np.abs(alone[-1] - alone[0]).max() > 0.05
+    np.testing.assert_allclose(together, exclusive, atol=2e-3)
+    assert np.abs(exclusive[-1] - exclusive[0]).max() > 0.05
 
 
 def test_a_training_of_two_processes_that_diverges_says_so(tmp_path):

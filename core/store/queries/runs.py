@@ -263,7 +263,7 @@ def unrecorded(session: Session, locations: Iterable[str]) -> list[str]:
     return [location for location in wanted if location not in there]
 
 
-def drawable(session: Session, plan: Plan) -> bool:
+def can_rerender(session: Session, plan: Plan) -> bool:
     """Whether all that a new drawing needs of trainings is stored, as this version stores it."""
     learned = {stage.key for stage in plan.stages if stage.name in {StageName.FINE_TUNE, StageName.EMBED}}
     learned |= {key for stage in plan.stages for shown in stage.shows for key in shown.keys}

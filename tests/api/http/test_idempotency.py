@@ -83,12 +83,12 @@ def test_in_flight__a_key_that_failed_is_free_again(client, small, problem):
 def test_in_flight__other_keys_and_none_are_not_held_up():
     in_flight = InFlight()
     one, other, none = (("lab", key) for key in ("one", "other", None))
-    with in_flight.alone(*one), in_flight.alone(*other), in_flight.alone(*none), in_flight.alone(*none):
-        with pytest.raises(InFlightError, match="again"), in_flight.alone(*one):
+    with in_flight.exclusive(*one), in_flight.exclusive(*other), in_flight.exclusive(*none), in_flight.exclusive(*none):
+        with pytest.raises(InFlightError, match="again"), in_flight.exclusive(*one):
             pass
-        with pytest.raises(InFlightError), in_flight.alone(*one):
+        with pytest.raises(InFlightError), in_flight.exclusive(*one):
             pass
-    with in_flight.alone(*one):
+    with in_flight.exclusive(*one):
         pass
 
 

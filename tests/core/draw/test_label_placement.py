@@ -34,8 +34,8 @@ def test_beside__labels_of_a_crowd_do_not_lie_on_each_other(count: int, apart: f
 
 
 def test_beside__a_label_leaves_its_place_for_a_mark_there() -> None:
-    alone, (crowded, _) = place((100, 100)), place((100, 100), (112, 88))
-    assert not (crowded == alone[0]).all()
+    exclusive, (crowded, _) = place((100, 100)), place((100, 100), (112, 88))
+    assert not (crowded == exclusive[0]).all()
     assert np.abs(crowded - (112, 88)).max() > REACH
 
 

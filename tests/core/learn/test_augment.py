@@ -144,8 +144,8 @@ def test_move__first_crops_then_flips_then_turns_then_shears() -> None:
 def test_move__a_batch_is_its_images_one_by_one() -> None:
     pixels, draws = photos(), draw(EVERYTHING, 4, seed=1, step=1)
     maps = torch.from_numpy(placements(draws)).float()
-    alone = [move(pixels[index : index + 1], maps[index : index + 1]) for index in range(4)]
-    close(move(pixels, maps), torch.cat(alone), atol=1e-4)
+    exclusive = [move(pixels[index : index + 1], maps[index : index + 1]) for index in range(4)]
+    close(move(pixels, maps), torch.cat(exclusive), atol=1e-4)
 
 
 def test_move__beyond_the_border_is_the_reflection() -> None:
@@ -251,9 +251,9 @@ def test_mixup__mixes_pixels_and_losses_of_two_images() -> None:
 def test_mixup__partners_are_changed_as_they_would_be_alone() -> None:
     images, places = on_device(), torch.arange(6)
     mixed = shown(images, places, spec=TrainSpec(augment=EVERYTHING), step=1)
-    alone = shown(images, places, spec=TrainSpec(augment=EVERYTHING.model_copy(update={"mixup": 0.0})), step=1)
+    exclusive = shown(images, places, spec=TrainSpec(augment=EVERYTHING.model_copy(update={"mixup": 0.0})), step=1)
     draws = draw(EVERYTHING, 6, seed=0, step=1)
-    share, own = torch.from_numpy(draws.share).float().view(-1, 1, 1, 1), alone.pixel_values(places)
+    share, own = torch.from_numpy(draws.share).float().view(-1, 1, 1, 1), exclusive.pixel_values(places)
     expected = share * own + (1 - share) * own[torch.from_numpy(draws.partner)]
     close(mixed.pixel_values(places), expected, atol=1e-5)
 

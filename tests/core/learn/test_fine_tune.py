@@ -268,9 +268,9 @@ def test_two_processes__arrive_at_what_one_would(tmp_path: Path) -> None:
     with together("tests.core.learn.test_fine_tune", "train_and_save", paths):
         train_and_save(tmp_path / "one.safetensors")
     one, first, second = (load_file(path) for path in (tmp_path / "one.safetensors", *paths))
-    for name, alone in one.items():
+    for name, exclusive in one.items():
         assert torch.equal(first[name], second[name]), name
-        torch.testing.assert_close(first[name], alone, rtol=0, atol=1e-6)
+        torch.testing.assert_close(first[name], exclusive, rtol=0, atol=1e-6)
     logs = [np.loadtxt(path.with_suffix(".txt")) for path in (tmp_path / "one.safetensors", *paths)]
     np.testing.assert_allclose(logs[1], logs[0], rtol=1e-3, atol=1e-4)
     np.testing.assert_array_equal(logs[1], logs[2])

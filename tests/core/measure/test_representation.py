@@ -50,9 +50,9 @@ def test_linear_cka__where_there_is_none() -> None:
     assert np.isnan(linear_cka(embeddings(3), embeddings(3)))
     for value in (1.0, 0.1):
         assert np.isnan(linear_cka(embeddings(9), np.full((9, 4), value, dtype=np.float32)))
-    alone = np.zeros((50, 8), dtype=np.float32)
-    alone[0] = 1  # no two of the others differ: there is no variance without its diagonal
-    assert np.isnan(linear_cka(alone, alone))
+    exclusive = np.zeros((50, 8), dtype=np.float32)
+    exclusive[0] = 1  # no two of the others differ: there is no variance without its diagonal
+    assert np.isnan(linear_cka(exclusive, exclusive))
     assert np.isnan(linear_cka(np.eye(100, dtype=np.float32), np.eye(100, dtype=np.float32)))
 
 

@@ -68,9 +68,9 @@ def test_film__a_point_has_its_class_s_color_where_the_viewport_puts_it(film_inp
     for frame, points in zip(frames, inputs["projection"].points, strict=True):
         places, outside = scatter.pixels(points)
         assert not outside.any()
-        alone = [row for row, place in enumerate(places) if np.sort(np.hypot(*(places - place).T))[1] > 20.0]
-        assert len(alone) >= 4
-        for row in alone:
+        exclusive = [row for row, place in enumerate(places) if np.sort(np.hypot(*(places - place).T))[1] > 20.0]
+        assert len(exclusive) >= 4
+        for row in exclusive:
             x, y = np.floor(places[row]).astype(int)
             assert frame[y, x] == palette.class_index(inputs["probe"].labels[row])
 
@@ -303,8 +303,8 @@ def test_film__frames_between_checkpoints_ease_from_one_to_the_next(film_inputs:
     renderer = renderer_of(inputs)
     drawn = list(renderer.film())
     assert [index for index, _ in drawn] == [0, None, None, None, None, 1, None, None, None, None, 2]
-    alone = [frame for _, frame in renderer_of(film_inputs(n_frames=3)).film()]
-    for frame, (index, same) in zip(alone, [pair for pair in drawn if pair[0] is not None], strict=True):
+    exclusive = [frame for _, frame in renderer_of(film_inputs(n_frames=3)).film()]
+    for frame, (index, same) in zip(exclusive, [pair for pair in drawn if pair[0] is not None], strict=True):
         assert np.array_equal(frame, same), index
     changed = [(one != other).sum() for (_, one), (_, other) in pairwise(drawn)]
     assert changed[0] < changed[2]

@@ -177,10 +177,10 @@ def test_drawable__a_comparison_only_while_what_it_shows_is_stored(engine):
     both, stage = compare_runs(engine, one, other)
     with engine.database.reading() as session:
         plan = lifecycle.plan_of(runs.get(session, both))
-        assert runs.drawable(session, plan)
+        assert runs.can_rerender(session, plan)
     lost = stage.shows[0].project
     with engine.database.reading() as session:
         stored = claims.recorded(session, [lost])
     engine.call(lifecycle.forget_lost, stored)
     with engine.database.reading() as session:
-        assert not runs.drawable(session, plan)
+        assert not runs.can_rerender(session, plan)
