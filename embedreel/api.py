@@ -19,7 +19,7 @@ from embedreel.connection import DEFAULT_URL, Connection, Json, Received
 from embedreel.errors import ApiError, UnreachableError, UploadError
 from embedreel.progress import ENDED
 from embedreel.retry import Patience
-from embedreel.sending import Sending, Told
+from embedreel.sending import ProgressCallback, Sending
 
 PAGE_SIZE = 100
 EVENTS_PAGE_SIZE = 1000
@@ -200,7 +200,12 @@ class Client:
         return self._listed("/v1/datasets", "datasets")
 
     def upload_dataset(
-        self, paths: Sequence[Path], *, name: str | None = None, allow_broken: bool = False, told: Told | None = None
+        self,
+        paths: Sequence[Path],
+        *,
+        name: str | None = None,
+        allow_broken: bool = False,
+        told: ProgressCallback | None = None,
     ) -> Json:
         """Send the files of one dataset; returns it with its id once every image has been checked.
 

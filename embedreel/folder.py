@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from embedreel.sending import Told
+from embedreel.sending import ProgressCallback
 
 
 @contextmanager
-def packed(paths: Sequence[Path], told: Told | None = None) -> Iterator[Sequence[Path]]:
+def packed(paths: Sequence[Path], told: ProgressCallback | None = None) -> Iterator[Sequence[Path]]:
     """The files to send: those that were named, or one ZIP of the folder that was.
 
     Args:
@@ -35,7 +35,7 @@ def packed(paths: Sequence[Path], told: Told | None = None) -> Iterator[Sequence
         yield [archive]
 
 
-def pack(folder: Path, archive: Path, told: Told | None = None) -> None:
+def pack(folder: Path, archive: Path, told: ProgressCallback | None = None) -> None:
     """Write the files below a folder into a ZIP, as they are: images hardly shrink.
 
     Names that begin with a dot are passed over. The same files make the same bytes, whenever and wherever: the dates

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-Told = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 """Told of bytes sent and bytes in all."""
 
 
@@ -17,7 +17,7 @@ class Sending:
         total_bytes: of all files.
     """
 
-    def __init__(self, paths: Sequence[Path], told: Told | None = None) -> None:
+    def __init__(self, paths: Sequence[Path], told: ProgressCallback | None = None) -> None:
         self.files: list[Counted] = []
         self._told = told
         try:

@@ -35,13 +35,13 @@ class Frames(Protocol):
         """One at a time."""
 
 
-Tell: TypeAlias = Callable[[int, int], None]
+ProgressCallback: TypeAlias = Callable[[int, int], None]
 """Called with the number of frames done and the number to be done, over all passes."""
-Projector: TypeAlias = Callable[[Frames, ProjectSpec, Tell], Projection]
+Projector: TypeAlias = Callable[[Frames, ProjectSpec, ProgressCallback], Projection]
 
 
 def project_frames(
-    frames: Frames, *, project: ProjectSpec, align: AlignSpec, on_frame: Tell = lambda _done, _total: None
+    frames: Frames, *, project: ProjectSpec, align: AlignSpec, on_frame: ProgressCallback = lambda _done, _total: None
 ) -> Projection:
     """Project each frame, then keep the frames still against each other.
 
@@ -97,7 +97,7 @@ def pca(embeddings: FloatArray, *, start: NDArray[Any] | None = None) -> tuple[F
     return points, min(1.0, float(axes.variance.sum()) / axes.total), directions
 
 
-def each_by_pca(frames: Frames, spec: ProjectSpec, tell: Tell) -> Projection:  # noqa: ARG001 - it has no options
+def each_by_pca(frames: Frames, spec: ProjectSpec, tell: ProgressCallback) -> Projection:  # noqa: ARG001 - it has no options
     """Every frame by its own two axes."""
     laid: list[tuple[FloatArray, float, NDArray[Any]]] = []
 
@@ -113,13 +113,13 @@ def each_by_pca(frames: Frames, spec: ProjectSpec, tell: Tell) -> Projection:  #
     return Projection(np.stack(points), shown, shown)
 
 
-def by_one_plane(frames: Frames, spec: ProjectSpec, tell: Tell) -> Projection:  # noqa: ARG001 - it has no options
+def by_one_plane(frames: Frames, spec: ProjectSpec, tell: ProgressCallback) -> Projection:  # noqa: ARG001 - it has no options
     """All frames by the same two axes."""
     film = _survey(frames, tell)
     return _lay_out(frames, film, film.planes(None), tell)
 
 
-def by_turning_planes(frames: Frames, spec: ProjectSpec, tell: Tell) -> Projection:
+def by_turning_planes(frames: Frames, spec: ProjectSpec, tell: ProgressCallback) -> Projection:
     """Every frame by axes that turn slowly; `core.layout.smoothed_pca` says how, and how slowly."""
     film = _survey(frames, tell)
     smoothing = spec.smoothing if spec.smoothing is not None else _least_smoothing(frames, film)
@@ -127,7 +127,7 @@ def by_turning_planes(frames: Frames, spec: ProjectSpec, tell: Tell) -> Projecti
     return replace(laid, smoothing=smoothing)
 
 
-def _survey(frames: Frames, tell: Tell) -> smoothed_pca.ScatterMatrices:
+def _survey(frames: Frames, tell: ProgressCallback) -> smoothed_pca.ScatterMatrices:
     axes: list[smoothed_pca.FrameAxes] = []
 
     def look(index: int, embeddings: FloatArray) -> smoothed_pca.FrameAxes:
@@ -159,7 +159,9 @@ def _least_smoothing(frames: Frames, film: smoothed_pca.ScatterMatrices) -> floa
     return smoothed_pca.choose(film, np.stack(seen), np.array(moved, dtype=np.float32)) if moved else 0.0
 
 
-def _lay_out(frames: Frames, film: smoothed_pca.ScatterMatrices, planes: NDArray[np.float64], tell: Tell) -> Projection:
+def _lay_out(
+    frames: Frames, film: smoothed_pca.ScatterMatrices, planes: NDArray[np.float64], tell: ProgressCallback
+) -> Projection:
     axes = (film.basis @ planes).astype(np.float32)
     points: list[FloatArray] = []
 
@@ -173,7 +175,7 @@ def _lay_out(frames: Frames, film: smoothed_pca.ScatterMatrices, planes: NDArray
     return Projection(np.stack(points), film.shown(planes).astype(np.float32), film.best.astype(np.float32))
 
 
-def by_neighborhoods(frames: Frames, spec: ProjectSpec, tell: Tell) -> Projection:
+def by_neighborhoods(frames: Frames, spec: ProjectSpec, tell: ProgressCallback) -> Projection:
     """Every frame by t-SNE or UMAP, started from the layout of the frame before, the first one from its two axes."""
     lay_out = NEIGHBORHOODS[spec.method]
     points: list[FloatArray] = []

@@ -9,7 +9,7 @@ from core.domain.arrays import FloatArray, FrameFacts, IntArray, NeighborGraph, 
 from core.domain.fitting import usual_alignment
 from core.domain.quality import Alternative, Highlights, QualityCard, told
 from core.domain.spec import AlignSpec, ProjectSpec
-from core.layout.project import NEIGHBORHOODS, Frames, Tell, of_each, project_frames
+from core.layout.project import NEIGHBORHOODS, Frames, ProgressCallback, of_each, project_frames
 from core.measure import motion, neighborhoods
 from core.measure.card import is_better, mean, quality_card
 from core.measure.highlights import FilmHistory, find_highlights
@@ -33,7 +33,7 @@ class Filmed:
 
 
 def review(
-    film: Filmed, *, project: ProjectSpec, align: AlignSpec, on_frame: Tell = lambda _done, _total: None
+    film: Filmed, *, project: ProjectSpec, align: AlignSpec, on_frame: ProgressCallback = lambda _done, _total: None
 ) -> tuple[QualityCard, Highlights]:
     """Measure a film.
 
