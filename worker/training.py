@@ -101,7 +101,7 @@ def _stopper(ctx: StageContext, accelerator: Accelerator) -> Stopper | None:
     train = ctx.spec.train
     if train.early_stopping is None:
         return None
-    return Stopper(train.early_stopping, after=train.stretches[-1].before, accelerator=accelerator)
+    return Stopper(train.early_stopping, after=train.phase_spans[-1].before, accelerator=accelerator)
 
 
 def _load_state(ctx: StageContext) -> StoredState | None:

@@ -138,7 +138,7 @@ class Phase(Frozen):
 
     def rate(self, step: int, *, steps: int) -> float:
         """The head's learning rate of update `step` of this phase, 1 to `steps`."""
-        return self.learning_rate * rate_factor(step, steps=steps, warmup=self.warmup, schedule=self.schedule)
+        return self.learning_rate * learning_rate_factor(step, steps=steps, warmup=self.warmup, schedule=self.schedule)
 
     def falling(self, decay: LayerDecay) -> "Phase":
         """The phase with this decay, if it asks for the family's."""
@@ -169,7 +169,7 @@ class Phase(Frozen):
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class PhaseSpan:
     """Where a phase lies in a training.
 
     Attributes:
@@ -189,14 +189,14 @@ class Stretch:
         return self.phase.rate(step - self.before, steps=self.last - self.before)
 
 
-def stretches(phases: Sequence[Phase]) -> tuple[Stretch, ...]:
+def phase_spans(phases: Sequence[Phase]) -> tuple[PhaseSpan, ...]:
     """One after another, phases whose steps are known."""
     ends = (0, *accumulate(phase.steps or 0 for phase in phases))
     spans = zip(phases, pairwise(ends), strict=True)
-    return tuple(Stretch(place, phase, before, last) for place, (phase, (before, last)) in enumerate(spans))
+    return tuple(PhaseSpan(place, phase, before, last) for place, (phase, (before, last)) in enumerate(spans))
 
 
-def rate_factor(step: int, *, steps: int, warmup: float, schedule: Schedule = "cosine") -> float:
+def learning_rate_factor(step: int, *, steps: int, warmup: float, schedule: Schedule = "cosine") -> float:
     """Share of the peak learning rate that update `step` uses: linear warm-up, then as the schedule says.
 
     With w = round(warmup * steps): step / (w + 1) for the first w updates, then with t = (step - w - 1) / (steps - w)
@@ -209,7 +209,7 @@ def rate_factor(step: int, *, steps: int, warmup: float, schedule: Schedule = "c
         warmup: share of the steps, 0 <= warmup < 1.
         schedule: what comes after the warm-up.
 
-    >>> [round(rate_factor(step, steps=5, warmup=0.2), 3) for step in range(1, 6)]
+    >>> [round(learning_rate_factor(step, steps=5, warmup=0.2), 3) for step in range(1, 6)]
     [0.5, 1.0, 0.854, 0.5, 0.146]
     """
     rising = min(round(warmup * steps), steps - 1)

@@ -31,7 +31,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from core.domain.phases import Stretch
+from core.domain.phases import PhaseSpan
 from core.domain.sources import LabelledImages
 from core.domain.spec import TrainSpec
 from core.learn.augment import Shown, shown
@@ -176,14 +176,14 @@ class _Training:
         self._shown, self._backbone = backbone, adapted(backbone, spec)
         self._bare: nn.Module = self._backbone.model
         # What does not fit the model is refused now, not in the middle.
-        for stretch in spec.stretches:
+        for stretch in spec.phase_spans:
             learning_layers(self._backbone, stretch.phase)
         for model in (self._shown.model, self._bare):
             model.to(accelerator.device)
         self._images = ImagesOnDevice(data, backbone, device=accelerator.device)
         size = spec.batch_size * spec.gradient_accumulation
         self._passes = ShuffledPasses(len(self._images), size=size, seed=spec.seed, device=accelerator.device)
-        self._stretches = spec.stretches
+        self._stretches = spec.phase_spans
         self._model: Any = None  # as accelerate prepares them for the phase
         self._optimizer: Any = None
         self.log = GrowingLog(accelerator)
@@ -258,7 +258,7 @@ class _Training:
         self.log.add(step, epoch=epoch, loss=loss, learning_rate=rate, gradient_norm=norm, logged=logged)
         return epoch
 
-    def _enter(self, stretch: Stretch) -> None:
+    def _enter(self, stretch: PhaseSpan) -> None:
         """Begin a phase, with the weights as they are."""
         self._stretch = stretch
         layers = learning_layers(self._backbone, stretch.phase)

@@ -63,7 +63,7 @@ def set_learning(backbone: Backbone, layers: list[Layer]) -> None:
 def how_many_learn(backbone: Backbone, spec: TrainSpec) -> int:
     """Numbers that learn in one phase of a training or another."""
     learner = adapted(backbone, spec)
-    layers = [layer for stretch in spec.stretches for layer in learning_layers(learner, stretch.phase)]
+    layers = [layer for stretch in spec.phase_spans for layer in learning_layers(learner, stretch.phase)]
     return sum({path: weights.numel() for layer in layers for path, weights in layer.weights.items()}.values())
 
 

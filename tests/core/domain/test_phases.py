@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from core.domain.fitting import refuse_few_frames, refuse_unfit_phases
 from core.domain.models import layer_decay_of, usual_layer_decay
-from core.domain.phases import LayerDecay, Phase, rate_factor, two_phases
+from core.domain.phases import LayerDecay, Phase, learning_rate_factor, two_phases
 from core.domain.plan import build
 from core.domain.schedule import candidate_steps, capture_steps
 from core.domain.spec import CaptureSpec, PinnedSources, RunSpec, TrainSpec
@@ -20,12 +20,12 @@ def settled(n_images: int | None = 1000, **fields: object) -> TrainSpec:
 
 def test_without_phases_the_recipe_is_the_only_one() -> None:
     spec = settled(steps=40, learning_rate=0.1, weight_decay=0.2, warmup=0.3)
-    (stretch,) = spec.stretches
+    (stretch,) = spec.phase_spans
     phase = stretch.phase
     assert spec.phases == ()
     assert (phase.trainable, phase.steps, phase.learning_rate) == ("all", 40, 0.1)
     assert (phase.weight_decay, phase.warmup, phase.schedule, phase.optimizer) == (0.2, 0.3, "cosine", "adamw")
-    assert settled(recipe="head_only").stretches[0].phase.trainable == "head"
+    assert settled(recipe="head_only").phase_spans[0].phase.trainable == "head"
     assert spec.phase_ends == (40,)
 
 
@@ -153,7 +153,7 @@ def test_layer_decay__hand_cases() -> None:
 
 @pytest.mark.parametrize("schedule", ["cosine", "linear", "constant"])
 def test_rate_factor__rises_then_goes_as_the_schedule_says(schedule: str) -> None:
-    found = [rate_factor(step, steps=10, warmup=0.2, schedule=schedule) for step in range(1, 11)]  # type: ignore[arg-type]
+    found = [learning_rate_factor(step, steps=10, warmup=0.2, schedule=schedule) for step in range(1, 11)]  # type: ignore[arg-type]
     after = {
         "cosine": [(1 + math.cos(math.pi * part / 8)) / 2 for part in range(8)],
         "linear": [1 - part / 8 for part in range(8)],

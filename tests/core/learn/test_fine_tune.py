@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import get_cosine_schedule_with_warmup
 
-from core.domain.phases import rate_factor
+from core.domain.phases import learning_rate_factor
 from core.domain.sources import LabelledImages
 from core.domain.spec import TrainSpec
 from core.errors import TrainingDivergedError
@@ -180,7 +180,7 @@ def test_learning_rate__is_transformers_schedule_without_its_wasted_first_update
     for step in range(1, steps + 1):
         optimizer.step()
         scheduler.step()
-        assert rate_factor(step, steps=steps, warmup=warmup) == pytest.approx(scheduler.get_last_lr()[0])
+        assert learning_rate_factor(step, steps=steps, warmup=warmup) == pytest.approx(scheduler.get_last_lr()[0])
 
 
 def spoil(model: Backbone, *, at_call: int) -> None:

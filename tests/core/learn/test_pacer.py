@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.domain.phases import rate_factor
+from core.domain.phases import learning_rate_factor
 from core.domain.schedule import candidate_steps
 from core.domain.spec import TrainSpec
 from core.errors import TrainingDivergedError, UnusableStateError
@@ -65,7 +65,7 @@ def test_a_pacer_that_goes_on_chooses_as_one_that_was_never_stopped(moved: list[
     assert second.captured == choose(moved, frames)
 
 
-FADING = [rate_factor(step, steps=240, warmup=0.1) for step in range(1, 241)]
+FADING = [learning_rate_factor(step, steps=240, warmup=0.1) for step in range(1, 241)]
 
 
 @pytest.mark.parametrize(
