@@ -82,7 +82,7 @@ def _open(parts: Parts) -> None:
     migrate.upgrade(parts.database)
     parts.store.prepare()
     ownership.claim(parts.database, parts.store)
-    parts.ringer.start()
+    parts.notifier.start()
     parts.sweeper.start()
     parts.deliverer.start()
 
@@ -90,6 +90,6 @@ def _open(parts: Parts) -> None:
 def _close(parts: Parts) -> None:
     parts.deliverer.stop()
     parts.sweeper.stop()
-    parts.ringer.stop()
+    parts.notifier.stop()
     parts.run_reads.close()
     parts.database.close()
