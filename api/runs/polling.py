@@ -102,7 +102,7 @@ def _unanswered(answers: Iterable[list[asyncio.Future[Answer | None]]]) -> Itera
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class RunSnapshot:
     """A run as JSON, whose it is, and the tag of that state."""
 
     tenant: str
@@ -122,7 +122,7 @@ class RunReads:
         self._stopping = stopping
         self._states = CoalescedReads(self._read_states)
         self._runs = CoalescedReads(self._show)
-        self._kept: OrderedDict[str, Shown] = OrderedDict()
+        self._kept: OrderedDict[str, RunSnapshot] = OrderedDict()
         self.streams = ThreadPoolExecutor(1, thread_name_prefix="streams")
 
     def close(self) -> None:
@@ -145,7 +145,7 @@ class RunReads:
             await asyncio.sleep(min(left, TICK_SECONDS - time.monotonic() % TICK_SECONDS))
         return seen
 
-    async def run(self, run_id: str, *, tenant: str, seen: RunState | None = None) -> Shown:
+    async def run(self, run_id: str, *, tenant: str, seen: RunState | None = None) -> RunSnapshot:
         """A run of a tenant as it is now. Raises what `until` raises.
 
         While a run does not run, its tag says all that its JSON depends on, and the JSON is made once.
@@ -176,11 +176,13 @@ class RunReads:
         with self._database.reading() as session:
             return waiting.run_states(session, run_ids)
 
-    def _show(self, run_ids: Sequence[str]) -> Mapping[str, Shown]:
+    def _show(self, run_ids: Sequence[str]) -> Mapping[str, RunSnapshot]:
         with self._database.reading() as session:
             rows = runs.these(session, run_ids)
             shown = zip(rows, describe.describe(session, rows), strict=True)
-        return {row.id: Shown(row.tenant, describe.etag_of(run), run.model_dump_json().encode()) for row, run in shown}
+        return {
+            row.id: RunSnapshot(row.tenant, describe.etag_of(run), run.model_dump_json().encode()) for row, run in shown
+        }
 
 
 def _no_run(run_id: str) -> NotFoundError:
