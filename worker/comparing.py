@@ -10,7 +10,7 @@ import numpy as np
 
 from core.domain.arrays import Embedded, ProbeSet, Projection
 from core.domain.comparison import SIMILARITY_FILE, RepresentationSimilarity
-from core.domain.plan import Shown
+from core.domain.plan import ComparedArtifacts
 from core.domain.quality import told
 from core.errors import InvalidSpecError
 from core.layout.joint_alignment import in_one_frame
@@ -45,7 +45,7 @@ def compare(ctx: StageContext) -> dict[str, Any]:
     return drawn.model_dump(include=REDUCIBLE_FIELDS)
 
 
-def _probe(ctx: StageContext, shown: Sequence[Shown]) -> ProbeSet:
+def _probe(ctx: StageContext, shown: Sequence[ComparedArtifacts]) -> ProbeSet:
     """The images that all runs show; those of the first, since models differ in the size that they see."""
     first, *others = (codecs.load(ctx.stored(one.fine_tune) / "probe", ProbeSet) for one in shown)
     for other, run in zip(others, ctx.spec.compared[1:], strict=True):

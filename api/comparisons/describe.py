@@ -9,7 +9,7 @@ from api.runs.artifacts import Results
 from api.runs.describe import instant
 from core.domain.comparison import SIMILARITY_FILE, RepresentationSimilarity
 from core.domain.evaluation import Evaluation
-from core.domain.plan import Shown, StageName
+from core.domain.plan import ComparedArtifacts, StageName
 from core.domain.run import RunStatus
 from core.domain.spec import ComparedRun, RunSpec
 from core.errors import NotFoundError, NotReadyError
@@ -55,7 +55,7 @@ def _comparison_of(session: Session, run_id: str, tenant: str) -> RunRow:
     return run
 
 
-def _row(results: Results, one: ComparedRun, shown: Shown, made: dict[str, ArtifactRow]) -> ComparedOut:
+def _row(results: Results, one: ComparedRun, shown: ComparedArtifacts, made: dict[str, ArtifactRow]) -> ComparedOut:
     if not {shown.fine_tune, shown.measure} <= made.keys():
         raise NotReadyError(f"Results of run {one.run} are not stored any more. Retry that run to make them.")
     learnt = made[shown.fine_tune].facts

@@ -22,7 +22,7 @@ from api.runs import describe
 from api.runs.schemas import RenderCreate, RunCreate, RunPage
 from core.domain import plan as plans
 from core.domain.ids import new_id
-from core.domain.plan import Plan, Shown
+from core.domain.plan import ComparedArtifacts, Plan
 from core.domain.run import RunStatus
 from core.domain.spec import ComparedRun, RunSpec
 from core.errors import ConflictError, InvalidSpecError, NotFoundError
@@ -148,7 +148,7 @@ class Service:
         except NotFoundError as error:
             raise InvalidSpecError(error.detail, field=f"runs.{place}") from error
 
-    def _require_files(self, shown: Sequence[tuple[str, Shown]]) -> None:
+    def _require_files(self, shown: Sequence[tuple[str, ComparedArtifacts]]) -> None:
         """Look whether all that a comparison shows is where it is said to be, before anything is written."""
         with self.database.reading() as session:
             recorded = claims.recorded(session, [key for _run_id, made in shown for key in made.keys])
@@ -157,7 +157,7 @@ class Service:
             if lost & set(made.keys):
                 raise ConflictError(f"Files of run {run_id} are gone. Retry it, and compare it then.")
 
-    def _check_shown(self, session: Session, shown: Sequence[tuple[str, Shown]]) -> None:
+    def _check_shown(self, session: Session, shown: Sequence[tuple[str, ComparedArtifacts]]) -> None:
         """Hold the runs that a comparison shows until it counts on what they have made."""
         named = sorted((run_id, place) for place, (run_id, _made) in enumerate(shown))
         for run_id, place in named:  # in one order: nobody waits for who waits for him

@@ -95,7 +95,7 @@ class Part(Frozen):
     step: int | None = None
 
 
-class Shown(Frozen):
+class ComparedArtifacts(Frozen):
     """What a comparison reads of a run that it shows: keys of that run's artifacts."""
 
     fine_tune: str
@@ -118,7 +118,7 @@ class PlannedStage(Frozen):
     needs: tuple[str, ...] = ()
     index: int | None = None
     parts: tuple[Part, ...] = ()
-    shows: tuple[Shown, ...] = ()
+    shows: tuple[ComparedArtifacts, ...] = ()
 
     @property
     def queue(self) -> Queue:
@@ -188,7 +188,7 @@ def _comparison(spec: RunSpec) -> Plan:
     """Nothing but a film, of what other runs have made."""
     plans = [build(one.spec) for one in spec.compared]
     shows = tuple(
-        Shown(
+        ComparedArtifacts(
             fine_tune=plan.stage("fine_tune").key,
             embeds=tuple(stage.key for stage in plan.named(StageName.EMBED)),
             project=plan.stage("project").key,
