@@ -35,7 +35,7 @@ _PRECEDENCE = (StageStatus.FAILED, StageStatus.RUNNING, StageStatus.CANCELLED, S
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class StageSummary:
     """A stage, its tasks taken together; times are seconds since 1970."""
 
     name: str
@@ -89,7 +89,7 @@ class _Waits:
         return NO_WORKER.format(queues=" and ".join(queues)) if queues else None
 
 
-def collect(groups: Sequence[StageGroup], *, skipped: int = 0) -> list[Stage]:
+def collect(groups: Sequence[StageGroup], *, skipped: int = 0) -> list[StageSummary]:
     """One stage a name, in the order of a run.
 
     Args:
@@ -101,14 +101,14 @@ def collect(groups: Sequence[StageGroup], *, skipped: int = 0) -> list[Stage]:
     return [_together(found, skipped=skipped) for found in by_name.values() if found]
 
 
-def _together(groups: list[StageGroup], *, skipped: int) -> Stage:
+def _together(groups: list[StageGroup], *, skipped: int) -> StageSummary:
     tasks = sum(group.tasks for group in groups)
     finished = sum(group.tasks for group in groups if group.status is StageStatus.SUCCEEDED)
     starts = [group.started_at for group in groups if group.started_at is not None]
     ends = [group.finished_at for group in groups if group.finished_at is not None]
     several = groups[0].name == StageName.EMBED
     status = _status(groups, finished=finished)
-    return Stage(
+    return StageSummary(
         name=groups[0].name,
         queue=groups[0].queue,
         status=status,
@@ -135,7 +135,7 @@ def _status(groups: list[StageGroup], *, finished: int) -> StageStatus:
     return StageStatus.RUNNING  # some succeeded, the others wait: frames that training makes as it goes
 
 
-def seconds_left(stages: Sequence[Stage], *, at: float, pace: Mapping[str, float], inline: bool) -> float | None:
+def seconds_left(stages: Sequence[StageSummary], *, at: float, pace: Mapping[str, float], inline: bool) -> float | None:
     """Time until the film is there, seconds; None while there is nothing to go by.
 
     A running stage goes on at the rate it has had since it started: elapsed * (total - done) / done. Where other
@@ -167,7 +167,7 @@ def seconds_left(stages: Sequence[Stage], *, at: float, pace: Mapping[str, float
     return round(seconds, 1)
 
 
-def _at_its_rate(stage: Stage, at: float) -> float | None:
+def _at_its_rate(stage: StageSummary, at: float) -> float | None:
     if stage.status is not StageStatus.RUNNING or not stage.done or stage.started_at is None:
         return None
     return max(0.0, at - stage.started_at) * (stage.total - stage.done) / stage.done
@@ -191,7 +191,7 @@ def etag_at(seen: RunState) -> str:
 
 def _run(
     run: RunRow,
-    stages: Sequence[Stage],
+    stages: Sequence[StageSummary],
     steps: list[int],
     eta_seconds: float | None,
     waits: _Waits,
@@ -227,7 +227,7 @@ def _run(
     )
 
 
-def _stage(stage: Stage) -> StageOut:
+def _stage(stage: StageSummary) -> StageOut:
     return StageOut(
         name=stage.name,
         status=stage.status,

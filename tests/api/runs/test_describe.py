@@ -1,6 +1,6 @@
 import pytest
 
-from api.runs.describe import FIRST_GUESS, Stage, collect, seconds_left
+from api.runs.describe import FIRST_GUESS, StageSummary, collect, seconds_left
 from core.domain.run import StageStatus
 from core.store.queries import runs
 from core.store.queries.runs import StageGroup
@@ -15,7 +15,7 @@ def stages(**states):
     frames = states.get("embed", (StageStatus.RUNNING, 1, 10))
     defaults = {"fine_tune": DONE, "embed": frames, "score": WAITING, "project": WAITING, "render": WAITING}
     return [
-        Stage(name, "gpu", status, 1, done, total, 1, reused=False, started_at=100.0, finished_at=None)
+        StageSummary(name, "gpu", status, 1, done, total, 1, reused=False, started_at=100.0, finished_at=None)
         for name, (status, done, total) in (defaults | states).items()
     ]
 
