@@ -89,22 +89,22 @@ DESCRIBED_CLASSES = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
+class HubCheckpoint:
     """A checkpoint on the hub that is known by its published config.json; the words are those of `ModelCard`."""
 
     model_type: str
     image_size: int = 224
 
 
-KNOWN_CHECKPOINTS: dict[str, Checkpoint] = {
-    "google/vit-base-patch16-224-in21k": Checkpoint("vit"),
-    "facebook/deit-small-patch16-224": Checkpoint("vit"),
-    "facebook/dino-vits16": Checkpoint("vit"),
-    "facebook/dinov2-small": Checkpoint("dinov2"),
-    "microsoft/swin-tiny-patch4-window7-224": Checkpoint("swin"),
-    "facebook/convnext-tiny-224": Checkpoint("convnext"),
-    "microsoft/resnet-50": Checkpoint("resnet"),
-    "microsoft/resnet-152": Checkpoint("resnet"),
+KNOWN_CHECKPOINTS: dict[str, HubCheckpoint] = {
+    "google/vit-base-patch16-224-in21k": HubCheckpoint("vit"),
+    "facebook/deit-small-patch16-224": HubCheckpoint("vit"),
+    "facebook/dino-vits16": HubCheckpoint("vit"),
+    "facebook/dinov2-small": HubCheckpoint("dinov2"),
+    "microsoft/swin-tiny-patch4-window7-224": HubCheckpoint("swin"),
+    "facebook/convnext-tiny-224": HubCheckpoint("convnext"),
+    "microsoft/resnet-50": HubCheckpoint("resnet"),
+    "microsoft/resnet-152": HubCheckpoint("resnet"),
 }
 
 
