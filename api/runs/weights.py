@@ -9,7 +9,7 @@ from api.http.ids import run_of
 from api.http.zip_stream import Member
 from api.runs.artifacts import Results, StoredFile
 from core.domain import model_card
-from core.domain.model_card import Learned, Measured
+from core.domain.model_card import CheckpointMetrics, Learned
 from core.domain.plan import StageName
 from core.domain.spec import RunSpec
 from core.domain.trained import CARD, CONFIG, PREPROCESSOR, WEIGHTS
@@ -69,9 +69,9 @@ def kept(session: Session, run: RunRow) -> ArtifactRow:
     return last
 
 
-def _measured(session: Session, run: RunRow) -> Sequence[Measured]:
+def _measured(session: Session, run: RunRow) -> Sequence[CheckpointMetrics]:
     facts = [frame.facts for frame in runs.frames(session, run)]
-    return [Measured(int(one["step"]), one.get("accuracy"), one.get("loss")) for one in facts]
+    return [CheckpointMetrics(int(one["step"]), one.get("accuracy"), one.get("loss")) for one in facts]
 
 
 def _learned(row: ArtifactRow) -> Learned:

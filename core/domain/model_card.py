@@ -45,7 +45,7 @@ class Learned:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class CheckpointMetrics:
     """The model on the probe images at one step; None where nothing was measured."""
 
     step: int
@@ -53,7 +53,9 @@ class Measured:
     loss: float | None
 
 
-def written(spec: RunSpec, learned: Learned, measured: Sequence[Measured], *, run_id: str, service: str) -> str:
+def written(
+    spec: RunSpec, learned: Learned, measured: Sequence[CheckpointMetrics], *, run_id: str, service: str
+) -> str:
     """The card, Markdown below a YAML header.
 
     Args:
@@ -136,7 +138,7 @@ def _recipe(spec: RunSpec, learned: Learned) -> str:
     return f"## Recipe\n\n{_table(rows)}"
 
 
-def _metrics(measured: Sequence[Measured]) -> str:
+def _metrics(measured: Sequence[CheckpointMetrics]) -> str:
     lines = ["| step | accuracy | loss |", "|---|---|---|"]
     ends = [*measured[:1], *measured[1:][-1:]]
     lines += [f"| {one.step:,} | {_share(one.accuracy)} | {_number(one.loss)} |" for one in ends]

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from core.domain.model_card import Learned, Measured, written
+from core.domain.model_card import CheckpointMetrics, Learned, written
 from core.domain.phases import LayerDecay
 from core.domain.spec import LoraSpec, PinnedSources, RunSpec, TrainSpec
 
@@ -17,7 +17,7 @@ LEARNED = Learned(
     architecture="ViTForImageClassification",
     image_size=32,
 )
-MEASURED = [Measured(0, 0.5, 0.71234), Measured(100, 0.6, 0.6), Measured(300, 0.975, None)]
+MEASURED = [CheckpointMetrics(0, 0.5, 0.71234), CheckpointMetrics(100, 0.6, 0.6), CheckpointMetrics(300, 0.975, None)]
 
 TRAIN = TrainSpec(keep_weights="last", train_size=797)
 
