@@ -20,7 +20,7 @@ Double = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class FilmMeasurements:
     """What was seen of T frames, C classes and the B points that were looked at.
 
     Attributes:
@@ -40,7 +40,7 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class FrameMeasurements:
     """One frame by itself.
 
     Attributes:
@@ -89,7 +89,7 @@ class FilmMeasurer:
         self._moved: list[float] = []
         self._changed: list[Double] = []
 
-    def look(self, index: int, embeddings: FloatArray) -> Look:
+    def look(self, index: int, embeddings: FloatArray) -> FrameMeasurements:
         """What can be said of a frame, (N, D), by itself; frames may be looked at side by side."""
         rows, labels, facts = self._graph.rows, self._labels, self._facts[index]
         neighbors = np.asarray(self._graph.indices[index], dtype=np.int64)
@@ -113,9 +113,9 @@ class FilmMeasurer:
             nc1=told(within_class_variability(embeddings, labels)),
         )
         mixing = _mixing(labels[rows], labels[neighbors], self._n_classes)
-        return Look(quality, mixing, neighbors, some, linear_kernel(some))
+        return FrameMeasurements(quality, mixing, neighbors, some, linear_kernel(some))
 
-    def add(self, look: Look) -> None:
+    def add(self, look: FrameMeasurements) -> None:
         """Take in the next frame."""
         quality = look.quality
         if self._kernel is not None:
@@ -144,10 +144,10 @@ class FilmMeasurer:
                 self._turns.append(np.linalg.norm(some - 2 * before + self._seen[0], axis=1))
         self._seen = [*self._seen[-1:], some]
 
-    def finish(self) -> Measured:
+    def finish(self) -> FilmMeasurements:
         """What all frames say together."""
         points = self._projection.points[:, self._graph.rows].astype(np.float64)
-        return Measured(
+        return FilmMeasurements(
             frames=tuple(self._frames),
             motion=self._motion(points),
             steps=np.array(self._steps),

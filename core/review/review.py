@@ -13,7 +13,7 @@ from core.layout.project import NEIGHBORHOODS, Frames, ProgressCallback, of_each
 from core.measure import motion, neighborhoods
 from core.measure.card import is_better, mean, quality_card
 from core.measure.highlights import FilmHistory, find_highlights
-from core.measure.quality import FilmMeasurer, Look, Measured
+from core.measure.quality import FilmMeasurements, FilmMeasurer, FrameMeasurements
 from core.review.single_frame_tsne import lay_out_single_frame
 
 USUAL = ProjectSpec()
@@ -49,7 +49,7 @@ def review(
     )
     last: list[FloatArray] = []  # which most films are made for
 
-    def look(index: int, embeddings: FloatArray) -> Look:
+    def look(index: int, embeddings: FloatArray) -> FrameMeasurements:
         if index == len(film.frames) - 1:
             last.append(embeddings)
         return measurer.look(index, embeddings)
@@ -76,7 +76,7 @@ def review(
     return card, Highlights(highlights=tuple(find_highlights(history)))
 
 
-def _usual(film: Filmed, measured: Measured) -> Alternative:
+def _usual(film: Filmed, measured: FilmMeasurements) -> Alternative:
     """The usual layout of the same frames."""
     align = AlignSpec(method=usual_alignment(USUAL.method))
     points = project_frames(film.frames, project=USUAL, align=align).points
