@@ -78,7 +78,7 @@ class Named(TypedDict):
     first: list[str]
 
 
-class Report(TypedDict):
+class DatasetReport(TypedDict):
     """What a stored dataset is: the content of its `dataset.json`.
 
     `images_per_class` has a number for each class name under `train` and `evaluation`; `image_size` is the
@@ -101,7 +101,7 @@ class Report(TypedDict):
     ignored: Named
 
 
-def facts_of(report: Report) -> DatasetFacts:
+def facts_of(report: DatasetReport) -> DatasetFacts:
     """What a spec must know of a stored dataset."""
     return DatasetFacts(
         digest=report["digest"],
@@ -121,7 +121,7 @@ def inspect_in_subprocess(
     max_entries: int = MAX_ENTRIES,
     memory_bytes: int = MEMORY_BYTES,
     allow_broken: bool = False,
-) -> Report:
+) -> DatasetReport:
     """Check uploaded files and store the dataset, in a child process that is bounded in time and memory.
 
     Args:
@@ -195,7 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if "ok" in answer else 1
 
 
-def _convert(options: argparse.Namespace) -> Report:
+def _convert(options: argparse.Namespace) -> DatasetReport:
     from core.data.ingest.assignment import uploaded_files  # noqa: PLC0415 - only the child may load pyarrow
     from core.data.ingest.inspect import convert  # noqa: PLC0415
 
@@ -227,7 +227,7 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _answer(child: subprocess.CompletedProcess[bytes], memory_bytes: int) -> Report:
+def _answer(child: subprocess.CompletedProcess[bytes], memory_bytes: int) -> DatasetReport:
     try:
         answer = json.loads(child.stdout)
     except ValueError as error:
@@ -236,7 +236,7 @@ def _answer(child: subprocess.CompletedProcess[bytes], memory_bytes: int) -> Rep
         tail = child.stderr.decode(errors="replace")[-2000:]
         raise RuntimeError(f"Checking the files failed with status {child.returncode}:\n{tail}") from error
     if "ok" in answer:
-        report: Report = answer["ok"]
+        report: DatasetReport = answer["ok"]
         return report
     described = answer["error"]
     raise _KNOWN_ERRORS[described["type"]](described["detail"], field=described.get("field"))

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from core.data.images import squares
-from core.data.intake import REPORT_FILE, Report, facts_of
+from core.data.intake import REPORT_FILE, DatasetReport, facts_of
 from core.domain.arrays import ImageArray, IntArray
 from core.domain.sources import Split
 from core.domain.spec import DatasetFacts
@@ -27,14 +27,14 @@ class UploadedSource:
         self._table = cache(self._open)
 
     @cached_property
-    def report(self) -> Report:
+    def report(self) -> DatasetReport:
         """What intake found.
 
         Raises:
             SourceUnavailableError: the folder holds no stored dataset.
         """
         try:
-            report: Report = json.loads((self._folder / REPORT_FILE).read_text())
+            report: DatasetReport = json.loads((self._folder / REPORT_FILE).read_text())
         except (OSError, ValueError) as error:
             raise self._unreadable(error) from error
         return report

@@ -23,7 +23,7 @@ from core.data.ingest.assignment import Assignment, BoolArray, assign, refuse_un
 from core.data.ingest.contact_sheet import ContactSheet
 from core.data.ingest.opening import UploadedFile
 from core.data.ingest.report import ImageFindings, describe, digest
-from core.data.intake import REPORT_FILE, SHEET_FILE, Report, partial
+from core.data.intake import REPORT_FILE, SHEET_FILE, DatasetReport, partial
 from core.data.limits import MAX_ENTRIES
 from core.data.parquet import MAX_EXPANSION
 from core.domain.arrays import IntArray
@@ -43,7 +43,7 @@ def convert(
     max_pixels: int,
     max_entries: int = MAX_ENTRIES,
     allow_broken: bool = False,
-) -> Report:
+) -> DatasetReport:
     """Check the files and store them as a dataset.
 
     Args:

@@ -10,7 +10,7 @@ from itertools import islice
 import numpy as np
 
 from core.data.ingest.assignment import Assignment
-from core.data.intake import Duplicates, Named, Report
+from core.data.intake import DatasetReport, Duplicates, Named
 from core.domain.arrays import IntArray
 
 FORMAT = 1
@@ -48,7 +48,7 @@ def digest(assignment: Assignment, broken: Sequence[dict[int, str]]) -> str:
     return hashlib.sha256(identity.encode()).hexdigest()
 
 
-def describe(assignment: Assignment, findings: ImageFindings, *, digest: str) -> Report:
+def describe(assignment: Assignment, findings: ImageFindings, *, digest: str) -> DatasetReport:
     """The report.
 
     Args:
