@@ -16,7 +16,7 @@ from core.settings import Settings
 from core.store.objects.artifacts import ArtifactStore
 from core.store.objects.stored import Stored
 
-Report = Callable[..., None]
+ReportCallback = Callable[..., None]
 
 PATIENCE_SECONDS = 10.0
 """So long a stage that was asked to stop may look for a good moment."""
@@ -56,7 +56,7 @@ class StageContext:
     state: Stored | None
     output: Path
     pins: Mapping[str, str]
-    report: Report
+    report: ReportCallback
     stop: list[float] = field(default_factory=list)
 
     def without_report(self) -> "StageContext":
