@@ -18,7 +18,7 @@ from core.render.page.run_page import arrange
 from core.render.panels.background import draw_background
 from core.render.panels.captions import captions
 from core.render.panels.curve import Curves, place_panel, read_curves
-from core.render.panels.leaderboard import Row, draw_heading, draw_row, plan_leaderboard
+from core.render.panels.leaderboard import LeaderboardRow, draw_heading, draw_row, plan_leaderboard
 from core.render.panels.leaderboard_order import leaderboard_order
 from core.render.panels.legend import draw_legend
 from core.render.panels.quality import draw_quality
@@ -176,7 +176,7 @@ class FrameRenderer:
         for number, image in enumerate(standing.images.tolist(), start=1):
             stays = image in before and image in after
             places = (before.index(image), after.index(image)) if stays else (number - 1, number - 1)
-            row = Row(
+            row = LeaderboardRow(
                 number=number,
                 at=places[0] + (places[1] - places[0]) * time.share,
                 new=image in standing.new,

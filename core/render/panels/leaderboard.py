@@ -45,7 +45,7 @@ class Leaderboard:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class LeaderboardRow:
     """One line of the leaderboard.
 
     Attributes:
@@ -110,7 +110,7 @@ def draw_heading(frame: NDArray[np.uint8], page: Page, text_colors: TextColors) 
 def draw_row(
     frame: NDArray[np.uint8],
     board: Leaderboard,
-    row: Row,
+    row: LeaderboardRow,
     *,
     thumbnails: Thumbnails,
     class_names: tuple[str, ...],
@@ -165,7 +165,7 @@ def format_score(score: float) -> str:
 def _write_names(
     frame: NDArray[np.uint8],
     board: Leaderboard,
-    row: Row,
+    row: LeaderboardRow,
     class_names: tuple[str, ...],
     *,
     text_colors: TextColors,
