@@ -22,7 +22,7 @@ from core.domain.webhook import PAUSES, pause_after
 from core.errors import StorageUnavailableError
 from core.store.database.session import Database
 from core.store.queries import deliveries
-from core.store.queries.deliveries import Attempt
+from core.store.queries.deliveries import DeliveryAttempt
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class Deliverer:
         with self._database.reading() as session:
             return deliveries.awaited(session, busy=busy)
 
-    def _deliver(self, attempt: Attempt) -> None:
+    def _deliver(self, attempt: DeliveryAttempt) -> None:
         try:
             answer = self._answer(attempt)
             if not self._abandoned.is_set():
@@ -113,14 +113,14 @@ class Deliverer:
             del self._sending[attempt.webhook_id]
             self._awake.set()  # the next one to this webhook need not wait
 
-    def _answer(self, attempt: Attempt) -> Answer:
+    def _answer(self, attempt: DeliveryAttempt) -> Answer:
         try:
             return self._send(attempt)
         except Exception:
             log.exception("webhook %s: sending failed", attempt.webhook_id)
             return Answer(None, "This service failed to send it; its log has the details.")
 
-    def _send(self, attempt: Attempt) -> Answer:
+    def _send(self, attempt: DeliveryAttempt) -> Answer:
         body = message(attempt)
         headers = {
             "Content-Type": "application/json",
@@ -134,7 +134,7 @@ class Deliverer:
             return Answer(None, error.detail)
         return outbound.post(target, body, headers, seconds=SEND_SECONDS - (time.monotonic() - started))
 
-    def _settle(self, attempt: Attempt, answer: Answer) -> None:
+    def _settle(self, attempt: DeliveryAttempt, answer: Answer) -> None:
         status = answer.status
         error = answer.error or f"It answered {status}, not 2xx."
         with self._database.writing() as session:
@@ -145,13 +145,13 @@ class Deliverer:
             else:
                 deliveries.failed(session, attempt, status=status, error=error, pause=self._pause(attempt, answer))
 
-    def _pause(self, attempt: Attempt, answer: Answer) -> float | None:
+    def _pause(self, attempt: DeliveryAttempt, answer: Answer) -> float | None:
         asked = answer.retry_after if answer.status in _WAITS else None
         pause = pause_after(attempt.failures + 1, asked=asked, pauses=self._pauses)
         return None if pause is None else pause * random.uniform(1, 1 + JITTER)  # noqa: S311 - no secret
 
 
-def message(attempt: Attempt) -> bytes:
+def message(attempt: DeliveryAttempt) -> bytes:
     """The body: what the outbox wrote, with the addresses of the run and errors as the rest of the API shows them."""
     data = dict(attempt.payload["data"])
     keeps_weights = data.pop("keeps_weights", False)

@@ -24,7 +24,7 @@ FORGOTTEN_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class DeliveryAttempt:
     """The right to send a delivery once.
 
     Attributes:
@@ -41,7 +41,7 @@ class Attempt:
     failures: int
 
 
-def claim(session: Session, *, limit: int, lease_seconds: float, busy: Collection[str] = ()) -> list[Attempt]:
+def claim(session: Session, *, limit: int, lease_seconds: float, busy: Collection[str] = ()) -> list[DeliveryAttempt]:
     """Take deliveries that are due: the oldest of each webhook, so that one slow receiver holds up only itself.
 
     Args:
@@ -73,8 +73,8 @@ def _due(column: Any, at: float, busy: Collection[str] = ()) -> Select[Any]:  # 
     return query.where(DeliveryRow.webhook_id.not_in(busy)) if busy else query
 
 
-def _attempt(delivery: DeliveryRow, webhook: WebhookRow) -> Attempt:
-    return Attempt(
+def _attempt(delivery: DeliveryRow, webhook: WebhookRow) -> DeliveryAttempt:
+    return DeliveryAttempt(
         delivery_id=delivery.id,
         webhook_id=webhook.id,
         url=webhook.url,
@@ -85,7 +85,7 @@ def _attempt(delivery: DeliveryRow, webhook: WebhookRow) -> Attempt:
     )
 
 
-def delivered(session: Session, attempt: Attempt, *, status: int) -> None:
+def delivered(session: Session, attempt: DeliveryAttempt, *, status: int) -> None:
     """The receiver has it."""
     at = lifecycle.clock(session)
     _settle(
@@ -100,7 +100,7 @@ def delivered(session: Session, attempt: Attempt, *, status: int) -> None:
     )
 
 
-def failed(session: Session, attempt: Attempt, *, status: int | None, error: str, pause: float | None) -> None:
+def failed(session: Session, attempt: DeliveryAttempt, *, status: int | None, error: str, pause: float | None) -> None:
     """The attempt failed.
 
     Args:
@@ -113,7 +113,7 @@ def failed(session: Session, attempt: Attempt, *, status: int | None, error: str
     _settle(session, attempt, failures=attempt.failures + 1, last_status=status, last_error=error, **further)
 
 
-def gone(session: Session, attempt: Attempt, *, status: int, error: str) -> None:
+def gone(session: Session, attempt: DeliveryAttempt, *, status: int, error: str) -> None:
     """The receiver wants no more: disable the webhook, and give up all that is on its way to it."""
     at = lifecycle.clock(session)
     session.execute(update(WebhookRow).where(WebhookRow.id == attempt.webhook_id).values(disabled_at=at))
@@ -128,7 +128,7 @@ def _given_up(at: float) -> dict[str, Any]:
     return {"status": DeliveryStatus.FAILED, "next_at": None, "forget_at": at + FAILED_KEPT_SECONDS}
 
 
-def _settle(session: Session, attempt: Attempt, **values: Any) -> None:  # noqa: ANN401 - columns
+def _settle(session: Session, attempt: DeliveryAttempt, **values: Any) -> None:  # noqa: ANN401 - columns
     newest = update(DeliveryRow).where(
         DeliveryRow.id == attempt.delivery_id,
         DeliveryRow.status == DeliveryStatus.PENDING,
