@@ -24,7 +24,7 @@ from core.store.objects import codecs
 from core.store.objects.artifacts import ArtifactStore
 from core.store.objects.stored import Stored
 from core.store.queries import runs
-from core.store.queries.runs import Frame
+from core.store.queries.runs import FrameArtifact
 
 Record = TypeVar("Record")
 LOGGED = tuple(field.name for field in fields(TrainingLog))
@@ -168,7 +168,7 @@ def _frame(run_id: str, frame: int | None, frames: int) -> int:
     return frame
 
 
-def _row(frame: Frame) -> CheckpointOut:
+def _row(frame: FrameArtifact) -> CheckpointOut:
     measured = {name: told(frame.facts.get(name)) for name in ("step", "epoch", "loss", "accuracy")}
     return CheckpointOut(index=frame.index, **measured)
 

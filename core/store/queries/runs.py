@@ -212,14 +212,14 @@ def remove(session: Session, run_id: str) -> Removed:
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class FrameArtifact:
     """What is known of a checkpoint once it is embedded."""
 
     index: int
     facts: dict[str, float]
 
 
-def frames(session: Session, run: RunRow) -> list[Frame]:
+def frames(session: Session, run: RunRow) -> list[FrameArtifact]:
     """The checkpoints embedded so far, in order, with the facts of each."""
     query = (
         select(StageRow.id, ArtifactRow.facts)
@@ -228,7 +228,7 @@ def frames(session: Session, run: RunRow) -> list[Frame]:
         .order_by(StageRow.position)
     )
     found = session.execute(query)
-    return [Frame(int(stage_id.split("/")[1]), facts) for stage_id, facts in found if SKIPPED not in facts]
+    return [FrameArtifact(int(stage_id.split("/")[1]), facts) for stage_id, facts in found if SKIPPED not in facts]
 
 
 def is_comparison(run: RunRow) -> bool:
