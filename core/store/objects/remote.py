@@ -18,7 +18,7 @@ from typing import Any
 import fsspec
 
 from core.errors import NotReadyError, StorageUnavailableError
-from core.store.objects.stored import KINDS, OWNER, Found, Stored, retry_while_unavailable
+from core.store.objects.stored import KINDS, OWNER, Stored, StoredFolder, retry_while_unavailable
 
 CACHE_BYTES = 20 << 30
 WRITABLE_SECONDS = 10.0
@@ -100,7 +100,7 @@ class RemoteObjects:
             return [f"{parent}/{name}" for name in names if name.startswith(start)]
         return []
 
-    def everything(self) -> Iterator[Found]:
+    def everything(self) -> Iterator[StoredFolder]:
         """All locations; each as old as its newest file."""
         newest: dict[str, float] = {}
         for kind, depth in zip(KINDS, (3, 2), strict=True):
@@ -108,7 +108,7 @@ class RemoteObjects:
                 for path, info in self._files.find(f"{self._root}/{kind}", detail=True, refresh=True).items():
                     location = "/".join(path.removeprefix(f"{self._root}/").split("/")[:depth])
                     newest[location] = max(newest.get(location, 0.0), _modified_at(info))
-        return (Found(location, at) for location, at in sorted(newest.items()))
+        return (StoredFolder(location, at) for location, at in sorted(newest.items()))
 
     def owner(self, claimant: str = "") -> str:
         """As an object says that is written once."""

@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 from core.errors import NotReadyError, StorageUnavailableError
 
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 
 PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0)
 """Between two tries to reach an object store."""
@@ -42,7 +42,7 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class StoredFolder:
     """A location that exists, and when it was last written, seconds since 1970."""
 
     location: str
@@ -73,7 +73,7 @@ class Objects(Protocol):
     def copies(self, prefix: str) -> list[str]:
         """Locations that begin so: `objects/ab/abcd…-run_…-`."""
 
-    def everything(self) -> Iterator[Found]:
+    def everything(self) -> Iterator[StoredFolder]:
         """All locations."""
 
     def owner(self, claimant: str = "") -> str:
@@ -141,11 +141,11 @@ class FolderObjects:
         parent, _, start = prefix.rpartition("/")
         return sorted(f"{parent}/{path.name}" for path in (self._root / parent).glob(f"{start}*"))
 
-    def everything(self) -> Iterator[Found]:
+    def everything(self) -> Iterator[StoredFolder]:
         """All locations."""
         for path in (*self._root.glob("objects/*/*"), *self._root.glob("datasets/*")):
             with suppress(FileNotFoundError):
-                yield Found(str(path.relative_to(self._root)), path.stat().st_mtime)
+                yield StoredFolder(str(path.relative_to(self._root)), path.stat().st_mtime)
 
     def owner(self, claimant: str = "") -> str:
         """As a file says that is written once."""
@@ -163,7 +163,7 @@ class FolderObjects:
         return shutil.disk_usage(self._root).free
 
 
-def retry_while_unavailable(reach: Callable[[], Answer], *, give_up: Callable[[], bool] = lambda: False) -> Answer:
+def retry_while_unavailable(reach: Callable[[], T], *, give_up: Callable[[], bool] = lambda: False) -> T:
     """Reach for an object store, again and again while it is away, for a quarter of a minute.
 
     Args:
