@@ -15,7 +15,7 @@ from http import HTTPStatus
 from api.http.errors import RefusedUrlError, as_problem
 from api.runs.describe import links
 from api.webhooks import outbound, targets
-from api.webhooks.outbound import Answer
+from api.webhooks.outbound import WebhookResponse
 from api.webhooks.signing import signed_headers
 from core.domain.run import RunStatus
 from core.domain.webhook import PAUSES, pause_after
@@ -113,14 +113,14 @@ class Deliverer:
             del self._sending[attempt.webhook_id]
             self._awake.set()  # the next one to this webhook need not wait
 
-    def _answer(self, attempt: DeliveryAttempt) -> Answer:
+    def _answer(self, attempt: DeliveryAttempt) -> WebhookResponse:
         try:
             return self._send(attempt)
         except Exception:
             log.exception("webhook %s: sending failed", attempt.webhook_id)
-            return Answer(None, "This service failed to send it; its log has the details.")
+            return WebhookResponse(None, "This service failed to send it; its log has the details.")
 
-    def _send(self, attempt: DeliveryAttempt) -> Answer:
+    def _send(self, attempt: DeliveryAttempt) -> WebhookResponse:
         body = message(attempt)
         headers = {
             "Content-Type": "application/json",
@@ -131,10 +131,10 @@ class Deliverer:
         try:
             target = targets.find(attempt.url, allow_private=self._allow_private, seconds=LOOKUP_SECONDS)
         except RefusedUrlError as error:
-            return Answer(None, error.detail)
+            return WebhookResponse(None, error.detail)
         return outbound.post(target, body, headers, seconds=SEND_SECONDS - (time.monotonic() - started))
 
-    def _settle(self, attempt: DeliveryAttempt, answer: Answer) -> None:
+    def _settle(self, attempt: DeliveryAttempt, answer: WebhookResponse) -> None:
         status = answer.status
         error = answer.error or f"It answered {status}, not 2xx."
         with self._database.writing() as session:
@@ -145,7 +145,7 @@ class Deliverer:
             else:
                 deliveries.failed(session, attempt, status=status, error=error, pause=self._pause(attempt, answer))
 
-    def _pause(self, attempt: DeliveryAttempt, answer: Answer) -> float | None:
+    def _pause(self, attempt: DeliveryAttempt, answer: WebhookResponse) -> float | None:
         asked = answer.retry_after if answer.status in _WAITS else None
         pause = pause_after(attempt.failures + 1, asked=asked, pauses=self._pauses)
         return None if pause is None else pause * random.uniform(1, 1 + JITTER)  # noqa: S311 - no secret

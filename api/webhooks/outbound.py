@@ -25,7 +25,7 @@ _SECONDS = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class WebhookResponse:
     """What a receiver said.
 
     Attributes:
@@ -39,7 +39,7 @@ class Answer:
     retry_after: float | None = None
 
 
-def post(target: Target, body: bytes, headers: Mapping[str, str], *, seconds: float) -> Answer:
+def post(target: Target, body: bytes, headers: Mapping[str, str], *, seconds: float) -> WebhookResponse:
     """Send a POST and hear the answer. Raises nothing that a receiver could cause.
 
     Args:
@@ -59,7 +59,7 @@ def post(target: Target, body: bytes, headers: Mapping[str, str], *, seconds: fl
         return _heard(response)
     except (OSError, http.client.HTTPException) as error:
         late = time.monotonic() >= deadline
-        return Answer(None, f"It did not answer within {seconds:.0f} seconds." if late else _reason(error))
+        return WebhookResponse(None, f"It did not answer within {seconds:.0f} seconds." if late else _reason(error))
     finally:
         cut.cancel()
         connection.close()
@@ -122,11 +122,11 @@ def _first_that_answers(target: Target, deadline: float) -> socket.socket:
     raise failure
 
 
-def _heard(response: http.client.HTTPResponse) -> Answer:
+def _heard(response: http.client.HTTPResponse) -> WebhookResponse:
     """The answer's status; of its body so much is read that an honest receiver can end in peace."""
     with response, suppress(OSError, http.client.HTTPException):
         response.read(MAX_ANSWER_BYTES)
-    return Answer(response.status, retry_after=_seconds(response.headers.get("Retry-After", "")))
+    return WebhookResponse(response.status, retry_after=_seconds(response.headers.get("Retry-After", "")))
 
 
 def _seconds(retry_after: str) -> float | None:

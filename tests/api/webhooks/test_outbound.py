@@ -38,7 +38,7 @@ def trusting(authority, monkeypatch):
 
 def test_post__what_the_receiver_hears():
     with receiving(202) as receiver:
-        assert post(target(receiver), Extra="x") == outbound.Answer(202)
+        assert post(target(receiver), Extra="x") == outbound.WebhookResponse(202)
         (heard,) = receiver.heard
     assert (heard.path, heard.body) == ("/hook?a=b", b'{"a": 1}')
     assert heard.headers["host"] == f"{NAME}:{receiver.port}"
@@ -65,7 +65,7 @@ def test_post__tls_to_the_pinned_address_for_the_name(authority, trusting):
     context = server_context(authority, NAME)
     context.sni_callback = lambda _, name, __: asked.append(name)
     with receiving(tls=context) as receiver:
-        assert post(target(receiver, tls=True)) == outbound.Answer(204)
+        assert post(target(receiver, tls=True)) == outbound.WebhookResponse(204)
         assert len(receiver.heard) == 1
     assert asked == [NAME]
 
@@ -99,7 +99,7 @@ def test_post__the_next_address_where_one_is_away():
 
 def test_post__nobody_there():
     nobody = Target(tls=False, host=NAME, port=free_port(), path="/", addresses=("127.0.0.1", "127.0.0.1"))
-    assert post(nobody) == outbound.Answer(None, "It could not be connected to: Connection refused.")
+    assert post(nobody) == outbound.WebhookResponse(None, "It could not be connected to: Connection refused.")
 
 
 def test_post__a_huge_answer_is_not_read():
@@ -145,7 +145,7 @@ def hangs_up(handler):
 )
 def test_post__answers_that_are_none(answer, error):
     with receiving(answer) as receiver:
-        assert post(target(receiver)) == outbound.Answer(None, error)
+        assert post(target(receiver)) == outbound.WebhookResponse(None, error)
 
 
 def says_nothing(handler):
@@ -172,7 +172,7 @@ def test_post__a_limit_for_all_of_it(authority, trusting, slow, tls):
     began = time.monotonic()
     with receiving(slow, tls=context) as receiver:
         answer = post(target(receiver, tls=tls), seconds=2)
-    assert answer == outbound.Answer(None, "It did not answer within 2 seconds.")
+    assert answer == outbound.WebhookResponse(None, "It did not answer within 2 seconds.")
     assert time.monotonic() - began < 30, "the receiver goes on for a minute"
 
 
@@ -191,7 +191,7 @@ def test_post__a_handshake_that_never_ends(trusting):
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
         where = Target(tls=True, host=NAME, port=silent.getsockname()[1], path="/", addresses=("127.0.0.1",))
-        assert post(where, seconds=1) == outbound.Answer(None, "It did not answer within 1 seconds.")
+        assert post(where, seconds=1) == outbound.WebhookResponse(None, "It did not answer within 1 seconds.")
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_post__retry_after(header, seconds):
     if not header.isascii():
         header = header.encode().decode("latin-1")
     with receiving(503, Retry_After=header) as receiver:
-        assert post(target(receiver)) == outbound.Answer(503, retry_after=seconds)
+        assert post(target(receiver)) == outbound.WebhookResponse(503, retry_after=seconds)
 
 
 def test_post__retry_after_a_date():
