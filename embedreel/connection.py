@@ -16,7 +16,7 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 TIMEOUT = httpx.Timeout(60, connect=5)
 
 Json: TypeAlias = dict[str, Any]
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 Received = Callable[[int, int | None], None]
 """Told of bytes received and bytes in all; None where the service does not say how many."""
 
@@ -109,7 +109,7 @@ class Connection:
         with closing(self._until_answered(attempt, repeatable=True)) as response:
             yield response
 
-    def _until_answered(self, attempt: Callable[[], Answer], *, repeatable: bool) -> Answer:
+    def _until_answered(self, attempt: Callable[[], T], *, repeatable: bool) -> T:
         try:
             return self.patience.send(attempt, repeatable=repeatable)
         except httpx.TransportError as error:

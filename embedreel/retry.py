@@ -29,7 +29,7 @@ OUT_OF_ORDER = frozenset({502, 503, 504})
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 HOPELESS = (httpx.UnsupportedProtocol, httpx.LocalProtocolError)
 
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 Failure = httpx.TransportError | ApiError
 
 
@@ -60,7 +60,7 @@ class Patience:
         self._now = now
         self._rng = rng or random.Random()  # noqa: S311 - no secret
 
-    def send(self, attempt: Callable[[], Answer], *, repeatable: bool) -> Answer:
+    def send(self, attempt: Callable[[], T], *, repeatable: bool) -> T:
         """Call `attempt` until it returns.
 
         Args:

@@ -34,7 +34,7 @@ from worker.runner import Job
 
 log = logging.getLogger(__name__)
 
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 PROGRESS_SECONDS = 0.5
 ASK_SECONDS = 1.0
 
@@ -333,7 +333,7 @@ class _Attempt:
         given = partial(claims.give_back, reason=reason, blame=blame, max_attempts=self.settings.max_attempts)
         self._follow_up(self._write(lambda session: given(session, self.claim)))
 
-    def _write(self, change: Callable[[Any], Answer]) -> Answer:
+    def _write(self, change: Callable[[Any], T]) -> T:
         """A transaction, tried again while the database is away and the lease may still be ours."""
         while True:
             try:

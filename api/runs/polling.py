@@ -30,23 +30,23 @@ GATHER_SECONDS = 0.002
 MOST_KEPT = 500
 """Runs whose JSON is kept."""
 
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 
 
-class CoalescedReads(Generic[Answer]):
+class CoalescedReads(Generic[T]):
     """One kind of look.
 
     Args:
         read: answers for these runs, those that are not there left out; called in a thread.
     """
 
-    def __init__(self, read: Callable[[Sequence[str]], Mapping[str, Answer]]) -> None:
+    def __init__(self, read: Callable[[Sequence[str]], Mapping[str, T]]) -> None:
         self._read = read
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="look")
-        self._asked: _Asked[Answer] = {}
+        self._asked: _Asked[T] = {}
         self._reading: asyncio.Task[None] | None = None
 
-    async def at(self, run_id: str) -> Answer:
+    async def at(self, run_id: str) -> T:
         """The run as it is now, whosever it is.
 
         Raises:
@@ -56,7 +56,7 @@ class CoalescedReads(Generic[Answer]):
         if not is_run(run_id):
             raise NotFoundError("There is no such run. GET /v1/runs lists those there are.")
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Answer | None] = loop.create_future()
+        answer: asyncio.Future[T | None] = loop.create_future()
         self._asked.setdefault(run_id, []).append(answer)
         if self._reading is None or self._reading.done():
             self._reading = loop.create_task(self._read_all())
@@ -85,7 +85,7 @@ class CoalescedReads(Generic[Answer]):
                     for answer in _unanswered([answers]):
                         answer.set_result(found.get(run_id))
 
-    async def _found(self, run_ids: Sequence[str]) -> Mapping[str, Answer]:
+    async def _found(self, run_ids: Sequence[str]) -> Mapping[str, T]:
         reading = asyncio.get_running_loop().run_in_executor(self._thread, self._read, run_ids)
         try:
             return await asyncio.wait_for(reading, LOCK_WAIT_SECONDS)
@@ -93,10 +93,10 @@ class CoalescedReads(Generic[Answer]):
             raise StorageUnavailableError("The database does not answer in time. Try again.") from error
 
 
-_Asked = dict[str, list[asyncio.Future[Answer | None]]]
+_Asked = dict[str, list[asyncio.Future[T | None]]]
 
 
-def _unanswered(answers: Iterable[list[asyncio.Future[Answer | None]]]) -> Iterator[asyncio.Future[Answer | None]]:
+def _unanswered(answers: Iterable[list[asyncio.Future[T | None]]]) -> Iterator[asyncio.Future[T | None]]:
     """Those that somebody still waits for: a client may have gone."""
     return (answer for several in answers for answer in several if not answer.done())
 
