@@ -58,7 +58,9 @@ def run(home: Path, *, keep_serving: bool = False, processes: serve.Commands | N
     port = serve.free_port(serve.HOST)
     url = serve.url_of(serve.HOST, port)
     environment = {"EMBEDREEL_HOME": str(home), "EMBEDREEL_HOST": serve.HOST, "EMBEDREEL_PORT": str(port)}
-    service = serve.Service(processes or serve.commands(), url=url, environment=environment, log=folder / "service.log")
+    service = serve.LocalService(
+        processes or serve.commands(), url=url, environment=environment, log=folder / "service.log"
+    )
     print(f"Starting the service (its log: {folder / 'service.log'})", flush=True)
 
     def look_and_sleep(seconds: float) -> None:
@@ -91,7 +93,7 @@ def _film(client: Client, sleep: Callable[[float], None]) -> Json:
         raise
 
 
-def _keep(service: serve.Service) -> None:
+def _keep(service: serve.LocalService) -> None:
     with serve.Interrupt() as interrupt:
         while not interrupt.asked.wait(serve.LOOK_SECONDS):
             service.check()

@@ -72,7 +72,7 @@ def free_port(host: str, port: int = 0) -> int:
     return chosen
 
 
-class Service:
+class LocalService:
     """The processes of the service; leaving the `with` block stops those that still run."""
 
     def __init__(
@@ -254,7 +254,7 @@ def serve(host: str, port: int, *, processes: Commands | None = None) -> None:
     port = free_port(host, port)
     environment = {"EMBEDREEL_HOST": host, "EMBEDREEL_PORT": str(port)}
     url = url_of(host, port)
-    with Interrupt() as interrupt, Service(processes or commands(), url=url, environment=environment) as run:
+    with Interrupt() as interrupt, LocalService(processes or commands(), url=url, environment=environment) as run:
         supervisor = ProcessSupervisor(run, tell=_say)
         run.wait_until_ready(stop=interrupt.asked, supervisor=supervisor)
         if not interrupt.asked.is_set():

@@ -11,11 +11,11 @@ FAKE = Path(__file__).with_name("fake_service.py")
 SLEEP = "import time; time.sleep(60)"
 
 
-def fakes(monkeypatch: pytest.MonkeyPatch, *, end: str = "succeeded", worker: str = SLEEP) -> list[serve.Service]:
+def fakes(monkeypatch: pytest.MonkeyPatch, *, end: str = "succeeded", worker: str = SLEEP) -> list[serve.LocalService]:
     """Stand-ins for the two processes; gives the services that are started."""
     started = []
 
-    class Noted(serve.Service):
+    class Noted(serve.LocalService):
         def __enter__(self) -> Self:
             started.append(self)
             return super().__enter__()
@@ -23,12 +23,12 @@ def fakes(monkeypatch: pytest.MonkeyPatch, *, end: str = "succeeded", worker: st
     def commands() -> serve.Commands:
         return {"api": [sys.executable, str(FAKE), "", end], "worker": [sys.executable, "-c", worker]}
 
-    monkeypatch.setattr(serve, "Service", Noted)
+    monkeypatch.setattr(serve, "LocalService", Noted)
     monkeypatch.setattr(serve, "commands", commands)
     return started
 
 
-def all_ended(service: serve.Service) -> bool:
+def all_ended(service: serve.LocalService) -> bool:
     return all(process.poll() is not None for process in service.processes.values())
 
 

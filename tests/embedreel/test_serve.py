@@ -12,7 +12,7 @@ import pytest
 
 from embedreel import serve
 from embedreel.process_supervisor import ProcessSupervisor
-from embedreel.serve import ServeError, Service, free_port
+from embedreel.serve import LocalService, ServeError, free_port
 
 FAKE = Path(__file__).with_name("fake_service.py")
 ROOT = Path(__file__).parents[2]
@@ -65,7 +65,7 @@ def runs(process_id: int) -> bool:
     return state != "Z"
 
 
-def ids(service: Service) -> list[int]:
+def ids(service: LocalService) -> list[int]:
     return [process.pid for process in service.processes.values()]
 
 
@@ -95,7 +95,7 @@ def test_free_port__impossible(host: str, port: int) -> None:
 def test_service__ready_then_stopped_in_order(tmp_path: Path) -> None:
     port, log = free_port("127.0.0.1"), tmp_path / "log"
     commands = {"api": [sys.executable, str(FAKE), str(port)], "worker": python(POLITE)}
-    with Service(commands, url=f"http://127.0.0.1:{port}", log=log) as service:
+    with LocalService(commands, url=f"http://127.0.0.1:{port}", log=log) as service:
         service.wait_until_ready(seconds=20)
         wait_for("up", log)
         running = ids(service)
@@ -107,14 +107,14 @@ def test_service__ready_then_stopped_in_order(tmp_path: Path) -> None:
 def test_service__passes_logs_through(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     code = f"print('hello'); open({str(mark)!r}, 'w').write('x'); import time; time.sleep(60)"
-    with Service({"worker": python(code)}, url="http://127.0.0.1:1"):
+    with LocalService({"worker": python(code)}, url="http://127.0.0.1:1"):
         wait_for("x", mark)
     assert capfd.readouterr().err == "worker | hello\n"
 
 
 def test_service__kills_what_does_not_end(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    service = Service({"worker": python(STUBBORN)}, url="http://127.0.0.1:1", log=log)
+    service = LocalService({"worker": python(STUBBORN)}, url="http://127.0.0.1:1", log=log)
     with service:
         wait_for("up", log)
         service.stop(seconds=0.2)
@@ -124,7 +124,7 @@ def test_service__kills_what_does_not_end(tmp_path: Path) -> None:
 def test_service__tells_which_process_ended(tmp_path: Path) -> None:
     commands = {"api": python(SLEEP), "worker": python("import sys; print('no'); sys.exit(7)")}
     with (
-        Service(commands, url="http://127.0.0.1:1", log=tmp_path / "log") as service,
+        LocalService(commands, url="http://127.0.0.1:1", log=tmp_path / "log") as service,
         pytest.raises(ServeError, match=r"worker process ended \(exit status 7\).*log"),
     ):
         service.wait_until_ready(seconds=20)
@@ -133,7 +133,7 @@ def test_service__tells_which_process_ended(tmp_path: Path) -> None:
 def test_service__tells_which_signal() -> None:
     code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     with (
-        Service({"worker": python(code)}, url="http://127.0.0.1:1") as service,
+        LocalService({"worker": python(code)}, url="http://127.0.0.1:1") as service,
         pytest.raises(ServeError, match="SIGKILL"),
     ):
         service.wait_until_ready(seconds=20)
@@ -141,21 +141,21 @@ def test_service__tells_which_signal() -> None:
 
 def test_service__never_ready() -> None:
     with (
-        Service({"worker": python(SLEEP)}, url="http://127.0.0.1:1") as service,
+        LocalService({"worker": python(SLEEP)}, url="http://127.0.0.1:1") as service,
         pytest.raises(ServeError, match="was not ready within"),
     ):
         service.wait_until_ready(seconds=0.3)
 
 
 def test_service__a_command_that_is_not_there() -> None:
-    service = Service({"api": python(SLEEP), "worker": ["/no/such/program"]}, url="http://127.0.0.1:1")
+    service = LocalService({"api": python(SLEEP), "worker": ["/no/such/program"]}, url="http://127.0.0.1:1")
     with pytest.raises(ServeError, match=r"worker process ended \(exit status 127\)"), service:
         service.wait_until_ready(seconds=30)
     assert not any(is_alive(process_id) for process_id in ids(service))
 
 
 def test_service__started_by_a_thread_outlives_the_thread() -> None:
-    service = Service({"api": python(SLEEP)}, url="http://127.0.0.1:1")
+    service = LocalService({"api": python(SLEEP)}, url="http://127.0.0.1:1")
     thread = threading.Thread(target=service.__enter__)
     thread.start()
     thread.join()
@@ -228,7 +228,7 @@ def test_service__what_is_killed_before_it_is_ready_is_started_again(tmp_path: P
         wait_for("start 3", log)
         stop.set()
 
-    with Service(commands, url="http://127.0.0.1:1", environment=variables, log=log) as service:
+    with LocalService(commands, url="http://127.0.0.1:1", environment=variables, log=log) as service:
         thread = threading.Thread(target=stop_at_third_start)
         thread.start()
         service.wait_until_ready(stop=stop, supervisor=ProcessSupervisor(service, tell=said.append))
