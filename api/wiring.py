@@ -14,7 +14,7 @@ from api.http.idempotency import InFlight
 from api.ops.sweeper import Sweeper
 from api.runs.artifacts import Results
 from api.runs.polling import RunReads
-from api.runs.service import Service
+from api.runs.service import RunService
 from api.webhooks.delivery import Deliverer
 from api.webhooks.service import Webhooks
 from core.queue.notifier import Notifier
@@ -41,7 +41,7 @@ class Parts:
     store: ArtifactStore
     notifier: Notifier
     sweeper: Sweeper
-    service: Service
+    service: RunService
     intake: Intake
     results: Results
     webhooks: Webhooks
@@ -82,7 +82,7 @@ def wire(settings: Settings) -> Parts:
         store=store,
         notifier=notifier,
         sweeper=sweeper,
-        service=Service(settings, database, store, notifier.notify, tenant, in_flight),
+        service=RunService(settings, database, store, notifier.notify, tenant, in_flight),
         intake=Intake(settings, database, store, tenant, in_flight),
         results=Results(database, store, tenant),
         webhooks=Webhooks(database, allow_private=settings.webhook_allow_private),

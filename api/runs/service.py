@@ -44,7 +44,7 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class RunService:
     """Runs of one tenant: submit, draw otherwise, compare, describe, cancel, retry, remove."""
 
     settings: Settings
