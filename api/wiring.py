@@ -8,7 +8,7 @@ from fastapi import Depends, Request
 
 from api.access.caller import NOBODY, Caller
 from api.access.keyring import KeyRing
-from api.access.keys import Keys, operators_key
+from api.access.keys import KeyService, operators_key
 from api.datasets.service import Intake
 from api.http.idempotency import InFlight
 from api.ops.sweeper import Sweeper
@@ -46,7 +46,7 @@ class Parts:
     results: Results
     webhooks: Webhooks
     deliverer: Deliverer
-    keys: Keys
+    keys: KeyService
     keyring: KeyRing
     tenant: str
     run_reads: RunReads
@@ -89,7 +89,7 @@ def wire(settings: Settings) -> Parts:
         deliverer=Deliverer(
             database, allow_private=settings.webhook_allow_private, poll_seconds=settings.webhook_poll_seconds
         ),
-        keys=Keys(database),
+        keys=KeyService(database),
         keyring=KeyRing(database, settings, operator=operators_key(settings)),
         tenant=tenant,
         run_reads=RunReads(database, stopping),

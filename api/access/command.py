@@ -7,7 +7,7 @@ from datetime import datetime
 from pydantic import ValidationError
 
 from api.access.caller import Scope
-from api.access.keys import KeyCreate, Keys
+from api.access.keys import KeyCreate, KeyService
 from core.settings import Settings
 from core.store.database import migrate
 from core.store.database.session import Database
@@ -35,12 +35,12 @@ def run(settings: Settings, arguments: Sequence[str]) -> str:
     try:
         database.check_server()
         migrate.upgrade(database)
-        return _do(Keys(database), asked)
+        return _do(KeyService(database), asked)
     finally:
         database.close()
 
 
-def _do(keys: Keys, asked: argparse.Namespace) -> str:
+def _do(keys: KeyService, asked: argparse.Namespace) -> str:
     if asked.action == "add":
         return _add(keys, asked)
     if asked.action == "revoke":
@@ -49,7 +49,7 @@ def _do(keys: Keys, asked: argparse.Namespace) -> str:
     return "\n".join(_table(keys))
 
 
-def _add(keys: Keys, asked: argparse.Namespace) -> str:
+def _add(keys: KeyService, asked: argparse.Namespace) -> str:
     with keys.database.reading() as session:
         first = not stored_keys.ever_made(session)
     fields = {"name": asked.name, "tenant": asked.tenant, "scopes": asked.scopes.split(",")}
@@ -62,7 +62,7 @@ def _add(keys: Keys, asked: argparse.Namespace) -> str:
     return f"{made.key}\n\n{note}{FIRST if first else ''}"
 
 
-def _table(keys: Keys) -> list[str]:
+def _table(keys: KeyService) -> list[str]:
     rows = [("id", "name", "tenant", "may", "made", "revoked")]
     rows += [
         (key.id, key.name, key.tenant, _may(key.scopes), _day(key.created_at), _day(key.revoked_at))

@@ -62,7 +62,7 @@ class KeyMade(KeyOut):
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
+class KeyService:
     """The keys in the table, of all tenants."""
 
     database: Database

@@ -4,7 +4,7 @@ import pytest
 from api.access import keyring
 from api.access.caller import LOCAL_CALLER, OPERATOR, Caller, Scope
 from api.access.keyring import KeyRing
-from api.access.keys import KeyCreate, Keys
+from api.access.keys import KeyCreate, KeyService
 from core.settings import Settings
 
 
@@ -27,7 +27,7 @@ def notify(database, clock):
 
 @pytest.fixture
 def keys(database):
-    return Keys(database)
+    return KeyService(database)
 
 
 def identify(notify, key=None):

@@ -5,7 +5,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 from sqlalchemy import text
 
-from api.access.keys import KeyCreate, Keys, digest, operators_key
+from api.access.keys import KeyCreate, KeyService, digest, operators_key
 from core.errors import NotFoundError
 from core.settings import Settings
 
@@ -14,7 +14,7 @@ KEY = "correct horse"
 
 @pytest.fixture
 def keys(database):
-    return Keys(database)
+    return KeyService(database)
 
 
 def test_make__is_shown_once_and_only_its_digest_is_kept(keys, database):
