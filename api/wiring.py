@@ -16,7 +16,7 @@ from api.runs.artifacts import Results
 from api.runs.polling import RunReads
 from api.runs.service import RunService
 from api.webhooks.delivery import Deliverer
-from api.webhooks.service import Webhooks
+from api.webhooks.service import WebhookService
 from core.queue.notifier import Notifier
 from core.queue.sender import make_celery
 from core.settings import Settings
@@ -44,7 +44,7 @@ class Parts:
     service: RunService
     intake: Intake
     results: Results
-    webhooks: Webhooks
+    webhooks: WebhookService
     deliverer: Deliverer
     keys: KeyService
     keyring: KeyRing
@@ -85,7 +85,7 @@ def wire(settings: Settings) -> Parts:
         service=RunService(settings, database, store, notifier.notify, tenant, in_flight),
         intake=Intake(settings, database, store, tenant, in_flight),
         results=Results(database, store, tenant),
-        webhooks=Webhooks(database, allow_private=settings.webhook_allow_private),
+        webhooks=WebhookService(database, allow_private=settings.webhook_allow_private),
         deliverer=Deliverer(
             database, allow_private=settings.webhook_allow_private, poll_seconds=settings.webhook_poll_seconds
         ),

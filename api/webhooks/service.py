@@ -20,7 +20,7 @@ LOOKUP_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Webhooks:
+class WebhookService:
     """Webhooks: register, list, show, remove, try, and what was sent."""
 
     database: Database
