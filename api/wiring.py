@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 from api.access.caller import NOBODY, Caller
 from api.access.keyring import KeyRing
 from api.access.keys import KeyService, operators_key
-from api.datasets.service import Intake
+from api.datasets.service import DatasetService
 from api.http.idempotency import InFlight
 from api.ops.sweeper import Sweeper
 from api.runs.artifacts import Results
@@ -42,7 +42,7 @@ class Parts:
     notifier: Notifier
     sweeper: Sweeper
     service: RunService
-    intake: Intake
+    intake: DatasetService
     results: Results
     webhooks: WebhookService
     deliverer: Deliverer
@@ -83,7 +83,7 @@ def wire(settings: Settings) -> Parts:
         notifier=notifier,
         sweeper=sweeper,
         service=RunService(settings, database, store, notifier.notify, tenant, in_flight),
-        intake=Intake(settings, database, store, tenant, in_flight),
+        intake=DatasetService(settings, database, store, tenant, in_flight),
         results=Results(database, store, tenant),
         webhooks=WebhookService(database, allow_private=settings.webhook_allow_private),
         deliverer=Deliverer(

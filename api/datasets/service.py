@@ -28,7 +28,7 @@ from core.store.queries import datasets, idempotency
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class UploadedDataset:
     """A dataset that was sent; `replayed`: an earlier request under the same Idempotency-Key has made it."""
 
     dataset: DatasetOut
@@ -36,7 +36,7 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
-class Intake:
+class DatasetService:
     """Datasets of one tenant: take in, list, show, remove."""
 
     settings: Settings
@@ -45,7 +45,7 @@ class Intake:
     tenant: str
     in_flight: InFlight = field(default_factory=InFlight)
 
-    async def take(self, request: Request, *, idempotency_key: str | None = None) -> Taken:
+    async def take(self, request: Request, *, idempotency_key: str | None = None) -> UploadedDataset:
         """Receive a multipart body, inspect its files in a process of their own, and store the dataset.
 
         Under an Idempotency-Key that was answered before, the body is received and compared, and nothing is stored.
@@ -115,7 +115,7 @@ class Intake:
             if not (idempotency_key and idempotency.remembered(session, idempotency_key, tenant=self.tenant)):
                 quotas.check_datasets(self.settings, session, tenant=self.tenant)
 
-    def _make(self, dataset_id: str, received: Upload, idempotency_key: str | None) -> Taken:
+    def _make(self, dataset_id: str, received: Upload, idempotency_key: str | None) -> UploadedDataset:
         asked = Asked.of(self.tenant, idempotency_key, "datasets", received.identity() if idempotency_key else {})
         with self.database.reading() as session:
             answered = asked.answered(session)
@@ -123,10 +123,10 @@ class Intake:
                 return self._replayed(session, answered)
         return self._store(dataset_id, received, asked)
 
-    def _replayed(self, session: Session, dataset_id: str) -> Taken:
-        return Taken(sources.uploaded(dataset_of(session, dataset_id, self.tenant)), replayed=True)
+    def _replayed(self, session: Session, dataset_id: str) -> UploadedDataset:
+        return UploadedDataset(sources.uploaded(dataset_of(session, dataset_id, self.tenant)), replayed=True)
 
-    def _store(self, dataset_id: str, received: Upload, asked: Asked) -> Taken:
+    def _store(self, dataset_id: str, received: Upload, asked: Asked) -> UploadedDataset:
         checked = received.folder.with_name("checked")
         report = intake.inspect_in_subprocess(
             received.folder,
@@ -151,7 +151,7 @@ class Intake:
                         session, dataset_id, tenant=self.tenant, name=name, report=dict(report), stored=stored
                     )
                     asked.remember(session, dataset_id)
-                    taken = Taken(sources.uploaded(row), replayed=False)
+                    taken = UploadedDataset(sources.uploaded(row), replayed=False)
         except StorageUnavailableError:  # it may be written all the same: then it counts, else it is collected
             raise
         except BaseException:
