@@ -12,7 +12,7 @@ from api.access.keys import KeyService, operators_key
 from api.datasets.service import DatasetService
 from api.http.idempotency import InFlight
 from api.ops.sweeper import Sweeper
-from api.runs.artifacts import Results
+from api.runs.artifacts import RunArtifacts
 from api.runs.polling import RunReads
 from api.runs.service import RunService
 from api.webhooks.delivery import Deliverer
@@ -43,7 +43,7 @@ class Parts:
     sweeper: Sweeper
     service: RunService
     intake: DatasetService
-    results: Results
+    results: RunArtifacts
     webhooks: WebhookService
     deliverer: Deliverer
     keys: KeyService
@@ -84,7 +84,7 @@ def wire(settings: Settings) -> Parts:
         sweeper=sweeper,
         service=RunService(settings, database, store, notifier.notify, tenant, in_flight),
         intake=DatasetService(settings, database, store, tenant, in_flight),
-        results=Results(database, store, tenant),
+        results=RunArtifacts(database, store, tenant),
         webhooks=WebhookService(database, allow_private=settings.webhook_allow_private),
         deliverer=Deliverer(
             database, allow_private=settings.webhook_allow_private, poll_seconds=settings.webhook_poll_seconds

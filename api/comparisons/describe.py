@@ -5,7 +5,7 @@ from sqlalchemy.orm import Session
 from api.comparisons.schemas import ComparedOut, ComparisonLinks, ComparisonOut
 from api.http.errors import as_problem
 from api.http.ids import run_of
-from api.runs.artifacts import Results
+from api.runs.artifacts import RunArtifacts
 from api.runs.describe import instant
 from core.domain.comparison import SIMILARITY_FILE, RepresentationSimilarity
 from core.domain.evaluation import Evaluation
@@ -19,7 +19,7 @@ from core.store.objects.stored import Stored
 from core.store.queries import runs
 
 
-def describe(results: Results, comparison_id: str) -> ComparisonOut:
+def describe(results: RunArtifacts, comparison_id: str) -> ComparisonOut:
     """One comparison.
 
     Args:
@@ -55,7 +55,9 @@ def _comparison_of(session: Session, run_id: str, tenant: str) -> RunRow:
     return run
 
 
-def _row(results: Results, one: ComparedRun, shown: ComparedArtifacts, made: dict[str, ArtifactRow]) -> ComparedOut:
+def _row(
+    results: RunArtifacts, one: ComparedRun, shown: ComparedArtifacts, made: dict[str, ArtifactRow]
+) -> ComparedOut:
     if not {shown.fine_tune, shown.measure} <= made.keys():
         raise NotReadyError(f"Results of run {one.run} are not stored any more. Retry that run to make them.")
     learnt = made[shown.fine_tune].facts
@@ -71,7 +73,7 @@ def _row(results: Results, one: ComparedRun, shown: ComparedArtifacts, made: dic
     )
 
 
-def _read(results: Results, row: ArtifactRow, name: str) -> bytes:
+def _read(results: RunArtifacts, row: ArtifactRow, name: str) -> bytes:
     try:
         return results.store.file(Stored(row.location, row.files), name).read_bytes()
     except FileNotFoundError as error:  # deleted meanwhile

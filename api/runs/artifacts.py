@@ -42,7 +42,7 @@ class StoredFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Results:
+class RunArtifacts:
     """Films, frames, tables and arrays of one tenant's runs."""
 
     database: Database

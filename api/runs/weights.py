@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from api.http.ids import run_of
 from api.http.zip_stream import Member
-from api.runs.artifacts import Results, StoredFile
+from api.runs.artifacts import RunArtifacts, StoredFile
 from core.domain import model_card
 from core.domain.model_card import CheckpointMetrics, Learned
 from core.domain.plan import StageName
@@ -20,7 +20,7 @@ from core.store.objects.stored import Stored
 from core.store.queries import runs
 
 
-def members(results: Results, run_id: str, *, service: str) -> list[Member]:
+def members(results: RunArtifacts, run_id: str, *, service: str) -> list[Member]:
     """The files of the last weights that a run has kept, the card first.
 
     Args:
