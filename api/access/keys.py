@@ -14,7 +14,7 @@ from pydantic import Field
 
 from api.access.caller import Scope
 from api.http.ids import is_id
-from api.runs.describe import moment
+from api.runs.describe import optional_timestamp
 from api.runs.schemas import NAME_LENGTH
 from core.domain.frozen import ONE_LINE, Frozen
 from core.domain.ids import new_id
@@ -124,6 +124,6 @@ def _shown(row: ApiKeyRow) -> KeyOut:
         name=row.name,
         tenant=row.tenant,
         scopes=[Scope(scope) for scope in row.scopes],
-        created_at=moment(row.created_at),
-        revoked_at=moment(row.revoked_at),
+        created_at=optional_timestamp(row.created_at),
+        revoked_at=optional_timestamp(row.revoked_at),
     )

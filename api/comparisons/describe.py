@@ -6,7 +6,7 @@ from api.comparisons.schemas import ComparedOut, ComparisonLinks, ComparisonOut
 from api.http.errors import as_problem
 from api.http.ids import run_of
 from api.runs.artifacts import RunArtifacts
-from api.runs.describe import instant
+from api.runs.describe import timestamp
 from core.domain.comparison import SIMILARITY_FILE, RepresentationSimilarity
 from core.domain.evaluation import Evaluation
 from core.domain.plan import ComparedArtifacts, StageName
@@ -44,7 +44,7 @@ def describe(results: RunArtifacts, comparison_id: str) -> ComparisonOut:
         likeness=RepresentationSimilarity.model_validate_json(_read(results, film, SIMILARITY_FILE)) if film else None,
         error=as_problem(run.error) if run.error else None,
         links=ComparisonLinks(self=f"/v1/comparisons/{run.id}", run=base, film=f"{base}/film.gif" if film else None),
-        created_at=instant(run.created_at),
+        created_at=timestamp(run.created_at),
     )
 
 

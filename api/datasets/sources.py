@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from api.http.ids import dataset_of, run_of
 from api.runs import weights
-from api.runs.describe import moment
+from api.runs.describe import optional_timestamp
 from core.data.builtin import BUILTIN
 from core.data.intake import SHEET_FILE, facts_of
 from core.data.names import DatasetKind, kind_of
@@ -174,7 +174,7 @@ def uploaded(row: DatasetRow) -> DatasetOut:
     """An uploaded dataset as the API shows it."""
     facts = facts_of(row.report)  # type: ignore[arg-type]
     known = _known(row.id, row.name, DatasetKind.UPLOAD, facts)
-    told = {"report": row.report, "created_at": moment(row.created_at)}
+    told = {"report": row.report, "created_at": optional_timestamp(row.created_at)}
     return known.model_copy(update={**told, "links": links(row.id, contact_sheet=SHEET_FILE in row.files)})
 
 

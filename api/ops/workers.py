@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from api.runs.describe import moment
+from api.runs.describe import optional_timestamp
 from api.wiring import PartsOf
 from core.store.database.tables import WorkerRow
 from core.store.queries import workers
@@ -56,7 +56,7 @@ def _shown(row: WorkerRow, *, alive: bool) -> WorkerOut:
         version=row.version,
         concurrency=row.concurrency,
         doing=[DoingOut(**stage) for stage in row.doing] if alive else [],
-        started_at=moment(row.started_at),
-        heartbeat_at=moment(row.heartbeat_at),
+        started_at=optional_timestamp(row.started_at),
+        heartbeat_at=optional_timestamp(row.heartbeat_at),
         alive=alive,
     )

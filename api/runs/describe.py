@@ -221,9 +221,9 @@ def _run(
             model=trained and learnt,
             comparison=runs.is_comparison(run),
         ),
-        created_at=instant(run.created_at),
-        started_at=moment(run.started_at),
-        finished_at=moment(run.finished_at),
+        created_at=timestamp(run.created_at),
+        started_at=optional_timestamp(run.started_at),
+        finished_at=optional_timestamp(run.finished_at),
     )
 
 
@@ -234,8 +234,8 @@ def _stage(stage: StageSummary) -> StageOut:
         progress=Progress(done=stage.done, total=stage.total),
         attempt=stage.attempt,
         reused=stage.reused,
-        started_at=moment(stage.started_at),
-        finished_at=moment(stage.finished_at),
+        started_at=optional_timestamp(stage.started_at),
+        finished_at=optional_timestamp(stage.finished_at),
     )
 
 
@@ -267,11 +267,11 @@ def links(run_id: str, *, film: bool, model: bool, comparison: bool = False) -> 
     )
 
 
-def moment(seconds: float | None) -> datetime | None:
+def optional_timestamp(seconds: float | None) -> datetime | None:
     """Seconds since 1970 as a time in UTC."""
-    return None if seconds is None else instant(seconds)
+    return None if seconds is None else timestamp(seconds)
 
 
-def instant(seconds: float) -> datetime:
+def timestamp(seconds: float) -> datetime:
     """The same of a time that is known."""
     return datetime.fromtimestamp(seconds, UTC)

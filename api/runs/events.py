@@ -15,7 +15,7 @@ from fastapi.sse import format_sse_event
 from pydantic import BaseModel
 
 from api.http.ids import run_of
-from api.runs.describe import moment
+from api.runs.describe import optional_timestamp
 from api.wiring import Parts, PartsOf
 from core.domain.run import RunStatus
 from core.errors import NotFoundError, StorageUnavailableError
@@ -142,7 +142,7 @@ def hear(database: Database, run_id: str, tenant: str, *, after: int, limit: int
     with database.reading() as session:
         run = run_of(session, run_id, tenant)
         rows = runs.events(session, run_id, after=after, limit=limit)
-    found = [EventOut(seq=row.seq, type=row.type, at=moment(row.at), data=row.data) for row in rows]
+    found = [EventOut(seq=row.seq, type=row.type, at=optional_timestamp(row.at), data=row.data) for row in rows]
     return Heard(found, version=run.version, ended=RunStatus(run.status).terminal and len(found) < limit)
 
 

@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from api.http import cursors
 from api.http.ids import is_id
-from api.runs.describe import moment
+from api.runs.describe import optional_timestamp
 from api.webhooks import signing, targets
 from api.webhooks.schemas import DeliveryOut, DeliveryPage, WebhookCreate, WebhookList, WebhookMade, WebhookOut
 from core.domain.webhook import DeliveryStatus, EventKind
@@ -112,8 +112,8 @@ def _webhook(row: WebhookRow) -> WebhookOut:
         id=row.id,
         url=row.url,
         events=[EventKind(event) for event in row.events],
-        created_at=moment(row.created_at),
-        disabled_at=moment(row.disabled_at),
+        created_at=optional_timestamp(row.created_at),
+        disabled_at=optional_timestamp(row.disabled_at),
     )
 
 
@@ -125,7 +125,7 @@ def _delivery(row: DeliveryRow) -> DeliveryOut:
         attempts=row.attempts,
         last_status=row.last_status,
         last_error=row.last_error,
-        next_attempt_at=moment(row.next_at),
-        created_at=moment(row.created_at),
-        delivered_at=moment(row.delivered_at),
+        next_attempt_at=optional_timestamp(row.next_at),
+        created_at=optional_timestamp(row.created_at),
+        delivered_at=optional_timestamp(row.delivered_at),
     )
