@@ -98,8 +98,8 @@ def upgrade() -> None:
         sa.Column("worker_id", sa.String(length=80), nullable=True),
         sa.Column("done", sa.Integer(), nullable=False),
         sa.Column("total", sa.Integer(), nullable=False),
-        sa.Column("ring_at", sa.Float(), nullable=True),
-        sa.Column("rings", sa.Integer(), nullable=False),
+        sa.Column("notify_at", sa.Float(), nullable=True),
+        sa.Column("notifications", sa.Integer(), nullable=False),
         sa.Column("started_at", sa.Float(), nullable=True),
         sa.Column("finished_at", sa.Float(), nullable=True),
         sa.ForeignKeyConstraint(["run_id"], ["runs.id"], ondelete="CASCADE"),
@@ -107,7 +107,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("stages", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_stages_key"), ["key"], unique=False)
-        batch_op.create_index("stages_by_status", ["status", "lease_until", "ring_at"], unique=False)
+        batch_op.create_index("stages_by_status", ["status", "lease_until", "notify_at"], unique=False)
 
     # ### end Alembic commands ###
 
