@@ -10,9 +10,10 @@ from accelerate import Accelerator
 
 from core.data.builtin import BUILTIN
 from core.domain.arrays import ProbeSet
-from core.domain.plan import StageName, build
+from core.domain.plan import build
 from core.domain.sources import ImageSource, LabelledImages
 from core.domain.spec import CaptureSpec, PinnedSources, RunSpec, TrainSpec
+from core.domain.stages import FINE_TUNE
 from core.learn import backbones, datasets
 from core.learn.backbones import Backbone
 from core.learn.embed import embed
@@ -87,7 +88,7 @@ def _context() -> Iterator[StageContext]:
         store = open_store(settings.artifacts, home=settings.root)
         store.prepare()
         plan = build(SPEC)
-        parts = {part.id: part for part in plan.named(StageName.FINE_TUNE)[0].parts}
+        parts = {part.id: part for part in plan.tasks(FINE_TUNE)[0].parts}
 
         def publish(kind: str, **message: object) -> None:
             if kind == "part":
@@ -96,7 +97,7 @@ def _context() -> Iterator[StageContext]:
 
         output = store.attempt("bench", "fine_tune", token=1) / "output"
         output.mkdir()
-        stage = plan.named(StageName.FINE_TUNE)[0]
+        stage = plan.tasks(FINE_TUNE)[0]
         yield StageContext(
             spec=SPEC,
             plan=plan,

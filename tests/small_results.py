@@ -6,8 +6,8 @@ from core.domain.arrays import OutlierScores, ProbeSet, Projection, TrainingLog
 from core.domain.comparison import SIMILARITY_FILE, RepresentationSimilarity
 from core.domain.evaluation import ClassResult, Evaluation, PhaseEvaluation
 from core.domain.label_issues import DataIssues, LabelIssue, LabelIssues, TrainTestDuplicate, TrainTestDuplicates
-from core.domain.plan import StageName
 from core.domain.quality import FrameQuality, Highlight, Highlights, MotionQuality, QualityCard
+from core.domain.stages import FINE_TUNE, MEASURE, PROJECT, RENDER, SCORE
 from core.store.objects import codecs
 
 IMAGES = 5
@@ -111,10 +111,10 @@ def _write_film(folder, frames):
 
 
 WRITERS = {
-    StageName.FINE_TUNE: _write_fine_tune,
-    StageName.SCORE: _write_scores,
-    StageName.PROJECT: _write_projection,
-    StageName.MEASURE: _write_measure,
-    StageName.RENDER: _write_film,
+    FINE_TUNE.name: _write_fine_tune,
+    SCORE.name: _write_scores,
+    PROJECT.name: _write_projection,
+    MEASURE.name: _write_measure,
+    RENDER.name: _write_film,
 }
 """Writes the artifact of a stage into a folder, for a film of so many frames."""

@@ -16,7 +16,7 @@ import os
 import signal
 import time
 
-from core.domain.plan import StageName
+from core.domain.stages import EMBED, FINE_TUNE, MEASURE, PROJECT, RENDER, SCORE
 from core.errors import TrainingDivergedError
 from worker.context import StoppedError
 
@@ -96,7 +96,7 @@ def _keep_state(ctx, index):
 def fine_tune(ctx):
     maker = _begin(ctx)
     _misbehave(ctx.spec.name)
-    frames = ctx.plan.named(StageName.EMBED)
+    frames = ctx.plan.tasks(EMBED)
     begin = int((ctx.store.folder(ctx.state) / "next.txt").read_text()) if ctx.state else 0
     with ctx.stoppable():
         for index in range(begin, len(frames)):
@@ -126,7 +126,7 @@ def embed(ctx):
 
 def _gather(ctx):
     maker = _begin(ctx)
-    embeds = ctx.plan.named(StageName.EMBED)
+    embeds = ctx.plan.tasks(EMBED)
     for index, (stage, folder) in enumerate(zip(embeds, ctx.frames(), strict=True)):
         _read(folder, stage.key)
         time.sleep(STEP_SECONDS / 4)
@@ -137,10 +137,10 @@ def _gather(ctx):
 
 
 STAGES = {
-    StageName.FINE_TUNE: fine_tune,
-    StageName.EMBED: embed,
-    StageName.SCORE: _gather,
-    StageName.PROJECT: _gather,
-    StageName.MEASURE: _gather,
-    StageName.RENDER: _gather,
+    FINE_TUNE.name: fine_tune,
+    EMBED.name: embed,
+    SCORE.name: _gather,
+    PROJECT.name: _gather,
+    MEASURE.name: _gather,
+    RENDER.name: _gather,
 }

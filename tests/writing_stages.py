@@ -1,6 +1,6 @@
 """Stub stages that also leave small results, so that the routes that show results have something to show."""
 
-from core.domain.plan import StageName
+from core.domain.stages import FINE_TUNE, MEASURE, PROJECT, RENDER, SCORE
 from tests import stub_stages
 from tests.small_results import WRITERS
 
@@ -21,9 +21,9 @@ def _write(ctx):
 
 
 STAGES = stub_stages.STAGES | {
-    StageName.FINE_TUNE: fine_tune,
-    StageName.SCORE: _write,
-    StageName.PROJECT: _write,
-    StageName.MEASURE: _write,
-    StageName.RENDER: _write,
+    FINE_TUNE.name: fine_tune,
+    SCORE.name: _write,
+    PROJECT.name: _write,
+    MEASURE.name: _write,
+    RENDER.name: _write,
 }

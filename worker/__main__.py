@@ -13,12 +13,13 @@ from celery.platforms import SecurityWarning
 from core import logs, tracing
 from core.errors import EmbedreelError
 from core.queue.notifier import Notifier
+from core.queue.sender import make_celery as make_sender
 from core.settings import Settings, read_settings
 from core.store.database import migrate
 from core.store.database.session import Database
 from core.store.objects import ownership
 from core.store.objects.artifacts import open_store
-from worker.app import declare_queues, make_celery, make_sender
+from worker.app import declare_queues, make_celery
 from worker.child import warm_up
 from worker.supervisor import Supervisor
 from worker.tasks import BackgroundDuties, register
@@ -46,7 +47,7 @@ def main() -> int:
         return 1
     warnings.filterwarnings("ignore", category=SecurityWarning)  # it is about pickle as root; we take JSON only
     app = make_celery(settings)
-    notifier = Notifier(make_sender(settings))
+    notifier = Notifier(make_sender(settings.broker))
     supervisor = Supervisor(settings, database, store, worker_id, notifier.notify)
     duties = BackgroundDuties(settings, database, supervisor)
     register(app, supervisor)

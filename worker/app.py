@@ -61,13 +61,6 @@ def declare_queues(app: Celery, *, pause_seconds: float = 0.1) -> None:
             return
 
 
-def make_sender(settings: Settings) -> Celery:
-    """A Celery app that only rings bells, and soon gives up where the broker is away."""
-    app = Celery("embedreel", broker=settings.broker, set_as_current=False)
-    app.conf.update(broker.sender(settings.broker))
-    return app
-
-
 def prefetch(url: str) -> int:
     """Bells held at once for each place of the worker.
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from core.domain.plan import SKIPPED, Part, Plan, PlannedStage, StageName
+from core.domain.plan import SKIPPED, Part, Plan, PlannedStage
 from core.domain.spec import RunSpec
+from core.domain.stages import EMBED
 from core.errors import NotReadyError
 from core.settings import Settings
 from core.store.objects.artifacts import ArtifactStore
@@ -67,13 +68,13 @@ class StageContext:
         """Folder of an artifact that the stage reads."""
         return self.store.folder(self.inputs[key])
 
-    def input(self, name: StageName) -> Path:
-        """Folder of the finished artifact of a stage that is one task."""
-        return self.stored(self.plan.named(name)[0].key)
+    def input(self, name: str) -> Path:
+        """Folder of the finished artifact of a stage of one task, by the name of the stage."""
+        return self.stored(self.plan.stage(name).key)
 
     def frames(self) -> list[Path]:
         """Folders of the embedded frames, in order."""
-        return self.captured(stage.key for stage in self.plan.named(StageName.EMBED))
+        return self.captured(stage.key for stage in self.plan.tasks(EMBED))
 
     def captured(self, keys: Iterable[str]) -> list[Path]:
         """Folders of those of these frames that are there: a training may have ended before the last of them."""
@@ -115,7 +116,7 @@ class StageContext:
 
     def frame_part(self, index: int) -> Part:
         """The part of this stage that belongs to frame `index`."""
-        frame = self.plan.named(StageName.EMBED)[index].id
+        frame = self.plan.tasks(EMBED)[index].id
         return next(part for part in self.stage.parts if part.stage == frame)
 
     def pin(self, source: str, revision: str) -> None:

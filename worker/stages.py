@@ -38,9 +38,10 @@ from core.domain.arrays import (
 from core.domain.evaluation import Evaluation, PhaseEvaluation
 from core.domain.label_issues import DataIssues, TrainTestDuplicates
 from core.domain.model_card import Learned
-from core.domain.plan import SKIPPED, Part, StageName
+from core.domain.plan import SKIPPED, Part
 from core.domain.quality import Highlight, Highlights, QualityCard
 from core.domain.sources import ImageSource
+from core.domain.stages import EMBED, FINE_TUNE, MEASURE, PROJECT, RENDER, SCORE
 from core.draw.thumbnails import data_uri
 from core.figures.curves import draw_figure
 from core.layout.project import project_frames
@@ -149,13 +150,13 @@ def project(ctx: StageContext) -> Facts:
 def measure(ctx: StageContext) -> Facts:
     """Say how far the film can be trusted, and what happened in it."""
     frames = _Embeddings(ctx.frames())
-    probe = codecs.load(ctx.input(StageName.FINE_TUNE) / "probe", ProbeSet)
+    probe = codecs.load(ctx.input(FINE_TUNE.name) / "probe", ProbeSet)
     film = Filmed(
         frames=frames,
         facts=frame_facts(frames.folders),
-        projection=codecs.load(ctx.input(StageName.PROJECT) / "projection", Projection),
-        scores=codecs.load(ctx.input(StageName.SCORE) / "scores", OutlierScores),
-        neighbors=codecs.load(ctx.input(StageName.SCORE) / "neighbors", NeighborGraph),
+        projection=codecs.load(ctx.input(PROJECT.name) / "projection", Projection),
+        scores=codecs.load(ctx.input(SCORE.name) / "scores", OutlierScores),
+        neighbors=codecs.load(ctx.input(SCORE.name) / "neighbors", NeighborGraph),
         labels=probe.labels,
         class_names=probe.class_names,
     )
@@ -173,7 +174,7 @@ def measure(ctx: StageContext) -> Facts:
 
 
 def _data_issues(ctx: StageContext, last: Path, probe: ProbeSet) -> DataIssues:
-    leaks = ctx.input(StageName.FINE_TUNE) / "leaks.json"  # a training that an older version did has none
+    leaks = ctx.input(FINE_TUNE.name) / "leaks.json"  # a training that an older version did has none
     return DataIssues(
         label_issues=label_issues.find(codecs.load(last / "frame", Embedded), probe, thumbnail=data_uri),
         leaks=TrainTestDuplicates.model_validate_json(leaks.read_text()) if leaks.exists() else None,
@@ -196,10 +197,10 @@ def render(ctx: StageContext) -> Facts:
     card, highlights = _reviewed(ctx)
     scene = Scene(
         name=spec.name,
-        projection=codecs.load(ctx.input(StageName.PROJECT) / "projection", Projection),
-        scores=codecs.load(ctx.input(StageName.SCORE) / "scores", OutlierScores),
-        log=codecs.load(ctx.input(StageName.FINE_TUNE) / "log", TrainingLog),
-        probe=codecs.load(ctx.input(StageName.FINE_TUNE) / "probe", ProbeSet),
+        projection=codecs.load(ctx.input(PROJECT.name) / "projection", Projection),
+        scores=codecs.load(ctx.input(SCORE.name) / "scores", OutlierScores),
+        log=codecs.load(ctx.input(FINE_TUNE.name) / "log", TrainingLog),
+        probe=codecs.load(ctx.input(FINE_TUNE.name) / "probe", ProbeSet),
         embedded=frame_facts(ctx.frames()),
         note=f"{_PROJECTED[spec.project.method]}{_ALIGNED[spec.align.method]}",
         highlights=highlights,
@@ -213,20 +214,20 @@ def render(ctx: StageContext) -> Facts:
 
 def _reviewed(ctx: StageContext) -> tuple[QualityCard | None, tuple[Highlight, ...]]:
     """What `measure` has found; nothing for a run that is older than that stage."""
-    if not ctx.plan.named(StageName.MEASURE):
+    if not ctx.plan.tasks(MEASURE):
         return None, ()
-    folder = ctx.input(StageName.MEASURE)
+    folder = ctx.input(MEASURE.name)
     card = QualityCard.model_validate_json((folder / "quality.json").read_text())
     return card, Highlights.model_validate_json((folder / "highlights.json").read_text()).highlights
 
 
-STAGES: Mapping[StageName, Callable[[StageContext], Facts]] = {
-    StageName.FINE_TUNE: fine_tune,
-    StageName.EMBED: embed_frame,
-    StageName.SCORE: score,
-    StageName.PROJECT: project,
-    StageName.MEASURE: measure,
-    StageName.RENDER: render,
+STAGES: Mapping[str, Callable[[StageContext], Facts]] = {
+    FINE_TUNE.name: fine_tune,
+    EMBED.name: embed_frame,
+    SCORE.name: score,
+    PROJECT.name: project,
+    MEASURE.name: measure,
+    RENDER.name: render,
 }
 
 

@@ -66,7 +66,7 @@ class Supervisor:
         """The stages under way, each as `{"run": …, "stage": …}`."""
         return list(self._working.values())
 
-    def answer(self) -> None:
+    def wake(self) -> None:
         """Answer a bell, whichever: do what is queued, the earliest run's first stage first, until nothing is.
 
         A bell may be lost, or held by a worker that stands still: what it was for must not wait for another one of its
@@ -76,11 +76,11 @@ class Supervisor:
         while self._unless_backlog.is_set() and self._places.acquire(blocking=False):
             self._unless_backlog.clear()
             try:
-                self._answer()
+                self._work_off()
             finally:
                 self._places.release()
 
-    def _answer(self) -> None:
+    def _work_off(self) -> None:
         wanted = self._next()
         while wanted and not self.stopping.is_set():
             claim = self._claim(wanted)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from celery import Celery
 
-from core.domain.plan import StageName
 from core.errors import StorageUnavailableError
+from core.queue.notifier import TASK
 from core.settings import Settings
 from core.store.database.session import Database
 from core.store.engine import sweep
@@ -25,13 +25,12 @@ SQLITE_BROKER = "sqla+sqlite:///"
 
 
 def register(app: Celery, supervisor: Supervisor) -> None:
-    """Give the app a task for each stage: it answers the bell, whichever stage that was rung for."""
+    """Give the app its one task: a wake-up of any queue lets the supervisor take what is queued."""
 
-    def answer(run_id: str, stage_id: str) -> None:  # noqa: ARG001 - ids are for those who look into the queue
-        supervisor.answer()
+    def wake(queue: str) -> None:  # noqa: ARG001 - the queue is for those who look into the broker
+        supervisor.wake()
 
-    for name in StageName:
-        app.task(answer, name=f"embedreel.{name}", bind=False)
+    app.task(wake, name=TASK, bind=False)
 
 
 def forget_delivered(broker: str) -> None:
@@ -103,7 +102,7 @@ class BackgroundDuties:
     def _look_for_work(self) -> None:
         """What a bell would begin: the broker may be away, or a worker that stands still may hold what it carries."""
         try:
-            self._supervisor.answer()
+            self._supervisor.wake()
         except StorageUnavailableError as error:
             log.warning("no work was looked for: %s", error.detail)
 

@@ -9,9 +9,10 @@ from api.runs.artifacts import RunArtifacts
 from api.runs.describe import timestamp
 from core.domain.comparison import SIMILARITY_FILE, RepresentationSimilarity
 from core.domain.evaluation import Evaluation
-from core.domain.plan import ComparedArtifacts, StageName
+from core.domain.plan import ComparedArtifacts
 from core.domain.run import RunStatus
 from core.domain.spec import ComparedRun, RunSpec
+from core.domain.stages import RENDER
 from core.errors import NotFoundError, NotReadyError
 from core.store.database.tables import ArtifactRow, RunRow
 from core.store.engine import lifecycle
@@ -32,9 +33,9 @@ def describe(results: RunArtifacts, comparison_id: str) -> ComparisonOut:
     """
     with results.database.reading() as session:
         run = _comparison_of(session, comparison_id, results.tenant)
-        spec, shows = RunSpec.model_validate(run.spec), lifecycle.plan_of(run).stage(StageName.RENDER).shows
+        spec, shows = RunSpec.model_validate(run.spec), lifecycle.plan_of(run).stage(RENDER.name).shows
         made = runs.artifacts(session, [key for shown in shows for key in (shown.fine_tune, shown.measure)])
-        film = runs.artifact(session, run, StageName.RENDER)
+        film = runs.artifact(session, run, RENDER.name)
     base = f"/v1/runs/{run.id}"
     return ComparisonOut(
         id=run.id,

@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from core.domain.plan import Queue, StageName
 from core.domain.run import RunStatus, StageStatus
+from core.domain.stages import STAGES, Queue
 from core.errors import StorageUnavailableError
 from core.store.database import counters
 from core.store.database.counters import Counter, Histogram, Labels
@@ -25,7 +25,7 @@ ValuesOfLabels = Mapping[str, Sequence[str]]
 """For each label, in order, the values that are told even while they are zero: a rate needs a zero to rise from."""
 
 RUNS: ValuesOfLabels = {"status": tuple(RunStatus)}
-STAGES: ValuesOfLabels = {"stage": tuple(StageName), "status": (StageStatus.QUEUED, StageStatus.RUNNING)}
+STAGE_STATUSES: ValuesOfLabels = {"stage": tuple(STAGES), "status": (StageStatus.QUEUED, StageStatus.RUNNING)}
 QUEUES: ValuesOfLabels = {"queue": tuple(Queue)}
 WORKERS: ValuesOfLabels = {"queue": tuple(Queue), "device": ("cpu", "cuda")}
 
@@ -60,12 +60,12 @@ class _Service(Collector):
         yield from _free(self._artifacts)
         try:
             with self._database.reading() as session:
-                lease_state, counts = gauges.measure(session), counters.read(session)
+                measured, counts = gauges.measure(session), counters.read(session)
         except StorageUnavailableError:
-            lease_state = None
-        yield _gauge("embedreel_database_up", "Whether the database answers", {}, {(): lease_state is not None})
-        if lease_state is not None:
-            yield from _gauges(lease_state)
+            measured = None
+        yield _gauge("embedreel_database_up", "Whether the database answers", {}, {(): measured is not None})
+        if measured is not None:
+            yield from _gauges(measured)
             yield from (_counter(counter, counts) for counter in counted.COUNTERS)
             yield from (_histogram(histogram, counts) for histogram in counted.HISTOGRAMS)
 
@@ -78,11 +78,11 @@ def _free(folder: Path) -> Iterable[Metric]:
     yield _gauge("embedreel_artifacts_free_bytes", "Free space where artifacts are stored", {}, {(): free})
 
 
-def _gauges(lease_state: Gauges) -> Iterable[Metric]:
-    runs = {(status,): count for status, count in lease_state.runs.items()}
-    queues = {(queue,): waiting for queue, waiting in lease_state.queues.items()}
+def _gauges(measured: Gauges) -> Iterable[Metric]:
+    runs = {(status,): count for status, count in measured.runs.items()}
+    queues = {(queue,): waiting for queue, waiting in measured.queues.items()}
     yield _gauge("embedreel_runs", "Runs, by status", RUNS, runs)
-    yield _gauge("embedreel_stages", "Stages that are queued or running", STAGES, lease_state.stages)
+    yield _gauge("embedreel_stages", "Stages that are queued or running", STAGE_STATUSES, measured.stages)
     yield _gauge(
         "embedreel_queue_stages",
         "Stages that wait for a worker",
@@ -95,10 +95,8 @@ def _gauges(lease_state: Gauges) -> Iterable[Metric]:
         QUEUES,
         {queue: waiting.age_seconds for queue, waiting in queues.items()},
     )
-    yield _gauge("embedreel_workers", "Workers heard of lately", WORKERS, lease_state.workers)
-    yield _gauge(
-        "embedreel_webhook_deliveries_pending", "Deliveries still to be sent", {}, {(): lease_state.deliveries}
-    )
+    yield _gauge("embedreel_workers", "Workers heard of lately", WORKERS, measured.workers)
+    yield _gauge("embedreel_webhook_deliveries_pending", "Deliveries still to be sent", {}, {(): measured.deliveries})
 
 
 def _gauge(name: str, text: str, labels: ValuesOfLabels, values: Mapping[Any, float]) -> Metric:

@@ -11,8 +11,8 @@ from api.runs.schemas import CheckpointList
 from api.wiring import Parts, PartsOf
 from core.domain.evaluation import Evaluation
 from core.domain.label_issues import DataIssues
-from core.domain.plan import StageName
 from core.domain.quality import Highlights, QualityCard
+from core.domain.stages import MEASURE, RENDER
 
 router = APIRouter(prefix="/v1/runs/{run_id}", tags=["results"])
 
@@ -33,7 +33,7 @@ def _film(suffix: str, media_type: str, operation_id: str) -> None:
     @router.head(f"/film.{suffix}", include_in_schema=False)
     def film(parts: PartsOf, request: Request, run_id: str) -> Response:
         """The film, if `render.formats` asks for this format; a GIF is always made."""
-        return files.answer(request, parts.results.file(run_id, StageName.RENDER, f"film.{suffix}"), media_type)
+        return files.answer(request, parts.results.file(run_id, RENDER.name, f"film.{suffix}"), media_type)
 
 
 _film("gif", "image/gif", "getFilm")
@@ -51,7 +51,7 @@ _film("webp", "image/webp", "getFilmAsWebp")
 @router.head("/contact-sheet.png", include_in_schema=False)
 def contact_sheet(parts: PartsOf, request: Request, run_id: str) -> Response:
     """The first frame, the last and two between them, as one picture."""
-    return files.answer(request, parts.results.file(run_id, StageName.RENDER, "contact_sheet.png"), "image/png")
+    return files.answer(request, parts.results.file(run_id, RENDER.name, "contact_sheet.png"), "image/png")
 
 
 @router.get(
@@ -64,7 +64,7 @@ def contact_sheet(parts: PartsOf, request: Request, run_id: str) -> Response:
 @router.head("/curves.png", include_in_schema=False)
 def curves(parts: PartsOf, request: Request, run_id: str) -> Response:
     """Training loss, evaluation loss and accuracy by step, and where each phase begins; drawn with the film."""
-    return files.answer(request, parts.results.file(run_id, StageName.RENDER, "curves.png"), "image/png")
+    return files.answer(request, parts.results.file(run_id, RENDER.name, "curves.png"), "image/png")
 
 
 @router.get(
@@ -77,7 +77,7 @@ def curves(parts: PartsOf, request: Request, run_id: str) -> Response:
 @router.head("/frames/{index}.png", include_in_schema=False)
 def frame(parts: PartsOf, request: Request, run_id: str, index: Annotated[int, Path(ge=0, le=MAX_FRAMES)]) -> Response:
     """One frame of the film as a PNG."""
-    stored = parts.results.file(run_id, StageName.RENDER, f"frames/{index:05d}.png")
+    stored = parts.results.file(run_id, RENDER.name, f"frames/{index:05d}.png")
     return files.answer(request, stored, "image/png")
 
 
@@ -199,4 +199,4 @@ def label_issues(parts: PartsOf, request: Request, run_id: str) -> Response:
 
 def _told(parts: Parts, request: Request, run_id: str, name: str) -> Response:
     """What `measure` has found."""
-    return files.answer(request, parts.results.file(run_id, StageName.MEASURE, name), "application/json")
+    return files.answer(request, parts.results.file(run_id, MEASURE.name, name), "application/json")

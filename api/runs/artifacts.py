@@ -14,9 +14,9 @@ import numpy as np
 from api.http.ids import run_of
 from api.runs.schemas import CheckpointOut
 from core.domain.arrays import OutlierScores, ProbeSet, Projection, TrainingLog
-from core.domain.plan import StageName
 from core.domain.quality import SIGNIFICANT_DIGITS, told
 from core.domain.run import RunStatus
+from core.domain.stages import FINE_TUNE, PROJECT, RENDER, SCORE
 from core.errors import NotFoundError, NotReadyError
 from core.store.database.session import Database
 from core.store.database.tables import RunRow
@@ -49,7 +49,7 @@ class RunArtifacts:
     store: ArtifactStore
     tenant: str
 
-    def file(self, run_id: str, stage: StageName, name: str) -> StoredFile:
+    def file(self, run_id: str, stage: str, name: str) -> StoredFile:
         """A file that a stage has made.
 
         Raises:
@@ -73,7 +73,7 @@ class RunArtifacts:
 
     def log(self, run_id: str) -> Iterator[str]:
         """The training log as CSV, a header and a line a logged step; empty where nothing was measured."""
-        log = self._record(run_id, StageName.FINE_TUNE, "log", TrainingLog)
+        log = self._record(run_id, FINE_TUNE.name, "log", TrainingLog)
         measured = {row.step: row.accuracy for row in self.checkpoints(run_id)}
         accuracy = [measured.get(step) for step in log.step.tolist()]
         columns = [getattr(log, name) for name in LOGGED]
@@ -90,8 +90,8 @@ class RunArtifacts:
             NotFoundError: there is no such frame.
             NotReadyError: the scores are not there.
         """
-        scores = self._record(run_id, StageName.SCORE, "scores", OutlierScores)
-        probe = self._record(run_id, StageName.FINE_TUNE, "probe", ProbeSet)
+        scores = self._record(run_id, SCORE.name, "scores", OutlierScores)
+        probe = self._record(run_id, FINE_TUNE.name, "probe", ProbeSet)
         index = _frame(run_id, frame, len(scores.distance))
         worst = np.argsort(-scores.distance[index], kind="stable")[:limit]
         listed = [
@@ -115,8 +115,8 @@ class RunArtifacts:
             NotFoundError: there is no such frame.
             NotReadyError: the projection is not there.
         """
-        layout = self._record(run_id, StageName.PROJECT, "projection", Projection)
-        probe = self._record(run_id, StageName.FINE_TUNE, "probe", ProbeSet)
+        layout = self._record(run_id, PROJECT.name, "projection", Projection)
+        probe = self._record(run_id, FINE_TUNE.name, "probe", ProbeSet)
         wanted = range(len(layout.points)) if frame is None else [_frame(run_id, frame, len(layout.points))]
         facts = {row.index: row.model_dump() for row in self.checkpoints(run_id)}
         head = {
@@ -129,7 +129,7 @@ class RunArtifacts:
         }
         return _with_points(head, layout.points, wanted)
 
-    def _record(self, run_id: str, stage: StageName, name: str, kind: type[Record]) -> Record:
+    def _record(self, run_id: str, stage: str, name: str, kind: type[Record]) -> Record:
         with self.database.reading() as session:
             run = run_of(session, run_id, self.tenant)
             row = runs.artifact(session, run, stage)
@@ -143,9 +143,9 @@ class RunArtifacts:
             ) from error
 
 
-def _not_there(run: RunRow, stage: StageName) -> NotFoundError | NotReadyError:
+def _not_there(run: RunRow, stage: str) -> NotFoundError | NotReadyError:
     """The stage has not made its artifact, or never will."""
-    if runs.is_comparison(run) and stage is not StageName.RENDER:
+    if runs.is_comparison(run) and stage != RENDER.name:
         return NotFoundError(f"Run {run.id} is a comparison, which has no stage {stage}: ask the runs that it shows.")
     if run.status == RunStatus.SUCCEEDED:
         return NotReadyError(

@@ -8,9 +8,9 @@ from sqlalchemy.orm import Session
 
 from api.http.errors import as_problem
 from api.runs.schemas import Links, PlannedOut, PlanOut, Progress, RunOut, StageOut
-from core.domain.plan import StageName
 from core.domain.run import RunStatus, StageStatus
 from core.domain.spec import RunSpec
+from core.domain.stages import EMBED, FINE_TUNE, RENDER, STAGES
 from core.store.database.tables import RunRow
 from core.store.engine import artifact_references, lifecycle
 from core.store.queries import runs, waiting
@@ -18,12 +18,9 @@ from core.store.queries.runs import StageGroup
 from core.store.queries.waiting import RunState
 
 FIRST_GUESS: Mapping[str, float] = {
-    StageName.SCORE: 0.05,
-    StageName.PROJECT: 0.05,
-    StageName.MEASURE: 0.1,
-    StageName.RENDER: 0.15,
+    stage.name: stage.seconds_per_frame for stage in STAGES.values() if stage.seconds_per_frame is not None
 }
-"""Seconds a frame, until this service has drawn a film and knows better."""
+"""Seconds per frame, until this service has drawn a film and knows better."""
 
 NO_WORKER = (
     "No worker for the {queues} queue has been heard of lately. One that is just starting takes up to a minute; if "
@@ -95,7 +92,7 @@ def collect(groups: Sequence[StageGroup], *, skipped: int = 0) -> list[StageSumm
     Args:
         skipped: frames that the training has ended before: nobody waits for them.
     """
-    by_name: dict[str, list[StageGroup]] = {name: [] for name in StageName}
+    by_name: dict[str, list[StageGroup]] = {name: [] for name in STAGES}
     for group in groups:
         by_name[group.name].append(group)
     return [_together(found, skipped=skipped) for found in by_name.values() if found]
@@ -106,7 +103,7 @@ def _together(groups: list[StageGroup], *, skipped: int) -> StageSummary:
     finished = sum(group.tasks for group in groups if group.status is StageStatus.SUCCEEDED)
     starts = [group.started_at for group in groups if group.started_at is not None]
     ends = [group.finished_at for group in groups if group.finished_at is not None]
-    several = groups[0].name == StageName.EMBED
+    several = groups[0].name == EMBED.name
     status = _status(groups, finished=finished)
     return StageSummary(
         name=groups[0].name,
@@ -149,10 +146,10 @@ def seconds_left(stages: Sequence[StageSummary], *, at: float, pace: Mapping[str
         inline: the frames are embedded by the training itself.
     """
     by_name = {stage.name: stage for stage in stages}
-    frames = (by_name.get(StageName.EMBED) or by_name[StageName.RENDER]).total  # a comparison embeds nothing
+    frames = (by_name.get(EMBED.name) or by_name[RENDER.name]).total  # a comparison embeds nothing
     if not frames:
         return None
-    names = [StageName.FINE_TUNE] if inline else [StageName.FINE_TUNE, StageName.EMBED]
+    names = [FINE_TUNE.name] if inline else [FINE_TUNE.name, EMBED.name]
     learning = [by_name[name] for name in names if name in by_name]
     unfinished = [stage for stage in learning if stage.status is not StageStatus.SUCCEEDED]
     rated = [left for stage in unfinished if (left := _at_its_rate(stage, at)) is not None]
@@ -198,7 +195,7 @@ def _run(
     *,
     trained: bool,
 ) -> RunOut:
-    learnt = any(stage.name == StageName.FINE_TUNE and stage.status is StageStatus.SUCCEEDED for stage in stages)
+    learnt = any(stage.name == FINE_TUNE.name and stage.status is StageStatus.SUCCEEDED for stage in stages)
     return RunOut(
         id=run.id,
         name=run.name,

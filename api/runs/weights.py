@@ -10,8 +10,8 @@ from api.http.zip_stream import Member
 from api.runs.artifacts import RunArtifacts, StoredFile
 from core.domain import model_card
 from core.domain.model_card import CheckpointMetrics, Learned
-from core.domain.plan import StageName
 from core.domain.spec import RunSpec
+from core.domain.stages import FINE_TUNE
 from core.domain.trained import CARD, CONFIG, PREPROCESSOR, WEIGHTS
 from core.errors import NotFoundError, NotReadyError
 from core.store.database.tables import ArtifactRow, RunRow
@@ -59,7 +59,7 @@ def kept(session: Session, run: RunRow) -> ArtifactRow:
             f'Run {run.id} has not kept its weights. Run it again with train.keep_weights "last": the same training '
             "gives the same model."
         )
-    trained = runs.artifact(session, run, StageName.FINE_TUNE)
+    trained = runs.artifact(session, run, FINE_TUNE.name)
     last = artifact_references.last_weights(session, run.id) if trained else None
     if last is None:
         raise NotReadyError(

@@ -7,74 +7,18 @@ that decides a stage's output, so "is this key stored?" is the whole of resume, 
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import getitem
 from typing import Any, Literal
 
 from core.domain.frozen import Frozen
 from core.domain.schedule import candidate_steps, capture_steps
 from core.domain.spec import CaptureSpec, RunSpec, TrainSpec
+from core.domain.stages import EMBED, FINE_TUNE, MEASURE, PROJECT, RENDER, STAGES, Queue, StageSpec
 
+PART_FORMATS: Mapping[str, int] = {"checkpoint": 4, "comparison": 1, "weights": 4, "state": 1}
+"""Of artifacts that are not a stage's own: raise a number as `StageSpec.format`."""
 
-class StageName(StrEnum):
-    """One word a stage, through every layer."""
-
-    FINE_TUNE = "fine_tune"
-    EMBED = "embed"
-    SCORE = "score"
-    PROJECT = "project"
-    MEASURE = "measure"
-    RENDER = "render"
-
-
-class Queue(StrEnum):
-    """Where a stage's bell is rung."""
-
-    GPU = "gpu"
-    CPU = "cpu"
-
-
-QUEUES: Mapping[StageName, Queue] = {
-    StageName.FINE_TUNE: Queue.GPU,
-    StageName.EMBED: Queue.GPU,
-    StageName.SCORE: Queue.GPU,
-    StageName.PROJECT: Queue.GPU,
-    StageName.MEASURE: Queue.GPU,
-    StageName.RENDER: Queue.CPU,
-}
-
-FORMATS: Mapping[str, int] = {
-    **dict.fromkeys(StageName, 1),
-    # 2: what training draws at random follows from the seed and the step, so that it can go on in the middle.
-    # 3: probe images that are nearly training images are told too. 4, 5: of a ViT's last layer only the class token is
-    # computed, then without keys and values, and gradients of depthwise weights another way: other rounding.
-    StageName.FINE_TUNE: 5,
-    # 3: how sure the model is of each prediction is told too; at the last checkpoint, of every class. 4, 5: as above.
-    StageName.EMBED: 5,
-    # 2: the neighbours of some images are kept, for what is measured later.
-    StageName.SCORE: 2,
-    # 3: what each frame's own best plane would show is told too. 4, 5: axes are iterated to another tolerance, and from
-    # other ones.
-    StageName.PROJECT: 5,
-    # 2: standing still is told by the step. 3: and by how far the shape moves, wherever it is. 4: the last frame is
-    # laid out by t-SNE too. 5: the end of each phase is evaluated, and labels that look wrong are told.
-    StageName.MEASURE: 5,
-    # 3: text is set in other fonts too. 4: numbers beside rings keep off each other, names that are cut stay unlike.
-    # 5: captions stay until they can have been read. 6: loss and accuracy are drawn as a figure of their own too.
-    StageName.RENDER: 6,
-    # 3, 4: trained with other rounding, as above; so are weights.
-    "checkpoint": 4,
-    "comparison": 1,
-    # 2: a folder in Hugging Face format.
-    "weights": 4,
-    "state": 1,
-}
-"""Raise a number when what that stage writes, or how it computes it, changes: stored artifacts of the old format are
-then made anew."""
-
-
-_LATER = frozenset({"lora", "early_stopping"})
-"""Fields of `train` that came later: where they are null, what was trained before has the key that it had."""
 
 SKIPPED = "skipped"
 """Of a frame that its training has ended before: the file of its artifact; and what its facts tell, without a step."""
@@ -113,7 +57,7 @@ class PlannedStage(Frozen):
     """One task: its id within the run, what it needs, what it shows of other runs, the key of what it makes."""
 
     id: str
-    name: StageName
+    name: str
     key: str
     needs: tuple[str, ...] = ()
     index: int | None = None
@@ -122,8 +66,8 @@ class PlannedStage(Frozen):
 
     @property
     def queue(self) -> Queue:
-        """Where its bell is rung."""
-        return QUEUES[self.name]
+        """The workers of this queue run it."""
+        return STAGES[self.name].queue
 
 
 class Plan(Frozen):
@@ -158,24 +102,25 @@ class Plan(Frozen):
         parts = (part for stage in self.stages for part in stage.parts)
         return tuple(part.key for part in parts if part.stage == stage_id and part.effect == "releases")
 
-    def named(self, name: StageName) -> tuple[PlannedStage, ...]:
-        """All stages of this name, in order."""
-        return tuple(stage for stage in self.stages if stage.name is name)
+    def tasks(self, stage: StageSpec) -> tuple[PlannedStage, ...]:
+        """All tasks of a stage, in order."""
+        return tuple(task for task in self.stages if task.name == stage.name)
 
 
-def artifact_key(stage: str, reads: Mapping[str, Any], inputs: tuple[str, ...] = ()) -> str:
-    """SHA-256 over the stage's name and format, the spec fields that it reads, and its inputs' keys."""
-    return hashlib.sha256(_identity(stage, reads, inputs).encode()).hexdigest()
+def artifact_key(kind: str, reads: Mapping[str, Any], inputs: tuple[str, ...] = ()) -> str:
+    """SHA-256 over the name and format of a stage or part, the fields that it reads, and the keys of its inputs."""
+    return hashlib.sha256(_identity(kind, reads, inputs).encode()).hexdigest()
 
 
-def _identity(stage: str, reads: Mapping[str, Any], inputs: tuple[str, ...] = ()) -> str:
-    identity = {"stage": stage, "format": FORMATS[stage], "reads": dict(reads), "inputs": inputs}
+def _identity(kind: str, reads: Mapping[str, Any], inputs: tuple[str, ...] = ()) -> str:
+    number = STAGES[kind].format if kind in STAGES else PART_FORMATS[kind]
+    identity = {"stage": kind, "format": number, "reads": dict(reads), "inputs": inputs}
     return json.dumps(identity, sort_keys=True, separators=(",", ":"))
 
 
-def _indexed_keys(stage: str, reads: Mapping[str, Any], *, count: int) -> tuple[str, ...]:
-    """`artifact_key` of each index below `count`, which is read too. What they share is put into JSON once."""
-    before, after = _identity(stage, {**reads, "index": "?"}).split('"index":"?"')
+def _indexed_keys(kind: str, reads: Mapping[str, Any], *, count: int) -> tuple[str, ...]:
+    """`artifact_key` of each index below `count`, which is read too. The common text is put into JSON once."""
+    before, after = _identity(kind, {**reads, "index": "?"}).split('"index":"?"')
     return tuple(hashlib.sha256(f'{before}"index":{index}{after}'.encode()).hexdigest() for index in range(count))
 
 
@@ -189,75 +134,50 @@ def _comparison(spec: RunSpec) -> Plan:
     plans = [build(one.spec) for one in spec.compared]
     shows = tuple(
         ComparedArtifacts(
-            fine_tune=plan.stage("fine_tune").key,
-            embeds=tuple(stage.key for stage in plan.named(StageName.EMBED)),
-            project=plan.stage("project").key,
-            measure=plan.stage("measure").key,
+            fine_tune=plan.stage(FINE_TUNE.name).key,
+            embeds=tuple(task.key for task in plan.tasks(EMBED)),
+            project=plan.stage(PROJECT.name).key,
+            measure=plan.stage(MEASURE.name).key,
         )
         for plan in plans
     )
     reads = {
         "render": spec.render.model_dump(mode="json"),
-        "drawing": FORMATS[StageName.RENDER],
+        "drawing": RENDER.format,
         "name": spec.name,
         "runs": [[one.spec.name, one.spec.model] for one in spec.compared],
     }
     key = artifact_key("comparison", reads, tuple(key for one in shows for key in one.keys))
-    render = PlannedStage(id="render", name=StageName.RENDER, key=key, shows=shows)
+    render = PlannedStage(id=RENDER.name, name=RENDER.name, key=key, shows=shows)
     return Plan(steps=(), stages=(render,))
 
 
 def _training(spec: RunSpec) -> Plan:
     steps, captured = _steps(spec.capture, spec.train)
     fields = spec.model_dump(mode="json")
-    train = {name: value for name, value in fields["train"].items() if value is not None or name not in _LATER}
-    learned = {name: fields[name] for name in ("dataset", "model", "capture", "pinned")} | {"train": train}
-    embedded = learned | {"capture": {k: v for k, v in fields["capture"].items() if k != "mode"}}
+    made: dict[str, tuple[PlannedStage, ...]] = {}
+    for stage in STAGES.values():
+        reads = _read(fields, stage.reads)
+        needs = tuple(task.id for name in stage.needs for task in made[name])
+        inputs = tuple(task.key for name in stage.inputs for task in made[name])
+        if stage.tasks == "frame":
+            keys = _indexed_keys(stage.name, reads, count=len(captured))
+            made[stage.name] = tuple(
+                PlannedStage(id=f"{stage.name}/{index:05d}", name=stage.name, key=key, needs=needs, index=index)
+                for index, key in enumerate(keys)
+            )
+        else:
+            key = artifact_key(stage.name, reads, inputs)
+            made[stage.name] = (PlannedStage(id=stage.name, name=stage.name, key=key, needs=needs),)
+    (training,) = made[FINE_TUNE.name]
+    parts = _parts(spec, made[EMBED.name], steps=steps, captured=captured, reads=_read(fields, EMBED.reads))
+    made[FINE_TUNE.name] = (training.model_copy(update={"parts": tuple(parts)}),)
+    return Plan(steps=steps, stages=tuple(task for tasks in made.values() for task in tasks))
 
-    frames = [f"{index:05d}" for index in range(len(captured))]
-    embed_keys = _indexed_keys(StageName.EMBED, embedded, count=len(captured))
-    made = (
-        _frames(captured, frames, embed_keys)
-        if spec.capture.mode == "inline"
-        else _checkpoints(captured, frames, embedded)
-    )
-    fine_tune = PlannedStage(
-        id="fine_tune",
-        name=StageName.FINE_TUNE,
-        key=artifact_key(StageName.FINE_TUNE, learned),
-        parts=(*made, *_weights(steps, embedded, kept=spec.train.keep_weights)),
-    )
-    embeds = tuple(
-        PlannedStage(id=f"embed/{frame}", name=StageName.EMBED, key=key, index=index)
-        for index, (frame, key) in enumerate(zip(frames, embed_keys, strict=True))
-    )
-    embed_ids = tuple(stage.id for stage in embeds)
-    score = PlannedStage(
-        id="score",
-        name=StageName.SCORE,
-        key=artifact_key(StageName.SCORE, {"score": fields["score"]}, embed_keys),
-        needs=("fine_tune", *embed_ids),
-    )
-    project = PlannedStage(
-        id="project",
-        name=StageName.PROJECT,
-        key=artifact_key(StageName.PROJECT, {"project": fields["project"], "align": fields["align"]}, embed_keys),
-        needs=("fine_tune", *embed_ids),
-    )
-    seen = (fine_tune.key, *embed_keys, score.key, project.key)
-    measure = PlannedStage(
-        id="measure",
-        name=StageName.MEASURE,
-        key=artifact_key(StageName.MEASURE, {"project": fields["project"], "align": fields["align"]}, seen),
-        needs=("fine_tune", *embed_ids, "score", "project"),
-    )
-    render = PlannedStage(
-        id="render",
-        name=StageName.RENDER,
-        key=artifact_key(StageName.RENDER, {"render": fields["render"], "name": spec.name}, (*seen, measure.key)),
-        needs=("fine_tune", *embed_ids, "score", "project", "measure"),
-    )
-    return Plan(steps=steps, stages=(fine_tune, *embeds, score, project, measure, render))
+
+def _read(fields: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """The fields of these dotted names."""
+    return {name: reduce(getitem, name.split("."), fields) for name in names}
 
 
 def _steps(capture: CaptureSpec, train: TrainSpec) -> tuple[tuple[int, ...], tuple[int | None, ...]]:
@@ -272,22 +192,25 @@ def _steps(capture: CaptureSpec, train: TrainSpec) -> tuple[tuple[int, ...], tup
     return known, known
 
 
-def _frames(steps: tuple[int | None, ...], frames: list[str], keys: tuple[str, ...]) -> Iterator[Part]:
-    for step, frame, key in zip(steps, frames, keys, strict=True):
-        yield Part(id=f"embed/{frame}", key=key, stage=f"embed/{frame}", effect="completes", step=step)
-
-
-def _checkpoints(steps: tuple[int | None, ...], frames: list[str], reads: Mapping[str, Any]) -> Iterator[Part]:
-    keys = _indexed_keys("checkpoint", reads, count=len(frames))
-    for key, step, frame in zip(keys, steps, frames, strict=True):
-        yield Part(id=f"checkpoint/{frame}", key=key, stage=f"embed/{frame}", effect="releases", step=step)
-
-
-def _weights(steps: tuple[int, ...], reads: Mapping[str, Any], *, kept: str) -> Iterator[Part]:
-    wanted = {"none": (), "last": steps[-1:], "all": steps}[kept]
-    for step in wanted:
+def _parts(
+    spec: RunSpec,
+    embeds: tuple[PlannedStage, ...],
+    *,
+    steps: tuple[int, ...],
+    captured: tuple[int | None, ...],
+    reads: Mapping[str, Any],
+) -> Iterator[Part]:
+    """What a training publishes while it runs: frames or, to be embedded elsewhere, checkpoints; and weights."""
+    if spec.capture.mode == "inline":
+        for task, step in zip(embeds, captured, strict=True):
+            yield Part(id=task.id, key=task.key, stage=task.id, effect="completes", step=step)
+    else:
+        keys = _indexed_keys("checkpoint", reads, count=len(embeds))
+        for task, key, step in zip(embeds, keys, captured, strict=True):
+            yield Part(id=f"checkpoint/{task.index:05d}", key=key, stage=task.id, effect="releases", step=step)
+    for step in {"none": (), "last": steps[-1:], "all": steps}[spec.train.keep_weights]:
         key = artifact_key("weights", {**reads, "step": step})
-        yield Part(id=f"weights/{step:07d}", key=key, stage=StageName.FINE_TUNE, effect="keeps", step=step)
+        yield Part(id=f"weights/{step:07d}", key=key, stage=FINE_TUNE.name, effect="keeps", step=step)
 
 
 def state_key(run_id: str, stage_id: str, *, token: int, step: int) -> str:

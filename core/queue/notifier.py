@@ -1,7 +1,7 @@
-"""Ring the workers' bell, after the commit. A bell that is not rung is left to the sweep.
+"""Send wake-ups to the workers, after the commit. The sweep sends again each wake-up that was lost.
 
-Bells are handed to a thread, so that a broker that is away, or whose file somebody holds, delays no request and no
-stage. The message carries ids only.
+A thread sends them, so that a broker that is away, or whose file is locked, delays no request and no stage. A message
+carries the name of its queue only: the database says what there is to do.
 """
 
 import logging
@@ -14,36 +14,39 @@ from core.store.engine.lifecycle import WakeUp
 
 log = logging.getLogger(__name__)
 
+TASK = "embedreel.wake"
+"""Name of the one Celery task. Its argument is the queue."""
+
 MAX_WAITING = 1000
-"""More bells than this are dropped: the sweep rings for them."""
+"""More wake-ups than this are dropped: the sweep sends them again. Each takes about 200 bytes."""
 
 STOP_SECONDS = 2.0
 
 
 class Sender(Protocol):
-    """What a Celery app is to a ringer."""
+    """The part of a Celery app that a notifier uses."""
 
     def send_task(self, name: str, args: tuple[str, ...], *, queue: str, retry: bool) -> Any:  # noqa: ANN401 - Celery's
         """Put a message into a queue."""
 
     def close(self) -> None:
-        """Give connections back."""
+        """Close the connections."""
 
 
 class Notifier:
-    """Rings bells from a thread of its own."""
+    """Sends wake-ups from a thread of its own."""
 
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
         self._waiting: queue.Queue[WakeUp | None] = queue.Queue(MAX_WAITING)
-        self._thread = threading.Thread(target=self._work, name="ringer", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="notifier", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Ring what is waiting, unless the broker is away, and end."""
+        """Send what is waiting, unless the broker is away, and end the thread."""
         try:
             self._waiting.put_nowait(None)
         except queue.Full:
@@ -53,12 +56,12 @@ class Notifier:
             self._sender.close()
 
     def notify(self, wake_ups: Iterable[WakeUp]) -> None:
-        """Say that these stages can be had. Returns at once."""
+        """Tell the workers that these stages are queued. Returns at once."""
         for wake_up in wake_ups:
             try:
                 self._waiting.put_nowait(wake_up)
             except queue.Full:
-                log.warning("bell of %s %s not rung: too many are waiting", wake_up.run_id, wake_up.stage_id)
+                log.warning("wake-up for %s %s not sent: too many are waiting", wake_up.run_id, wake_up.stage_id)
 
     def _work(self) -> None:
         while (wake_up := self._waiting.get()) is not None:
@@ -66,7 +69,6 @@ class Notifier:
 
     def _send(self, wake_up: WakeUp) -> None:
         try:
-            ids = (wake_up.run_id, wake_up.stage_id)
-            self._sender.send_task(f"embedreel.{wake_up.name}", ids, queue=wake_up.queue, retry=False)
+            self._sender.send_task(TASK, (wake_up.queue,), queue=wake_up.queue, retry=False)
         except Exception as error:  # noqa: BLE001 - every transport has exceptions of its own
-            log.warning("bell of %s %s not rung: %s", wake_up.run_id, wake_up.stage_id, error)
+            log.warning("wake-up for %s %s not sent: %s", wake_up.run_id, wake_up.stage_id, error)

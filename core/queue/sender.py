@@ -1,4 +1,4 @@
-"""The Celery app by which the API rings the workers' bell."""
+"""The Celery app that API and workers send wake-ups by."""
 
 from celery import Celery
 
@@ -6,7 +6,7 @@ from core.queue.broker import sender
 
 
 def make_celery(broker: str) -> Celery:
-    """A Celery app that only sends."""
+    """A Celery app that only sends, and gives up soon where the broker is away."""
     app = Celery("embedreel", broker=broker, set_as_current=False)
     app.conf.update(sender(broker))
     return app

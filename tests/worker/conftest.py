@@ -64,7 +64,7 @@ class Works:
         """The run of this spec, when everything has been done that can be done; its id."""
         with self.database.writing() as session:
             run, _ = runs.accept(session, new_id("run"), spec, build(spec))
-        Supervisor(self.settings, self.database, self.store, "w1", list).answer()
+        Supervisor(self.settings, self.database, self.store, "w1", list).wake()
         return run.id
 
     def run(self, run_id):

@@ -12,8 +12,9 @@ from core.domain.arrays import Embedded, OutlierScores, Projection, TrainingLog
 from core.domain.comparison import compare
 from core.domain.evaluation import Evaluation
 from core.domain.phases import Phase
-from core.domain.plan import SKIPPED, StageName, build
+from core.domain.plan import SKIPPED, build
 from core.domain.spec import CaptureSpec, ComparedRun, EarlyStopping, PinnedSources, RenderSpec, RunSpec, TrainSpec
+from core.domain.stages import EMBED
 from core.settings import Settings
 from core.store.database import migrate
 from core.store.database.session import Database
@@ -52,7 +53,7 @@ def made(works, spec, name):
 
 def frames(works, spec):
     """Each frame that is there."""
-    folders = [works.artifact(stage.key)[1] for stage in build(spec).named(StageName.EMBED)]
+    folders = [works.artifact(stage.key)[1] for stage in build(spec).tasks(EMBED)]
     return [codecs.load(folder / "frame", Embedded) for folder in folders if not (folder / SKIPPED).exists()]
 
 

@@ -60,6 +60,6 @@ def test_job__is_told_the_commit_of_the_id(make, database, monkeypatch):
         datasets.pin_revision(session, "hub:owner/name", COMMIT)
         runs.accept(session, new_id("run"), chosen, build(chosen))
     monkeypatch.setattr(child.Child, "start", lambda job: jobs.append(job) or start(job))
-    supervisor.answer()
+    supervisor.wake()
     assert [job.pins for job in jobs] == [{"hub:owner/name": COMMIT}] * len(jobs)
     assert jobs

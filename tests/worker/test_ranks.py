@@ -5,8 +5,9 @@ import pytest
 
 from core.domain.arrays import Embedded
 from core.domain.ids import new_id
-from core.domain.plan import StageName, build
+from core.domain.plan import build
 from core.domain.spec import CaptureSpec, EarlyStopping, PinnedSources, RunSpec, TrainSpec
+from core.domain.stages import EMBED
 from core.settings import Settings
 from core.store.database import migrate
 from core.store.database.session import Database
@@ -24,7 +25,7 @@ SPEC = RunSpec(
     capture=CaptureSpec(frames=3, probe_size=40),
     pinned=PinnedSources(dataset_digest="digits-v1"),
 )
-KEYS = [stage.key for stage in build(SPEC).named(StageName.EMBED)]
+KEYS = [stage.key for stage in build(SPEC).tasks(EMBED)]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -40,7 +41,7 @@ def film(home, spec, *, processes):
     store.prepare()
     with database.writing() as session:
         run, _ = runs.accept(session, new_id("run"), spec, build(spec))
-    Supervisor(settings, database, store, "w1", list).answer()
+    Supervisor(settings, database, store, "w1", list).wake()
     with database.reading() as session:
         run = runs.get(session, run.id)
         artifacts = {key: store.folder(stored) for key, stored in claims.recorded(session, KEYS).items()}

@@ -24,7 +24,7 @@ from tests.worker.supervised import gone, status, submit, until
 def test_how_a_stage_can_fail(make, database, name, kind):
     supervisor = make()
     run_id = submit(database, name=name)
-    supervisor.answer()
+    supervisor.wake()
     with database.reading() as session:
         run = runs.get(session, run_id)
     assert (run.status, run.error["type"]) == ("failed", kind)
@@ -40,7 +40,7 @@ def waits(supervisor):
 def training(supervisor, database):
     """A run whose training stays where it is once it has begun, and the thread that works on it."""
     run_id = submit(database, name="wait", frames=6)
-    working = threading.Thread(target=supervisor.answer)
+    working = threading.Thread(target=supervisor.wake)
     working.start()
     return run_id, working
 
@@ -118,7 +118,7 @@ def test_a_training_that_is_asked_to_stop_keeps_its_state_and_continues(make, da
     until(lambda: waits(supervisor))
     supervisor.stopping.set()
     working.join(60)
-    successor.answer()
+    successor.wake()
     assert status(database, run_id) == "succeeded"
     resumed = started_with(database, run_id)
     assert resumed[0] is None
@@ -160,20 +160,20 @@ def test_an_input_that_is_gone_fails_the_run_and_says_so(make, database):
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(claims, "finish", lose)
-        supervisor.answer()
+        supervisor.wake()
     with database.reading() as session:
         error = runs.get(session, run_id).error
         stored = runs.stored(session, run_id)
     assert (error["type"], "Retry the run" in error["detail"]) == ("not-ready", True)
     with database.writing() as session:
         runs.retry(session, run_id, missing=supervisor.store.missing(stored))
-    supervisor.answer()
+    supervisor.wake()
     assert status(database, run_id) == "succeeded"
 
 
 def test_a_stage_without_progress_is_given_back(make, database):
     supervisor = make(stall_seconds=0.3, max_attempts=1)
     run_id = submit(database, name="hang")
-    supervisor.answer()
+    supervisor.wake()
     with database.reading() as session:
         assert "no progress" in runs.get(session, run_id).error["detail"]

@@ -12,7 +12,7 @@ from tests.worker.supervised import gone, status, submit, until
 def test_doing__names_the_stage_under_way(make, database):
     supervisor = make()
     run_id = submit(database, name="hang")
-    thread = threading.Thread(target=supervisor.answer)
+    thread = threading.Thread(target=supervisor.wake)
     thread.start()
     until(lambda: supervisor.doing)
     assert supervisor.doing == [{"run": run_id, "stage": "fine_tune"}]
@@ -26,10 +26,10 @@ def test_answer__not_beyond_its_places(make, database):
     supervisor = make()
     submit(database, name="hang")
     other = submit(database, name="run")
-    thread = threading.Thread(target=supervisor.answer)
+    thread = threading.Thread(target=supervisor.wake)
     thread.start()
     until(lambda: supervisor.doing)
-    supervisor.answer()
+    supervisor.wake()
     assert (len(supervisor.doing), status(database, other)) == (1, "queued")
     supervisor.stopping.set()
     thread.join()
@@ -43,12 +43,12 @@ def test_answer__a_bell_that_no_place_was_free_for_is_not_lost(make, database, m
         found = look()
         if found is None and not late:  # nothing is queued, and whoever looked has not given its place back yet
             late.append(submit(database))
-            supervisor.answer()
+            supervisor.wake()
             assert status(database, late[0]) == "queued"
         return found
 
     monkeypatch.setattr(supervisor, "_next", look_and_be_rung)
-    supervisor.answer()
+    supervisor.wake()
     assert status(database, late[0]) == "succeeded"
 
 
@@ -56,7 +56,7 @@ def test_answer__a_bell_that_no_place_was_free_for_is_not_lost(make, database, m
 def test_one_bell_is_enough_for_the_whole_run(make, database, started, mode):
     supervisor = make()
     run_id = submit(database, mode=mode)
-    supervisor.answer()
+    supervisor.wake()
     assert status(database, run_id) == "succeeded"
     with database.reading() as session:
         keys = [row.key for row in lifecycle.stages_of(session, run_id).values()]
@@ -76,7 +76,7 @@ def test_one_bell_is_enough_for_the_whole_run(make, database, started, mode):
 def test_a_doubled_bell_changes_nothing(make, database, started):
     supervisor = make()
     run_id = submit(database)
-    wake_ups = [threading.Thread(target=supervisor.answer) for _ in range(3)]
+    wake_ups = [threading.Thread(target=supervisor.wake) for _ in range(3)]
     for wake_up in wake_ups:
         wake_up.start()
     for wake_up in wake_ups:
@@ -88,7 +88,7 @@ def test_a_doubled_bell_changes_nothing(make, database, started):
 def test_what_another_run_has_made_meanwhile_is_not_made_again(make, database, started):
     supervisor = make()
     first, second = submit(database), submit(database)
-    supervisor.answer()
+    supervisor.wake()
     assert (status(database, first), status(database, second)) == ("succeeded", "succeeded")
     assert len(started) == 5
     with database.reading() as session:
@@ -112,7 +112,7 @@ def claimed(monkeypatch):
 def test_the_earliest_run_is_done_first_and_one_bell_is_enough_for_all(make, database, claimed):
     supervisor = make()
     early, late = submit(database, name="early"), submit(database, name="late", frames=4)
-    supervisor.answer()
+    supervisor.wake()
     assert claimed == [early] * 5 + [late] * 5
     assert [wake_up.stage_id for wake_up in supervisor.rung] == ["project"] * 2  # others could do that at the same time
 
@@ -136,7 +136,7 @@ def test_an_earlier_run_that_comes_back_is_done_first_and_the_later_one_is_rung_
         return finish(session, *args)
 
     monkeypatch.setattr(claims, "finish", finish_and_come_back)
-    supervisor.answer()
+    supervisor.wake()
     assert claimed == [late] + [early] * 5 + [late] * 4
     assert [wake_up.stage_id for wake_up in supervisor.rung if wake_up.run_id == late] == ["project", "score"]
     assert (status(database, early), status(database, late)) == ("succeeded", "succeeded")
@@ -145,7 +145,7 @@ def test_an_earlier_run_that_comes_back_is_done_first_and_the_later_one_is_rung_
 def test_two_workers_may_make_the_same_thing_at_once(make, database):
     supervisors = [make(), make()]
     equal = [submit(database, frames=20), submit(database, frames=20)]
-    working = [threading.Thread(target=one.answer) for one in supervisors]
+    working = [threading.Thread.target=one.wake) for one in supervisors]
     for thread in working:
         thread.start()
     for thread in working:

@@ -40,7 +40,7 @@ def test_sweep__who_is_idle_looks_for_work_without_a_bell(tmp_path, database):
         looked.set()
         go_on.wait()
 
-    supervisor = SimpleNamespace(worker_id="w", idle=True, doing=[], notify=list, answer=answer)
+    supervisor = SimpleNamespace(worker_id="w", idle=True, doing=[], notify=list, wake=answer)
     keeping = duties(tmp_path, database, supervisor)
     keeping.sweep()
     assert looked.wait(10)

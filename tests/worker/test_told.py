@@ -48,7 +48,7 @@ def work(tmp_path, database):
         )
         with database.writing() as session:
             run_id = runs.accept(session, new_id("run"), spec, build(spec))[0].id
-        Supervisor(settings, database, store, "w1", list).answer()
+        Supervisor(settings, database, store, "w1", list).wake()
         return run_id
 
     return run

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from core.domain.arrays import Embedded
-from core.domain.plan import StageName, build
+from core.domain.plan import build
 from core.domain.spec import CaptureSpec, LoraSpec, PinnedSources, RunSpec, TrainSpec
+from core.domain.stages import EMBED
 from core.domain.trained import CONFIG, PREPROCESSOR, WEIGHTS
 from core.store.engine import artifact_references
 from core.store.objects import codecs
@@ -30,7 +31,7 @@ def film(works, spec):
 
 
 def frame(works, spec, index):
-    _, folder = works.artifact(build(spec).named(StageName.EMBED)[index].key)
+    _, folder = works.artifact(build(spec).tasks(EMBED)[index].key)
     return codecs.load(folder / "frame", Embedded)
 
 

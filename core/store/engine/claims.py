@@ -12,9 +12,10 @@ from typing import Any
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
-from core.domain.plan import SKIPPED, Part, Plan, PlannedStage, StageName, state_key
+from core.domain.plan import SKIPPED, Part, Plan, PlannedStage, state_key
 from core.domain.run import RunStatus, StageStatus
 from core.domain.spec import RunSpec
+from core.domain.stages import EMBED
 from core.errors import EmbedreelError
 from core.store.database.batches import batches
 from core.store.database.session import now
@@ -272,7 +273,7 @@ def finish(session: Session, held: Claim, stored: Stored, facts: dict[str, Any])
     unneeded = _record(session, held.stage.key, stored, stage=held.stage.name, facts=facts)
     row = lifecycle.stages_of(session, held.run_id)[held.stage.id]
     lifecycle.succeed(session, run, row)
-    if held.stage.name is StageName.EMBED:
+    if held.stage.name == EMBED.name:
         lifecycle.emit(session, run, "checkpoint", **facts)
     spent = _forget_spent(session, held.plan, row)
     session.flush()

@@ -2,12 +2,12 @@
 
 from sqlalchemy.orm import Session
 
-from core.domain.plan import Queue, StageName
 from core.domain.run import RunStatus, StageStatus
+from core.domain.stages import STAGES, Queue
 from core.store.database.counters import Counter, Histogram
 from core.store.database.tables import StageRow
 
-STAGES = {"stage": tuple(StageName)}
+STAGE_NAMES = {"stage": tuple(STAGES)}
 QUEUES = {"queue": tuple(Queue)}
 OUTCOMES = ("succeeded", "reused", "failed", "cancelled", "requeued")
 FENCED = ("publish_part", "publish_state", "finish", "fail", "give_up", "give_back", "begin_anew", "renew")
@@ -22,10 +22,10 @@ RUNS_ENDED = Counter(
 STAGES_ENDED = Counter(
     "embedreel_stages_ended_total",
     "Stages that ended, by how; requeued ones are tried again",
-    {**STAGES, "outcome": OUTCOMES},
+    {**STAGE_NAMES, "outcome": OUTCOMES},
 )
 LEASE_EXPIRIES = Counter(
-    "embedreel_lease_expiries_total", "Stages taken back from a worker that was not heard of any more", STAGES
+    "embedreel_lease_expiries_total", "Stages taken back from a worker that was not heard of any more", STAGE_NAMES
 )
 FENCED_WRITES = Counter(
     "embedreel_fenced_writes_total",
@@ -38,7 +38,7 @@ STAGE_SECONDS = Histogram(
     "embedreel_stage_duration_seconds",
     "From the start of a stage's last attempt to its success",
     (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14400, 86400),
-    STAGES,
+    STAGE_NAMES,
 )
 QUEUE_SECONDS = Histogram(
     "embedreel_queue_wait_seconds",

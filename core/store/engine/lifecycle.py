@@ -46,12 +46,11 @@ class WakeUp:
 
     run_id: str
     stage_id: str
-    name: str
     queue: str
 
     @property
     def stage(self) -> StageId:
-        """What it is rung for."""
+        """The stage that it is sent for."""
         return StageId(self.run_id, self.stage_id)
 
 
@@ -202,7 +201,7 @@ def queue(session: Session, run: RunRow, stage: StageRow) -> WakeUp:
     stage.notifications = 0
     stage.queued_at = clock(session)
     stage.notify_at = stage.queued_at + NOTIFY_AGAIN_SECONDS
-    return WakeUp(run.id, stage.id, stage.name, stage.queue)
+    return WakeUp(run.id, stage.id, stage.queue)
 
 
 def succeed(session: Session, run: RunRow, stage: StageRow, *, reused: bool = False) -> None:
@@ -244,7 +243,7 @@ def begin(session: Session, run: RunRow, plan: Plan, *, among: Collection[str]) 
         for position, stage in enumerate(plan.stages)
     ]
     session.connection().execute(_NEW_STAGES, stages)
-    wake_ups = [WakeUp(run.id, stage.id, stage.name, stage.queue) for stage in plan.stages if stage.id in queued]
+    wake_ups = [WakeUp(run.id, stage.id, stage.queue) for stage in plan.stages if stage.id in queued]
     _carry_out(session, run, {stage_id: moves[stage_id] for stage_id in moves if stage_id not in queued})
     _end_if_done(session, run, waiting | moves)
     return _unless_backlog(session, wake_ups)

@@ -52,7 +52,7 @@ def notify_again(session: Session) -> list[WakeUp]:
         counts.WAKE_UPS_SENT_AGAIN.add(session, queue=row.queue)
         row.notifications = min(row.notifications + 1, MOST_DOUBLINGS)
         row.notify_at = at + min(NOTIFY_AGAIN_SECONDS * 2**row.notifications, LONGEST_NOTIFY_SECONDS)
-        wake_ups.append(WakeUp(row.run_id, row.id, row.name, row.queue))
+        wake_ups.append(WakeUp(row.run_id, row.id, row.queue))
     return wake_ups
 
 

@@ -7,9 +7,10 @@ from types import MappingProxyType
 from sqlalchemy import bindparam, case, delete, exists, func, select
 from sqlalchemy.orm import Session
 
-from core.domain.plan import SKIPPED, Plan, StageName
+from core.domain.plan import SKIPPED, Plan
 from core.domain.run import RunStatus, StageStatus
 from core.domain.spec import RunSpec
+from core.domain.stages import EMBED, FINE_TUNE, RENDER, STAGES
 from core.errors import ConflictError, NotFoundError
 from core.store.database.batches import batches
 from core.store.database.tables import DEFAULT_TENANT, ArtifactRow, EventRow, RunRow, StageRow
@@ -265,7 +266,7 @@ def unrecorded(session: Session, locations: Iterable[str]) -> list[str]:
 
 def can_rerender(session: Session, plan: Plan) -> bool:
     """Whether all that a new drawing needs of trainings is stored, as this version stores it."""
-    learned = {stage.key for stage in plan.stages if stage.name in {StageName.FINE_TUNE, StageName.EMBED}}
+    learned = {stage.key for stage in plan.stages if STAGES[stage.name].learns}
     learned |= {key for stage in plan.stages for shown in stage.shows for key in shown.keys}
     return lifecycle.stored_keys(session, learned) == learned
 
@@ -330,7 +331,7 @@ def skipped_frames(session: Session, run_ids: Iterable[str]) -> dict[str, int]:
         .join(ArtifactRow, ArtifactRow.key == StageRow.key)
         .where(
             StageRow.run_id.in_(wanted),
-            StageRow.name == StageName.EMBED,
+            StageRow.name == EMBED.name,
             StageRow.status == StageStatus.SUCCEEDED,
             ArtifactRow.facts[SKIPPED].as_boolean(),
         )
@@ -345,19 +346,19 @@ def seconds_per_frame(session: Session) -> dict[str, float]:
     Read from the newest runs that succeeded and were drawn; a stage that was not run in any of them, or only reused, is
     left out.
     """
-    trained = exists().where(StageRow.run_id == RunRow.id, StageRow.id == StageName.FINE_TUNE)  # no comparison
+    trained = exists().where(StageRow.run_id == RunRow.id, StageRow.id == FINE_TUNE.name)  # no comparison
     recent = select(RunRow.id).where(RunRow.status == RunStatus.SUCCEEDED, trained).order_by(RunRow.id.desc())
     query = (
         select(StageRow.run_id, StageRow.name, StageRow.finished_at - StageRow.started_at, StageRow.total)
         .where(
             StageRow.run_id.in_(list(session.scalars(recent.limit(RECENT_RUNS)))),
-            StageRow.name.in_([StageName.SCORE, StageName.PROJECT, StageName.MEASURE, StageName.RENDER]),
+            StageRow.name.in_([stage.name for stage in STAGES.values() if not stage.learns]),
             StageRow.reused.is_(False),
         )
         .order_by(StageRow.run_id)
     )
     rows = session.execute(query).all()
-    drawn = {run_id: frames for run_id, name, _seconds, frames in rows if name == StageName.RENDER}
+    drawn = {run_id: frames for run_id, name, _seconds, frames in rows if name == RENDER.name}
     pace: dict[str, float] = {}
     for run_id, name, seconds, _total in rows:
         if seconds is not None and run_id in drawn:

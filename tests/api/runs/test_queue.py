@@ -11,7 +11,7 @@ from core.queue.notifier import Notifier
 from core.queue.sender import make_celery
 from core.store.engine.lifecycle import WakeUp
 
-BELL = WakeUp("run_1", "embed/00003", "embed", "gpu")
+BELL = WakeUp("run_1", "embed/00003", "gpu")
 
 
 def wait_for(condition):
@@ -22,7 +22,7 @@ def wait_for(condition):
 
 
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # of kombu's, under SQLAlchemy 2.1
-def test_ring__message_carries_ids_only(tmp_path):
+def test_ring__message_carries_the_queue_only(tmp_path):
     notifier = Notifier(make_celery(f"sqla+sqlite:///{tmp_path / 'broker.db'}"))
     notifier.start()
     notifier.notify([BELL])
@@ -33,9 +33,9 @@ def test_ring__message_carries_ids_only(tmp_path):
     connection.close()
     message = json.loads(payload)
     assert name == "gpu"
-    assert message["headers"]["task"] == "embedreel.embed"
+    assert message["headers"]["task"] == "embedreel.wake"
     args, kwargs, _ = json.loads(base64.b64decode(message["body"]))
-    assert (args, kwargs) == (["run_1", "embed/00003"], {})
+    assert (args, kwargs) == (["gpu"], {})
     _dispose()
 
 
@@ -50,7 +50,7 @@ def test_ring__broker_away_is_only_logged(caplog):
     notifier = Notifier(make_celery("redis://127.0.0.1:1/0"))
     notifier.start()
     notifier.notify([BELL, BELL])
-    wait_for(lambda: caplog.text.count("bell of run_1 embed/00003 not rung") == 2)
+    wait_for(lambda: caplog.text.count("wake-up for run_1 embed/00003 not sent") == 2)
     notifier.stop()
 
 
@@ -58,7 +58,7 @@ def test_submit__broker_away(serve, small, caplog):
     client = serve(broker_url="redis://127.0.0.1:1/0")
     run = client.post("/v1/runs", json=small)
     assert run.status_code == 202
-    wait_for(lambda: f"bell of {run.json()['id']} fine_tune not rung" in caplog.text)
+    wait_for(lambda: f"wake-up for {run.json()['id']} fine_tune not sent" in caplog.text)
     assert client.get(run.json()["links"]["self"]).json()["status"] == "queued"
 
 

@@ -1,8 +1,9 @@
 import pytest
 
 from core.domain.comparison import compare
-from core.domain.plan import StageName, build
+from core.domain.plan import build
 from core.domain.spec import CaptureSpec, ComparedRun, PinnedSources, RenderSpec, RunSpec, TrainSpec
+from core.domain.stages import RENDER, SCORE
 from core.errors import InvalidSpecError
 
 
@@ -73,10 +74,10 @@ def test_build__a_comparison_reads_what_its_runs_make_and_makes_a_film_only():
     one, other = compared("one", capture=CaptureSpec(frames=3)), compared("other", model="vit-small")
     plan = build(comparison(one, other))
     (stage,) = plan.stages
-    assert stage.name is StageName.RENDER
+    assert stage.name == RENDER.name
     assert (plan.steps, plan.keys) == ((), (stage.key,))
     of_runs = [build(run.spec) for run in (one, other)]
-    unread = {StageName.SCORE, StageName.RENDER}
+    unread = {SCORE.name, RENDER.name}
     read = [{part.key for part in plan.stages if part.name not in unread} for plan in of_runs]
     assert [set(shown.keys) for shown in stage.shows] == read
     assert set(plan.inputs(stage)) == read[0] | read[1]

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.domain.plan import StageName, artifact_key, build
+from core.domain.plan import build
 from core.domain.schedule import candidate_steps, capture_steps
 from core.domain.spec import PinnedSources, RunSpec
+from core.domain.stages import EMBED
 
 
 def spec(**sections):
@@ -50,15 +51,6 @@ def test_what_is_learned_changes_every_key(sections):
     assert not set(before.values()) & set(after.values())
 
 
-def test_fields_that_came_later_leave_older_keys_where_they_say_nothing():
-    fields = spec().model_dump(mode="json")
-    for later in ("early_stopping", "lora"):
-        assert fields["train"].pop(later) is None
-    learned = {name: fields[name] for name in ("dataset", "model", "train", "capture", "pinned")}
-    assert keys(build(spec()))["fine_tune"] == artifact_key(StageName.FINE_TUNE, learned)
-    assert keys(build(spec(train={"lora": {}})))["fine_tune"] != keys(build(spec()))["fine_tune"]
-
-
 @pytest.mark.parametrize("changes", [{"patience": 3}, {"patience": 2, "min_delta": 0.1}])
 def test_when_it_ends_early_changes_every_key(changes):
     plain, before = keys(build(spec())), keys(build(spec(train={"early_stopping": {"patience": 2}})))
@@ -70,7 +62,7 @@ def test_each_frame_is_supplied_by_the_training():
     for mode, effect in (("inline", "completes"), ("offload", "releases")):
         plan = build(spec(capture={"mode": mode, "frames": 4}))
         parts = plan.stage("fine_tune").parts
-        assert [part.stage for part in parts] == [stage.id for stage in plan.named(StageName.EMBED)]
+        assert [part.stage for part in parts] == [stage.id for stage in plan.tasks(EMBED)]
         assert {part.effect for part in parts} == {effect}
 
 
@@ -97,5 +89,5 @@ def test_where_drift_decides_no_frame_has_a_step_yet():
     plan = build(spec(capture={"spacing": "drift", "frames": 4}, train={"keep_weights": "last"}))
     assert plan.steps == candidate_steps(300, 4)
     assert [part.step for part in plan.stage("fine_tune").parts] == [None] * 4 + [300]
-    assert len(plan.named(StageName.EMBED)) == 4
+    assert len(plan.tasks(EMBED)) == 4
     assert not set(keys(plan).values()) & set(keys(build(spec(capture={"frames": 4}))).values())
