@@ -54,7 +54,7 @@ def describe(session: Session, rows: Sequence[RunRow]) -> list[RunOut]:
     ids = [row.id for row in rows]
     groups, steps = runs.stage_groups(session, ids), runs.captured_steps(session, ids)
     waits = _Waits.of(session, rows)
-    skipped = runs.skipped_frames(session, [row.id for row in rows if row.spec["train"].get("early_stopping")])
+    skipped = runs.skipped_frames(session, [row.id for row in rows if row.spec["train"]["early_stopping"]])
     trained = holds.with_weights(session, [row.id for row in rows if row.spec["train"]["keep_weights"] != "none"])
     running = any(row.status == RunStatus.RUNNING for row in rows)
     pace = {**FIRST_GUESS, **runs.seconds_per_frame(session)} if running else {}
@@ -157,7 +157,7 @@ def seconds_left(stages: Sequence[Stage], *, at: float, pace: Mapping[str, float
         return None
     seconds = max(rated, default=0.0)
     for name, guess in pace.items():
-        stage = by_name.get(name)  # a run that is older than a stage has none of it
+        stage = by_name.get(name)  # a comparison has none but the last
         if stage and stage.status is not StageStatus.SUCCEEDED:
             own = _at_its_rate(stage, at)
             seconds += guess * frames if own is None else own

@@ -54,4 +54,4 @@ class DataIssues(Frozen):
     """Both."""
 
     label_issues: LabelIssues
-    leaks: Annotated[Leaks | None, Field(description="null where an older version has trained the model.")]
+    leaks: Leaks
