@@ -173,10 +173,10 @@ def measure(ctx: StageContext) -> Facts:
 
 
 def _data_issues(ctx: StageContext, last: Path, probe: ProbeSet) -> DataIssues:
-    leaks = ctx.input(StageName.FINE_TUNE) / "leaks.json"  # a training that an older version did has none
+    leaks = ctx.input(StageName.FINE_TUNE) / "leaks.json"
     return DataIssues(
         label_issues=label_issues.find(codecs.load(last / "frame", Embedded), probe, thumbnail=data_uri),
-        leaks=TrainTestDuplicates.model_validate_json(leaks.read_text()) if leaks.exists() else None,
+        leaks=TrainTestDuplicates.model_validate_json(leaks.read_text()),
     )
 
 
@@ -211,10 +211,8 @@ def render(ctx: StageContext) -> Facts:
     return drawn.model_dump(include=REDUCIBLE_FIELDS)
 
 
-def _reviewed(ctx: StageContext) -> tuple[QualityCard | None, tuple[Highlight, ...]]:
-    """What `measure` has found; nothing for a run that is older than that stage."""
-    if not ctx.plan.named(StageName.MEASURE):
-        return None, ()
+def _reviewed(ctx: StageContext) -> tuple[QualityCard, tuple[Highlight, ...]]:
+    """What `measure` has found."""
     folder = ctx.input(StageName.MEASURE)
     card = QualityCard.model_validate_json((folder / "quality.json").read_text())
     return card, Highlights.model_validate_json((folder / "highlights.json").read_text()).highlights

@@ -43,38 +43,9 @@ QUEUES: Mapping[StageName, Queue] = {
     StageName.RENDER: Queue.CPU,
 }
 
-FORMATS: Mapping[str, int] = {
-    **dict.fromkeys(StageName, 1),
-    # 2: what training draws at random follows from the seed and the step, so that it can go on in the middle.
-    # 3: probe images that are nearly training images are told too. 4, 5: of a ViT's last layer only the class token is
-    # computed, then without keys and values, and gradients of depthwise weights another way: other rounding.
-    StageName.FINE_TUNE: 5,
-    # 3: how sure the model is of each prediction is told too; at the last checkpoint, of every class. 4, 5: as above.
-    StageName.EMBED: 5,
-    # 2: the neighbours of some images are kept, for what is measured later.
-    StageName.SCORE: 2,
-    # 3: what each frame's own best plane would show is told too. 4, 5: axes are iterated to another tolerance, and from
-    # other ones.
-    StageName.PROJECT: 5,
-    # 2: standing still is told by the step. 3: and by how far the shape moves, wherever it is. 4: the last frame is
-    # laid out by t-SNE too. 5: the end of each phase is evaluated, and labels that look wrong are told.
-    StageName.MEASURE: 5,
-    # 3: text is set in other fonts too. 4: numbers beside rings keep off each other, names that are cut stay unlike.
-    # 5: captions stay until they can have been read. 6: loss and accuracy are drawn as a figure of their own too.
-    StageName.RENDER: 6,
-    # 3, 4: trained with other rounding, as above; so are weights.
-    "checkpoint": 4,
-    "comparison": 1,
-    # 2: a folder in Hugging Face format.
-    "weights": 4,
-    "state": 1,
-}
+FORMATS: Mapping[str, int] = dict.fromkeys((*StageName, "checkpoint", "comparison", "weights", "state"), 1)
 """Raise a number when what that stage writes, or how it computes it, changes: stored artifacts of the old format are
 then made anew."""
-
-
-_LATER = frozenset({"lora", "early_stopping"})
-"""Fields of `train` that came later: where they are null, what was trained before has the key that it had."""
 
 SKIPPED = "skipped"
 """Of a frame that its training has ended before: the file of its artifact; and what its facts tell, without a step."""
@@ -210,8 +181,7 @@ def _comparison(spec: RunSpec) -> Plan:
 def _training(spec: RunSpec) -> Plan:
     steps, captured = _steps(spec.capture, spec.train)
     fields = spec.model_dump(mode="json")
-    train = {name: value for name, value in fields["train"].items() if value is not None or name not in _LATER}
-    learned = {name: fields[name] for name in ("dataset", "model", "capture", "pinned")} | {"train": train}
+    learned = {name: fields[name] for name in ("dataset", "model", "train", "capture", "pinned")}
     embedded = learned | {"capture": {k: v for k, v in fields["capture"].items() if k != "mode"}}
 
     frames = [f"{index:05d}" for index in range(len(captured))]

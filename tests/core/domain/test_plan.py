@@ -50,10 +50,8 @@ def test_what_is_learned_changes_every_key(sections):
     assert not set(before.values()) & set(after.values())
 
 
-def test_fields_that_came_later_leave_older_keys_where_they_say_nothing():
+def test_the_training_reads_all_that_is_learned():
     fields = spec().model_dump(mode="json")
-    for later in ("early_stopping", "lora"):
-        assert fields["train"].pop(later) is None
     learned = {name: fields[name] for name in ("dataset", "model", "train", "capture", "pinned")}
     assert keys(build(spec()))["fine_tune"] == artifact_key(StageName.FINE_TUNE, learned)
     assert keys(build(spec(train={"lora": {}})))["fine_tune"] != keys(build(spec()))["fine_tune"]
