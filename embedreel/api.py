@@ -14,7 +14,6 @@ from urllib.parse import quote
 
 import httpx
 
-from embedreel import stream
 from embedreel.connection import DEFAULT_URL, Connection, Json, Received
 from embedreel.errors import ApiError, UnreachableError, UploadError
 from embedreel.progress import ENDED
@@ -137,7 +136,7 @@ class Client:
                 if response.status_code == httpx.codes.NO_CONTENT:
                     return
                 with suppress(httpx.TransportError):
-                    for event in stream.parse(response.iter_lines()):
+                    for event in self._connection.events(response):
                         after = event["seq"]
                         yield event
             if after == began_after:

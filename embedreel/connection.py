@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar
 
 import httpx
+from httpx_sse import EventSource, SSEError
 
 from embedreel.errors import ApiError, UnreachableError
 from embedreel.retry import Patience, retry_after
@@ -108,6 +109,19 @@ class Connection:
 
         with closing(self._until_answered(attempt, repeatable=True)) as response:
             yield response
+
+    def events(self, response: httpx.Response) -> Iterator[Json]:
+        """The data of each server-sent event of an answer, as it comes; pings and an event that broke off are left out.
+
+        Raises:
+            TransportError: the connection broke.
+        """
+        try:
+            for event in EventSource(response).iter_sse():
+                if event.data:
+                    yield event.json()
+        except SSEError as error:
+            raise UnreachableError(self.url, f"what answers sends no event stream: {error}") from error
 
     def _until_answered(self, attempt: Callable[[], T], *, repeatable: bool) -> T:
         try:

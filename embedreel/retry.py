@@ -5,7 +5,6 @@ the connection breaks and when the service or what stands before it is out of or
 only where it cannot have been done: the connection did not come about, or the service said "not now".
 """
 
-import itertools
 import random
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 import httpx
+from tenacity import RetryCallState, Retrying
 
 from embedreel.errors import ApiError
 
@@ -72,27 +72,42 @@ class Patience:
             ApiError: likewise; `tries` says how often it was sent.
         """
         until = self._now() + self.seconds
-        for tries in itertools.count(1):
-            try:
-                return attempt()
-            except (httpx.TransportError, ApiError) as error:
-                if isinstance(error, ApiError):
-                    error.tries = tries
-                pause = self._pause(error, tries)
-                if not may_repeat(error, repeatable=repeatable) or self._now() + pause > until:
-                    raise
-                if self._tell:
-                    self._tell(error, pause)
-            self.sleep(pause)
-        raise AssertionError("the count has no end")
 
-    def _pause(self, error: Failure, tries: int) -> float:
+        def is_repeated(state: RetryCallState) -> bool:
+            error = _failure(state)
+            return error is not None and may_repeat(error, repeatable=repeatable)
+
+        retrying = Retrying(
+            retry=is_repeated,
+            wait=self._pause,
+            stop=lambda state: self._now() + state.upcoming_sleep > until,
+            before_sleep=self._before_sleep,
+            sleep=self.sleep,
+            reraise=True,
+        )
+        return retrying(attempt)
+
+    def _before_sleep(self, state: RetryCallState) -> None:
+        error = _failure(state)
+        if self._tell and error:
+            self._tell(error, state.upcoming_sleep)
+
+    def _pause(self, state: RetryCallState) -> float:
         """Twice as long with each try, half of it by chance; never shorter than the service asks for."""
+        error, tries = _failure(state), state.attempt_number
         if isinstance(error, ApiError) and error.slug == IN_FLIGHT:
             return IN_FLIGHT_SECONDS
         pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** (tries - 1)) * self._rng.uniform(0.5, 1)
         asked = error.retry_after_seconds if isinstance(error, ApiError) else None
         return pause + (asked or 0.0)
+
+
+def _failure(state: RetryCallState) -> Failure | None:
+    """What went wrong in an attempt; an ApiError is told which attempt it was. None for any other exception."""
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, ApiError):
+        error.tries = state.attempt_number
+    return error if isinstance(error, httpx.TransportError | ApiError) else None
 
 
 def may_repeat(error: Failure, *, repeatable: bool) -> bool:

@@ -26,6 +26,7 @@ LEARNED = {
     "parameters": 1234,
     "architecture": "ViTForImageClassification",
     "image_size": 8,
+    "learning": 1234,
 }
 """What the worker tells of it."""
 

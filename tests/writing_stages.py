@@ -2,7 +2,7 @@
 
 from core.domain.stages import FINE_TUNE, MEASURE, PROJECT, RENDER, SCORE
 from tests import stub_stages
-from tests.small_results import WRITERS
+from tests.small_results import LEARNED, WRITERS
 
 
 def fine_tune(ctx):
@@ -12,7 +12,7 @@ def fine_tune(ctx):
         (folder / "embeddings.txt").write_text("embedded")
         facts = {"frame": index, "step": ctx.plan.steps[index], "epoch": index / 2, "loss": 2.5, "accuracy": 0.5}
         ctx.publish(part, folder, facts)
-    return _write(ctx)
+    return _write(ctx) | {"parameters": LEARNED["parameters"]}
 
 
 def _write(ctx):

@@ -174,10 +174,10 @@ def measure(ctx: StageContext) -> Facts:
 
 
 def _data_issues(ctx: StageContext, last: Path, probe: ProbeSet) -> DataIssues:
-    leaks = ctx.input(FINE_TUNE.name) / "leaks.json"  # a training that an older version did has none
+    leaks = ctx.input(FINE_TUNE.name) / "leaks.json"
     return DataIssues(
         label_issues=label_issues.find(codecs.load(last / "frame", Embedded), probe, thumbnail=data_uri),
-        leaks=TrainTestDuplicates.model_validate_json(leaks.read_text()) if leaks.exists() else None,
+        leaks=TrainTestDuplicates.model_validate_json(leaks.read_text()),
     )
 
 
@@ -212,10 +212,8 @@ def render(ctx: StageContext) -> Facts:
     return drawn.model_dump(include=REDUCIBLE_FIELDS)
 
 
-def _reviewed(ctx: StageContext) -> tuple[QualityCard | None, tuple[Highlight, ...]]:
-    """What `measure` has found; nothing for a run that is older than that stage."""
-    if not ctx.plan.tasks(MEASURE):
-        return None, ()
+def _reviewed(ctx: StageContext) -> tuple[QualityCard, tuple[Highlight, ...]]:
+    """What `measure` has found."""
     folder = ctx.input(MEASURE.name)
     card = QualityCard.model_validate_json((folder / "quality.json").read_text())
     return card, Highlights.model_validate_json((folder / "highlights.json").read_text()).highlights

@@ -15,6 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tenacity import Retrying, retry_if_exception_type, wait_fixed
+
 from core import logs, tracing
 from core.domain.hub_dataset import pinned_as
 from core.domain.plan import state_key
@@ -37,6 +39,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 PROGRESS_SECONDS = 0.5
 ASK_SECONDS = 1.0
+WRITE_AGAIN_SECONDS = 0.5
 
 
 @dataclass
@@ -335,11 +338,15 @@ class _Attempt:
 
     def _write(self, change: Callable[[Any], T]) -> T:
         """A transaction, tried again while the database is away and the lease may still be ours."""
-        while True:
-            try:
-                with self.database.writing() as session:
-                    return change(session)
-            except StorageUnavailableError:
-                if self.lease.expired:
-                    raise
-                time.sleep(0.5)
+
+        def attempt() -> T:
+            with self.database.writing() as session:
+                return change(session)
+
+        retrying = Retrying(
+            retry=retry_if_exception_type(StorageUnavailableError),
+            wait=wait_fixed(WRITE_AGAIN_SECONDS),
+            stop=lambda _: self.lease.expired,
+            reraise=True,
+        )
+        return retrying(attempt)

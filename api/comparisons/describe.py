@@ -67,7 +67,7 @@ def _row(
         run=one.run,
         name=one.spec.name,
         model=one.spec.model,
-        parameters=learnt.get("parameters"),
+        parameters=learnt["parameters"],
         phases=list(evaluation.phases),
         seconds=learnt.get("seconds"),
         images_per_second=learnt.get("images_per_second"),

@@ -58,13 +58,13 @@ class ComparedOut(BaseModel):
     run: str
     name: str
     model: str
-    parameters: Annotated[int | None, Field(description="Of the model, its head with this dataset's classes included.")]
+    parameters: Annotated[int, Field(description="Of the model, its head with this dataset's classes included.")]
     phases: Annotated[list[PhaseReached], Field(description="In order; the last one is how the run ended.")]
     seconds: Annotated[
         Number,
         Field(
             description="That the training took, without loading and without embedding the probe set; where it was "
-            "resumed, at the rate of its last part. null: an older version has trained the model."
+            "resumed, at the rate of its last part. null where that is not known."
         ),
     ]
     images_per_second: Annotated[Number, Field(description="Training images seen a second.")]

@@ -91,7 +91,7 @@ def _revision(
     """What the model is bound to: a key of stored weights, a commit on the hub, or nothing; and its layers' rates."""
     if run_id := source_run(model):
         kept = _weights(session, tenant, run_id, hold=hold)
-        return kept.key, models.layer_decay_of(kept.facts.get("architecture"))
+        return kept.key, models.layer_decay_of(kept.facts["architecture"])
     models.require_known(model, settings.allowed_models)
     revision = None if model in models.PRESETS else datasets.pinned_revision(session, model)
     return revision, models.usual_layer_decay(model)

@@ -126,7 +126,7 @@ def _histogram(histogram: Histogram, counts: Mapping[str, Mapping[Labels, float]
 
 
 def _cumulative(histogram: Histogram, fallen: Sequence[tuple[float, float]]) -> list[tuple[str, float]]:
-    """How many were at or below each bound; those of an earlier version's bounds fall into the next one above."""
+    """How many were at or below each bound."""
     return [
         ("+Inf" if bound == math.inf else str(float(bound)), sum(value for below, value in fallen if below <= bound))
         for bound in histogram.buckets

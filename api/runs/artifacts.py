@@ -147,11 +147,6 @@ def _not_there(run: RunRow, stage: str) -> NotFoundError | NotReadyError:
     """The stage has not made its artifact, or never will."""
     if runs.is_comparison(run) and stage != RENDER.name:
         return NotFoundError(f"Run {run.id} is a comparison, which has no stage {stage}: ask the runs that it shows.")
-    if run.status == RunStatus.SUCCEEDED:
-        return NotReadyError(
-            f"Run {run.id} was made by an older version, which had no stage {stage}. Draw it anew with POST "
-            f"/v1/runs/{run.id}/renders: nothing is trained."
-        )
     if RunStatus(run.status).terminal:
         return NotReadyError(f"Run {run.id} has {run.status} before its stage {stage} was done. Retry it.")
     return NotReadyError(

@@ -52,7 +52,7 @@ def describe(session: Session, rows: Sequence[RunRow]) -> list[RunOut]:
     ids = [row.id for row in rows]
     groups, steps = runs.stage_groups(session, ids), runs.captured_steps(session, ids)
     waits = _Waits.of(session, rows)
-    skipped = runs.skipped_frames(session, [row.id for row in rows if row.spec["train"].get("early_stopping")])
+    skipped = runs.skipped_frames(session, [row.id for row in rows if row.spec["train"]["early_stopping"]])
     trained = artifact_references.with_weights(
         session, [row.id for row in rows if row.spec["train"]["keep_weights"] != "none"]
     )
@@ -157,7 +157,7 @@ def seconds_left(stages: Sequence[StageSummary], *, at: float, pace: Mapping[str
         return None
     seconds = max(rated, default=0.0)
     for name, guess in pace.items():
-        stage = by_name.get(name)  # a run that is older than a stage has none of it
+        stage = by_name.get(name)  # a comparison has none but the last
         if stage and stage.status is not StageStatus.SUCCEEDED:
             own = _at_its_rate(stage, at)
             seconds += guess * frames if own is None else own

@@ -64,7 +64,7 @@ def kept(session: Session, run: RunRow) -> ArtifactRow:
     if last is None:
         raise NotReadyError(
             f"The weights of run {run.id} are not there; the run is {run.status}. Wait until its training is done, "
-            "retry it if it has failed or has lost its files, or run it again if an older version made it."
+            "or retry it if it has failed or has lost its files."
         )
     return last
 
@@ -75,4 +75,4 @@ def _measured(session: Session, run: RunRow) -> Sequence[CheckpointMetrics]:
 
 
 def _learned(row: ArtifactRow) -> Learned:
-    return Learned(**{field.name: row.facts[field.name] for field in fields(Learned) if field.name in row.facts})
+    return Learned(**{field.name: row.facts[field.name] for field in fields(Learned)})

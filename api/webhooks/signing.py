@@ -1,8 +1,10 @@
 """Secrets and signatures of webhooks, as the Standard Webhooks specification says (https://www.standardwebhooks.com)."""
 
 import base64
-import hmac
 import secrets
+from datetime import UTC, datetime
+
+from standardwebhooks import Webhook
 
 PREFIX = "whsec_"
 SECRET_BYTES = 32
@@ -18,12 +20,12 @@ def signed_headers(secret: str, message_id: str, body: bytes, *, timestamp: int)
 
     Args:
         message_id: stays the same when the message is sent again.
+        body: UTF-8.
         timestamp: of this attempt, seconds since 1970.
     """
-    key = base64.b64decode(secret.removeprefix(PREFIX))
-    signature = hmac.digest(key, f"{message_id}.{timestamp}.".encode() + body, "sha256")
+    sent_at = datetime.fromtimestamp(timestamp, UTC)
     return {
         "webhook-id": message_id,
         "webhook-timestamp": str(timestamp),
-        "webhook-signature": f"v1,{base64.b64encode(signature).decode()}",
+        "webhook-signature": Webhook(secret).sign(message_id, sent_at, body.decode()),
     }

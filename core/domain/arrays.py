@@ -59,7 +59,7 @@ class Embedded:
         epoch: passes over the training images done.
         loss: evaluation loss, mean cross-entropy over the probe set.
         accuracy: share predicted right, 0..1.
-        confidences: (N,) float32, the probability that the model gives its prediction, 0..1; None in old frames.
+        confidences: (N,) float32, the probability that the model gives its prediction, 0..1.
         probabilities: (N, C) float32, of the last checkpoint only: what label issues are found by.
     """
 
@@ -69,7 +69,7 @@ class Embedded:
     epoch: float
     loss: float
     accuracy: float
-    confidences: FloatArray | None = None
+    confidences: FloatArray
     probabilities: FloatArray | None = None
 
 
@@ -108,14 +108,13 @@ class Projection:
         points: (T, N, 2) float32, aligned over time.
         explained_variance: (T,) float32, share of each frame's variance that its two axes show, 0..1; NaN where the
             layout has no axes.
-        best_variance: (T,) float32, share that each frame's own two widest axes would show; NaN likewise, None in
-            projections that were stored before this was told.
+        best_variance: (T,) float32, share that each frame's own two widest axes would show; NaN likewise.
         smoothing: sigma in frames by which smooth_pca's axes turn; None for one plane, and for other methods.
     """
 
     points: FloatArray
     explained_variance: FloatArray
-    best_variance: FloatArray | None = None
+    best_variance: FloatArray
     smoothing: float | None = None
 
 

@@ -54,6 +54,4 @@ class DataIssues(Frozen):
     """Both."""
 
     label_issues: LabelIssues
-    leaks: Annotated[
-        TrainTestDuplicates | None, Field(description="null where an older version has trained the model.")
-    ]
+    leaks: TrainTestDuplicates

@@ -31,7 +31,7 @@ class Learned:
         parameters: how many numbers the model has.
         architecture: class of the model.
         image_size: side of the square input, pixels.
-        learning: how many numbers learnt, in one phase or another; None where an older version trained.
+        learning: how many numbers learnt, in one phase or another.
     """
 
     step: int
@@ -41,7 +41,7 @@ class Learned:
     parameters: int
     architecture: str
     image_size: int
-    learning: int | None = None
+    learning: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +133,8 @@ def _data(spec: RunSpec, learned: Learned) -> str:
 
 def _recipe(spec: RunSpec, learned: Learned) -> str:
     revision = {"model_revision": spec.pinned.model_revision} if spec.pinned.model_revision else {}
-    learning = {} if learned.learning is None else {"parameters that learn": f"{learned.learning:,}"}
-    rows = {"model": spec.model, **revision, **learning, **spec.train.model_dump(mode="json")}
+    learning = f"{learned.learning:,}"
+    rows = {"model": spec.model, **revision, "parameters that learn": learning, **spec.train.model_dump(mode="json")}
     return f"## Recipe\n\n{_table(rows)}"
 
 

@@ -186,7 +186,7 @@ def usual_layer_decay(model: str) -> LayerDecay:
     return FAMILIES[known.model_type].layer_decay if known else _FAMILYS
 
 
-def layer_decay_of(classifier: str | None) -> LayerDecay:
+def layer_decay_of(classifier: str) -> LayerDecay:
     """The same of a model whose class is known, such as "ResNetForImageClassification"."""
     families = {family.classifier: family for family in FAMILIES.values()}
     return families[classifier].layer_decay if classifier in families else _FAMILYS

@@ -16,7 +16,7 @@ from core.domain.schedule import candidate_steps, capture_steps
 from core.domain.spec import CaptureSpec, RunSpec, TrainSpec
 from core.domain.stages import EMBED, FINE_TUNE, MEASURE, PROJECT, RENDER, STAGES, Queue, StageSpec
 
-PART_FORMATS: Mapping[str, int] = {"checkpoint": 4, "comparison": 1, "weights": 4, "state": 1}
+PART_FORMATS: Mapping[str, int] = dict.fromkeys(("checkpoint", "comparison", "weights", "state"), 1)
 """Of artifacts that are not a stage's own: raise a number as `StageSpec.format`."""
 
 

@@ -63,17 +63,15 @@ FINE_TUNE = StageSpec(
     "fine_tune",
     Queue.GPU,
     reads=(*_LEARNED, *_FRAMES, "capture.mode"),
-    format=5,
     unit="steps",
 )
-EMBED = StageSpec("embed", Queue.GPU, reads=(*_LEARNED, *_FRAMES), format=5, tasks="frame")
+EMBED = StageSpec("embed", Queue.GPU, reads=(*_LEARNED, *_FRAMES), tasks="frame")
 SCORE = StageSpec(
     "score",
     Queue.GPU,
     reads=("score",),
     needs=("fine_tune", "embed"),
     keyed_by=("embed",),
-    format=2,
     seconds_per_frame=0.05,
 )
 PROJECT = StageSpec(
@@ -82,7 +80,6 @@ PROJECT = StageSpec(
     reads=_LAYOUT,
     needs=("fine_tune", "embed"),
     keyed_by=("embed",),
-    format=5,
     seconds_per_frame=0.05,
 )
 MEASURE = StageSpec(
@@ -90,7 +87,6 @@ MEASURE = StageSpec(
     Queue.GPU,
     reads=_LAYOUT,
     needs=("fine_tune", "embed", "score", "project"),
-    format=5,
     seconds_per_frame=0.1,
 )
 RENDER = StageSpec(
@@ -98,7 +94,6 @@ RENDER = StageSpec(
     Queue.CPU,
     reads=("render", "name"),
     needs=("fine_tune", "embed", "score", "project", "measure"),
-    format=6,
     seconds_per_frame=0.15,
 )
 

@@ -27,8 +27,8 @@ def evaluate(phase: str, frame: Embedded, labels: IntArray, *, class_names: Sequ
         class_names: C names.
     """
     confusion = confusion_matrix(labels, frame.predictions, labels=np.arange(len(class_names)))
-    bins = [] if frame.confidences is None else calibration(frame.confidences, frame.predictions == labels)
-    error = sum(one.images * abs(one.confidence - one.accuracy) for one in bins) / len(labels) if bins else None
+    bins = calibration(frame.confidences, frame.predictions == labels)
+    error = sum(one.images * abs(one.confidence - one.accuracy) for one in bins) / len(labels)
     return PhaseEvaluation(
         phase=phase,
         step=frame.step,

@@ -128,7 +128,7 @@ class FilmMeasurer:
     def _shares(self, index: int) -> tuple[float, float]:
         """Of the variance: what is shown, and what could be."""
         layout = self._projection
-        best = layout.explained_variance if layout.best_variance is None else layout.best_variance
+        best = layout.best_variance
         return float(layout.explained_variance[index]), float(best[index])
 
     def _follow(self, some: Double, neighbors: IntArray) -> None:

@@ -96,9 +96,6 @@ def label_issues(options: argparse.Namespace) -> int:
     print(f"labels that look wrong: {labels['count']:,}")
     if labels["issues"]:
         print_table(labels["issues"], ISSUE_COLUMNS)
-    if leaks is None:
-        print("probe images that are nearly training images: not looked for, an older version has trained the model")
-        return OK
     print(f"probe images that are nearly training images: {leaks['count']:,}")
     if leaks["leaks"]:
         print_table(leaks["leaks"], LEAK_COLUMNS)

@@ -142,8 +142,9 @@ class FakeWorker:
         folder = self.parts.store.attempt(held.run_id, held.stage.id, token=held.token)
         WRITERS[held.stage.name](folder, len(held.plan.steps))
         stored = self.parts.store.put(folder, held.stage.key, run_id=held.run_id, token=held.token)
+        facts = {"parameters": LEARNED["parameters"]} if held.stage.name == "fine_tune" else {}
         with self.parts.database.writing() as session:
-            claims.finish(session, held, stored, {})
+            claims.finish(session, held, stored, facts)
 
     def embed(self, held, part, index):
         folder = self.parts.store.attempt(held.run_id, part.id, token=held.token)

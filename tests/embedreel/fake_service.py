@@ -243,7 +243,8 @@ class Handler(BaseHTTPRequestHandler):
         sent = left[: self.breaks_after] if self.breaks_after else left
         lines = [f"id: {event['seq']}\nevent: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in sent]
         broken = 'data: {"seq":' if len(sent) < len(left) else ""
-        self.answer(200, (": ping\n\n" + "".join(lines) + broken).encode(), length_too_large=bool(broken))
+        content = (": ping\n\n" + "".join(lines) + broken).encode()
+        self.answer(200, content, length_too_large=bool(broken), content_type="text/event-stream")
 
     def do_POST(self) -> None:
         content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -282,10 +283,13 @@ class Handler(BaseHTTPRequestHandler):
         Handler.deleted.append(self.path)
         self.answer(204, None)
 
-    def answer(self, status: int, body: Any, *, length_too_large: bool = False, **headers: str) -> None:
+    def answer(
+        self, status: int, body: Any, *, length_too_large: bool = False, content_type: str = "", **headers: str
+    ) -> None:
         content = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
-        self.send_header("Content-Type", "application/problem+json" if status >= 400 else "application/json")
+        kind = "application/problem+json" if status >= 400 else "application/json"
+        self.send_header("Content-Type", content_type or kind)
         self.send_header("Content-Length", str(len(content) + length_too_large))
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)

@@ -145,7 +145,7 @@ def test_an_earlier_run_that_comes_back_is_done_first_and_the_later_one_is_rung_
 def test_two_workers_may_make_the_same_thing_at_once(make, database):
     supervisors = [make(), make()]
     equal = [submit(database, frames=20), submit(database, frames=20)]
-    working = [threading.Thread.target=one.wake) for one in supervisors]
+    working = [threading.Thread(target=one.wake) for one in supervisors]
     for thread in working:
         thread.start()
     for thread in working:

@@ -19,7 +19,7 @@ def upgrade(database: Database) -> None:
     """Apply the migrations that are missing.
 
     Raises:
-        StorageUnavailableError: the database does not answer.
+        StorageUnavailableError: the database does not answer, or another version has made its schema.
     """
     if database.sqlite and database.url.database:
         Path(database.url.database).parent.mkdir(parents=True, exist_ok=True)
@@ -29,10 +29,17 @@ def upgrade(database: Database) -> None:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": ADVISORY_LOCK})
             from alembic import command  # noqa: PLC0415 - 15 MB that a running service has no use for
             from alembic.config import Config  # noqa: PLC0415
+            from alembic.util import CommandError  # noqa: PLC0415
 
             config = Config()
             config.set_main_option("script_location", str(SCRIPTS))
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            try:
+                command.upgrade(config, "head")
+            except CommandError as error:
+                raise StorageUnavailableError(
+                    f"This version does not know the schema of the database ({error}). Start the version that made it, "
+                    "or set EMBEDREEL_DATABASE_URL or EMBEDREEL_HOME to a new place."
+                ) from error
     except OperationalError as error:
         raise StorageUnavailableError(f"The database does not answer: {error.orig}.") from error

@@ -7,7 +7,7 @@ was frozen, and whose stage somebody else has taken since, changes nothing.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
@@ -95,7 +95,8 @@ def claim(
     row = session.scalars(taken, execution_options={"populate_existing": True}).first()
     if row is None:
         return None
-    counts.started(session, queue=row.queue, queued_at=row.queued_at, at=row.started_at or lifecycle.clock(session))
+    queued_at, started_at = cast("float", row.queued_at), cast("float", row.started_at)  # a queued stage has the first
+    counts.started(session, queue=row.queue, queued_at=queued_at, at=started_at)
     if run.status == RunStatus.QUEUED:
         run.started_at = lifecycle.clock(session)
         lifecycle.move(session, run, RunStatus.RUNNING)

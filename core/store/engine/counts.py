@@ -59,10 +59,9 @@ COUNTERS = (
 HISTOGRAMS = (STAGE_SECONDS, QUEUE_SECONDS)
 
 
-def started(session: Session, *, queue: str, queued_at: float | None, at: float) -> None:
-    """A stage was claimed; one that an older version queued tells no time."""
-    if queued_at is not None:
-        QUEUE_SECONDS.observe(session, at - queued_at, queue=queue)
+def started(session: Session, *, queue: str, queued_at: float, at: float) -> None:
+    """A stage was claimed."""
+    QUEUE_SECONDS.observe(session, at - queued_at, queue=queue)
 
 
 def succeeded(session: Session, stage: StageRow, *, at: float, reused: bool) -> None:

@@ -27,7 +27,7 @@ def save(folder: Path, record: Any) -> None:  # noqa: ANN401 - any dataclass ins
 
 
 def load(folder: Path, kind: type[Record]) -> Record:
-    """Read what `save` wrote; arrays are read-only memory maps. Fields with a default may be younger than the record.
+    """Read what `save` wrote; arrays are read-only memory maps.
 
     Raises:
         FileNotFoundError: the folder holds no such record.
@@ -38,6 +38,6 @@ def load(folder: Path, kind: type[Record]) -> Record:
         if field.name in meta:
             value = meta[field.name]
             values[field.name] = tuple(value) if isinstance(value, list) else value
-        elif (path := folder / f"{field.name}.npy").exists() or field.default is dataclasses.MISSING:
-            values[field.name] = np.load(path, mmap_mode="r", allow_pickle=False)
+        else:
+            values[field.name] = np.load(folder / f"{field.name}.npy", mmap_mode="r", allow_pickle=False)
     return kind(**values)

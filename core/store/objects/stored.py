@@ -6,7 +6,6 @@ no attempt can touch what another has stored, however late it comes. Which one c
 
 import os
 import shutil
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -14,12 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
+
 from core.errors import NotReadyError, StorageUnavailableError
 
 T = TypeVar("T")
 
-PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0)
-"""Between two tries to reach an object store."""
+REACHES, FIRST_PAUSE_SECONDS = 5, 1.0
+"""How often an object store is tried, and the first pause between two tries; each later pause is twice as long."""
 
 OWNER = "owner"
 """Name of the file that says whose store it is."""
@@ -172,14 +173,13 @@ def retry_while_unavailable(reach: Callable[[], T], *, give_up: Callable[[], boo
     Raises:
         StorageUnavailableError: it stayed away.
     """
-    for pause in PAUSES_SECONDS:
-        try:
-            return reach()
-        except StorageUnavailableError:
-            if give_up():
-                raise
-            time.sleep(pause)
-    return reach()
+    retrying = Retrying(
+        retry=retry_if_exception(lambda error: isinstance(error, StorageUnavailableError) and not give_up()),
+        wait=wait_exponential(multiplier=FIRST_PAUSE_SECONDS),
+        stop=stop_after_attempt(REACHES),
+        reraise=True,
+    )
+    return retrying(reach)
 
 
 def throw_away(folder: Path, trash: Path) -> None:

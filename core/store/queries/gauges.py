@@ -67,7 +67,7 @@ def _stages(session: Session) -> dict[tuple[str, str], int]:
 
 def _queues(session: Session) -> dict[str, Waiting]:
     query = (
-        select(StageRow.queue, func.count(), func.coalesce(now() - func.min(StageRow.queued_at), 0.0))
+        select(StageRow.queue, func.count(), now() - func.min(StageRow.queued_at))
         .where(StageRow.status == StageStatus.QUEUED)
         .group_by(StageRow.queue)
     )

@@ -233,8 +233,8 @@ def frames(session: Session, run: RunRow) -> list[FrameArtifact]:
 
 
 def is_comparison(run: RunRow) -> bool:
-    """Whether a run only draws what others have made; runs of older versions know of no such thing."""
-    return bool(run.spec.get("compared"))
+    """Whether a run only draws what others have made."""
+    return bool(run.spec["compared"])
 
 
 def artifact(session: Session, run: RunRow, stage_id: str) -> ArtifactRow | None:

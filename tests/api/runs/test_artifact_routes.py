@@ -6,7 +6,6 @@ import shutil
 import pytest
 
 from core.errors import TrainingDivergedError
-from core.store.database.tables import StageRow
 
 
 def test_film(gallery, exhibit, film):
@@ -210,12 +209,3 @@ def test_quality__not_measured_yet(client, submit, worker, problem):
     problem(client.get(run["links"]["quality"]), 409, "not-ready")
     worker.work(run["id"], until="measure")
     problem(client.get(run["links"]["highlights"]), 409, "not-ready")
-
-
-def test_quality__of_a_run_that_is_older_than_the_stage(client, parts, submit, worker, problem):
-    run = submit()
-    worker.work(run["id"])
-    with parts.database.writing() as session:
-        session.delete(session.get_one(StageRow, (run["id"], "measure")))
-    told = problem(client.get(run["links"]["quality"]), 409, "not-ready")
-    assert f"/v1/runs/{run['id']}/renders" in told["detail"]

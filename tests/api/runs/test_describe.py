@@ -50,11 +50,11 @@ def test_seconds_left__last_stage():
     assert left(104.0, **done, render=(StageStatus.RUNNING, 8, 10)) == pytest.approx(1.0)
 
 
-def test_seconds_left__of_a_run_that_is_older_than_a_stage():
+def test_seconds_left__of_a_run_that_lacks_a_stage():
     running = (StageStatus.RUNNING, 25, 100)
     assert seconds_left(stages(fine_tune=running), at=130.0, pace=PACE, inline=True) == pytest.approx(96.0)
-    older = [stage for stage in stages(fine_tune=running) if stage.name != "project"]
-    assert seconds_left(older, at=130.0, pace=PACE, inline=True) == pytest.approx(94.0)
+    fewer = [stage for stage in stages(fine_tune=running) if stage.name != "project"]
+    assert seconds_left(fewer, at=130.0, pace=PACE, inline=True) == pytest.approx(94.0)
 
 
 def test_seconds_per_frame__as_last_measured(parts, finished):

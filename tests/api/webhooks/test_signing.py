@@ -1,4 +1,6 @@
 import base64
+import hashlib
+import hmac
 
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
@@ -26,3 +28,14 @@ def test_signed_headers__the_reference_library_agrees():
             Webhook(secret).verify(BODY, changed)
     with pytest.raises(WebhookVerificationError):
         Webhook(new_secret()).verify(BODY, headers)
+
+
+def test_signed_headers__as_the_specification_says():
+    secret, key = "whsec_" + base64.b64encode(bytes(range(32))).decode(), bytes(range(32))
+    headers = signed_headers(secret, "dlv_1", BODY, timestamp=1731705121)
+    signed = hmac.new(key, b"dlv_1.1731705121." + BODY, hashlib.sha256).digest()
+    assert headers == {
+        "webhook-id": "dlv_1",
+        "webhook-timestamp": "1731705121",
+        "webhook-signature": f"v1,{base64.b64encode(signed).decode()}",
+    }

@@ -16,6 +16,7 @@ LEARNED = Learned(
     parameters=1_234_567,
     architecture="ViTForImageClassification",
     image_size=32,
+    learning=1_234_567,
 )
 MEASURED = [CheckpointMetrics(0, 0.5, 0.71234), CheckpointMetrics(100, 0.6, 0.6), CheckpointMetrics(300, 0.975, None)]
 
@@ -54,11 +55,11 @@ def test_written__tells_data_recipe_metrics_and_film():
     assert "https://films.example/v1/runs/run_1/film.gif" in text
 
 
-def test_written__tells_how_many_numbers_learn_where_that_is_known():
+def test_written__tells_how_many_numbers_learn():
     text = card(learned=replace(LEARNED, learning=98_765), train=TRAIN.model_copy(update={"lora": LoraSpec(rank=4)}))
     assert "| parameters that learn | 98,765 |" in text
     assert '| lora | {"rank": 4, "alpha": 16.0, "dropout": 0.0} |' in text
-    assert "parameters that learn" not in card()
+    assert "| parameters that learn | 1,234,567 |" in card()
 
 
 def test_written__the_recipe_has_every_field_of_the_training():

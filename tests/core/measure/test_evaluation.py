@@ -5,9 +5,9 @@ from core.domain.arrays import Embedded
 from core.measure.evaluation import calibration, evaluate
 
 
-def frame(predictions: list[int], confidences: list[float] | None = None) -> Embedded:
+def frame(predictions: list[int], confidences: list[float]) -> Embedded:
     found = np.array(predictions)
-    sure = None if confidences is None else np.array(confidences, dtype=np.float32)
+    sure = np.array(confidences, dtype=np.float32)
     return Embedded(np.zeros((len(found), 2), np.float32), found, 40, 2.0, 0.5, 0.6, confidences=sure)
 
 
@@ -31,12 +31,6 @@ def test_evaluate__hand_case() -> None:
         (3, 1.0, 0.666667),
     ]
     assert found.calibration_error == pytest.approx((2 * 0.1 + 3 * (1 - 2 / 3)) / 5, rel=1e-5)
-
-
-def test_evaluate__of_a_frame_that_is_older_than_confidences() -> None:
-    found = evaluate("all", frame([0, 1]), np.array([0, 1]), class_names=("a", "b"))
-    assert found.calibration_error is None
-    assert found.calibration == ()
 
 
 def test_calibration__against_a_loop_over_intervals() -> None:

@@ -21,7 +21,8 @@ def sure_of(classes: NDArray[np.int64], n_classes: int, *, seed: int = 0) -> NDA
 
 def frame(probabilities: NDArray[np.float32] | None, n_images: int = 4) -> Embedded:
     nothing = np.zeros(n_images, np.int64)
-    return Embedded(np.zeros((n_images, 2), np.float32), nothing, 40, 2.0, 0.5, 0.6, probabilities=probabilities)
+    sure = np.ones(n_images, np.float32)
+    return Embedded(np.zeros((n_images, 2), np.float32), nothing, 40, 2.0, 0.5, 0.6, sure, probabilities)
 
 
 @pytest.mark.parametrize(("n_classes", "swapped"), [(2, 3), (5, 12), (10, 40)])

@@ -33,7 +33,7 @@ def film_inputs() -> Callable[..., dict[str, Any]]:
         return {
             "spec": RenderSpec(**({"width": 480, "height": 480} | spec)),
             "name": "A film",
-            "projection": Projection(points.astype(np.float32), np.full(n_frames, 0.5, dtype=np.float32)),
+            "projection": Projection(points.astype(np.float32), *np.full((2, n_frames), 0.5, dtype=np.float32)),
             "scores": OutlierScores(*rng.random((2, n_frames, n_points)).astype(np.float32)),
             "log": _log(100),
             "probe": ProbeSet(

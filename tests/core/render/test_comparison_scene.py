@@ -52,7 +52,7 @@ def test_draw__each_run_is_at_the_same_share_of_its_film(scene):
     between = [points[int(at)] + (at % 1) * (points[int(np.ceil(at))] - points[int(at)]) for at in halves]
     slow = replace(
         short,
-        projection=Projection(np.float32(between), np.full(5, 0.5, np.float32)),
+        projection=Projection(np.float32(between), *np.full((2, 5), 0.5, np.float32)),
         embedded=[short.embedded[int(at)] for at in halves],
     )
     one, other = renderer(asked), renderer(replace(asked, sides=[long, slow]))

@@ -41,7 +41,7 @@ def test_models__of_a_service_that_has_none(
     assert capsys.readouterr().out == "id  family  params  GFLOPs  input  width  pooling\n[]\n"
 
 
-def test_models__of_an_older_service(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_models__of_which_little_is_known(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(Client, "models", lambda _client: [{"id": "vit-tiny", "parameters": 546_186}])
     assert cli.main(["models"]) == 0
     assert capsys.readouterr().out.splitlines()[1].split() == ["vit-tiny", "0.5", "M"]

@@ -85,15 +85,6 @@ def test_label_issues__none(
     ]
 
 
-def test_label_issues__of_a_model_that_an_older_version_has_trained(
-    service: Callable[..., str], capsys: pytest.CaptureFixture[str], fake: object, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    nothing = {"label_issues": {"count": 0, "issues": []}, "leaks": None}
-    monkeypatch.setitem(fake.LISTS, "/v1/runs/run_1/label-issues", nothing)
-    assert run(service(), "label-issues", "run_1") == 0
-    assert "not looked for" in capsys.readouterr().out.splitlines()[-1]
-
-
 def test_cancel_and_retry(service: Callable[..., str], fake: object) -> None:
     url = service()
     assert run(url, "cancel", "run_1") == 0

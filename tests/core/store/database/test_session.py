@@ -18,8 +18,15 @@ def test_migrations_make_exactly_the_tables(database):
     from alembic.migration import MigrationContext
 
     with database.engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, Base.metadata) == []
+
+
+def test_a_schema_of_another_version_is_refused(database):
+    with database.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StorageUnavailableError, match=r"9999.*EMBEDREEL_HOME"):
+        migrate.upgrade(database)
 
 
 def test_upgrading_twice_at_once_is_harmless(database):

@@ -163,11 +163,3 @@ def test_a_wait_is_measured_from_the_last_queueing(engine):
     assert figures["embedreel_queue_wait_seconds_bucket"] == {labels: 1}
     (waited,) = figures["embedreel_queue_wait_seconds_sum"].values()
     assert 100 <= waited < 300
-
-
-def test_a_stage_that_an_older_version_queued(engine):
-    run_id, _ = engine.submit()
-    with engine.database.writing() as session:
-        session.get(StageRow, (run_id, "fine_tune")).queued_at = None
-    assert engine.claim(run_id, "fine_tune") is not None
-    assert observed(engine, counts.QUEUE_SECONDS) == {}

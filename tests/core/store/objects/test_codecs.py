@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from core.domain.arrays import Embedded, ProbeSet, Projection
+from core.domain.arrays import Embedded, ProbeSet
 from core.store.objects import codecs
 
 
@@ -22,7 +22,13 @@ def test_a_record_comes_back_as_it_was(tmp_path):
 
 def test_numbers_keep_their_kind(tmp_path):
     embedded = Embedded(
-        np.ones((2, 3), np.float32), np.array([0, 1]), step=3, epoch=0.5, loss=float("nan"), accuracy=1.0
+        np.ones((2, 3), np.float32),
+        np.array([0, 1]),
+        step=3,
+        epoch=0.5,
+        loss=float("nan"),
+        accuracy=1.0,
+        confidences=np.ones(2, np.float32),
     )
     codecs.save(tmp_path, embedded)
     back = codecs.load(tmp_path, Embedded)
@@ -38,14 +44,3 @@ def test_nothing_is_unpickled(tmp_path):
 def test_a_missing_record(tmp_path):
     with pytest.raises(FileNotFoundError):
         codecs.load(tmp_path, ProbeSet)
-
-
-def test_a_record_that_is_older_than_a_field_with_a_default(tmp_path):
-    layout = Projection(np.zeros((1, 2, 2), np.float32), np.ones(1, np.float32), smoothing=2.0)
-    codecs.save(tmp_path, layout)
-    assert codecs.load(tmp_path, Projection).smoothing == 2
-    (tmp_path / "meta.json").write_text("{}")
-    assert codecs.load(tmp_path, Projection).smoothing is None
-    (tmp_path / "points.npy").unlink()
-    with pytest.raises(FileNotFoundError):
-        codecs.load(tmp_path, Projection)

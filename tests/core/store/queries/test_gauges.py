@@ -1,6 +1,5 @@
 from core.store.database.tables import DeliveryRow, StageRow, WebhookRow
 from core.store.queries import gauges, workers
-from core.store.queries.gauges import Waiting
 
 
 def measure(engine):
@@ -26,13 +25,6 @@ def test_runs_stages_and_queues(engine):
     assert (queue, waiting.stages) == ("gpu", 1)
     assert 100 <= waiting.age_seconds < 200
     assert not found.queues
-
-
-def test_queues__stages_that_an_older_version_queued_have_no_age(engine):
-    run_id, _ = engine.submit()
-    with engine.database.writing() as session:
-        session.get(StageRow, (run_id, "fine_tune")).queued_at = None
-    assert measure(engine).queues == {"gpu": Waiting(1, 0.0)}
 
 
 def test_workers(engine):
