@@ -108,11 +108,15 @@ class Intake:
         self.store.delete([location])
 
     def _check_room(self, idempotency_key: str | None) -> None:
-        """Before anything is received, so that a large upload is not refused only at its end."""
-        quotas.check_space(self.settings, self.store)
+        """Before anything is received, so that a large upload is not refused only at its end.
+
+        An upload that has been answered before stores nothing, so nothing is checked for it.
+        """
         with self.database.reading() as session:
-            if not (idempotency_key and answers.remembered(session, idempotency_key, tenant=self.tenant)):
-                quotas.check_datasets(self.settings, session, tenant=self.tenant)
+            if idempotency_key and answers.remembered(session, idempotency_key, tenant=self.tenant):
+                return
+            quotas.check_datasets(self.settings, session, tenant=self.tenant)
+        quotas.check_space(self.settings, self.store)
 
     def _make(self, dataset_id: str, received: Upload, idempotency_key: str | None) -> Taken:
         asked = Asked.of(self.tenant, idempotency_key, "datasets", received.identity() if idempotency_key else {})
