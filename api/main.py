@@ -15,6 +15,7 @@ from api.routes import (
     artifacts,
     comparisons,
     datasets,
+    docs,
     events,
     health,
     keys,
@@ -53,12 +54,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=installed_version(),
         lifespan=_lifespan,
         redirect_slashes=False,
+        docs_url=None,
         redoc_url=None,
         telemetry={"tracer_provider": tracing.provider(), **SPANS_ONLY},
     )
     parts = app.state.parts = wire(settings)
     app.state.registry = figures.make_registry(parts.database, parts.store.scratch, version=app.version)
-    made, service = (artifacts, comparisons, datasets, models), (workers, webhooks, keys, health, problems, metrics)
+    made, service = (
+        (artifacts, comparisons, datasets, models),
+        (workers, webhooks, keys, health, problems, docs, metrics),
+    )
     for module in (runs, events, *made, *service):
         app.include_router(module.router)
     app.add_middleware(Gate, ring=parts.keyring, hosts=Hosts(settings), meter=Meter(settings.rate_limit))

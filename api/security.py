@@ -16,14 +16,15 @@ from api.limits import Meter
 from core import logs
 from core.errors import EmbedreelError
 
-OPEN = frozenset({"/", "/problems", "/livez", "/readyz", "/docs", "/docs/oauth2-redirect", "/openapi.json"})
+OPEN = frozenset({"/", "/problems", "/livez", "/readyz", "/docs", "/openapi.json"})
+OPEN_BELOW = ("/problems/", "/docs/")
 MAX_BODY_BYTES = 1 << 20
 UPLOADS = "/v1/datasets"
 
 
 def is_open(path: str) -> bool:
     """Whether anybody may ask for this address."""
-    return path in OPEN or path.startswith("/problems/")
+    return path in OPEN or path.startswith(OPEN_BELOW)
 
 
 class Gate:

@@ -1,7 +1,7 @@
 """Every error that a user can meet, and nothing about how it reaches them.
 
     EmbedreelError
-    ├── InvalidSpecError            a field of the run is wrong
+    ├── InvalidSpecError            a field of the request is wrong
     │   ├── UnknownDatasetError
     │   └── UnknownModelError
     ├── InvalidDatasetError         an uploaded dataset cannot be used
@@ -47,13 +47,13 @@ class EmbedreelError(Exception):
 
 
 class InvalidSpecError(EmbedreelError):
-    """A field of the run is missing, unknown, of the wrong kind or out of its range.
+    """A field of the request is missing, unknown, of the wrong kind or out of its range.
 
     `field` names it by its path in the body, for example `capture.frames`.
     """
 
     type = "invalid-spec"
-    title = "The run cannot be made as asked"
+    title = "The request cannot be done as asked"
 
 
 class UnknownDatasetError(InvalidSpecError):
