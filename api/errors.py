@@ -125,6 +125,7 @@ STATUS: Mapping[type[EmbedreelError], int] = {
     errors.InvalidSpecError: 422,
     errors.UnknownDatasetError: 422,
     errors.UnknownModelError: 422,
+    errors.UnusableModelError: 422,
     errors.InvalidDatasetError: 422,
     errors.UploadTooLargeError: 413,
     errors.NotFoundError: 404,

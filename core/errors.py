@@ -3,7 +3,8 @@
     EmbedreelError
     ├── InvalidSpecError            a field of the request is wrong
     │   ├── UnknownDatasetError
-    │   └── UnknownModelError
+    │   ├── UnknownModelError
+    │   └── UnusableModelError      a model that is allowed cannot be trained as asked
     ├── InvalidDatasetError         an uploaded dataset cannot be used
     ├── UploadTooLargeError
     ├── NotFoundError               no such run, dataset, frame
@@ -68,6 +69,16 @@ class UnknownModelError(InvalidSpecError):
 
     type = "unknown-model"
     title = "There is no such model"
+
+
+class UnusableModelError(InvalidSpecError):
+    """The checkpoint that `model` names is no image classifier that this service can train, or not in this way.
+
+    The message says what it lacks, or names the families that can be asked for. Trying again does not help.
+    """
+
+    type = "unusable-model"
+    title = "The model cannot be used"
 
 
 class InvalidDatasetError(EmbedreelError):

@@ -8,6 +8,8 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 from sqlalchemy import make_url
 
+from core.domain.models import KNOWN_CHECKPOINTS
+
 MIB = 1 << 20
 GIB = 1 << 30
 
@@ -29,7 +31,7 @@ class Settings(BaseSettings):
     api_key_file: Path | None = None
     allowed_hosts: tuple[str, ...] = ()  # names beside loopback's and `host` that requests may be addressed to
 
-    allowed_models: tuple[str, ...] = ("google/vit-base-patch16-224-in21k",)
+    allowed_models: tuple[str, ...] = tuple(KNOWN_CHECKPOINTS)
     allowed_datasets: tuple[str, ...] = ("uoft-cs/cifar10",)
 
     max_upload_bytes: int = 512 * MIB
