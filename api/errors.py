@@ -71,6 +71,17 @@ class RateLimitedError(EmbedreelError):
         self.wait_seconds = wait_seconds
 
 
+class UploadsBusyError(EmbedreelError):
+    """As many datasets are being uploaded as this service takes at a time. `Retry-After` says when to try again."""
+
+    type = "uploads-busy"
+    title = "Too many uploads are under way"
+
+    def __init__(self, detail: str, *, wait_seconds: float | None = None) -> None:
+        super().__init__(detail)
+        self.wait_seconds = wait_seconds
+
+
 class MalformedBodyError(EmbedreelError):
     """The body, or a header that describes it, cannot be parsed."""
 
@@ -148,6 +159,7 @@ STATUS: Mapping[type[EmbedreelError], int] = {
     CrossSiteError: 403,
     UnknownHostError: 421,
     RateLimitedError: 429,
+    UploadsBusyError: 503,
     MalformedBodyError: 400,
     MediaTypeError: 415,
     MethodNotAllowedError: 405,

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from anyio.to_thread import run_sync
 from fastapi import Request
-from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.orm import Session
 
 from api import quotas, sources, uploads
@@ -15,6 +15,7 @@ from api.idempotency import Asked, InFlight
 from api.ids import dataset_of
 from api.results import StoredFile
 from api.sources import DatasetOut
+from api.upload_slots import UploadSlots
 from api.uploads import Upload
 from core.data import intake
 from core.domain.ids import new_id
@@ -42,6 +43,7 @@ class Intake:
     database: Database
     store: ArtifactStore
     tenant: str
+    slots: UploadSlots
     in_flight: InFlight = field(default_factory=InFlight)
 
     async def take(self, request: Request, *, idempotency_key: str | None = None) -> Taken:
@@ -52,17 +54,19 @@ class Intake:
         Raises:
             InvalidSpecError: the Idempotency-Key came with another body before.
             InFlightError: another request with this Idempotency-Key is being answered.
+            UploadsBusyError: as many uploads are under way as may be.
             InvalidDatasetError: the files hold no usable images and labels.
             QuotaExceededError: the tenant has as many datasets as it may.
             InsufficientStorageError: the disk is nearly full.
             EmbedreelError: what `uploads.receive` raises.
         """
         dataset_id = new_id("ds")
-        with self.in_flight.alone(self.tenant, idempotency_key):
-            await run_in_threadpool(self._check_room, idempotency_key)
+        slots, max_bytes = self.slots, self.settings.max_upload_bytes
+        with self.in_flight.alone(self.tenant, idempotency_key), slots.place():
+            await run_sync(self._check_room, idempotency_key, limiter=slots.receiving)
             async with self._incoming(dataset_id) as folder:
-                received = await uploads.receive(request, folder, max_bytes=self.settings.max_upload_bytes)
-                return await run_in_threadpool(self._make, dataset_id, received, idempotency_key)
+                received = await uploads.receive(request, folder, max_bytes=max_bytes, threads=slots.receiving)
+                return await run_sync(self._make, dataset_id, received, idempotency_key, limiter=slots.inspecting)
 
     def every(self) -> list[DatasetOut]:
         """All datasets that a run may name."""

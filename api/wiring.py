@@ -14,9 +14,11 @@ from api.keyring import KeyRing
 from api.keys import Keys, operators_key
 from api.looks import Looks
 from api.queue import make_celery
+from api.readiness import Readiness
 from api.results import Results
 from api.service import Service
 from api.sweep import Sweeper
+from api.upload_slots import UploadSlots
 from api.webhooks import Webhooks
 from core.settings import Settings
 from core.store.artifacts import ArtifactStore, open_store
@@ -50,6 +52,7 @@ class Parts:
     keyring: KeyRing
     tenant: str
     looks: Looks
+    readiness: Readiness
     stopping: threading.Event
     bound: dict[str, "Parts"] = field(default_factory=dict)
 
@@ -83,7 +86,7 @@ def wire(settings: Settings) -> Parts:
         ringer=ringer,
         sweeper=sweeper,
         service=Service(settings, database, store, ringer.ring, tenant, in_flight),
-        intake=Intake(settings, database, store, tenant, in_flight),
+        intake=Intake(settings, database, store, tenant, UploadSlots(settings.max_uploads), in_flight),
         results=Results(database, store, tenant),
         webhooks=Webhooks(database, allow_private=settings.webhook_allow_private),
         deliverer=Deliverer(
@@ -93,6 +96,7 @@ def wire(settings: Settings) -> Parts:
         keyring=KeyRing(database, settings, operator=operators_key(settings)),
         tenant=tenant,
         looks=Looks(database, stopping),
+        readiness=Readiness(database, store),
         stopping=stopping,
     )
 

@@ -35,6 +35,7 @@ class Settings(BaseSettings):
     allowed_datasets: tuple[str, ...] = ("uoft-cs/cifar10",)
 
     max_upload_bytes: int = 512 * MIB
+    max_uploads: int = Field(default=4, ge=1)  # under way at a time, in one API process
     max_image_pixels: int = 25_000_000
     max_zip_entries: int = Field(default=20_000, ge=1)  # of an uploaded ZIP, folders among them
     max_steps: int = 200_000

@@ -9,6 +9,7 @@ from api.caller import OPERATOR
 from api.keys import KeyCreate
 from api.security import OPEN, is_open
 from core.errors import EmbedreelError
+from core.store import keys
 from core.store.tables import DEFAULT_TENANT
 
 KEY = "correct horse"
@@ -68,8 +69,10 @@ def test_the_key_is_checked_before_the_body(guarded, problem):
 
 def test_a_key_of_the_table_needs_the_scope(guarded, problem):
     """Each route of the service, with a key of each scope: the gate lets the right ones through and no other."""
-    keys = guarded.app.state.parts.keys
-    made = {scope: keys.make(KeyCreate(name=scope, scopes={scope})).key for scope in ("read", "write", "admin")}
+    made = {
+        scope: guarded.app.state.parts.keys.make(KeyCreate(name=scope, scopes={scope})).key
+        for scope in ("read", "write", "admin")
+    }
     for route in iter_route_contexts(guarded.app.routes):
         if is_open(route.path):
             continue
@@ -145,6 +148,26 @@ def test_rate_limit__exceeded(serve, problem):
     assert refused.headers["ratelimit"].startswith('"default";r=0;t=')
     problem(client.get("/v1/runs"), 401, "unauthorized")
     assert client.get("/livez").status_code == 200
+
+
+def test_rate_limit__a_wrong_key_is_counted_before_the_database_is_asked(serve, problem, monkeypatch):
+    client = serve(rate_limit=2, api_key=SecretStr(KEY))
+    asked, valid = [], keys.valid
+    monkeypatch.setattr(keys, "valid", lambda *given: asked.append(None) or valid(*given))
+    for address in ("/v1/runs", "/metrics"):
+        problem(client.get(address, headers=bearer("er_wrong")), 401, "unauthorized")
+    for address in ("/v1/runs", "/metrics", "/v1/runs"):
+        problem(client.get(address, headers=bearer("er_wrong")), 429, "rate-limited")
+    assert len(asked) == 2
+
+
+def test_rate_limit__a_valid_key_is_not_counted_for_its_address(serve, problem):
+    client = serve(rate_limit=1, api_key=SecretStr(KEY))
+    made = [client.app.state.parts.keys.make(KeyCreate(name=name)).key for name in "ab"]
+    assert [client.get("/v1/runs", headers=bearer(key)).status_code for key in made] == [200, 200]
+    problem(client.get("/v1/runs"), 401, "unauthorized")
+    problem(client.get("/v1/runs"), 429, "rate-limited")
+    problem(client.get("/v1/runs", headers=bearer(made[0])), 429, "rate-limited")
 
 
 def test_rate_limit__of_each_key(serve):
