@@ -76,10 +76,7 @@ class UploadsBusyError(EmbedreelError):
 
     type = "uploads-busy"
     title = "Too many uploads are under way"
-
-    def __init__(self, detail: str, *, wait_seconds: float | None = None) -> None:
-        super().__init__(detail)
-        self.wait_seconds = wait_seconds
+    wait_seconds = 30.0
 
 
 class MalformedBodyError(EmbedreelError):
@@ -182,12 +179,11 @@ _SAID: Mapping[str, str] = {
 }
 """What pydantic says in its own terms, in the user's."""
 
+_LATER = {"Retry-After": str(RETRY_AFTER_SECONDS)}
 _HEADERS: Mapping[type[EmbedreelError], Mapping[str, str]] = {
     UnauthorizedError: {"WWW-Authenticate": "Bearer"},
     InFlightError: {"Retry-After": "1"},
-    errors.NotReadyError: {"Retry-After": str(RETRY_AFTER_SECONDS)},
-    errors.StorageUnavailableError: {"Retry-After": str(RETRY_AFTER_SECONDS)},
-    errors.SourceUnavailableError: {"Retry-After": str(RETRY_AFTER_SECONDS)},
+    **dict.fromkeys((errors.NotReadyError, errors.StorageUnavailableError, errors.SourceUnavailableError), _LATER),
 }
 
 
@@ -271,8 +267,7 @@ def _methods(request: Request) -> set[str]:
 async def _on_invalid_request(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101
     faults = error.errors()
-    places = [fault["loc"][0] for fault in faults]
-    if "path" in places:
+    if any(fault["loc"][0] == "path" for fault in faults):
         return respond(errors.NotFoundError(f"There is nothing at {request.url.path}."))
     if any(fault["type"] == "json_invalid" for fault in faults):
         reason = faults[0].get("ctx", {}).get("error", "it cannot be parsed")

@@ -14,9 +14,6 @@ from api.errors import UploadsBusyError
 INSPECTED_AT_ONCE = 2
 """Uploads that are inspected side by side. The others wait without a thread."""
 
-WAIT_SECONDS = 30
-"""When to try again after too many uploads: by then one may have ended."""
-
 
 class UploadSlots:
     """Places for uploads.
@@ -42,8 +39,7 @@ class UploadSlots:
         if self._taken >= self._most:
             raise UploadsBusyError(
                 f"{self._taken} uploads are under way, and this service takes no more at a time "
-                f"(EMBEDREEL_MAX_UPLOADS). Try again in {WAIT_SECONDS} seconds.",
-                wait_seconds=WAIT_SECONDS,
+                "(EMBEDREEL_MAX_UPLOADS). Try again when one has ended."
             )
         self._taken += 1
         try:
