@@ -11,15 +11,15 @@ from api.access import routes as keys
 from api.access.hosts import Hosts
 from api.access.middleware import AuthMiddleware
 from api.access.rate_limit import RateLimiter
-from api.comparisons import routes
 from api.datasets import routes as datasets
 from api.http import errors, problems
 from api.models import routes as models
 from api.openapi import document
-from api.ops import health, metrics_route, workers
+from api.ops import health, workers
 from api.ops import metrics as figures
 from api.ops.request_log import Observer
-from api.runs import artifact_routes, events
+from api.routes import docs
+from api.runs import events
 from api.runs import routes as runs
 from api.webhooks import routes as webhooks
 from api.wiring import Parts, wire
@@ -50,14 +50,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=installed_version(),
         lifespan=_lifespan,
         redirect_slashes=False,
+        docs_url=None,
         redoc_url=None,
         telemetry={"tracer_provider": tracing.provider(), **SPANS_ONLY},
     )
     parts = app.state.parts = wire(settings)
     app.state.registry = figures.make_registry(parts.database, parts.store.scratch, version=app.version)
     made, service = (
-        (artifact_routes, routes, datasets, models),
-        (workers, webhooks, keys, health, problems, metrics_route),
+        (artifacts, comparisons, datasets, models),
+        (workers, webhooks, keys, health, problems, docs, metrics),
     )
     for module in (runs, events, *made, *service):
         app.include_router(module.router)
