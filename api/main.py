@@ -7,27 +7,43 @@ from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 from fastapi.telemetry import TelemetryConfig
 
-from api.access import routes as keys
+from api.access import routes as key_routes
 from api.access.hosts import Hosts
 from api.access.middleware import AuthMiddleware
 from api.access.rate_limit import RateLimiter
-from api.comparisons import routes
-from api.datasets import routes as datasets
+from api.comparisons import routes as comparison_routes
+from api.datasets import routes as dataset_routes
 from api.http import errors, problems
-from api.models import routes as models
-from api.openapi import document
-from api.ops import health, metrics_route, workers
-from api.ops import metrics as figures
+from api.models import routes as model_routes
+from api.openapi import docs_page, document
+from api.ops import health, metrics, metrics_route, workers
 from api.ops.request_log import Observer
 from api.runs import artifact_routes, events
-from api.runs import routes as runs
-from api.webhooks import routes as webhooks
+from api.runs import routes as run_routes
+from api.webhooks import routes as webhook_routes
 from api.wiring import Parts, wire
 from core import tracing
 from core.settings import Settings, read_settings
 from core.store.database import migrate
 from core.store.objects import ownership
 from core.version import installed_version
+
+ROUTES = (
+    run_routes,
+    events,
+    artifact_routes,
+    comparison_routes,
+    dataset_routes,
+    model_routes,
+    workers,
+    webhook_routes,
+    key_routes,
+    health,
+    problems,
+    docs_page,
+    metrics_route,
+)
+"""In the order of the OpenAPI document."""
 
 DESCRIPTION = "Films of vision models while they learn. POST a run, follow it, and get the film as a GIF."
 SPANS_ONLY: TelemetryConfig = {
@@ -50,16 +66,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=installed_version(),
         lifespan=_lifespan,
         redirect_slashes=False,
+        docs_url=None,
         redoc_url=None,
         telemetry={"tracer_provider": tracing.provider(), **SPANS_ONLY},
     )
     parts = app.state.parts = wire(settings)
-    app.state.registry = figures.make_registry(parts.database, parts.store.scratch, version=app.version)
-    made, service = (
-        (artifact_routes, routes, datasets, models),
-        (workers, webhooks, keys, health, problems, metrics_route),
-    )
-    for module in (runs, events, *made, *service):
+    app.state.registry = metrics.make_registry(parts.database, parts.store.scratch, version=app.version)
+    for module in ROUTES:
         app.include_router(module.router)
     app.add_middleware(
         AuthMiddleware, ring=parts.keyring, hosts=Hosts(settings), meter=RateLimiter(settings.rate_limit)

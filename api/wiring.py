@@ -10,7 +10,9 @@ from api.access.caller import NOBODY, Caller
 from api.access.keyring import KeyRing
 from api.access.keys import KeyService, operators_key
 from api.datasets.service import DatasetService
+from api.datasets.upload_slots import UploadSlots
 from api.http.idempotency import InFlight
+from api.ops.readiness import Readiness
 from api.ops.sweeper import Sweeper
 from api.runs.artifacts import RunArtifacts
 from api.runs.polling import RunReads
@@ -50,6 +52,7 @@ class Parts:
     keyring: KeyRing
     tenant: str
     run_reads: RunReads
+    readiness: Readiness
     stopping: threading.Event
     bound: dict[str, "Parts"] = field(default_factory=dict)
 
@@ -83,7 +86,7 @@ def wire(settings: Settings) -> Parts:
         notifier=notifier,
         sweeper=sweeper,
         service=RunService(settings, database, store, notifier.notify, tenant, in_flight),
-        intake=DatasetService(settings, database, store, tenant, in_flight),
+        intake=DatasetService(settings, database, store, tenant, UploadSlots(settings.max_uploads), in_flight),
         results=RunArtifacts(database, store, tenant),
         webhooks=WebhookService(database, allow_private=settings.webhook_allow_private),
         deliverer=Deliverer(
@@ -93,6 +96,7 @@ def wire(settings: Settings) -> Parts:
         keyring=KeyRing(database, settings, operator=operators_key(settings)),
         tenant=tenant,
         run_reads=RunReads(database, stopping),
+        readiness=Readiness(database, store),
         stopping=stopping,
     )
 

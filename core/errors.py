@@ -1,9 +1,10 @@
 """Every error that a user can meet, and nothing about how it reaches them.
 
     EmbedreelError
-    ├── InvalidSpecError            a field of the run is wrong
+    ├── InvalidSpecError            a field of the request is wrong
     │   ├── UnknownDatasetError
-    │   └── UnknownModelError
+    │   ├── UnknownModelError
+    │   └── UnusableModelError      a model that is allowed cannot be trained as asked
     ├── InvalidDatasetError         an uploaded dataset cannot be used
     ├── UploadTooLargeError
     ├── NotFoundError               no such run, dataset, frame
@@ -47,13 +48,13 @@ class EmbedreelError(Exception):
 
 
 class InvalidSpecError(EmbedreelError):
-    """A field of the run is missing, unknown, of the wrong kind or out of its range.
+    """A field of the request is missing, unknown, of the wrong kind or out of its range.
 
     `field` names it by its path in the body, for example `capture.frames`.
     """
 
     type = "invalid-spec"
-    title = "The run cannot be made as asked"
+    title = "The request cannot be done as asked"
 
 
 class UnknownDatasetError(InvalidSpecError):
@@ -68,6 +69,16 @@ class UnknownModelError(InvalidSpecError):
 
     type = "unknown-model"
     title = "There is no such model"
+
+
+class UnusableModelError(InvalidSpecError):
+    """The checkpoint that `model` names is no image classifier that this service can train, or not in this way.
+
+    The message says what it lacks, or names the families that can be asked for. Trying again does not help.
+    """
+
+    type = "unusable-model"
+    title = "The model cannot be used"
 
 
 class InvalidDatasetError(EmbedreelError):

@@ -8,6 +8,8 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 from sqlalchemy import make_url
 
+from core.domain.models import KNOWN_CHECKPOINTS
+
 MIB = 1 << 20
 GIB = 1 << 30
 
@@ -29,10 +31,11 @@ class Settings(BaseSettings):
     api_key_file: Path | None = None
     allowed_hosts: tuple[str, ...] = ()  # names beside loopback's and `host` that requests may be addressed to
 
-    allowed_models: tuple[str, ...] = ("google/vit-base-patch16-224-in21k",)
+    allowed_models: tuple[str, ...] = tuple(KNOWN_CHECKPOINTS)
     allowed_datasets: tuple[str, ...] = ("uoft-cs/cifar10",)
 
     max_upload_bytes: int = 512 * MIB
+    max_uploads: int = Field(default=4, ge=1)  # under way at a time, in one API process
     max_image_pixels: int = 25_000_000
     max_zip_entries: int = Field(default=20_000, ge=1)  # of an uploaded ZIP, folders among them
     max_steps: int = 200_000

@@ -16,6 +16,7 @@ import os
 import signal
 import time
 
+from core.domain.families import require_family
 from core.domain.stages import EMBED, FINE_TUNE, MEASURE, PROJECT, RENDER, SCORE
 from core.errors import TrainingDivergedError
 from worker.context import StoppedError
@@ -64,6 +65,8 @@ def _misbehave(name):
             raise TrainingDivergedError("The loss became NaN at step 3. Lower train.learning_rate.")
         case "crash":
             raise ZeroDivisionError("nobody foresaw this")
+        case "beit":
+            require_family(name)
         case "hang":
             time.sleep(60)
         case "stubborn":

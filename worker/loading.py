@@ -49,6 +49,7 @@ def create_backbone(ctx: StageContext, source: ImageSource, *, revision: str | N
 
     Raises:
         SourceUnavailableError: it cannot be loaded.
+        UnusableModelError: it cannot be trained.
     """
     if source_run(ctx.spec.model):
         return _trained_backbone(ctx, source)

@@ -7,7 +7,7 @@ from datetime import datetime
 from pydantic import ValidationError
 
 from api.access.caller import Scope
-from api.access.keys import KeyCreate, KeyService
+from api.access.keys import KeyCreate, KeyService, operators_key
 from core.settings import Settings
 from core.store.database import migrate
 from core.store.database.session import Database
@@ -35,23 +35,21 @@ def run(settings: Settings, arguments: Sequence[str]) -> str:
     try:
         database.check_server()
         migrate.upgrade(database)
-        return _do(KeyService(database), asked)
+        return _do(KeyService(database), asked, settings)
     finally:
         database.close()
 
 
-def _do(keys: KeyService, asked: argparse.Namespace) -> str:
+def _do(keys: KeyService, asked: argparse.Namespace, settings: Settings) -> str:
     if asked.action == "add":
-        return _add(keys, asked)
+        return _add(keys, asked, closes=operators_key(settings) is None and not _ever_made(keys))
     if asked.action == "revoke":
         keys.revoke(asked.id)
         return f"{asked.id} is revoked; within seconds nobody comes in with it any more."
     return "\n".join(_table(keys))
 
 
-def _add(keys: KeyService, asked: argparse.Namespace) -> str:
-    with keys.database.reading() as session:
-        first = not stored_keys.ever_made(session)
+def _add(keys: KeyService, asked: argparse.Namespace, *, closes: bool) -> str:
     fields = {"name": asked.name, "tenant": asked.tenant, "scopes": asked.scopes.split(",")}
     try:
         made = keys.make(KeyCreate.model_validate(fields))
@@ -59,7 +57,12 @@ def _add(keys: KeyService, asked: argparse.Namespace) -> str:
         wrong = error.errors()[0]
         raise ValueError(f"{wrong['loc'][0]}: {wrong['msg']}.") from error
     note = f"{made.id}, tenant {made.tenant}, may {_may(made.scopes)}. It is not shown again."
-    return f"{made.key}\n\n{note}{FIRST if first else ''}"
+    return f"{made.key}\n\n{note}{FIRST if closes else ''}"
+
+
+def _ever_made(keys: KeyService) -> bool:
+    with keys.database.reading() as session:
+        return stored_keys.ever_made(session)
 
 
 def _table(keys: KeyService) -> list[str]:

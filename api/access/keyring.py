@@ -42,8 +42,15 @@ class KeyRing:
         self._known: dict[str, tuple[Caller, float]] = {}
         self._open_until = 0.0
 
-    async def identify(self, headers: Mapping[str, str]) -> Caller | None:
+    async def identify(
+        self, headers: Mapping[str, str], *, before_look_up: Callable[[], None] | None = None
+    ) -> Caller | None:
         """The caller of a request with these headers, None where they must not come in.
+
+        Args:
+            headers: of the request.
+            before_look_up: called before the table is asked for a key that this process does not know to have been
+                valid. What it raises is passed on, and the table is not asked.
 
         Raises:
             StorageUnavailableError: the table has to be asked, and does not answer.
@@ -52,7 +59,11 @@ class KeyRing:
         if self._operator and any([hmac.compare_digest(one, self._operator) for one in offered]):  # noqa: C419 - all
             return OPERATOR
         for one, key in zip(offered, _offered(headers), strict=True):
-            if key.startswith(PREFIX) and (caller := await self._look_up(one)):
+            if not key.startswith(PREFIX):
+                continue
+            if before_look_up and one not in self._known:
+                before_look_up()
+            if caller := await self._look_up(one):
                 return caller
         return LOCAL_CALLER if self._may_be_open and await self._is_open() else None
 

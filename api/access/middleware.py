@@ -16,14 +16,15 @@ from api.http.errors import RATE_LIMIT, MissingScopeError, RateLimitedError, Una
 from core import logs
 from core.errors import EmbedreelError
 
-OPEN = frozenset({"/", "/problems", "/livez", "/readyz", "/docs", "/docs/oauth2-redirect", "/openapi.json"})
+OPEN = frozenset({"/", "/problems", "/livez", "/readyz", "/docs", "/openapi.json"})
+OPEN_BELOW = ("/problems/", "/docs/")
 MAX_BODY_BYTES = 1 << 20
 UPLOADS = "/v1/datasets"
 
 
 def is_open(path: str) -> bool:
     """Whether anybody may ask for this address."""
-    return path in OPEN or path.startswith("/problems/")
+    return path in OPEN or path.startswith(OPEN_BELOW)
 
 
 class AuthMiddleware:
@@ -57,9 +58,7 @@ class AuthMiddleware:
         await self._app(scope, receive if uploads else _bounded(receive), send)
 
     async def _authenticate(self, request: Request, path: str) -> Caller:
-        caller = await self._ring.identify(request.headers)
-        if path.startswith("/v1/"):
-            self._count(request, (caller and caller.key_id) or _address(request))
+        caller = await self._identify(request, counts=path.startswith("/v1/"))
         if caller is None:
             raise UnauthorizedError("Send a key of this service as Authorization: Bearer … or X-API-Key: ….")
         self._hosts.check(request, has_key=caller.key_id is not None)
@@ -67,6 +66,33 @@ class AuthMiddleware:
         if needed not in caller.scopes:
             has = ", ".join(sorted(caller.scopes))
             raise MissingScopeError(f"This needs a key with the scope {needed}; the one that was sent has: {has}.")
+        return caller
+
+    async def _identify(self, request: Request, *, counts: bool) -> Caller | None:
+        """Who asks; None: nobody who may come in.
+
+        A key that nobody knows is counted for its address before the database is asked for it, wherever it is sent. If
+        it turns out to be valid, the request is counted for the key instead.
+
+        Args:
+            request: what came.
+            counts: whether a request to this address is counted in any case.
+        """
+        address, looked_up = _address(request), 0
+
+        def count_look_up() -> None:
+            nonlocal looked_up
+            self._count(request, address)
+            looked_up += 1
+
+        caller = await self._ring.identify(request.headers, before_look_up=count_look_up)
+        key_id = caller and caller.key_id
+        if key_id:
+            for _ in range(looked_up):
+                self._meter.take_back(address)
+            request.scope.pop(RATE_LIMIT, None)
+        if counts and (key_id or not looked_up):
+            self._count(request, key_id or address)
         return caller
 
     def _count(self, request: Request, sender: str) -> None:

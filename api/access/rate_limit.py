@@ -59,6 +59,11 @@ class RateLimiter:
         left = self._limit - window.used
         return Reading(self._limit, max(0, left), math.ceil(window.ends_at - now), exceeded=left < 0)
 
+    def take_back(self, sender: str) -> None:
+        """One request of this sender less: it was another's."""
+        if window := self._windows.get(sender):
+            window.used -= 1
+
     def _begin(self, sender: str, now: float) -> Window:
         self._windows.pop(sender, None)
         if len(self._windows) >= MOST_WINDOWS:

@@ -6,14 +6,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from anyio.to_thread import run_sync
 from fastapi import Request
-from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.orm import Session
 
 from api.access import quotas
 from api.datasets import sources, upload
 from api.datasets.sources import DatasetOut
 from api.datasets.upload import Upload
+from api.datasets.upload_slots import UploadSlots
 from api.http.idempotency import Asked, InFlight
 from api.http.ids import dataset_of
 from api.runs.artifacts import StoredFile
@@ -43,6 +44,7 @@ class DatasetService:
     database: Database
     store: ArtifactStore
     tenant: str
+    slots: UploadSlots
     in_flight: InFlight = field(default_factory=InFlight)
 
     async def take(self, request: Request, *, idempotency_key: str | None = None) -> UploadedDataset:
@@ -53,17 +55,19 @@ class DatasetService:
         Raises:
             InvalidSpecError: the Idempotency-Key came with another body before.
             InFlightError: another request with this Idempotency-Key is being answered.
+            UploadsBusyError: as many uploads are under way as may be.
             InvalidDatasetError: the files hold no usable images and labels.
             QuotaExceededError: the tenant has as many datasets as it may.
             InsufficientStorageError: the disk is nearly full.
             EmbedreelError: what `uploads.receive` raises.
         """
         dataset_id = new_id("ds")
-        with self.in_flight.exclusive(self.tenant, idempotency_key):
-            await run_in_threadpool(self._check_room, idempotency_key)
+        slots, max_bytes = self.slots, self.settings.max_upload_bytes
+        with self.in_flight.exclusive(self.tenant, idempotency_key), slots.place():
+            await run_sync(self._check_room, idempotency_key, limiter=slots.receiving)
             async with self._incoming(dataset_id) as folder:
-                received = await upload.receive(request, folder, max_bytes=self.settings.max_upload_bytes)
-                return await run_in_threadpool(self._make, dataset_id, received, idempotency_key)
+                received = await upload.receive(request, folder, max_bytes=max_bytes, threads=slots.receiving)
+                return await run_sync(self._make, dataset_id, received, idempotency_key, limiter=slots.inspecting)
 
     def every(self) -> list[DatasetOut]:
         """All datasets that a run may name."""
@@ -109,11 +113,15 @@ class DatasetService:
         self.store.delete([location])
 
     def _check_room(self, idempotency_key: str | None) -> None:
-        """Before anything is received, so that a large upload is not refused only at its end."""
-        quotas.check_space(self.settings, self.store)
+        """Before anything is received, so that a large upload is not refused only at its end.
+
+        An upload that has been answered before stores nothing, so nothing is checked for it.
+        """
         with self.database.reading() as session:
-            if not (idempotency_key and idempotency.remembered(session, idempotency_key, tenant=self.tenant)):
-                quotas.check_datasets(self.settings, session, tenant=self.tenant)
+            if idempotency_key and idempotency.remembered(session, idempotency_key, tenant=self.tenant):
+                return
+            quotas.check_datasets(self.settings, session, tenant=self.tenant)
+        quotas.check_space(self.settings, self.store)
 
     def _make(self, dataset_id: str, received: Upload, idempotency_key: str | None) -> UploadedDataset:
         asked = Asked.of(self.tenant, idempotency_key, "datasets", received.identity() if idempotency_key else {})

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
 from fastapi import Request
-from fastapi.concurrency import run_in_threadpool
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect
@@ -53,8 +54,14 @@ class Upload:
         return {"name": self.name, "files": digests, **allowed}
 
 
-async def receive(request: Request, folder: Path, *, max_bytes: int) -> Upload:
+async def receive(request: Request, folder: Path, *, max_bytes: int, threads: CapacityLimiter | None = None) -> Upload:
     """Write the files of a multipart body into a folder.
+
+    Args:
+        request: is read to its end.
+        folder: is empty.
+        max_bytes: most bytes of all files together.
+        threads: those that write; None: those that serve all routes.
 
     Raises:
         UploadTooLargeError: the body has more bytes than `max_bytes`.
@@ -73,7 +80,7 @@ async def receive(request: Request, folder: Path, *, max_bytes: int) -> Upload:
     parts = _Parts(Upload(folder), max_bytes)
     try:
         parser = MultipartParser(options[b"boundary"], parts.callbacks())  # type: ignore[arg-type]
-        await _feed(parser, request.stream(), max_bytes)
+        await _feed(parser, request.stream(), max_bytes, threads)
     except FormParserError as error:
         raise MalformedBodyError(f"The multipart body is broken: {error}.") from error
     except ClientDisconnect as error:  # nobody hears the answer, but it is no failure of this service
@@ -89,14 +96,16 @@ async def receive(request: Request, folder: Path, *, max_bytes: int) -> Upload:
     return parts.upload
 
 
-async def _feed(parser: MultipartParser, pieces: AsyncIterator[bytes], max_bytes: int) -> None:
+async def _feed(
+    parser: MultipartParser, pieces: AsyncIterator[bytes], max_bytes: int, threads: CapacityLimiter | None
+) -> None:
     received = 0
     async for piece in pieces:
         received += len(piece)
         if received > max_bytes + FRAMING_BYTES:
             raise _too_large(max_bytes)
         try:
-            await run_in_threadpool(parser.write, piece)
+            await run_sync(parser.write, piece, limiter=threads)
         except OSError as error:
             raise storage_error(error, "The upload cannot be written") from error
 

@@ -71,6 +71,14 @@ class RateLimitedError(EmbedreelError):
         self.wait_seconds = wait_seconds
 
 
+class UploadsBusyError(EmbedreelError):
+    """As many datasets are being uploaded as this service takes at a time. `Retry-After` says when to try again."""
+
+    type = "uploads-busy"
+    title = "Too many uploads are under way"
+    wait_seconds = 30.0
+
+
 class MalformedBodyError(EmbedreelError):
     """The body, or a header that describes it, cannot be parsed."""
 
@@ -125,6 +133,7 @@ STATUS: Mapping[type[EmbedreelError], int] = {
     errors.InvalidSpecError: 422,
     errors.UnknownDatasetError: 422,
     errors.UnknownModelError: 422,
+    errors.UnusableModelError: 422,
     errors.InvalidDatasetError: 422,
     errors.UploadTooLargeError: 413,
     errors.NotFoundError: 404,
@@ -147,6 +156,7 @@ STATUS: Mapping[type[EmbedreelError], int] = {
     CrossSiteError: 403,
     UnknownHostError: 421,
     RateLimitedError: 429,
+    UploadsBusyError: 503,
     MalformedBodyError: 400,
     MediaTypeError: 415,
     MethodNotAllowedError: 405,
@@ -169,12 +179,11 @@ _SAID: Mapping[str, str] = {
 }
 """What pydantic says in its own terms, in the user's."""
 
+_LATER = {"Retry-After": str(RETRY_AFTER_SECONDS)}
 _HEADERS: Mapping[type[EmbedreelError], Mapping[str, str]] = {
     UnauthorizedError: {"WWW-Authenticate": "Bearer"},
     InFlightError: {"Retry-After": "1"},
-    errors.NotReadyError: {"Retry-After": str(RETRY_AFTER_SECONDS)},
-    errors.StorageUnavailableError: {"Retry-After": str(RETRY_AFTER_SECONDS)},
-    errors.SourceUnavailableError: {"Retry-After": str(RETRY_AFTER_SECONDS)},
+    **dict.fromkeys((errors.NotReadyError, errors.StorageUnavailableError, errors.SourceUnavailableError), _LATER),
 }
 
 
@@ -258,8 +267,7 @@ def _methods(request: Request) -> set[str]:
 async def _on_invalid_request(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101
     faults = error.errors()
-    places = [fault["loc"][0] for fault in faults]
-    if "path" in places:
+    if any(fault["loc"][0] == "path" for fault in faults):
         return respond(errors.NotFoundError(f"There is nothing at {request.url.path}."))
     if any(fault["type"] == "json_invalid" for fault in faults):
         reason = faults[0].get("ctx", {}).get("error", "it cannot be parsed")

@@ -5,7 +5,6 @@ from pydantic import BaseModel
 
 from api.http import pages
 from api.wiring import PartsOf
-from core.store.queries import workers
 from core.version import installed_version
 
 router = APIRouter(tags=["service"])
@@ -61,10 +60,7 @@ async def live() -> LiveOut:
 
 
 @router.get("/readyz", operation_id="ready", summary="Can runs be accepted?")
-def ready(parts: PartsOf) -> ReadyOut:
-    """Looks at database and store. A missing worker is told, but is no failure: runs wait for one."""
-    with parts.database.reading() as session:
-        alive = workers.alive(session)
-    parts.store.prepare()
-    queues = sorted({queue for worker in alive for queue in worker.queues})
-    return ReadyOut(status="ok", database="ok", store="ok", workers=len(alive), queues=queues)
+async def ready(parts: PartsOf) -> ReadyOut:
+    """Looks at database and store, at most once a second. A missing worker is told, but is no failure: runs wait."""
+    found = await parts.readiness.read()
+    return ReadyOut(status="ok", database="ok", store="ok", workers=found.workers, queues=list(found.queues))

@@ -142,7 +142,11 @@ def _check_train_size(train: TrainSpec, facts: DatasetFacts) -> None:
 
 
 class RenderCreate(Frozen):
-    """How to draw a run otherwise. What is left out stays as it was."""
+    """How to draw a run otherwise.
+
+    A field that is left out stays as it was, and so does a section, or the name, that is null. A null inside a section
+    is a value: `{"project": {"smoothing": null}}` chooses the smoothing automatically again.
+    """
 
     name: Name | None = None
     score: ScoreSpec | None = None
@@ -157,7 +161,7 @@ class RenderCreate(Frozen):
             InvalidSpecError: `score.k` is larger than the probe set allows, or a trail is asked for of an image that it
                 has not.
         """
-        written = self.model_dump(exclude_unset=True, exclude_none=True)
+        written = {part: fields for part, fields in self.model_dump(exclude_unset=True).items() if fields is not None}
         if drawn.compared and (meant := written.keys() - {"name", "render"}):
             raise InvalidSpecError(
                 "A comparison shows its runs as they are laid out: draw those otherwise, and compare the drawings.",

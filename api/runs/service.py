@@ -71,10 +71,9 @@ class RunService:
 
         with self.in_flight.exclusive(self.tenant, idempotency_key):
             with self.database.reading() as session:
-                answered = asked.answered(session)
-                found = None if answered else resolve(session)
-            if answered or found is None:
-                return Accepted(str(answered), replayed=True)
+                if answered := asked.answered(session):
+                    return Accepted(answered, replayed=True)
+                found = resolve(session)
             spec = body.to_spec(found.facts, found.pinned, title=found.title, decay=found.layer_decay)
             quotas.check_training(self.settings, spec)
             return self._accept(spec, plans.build(spec), asked, check=partial(resolve, hold=True))
@@ -102,10 +101,9 @@ class RunService:
 
         with self.in_flight.exclusive(self.tenant, idempotency_key):
             with self.database.reading() as session:
-                answered = asked.answered(session)
+                if answered := asked.answered(session):
+                    return Accepted(answered, replayed=True)
                 spec = body.to_spec(RunSpec.model_validate(run_of(session, run_id, self.tenant).spec))
-            if answered:
-                return Accepted(answered, replayed=True)
             plan = plans.build(spec)
             return self._accept(spec, plan, asked, check=check, drawn_from=run_id)
 
@@ -123,10 +121,9 @@ class RunService:
         asked = Asked.of(self.tenant, idempotency_key, "comparisons", body)
         with self.in_flight.exclusive(self.tenant, idempotency_key):
             with self.database.reading() as session:
-                answered = asked.answered(session)
-                compared = () if answered else self._compared(session, body.runs)
-            if answered:
-                return Accepted(answered, replayed=True)
+                if answered := asked.answered(session):
+                    return Accepted(answered, replayed=True)
+                compared = self._compared(session, body.runs)
             spec = body.to_spec(compared)
             plan = plans.build(spec)
             (stage,) = plan.stages

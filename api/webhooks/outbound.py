@@ -43,8 +43,10 @@ def post(target: Target, body: bytes, headers: Mapping[str, str], *, seconds: fl
     """Send a POST and hear the answer. Raises nothing that a receiver could cause.
 
     Args:
-        seconds: for all of it: connecting, sending, and the answer.
+        seconds: for all of it: connecting, sending, and the answer. Where none is left, nothing is sent.
     """
+    if seconds <= 0:
+        return WebhookResponse(None, "No time was left to send it.")
     deadline = time.monotonic() + seconds
     connection = _Pinned(target, deadline)
     # A timeout of the socket starts again with every byte; this one does not.

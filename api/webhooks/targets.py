@@ -9,6 +9,7 @@ import queue
 import re
 import socket
 import threading
+import time
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -111,7 +112,11 @@ def _look_up(host: str, port: int, seconds: float) -> list[IPv4Address | IPv6Add
 
 
 def _resolve_within(host: str, port: int, seconds: float) -> list[str]:
-    """What the system's resolver says; nothing if it fails or is too slow: it has no time limit of its own."""
+    """What the system's resolver says; nothing if it fails or is too slow: it has no time limit of its own.
+
+    `seconds` is for all of it: waiting for a free place among the look-ups, and the look-up.
+    """
+    deadline = time.monotonic() + seconds
     answers: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
 
     def resolve() -> None:
@@ -127,7 +132,7 @@ def _resolve_within(host: str, port: int, seconds: float) -> list[str]:
         return []
     threading.Thread(target=resolve, name="lookup", daemon=True).start()
     try:
-        return answers.get(timeout=seconds)
+        return answers.get(timeout=max(0.0, deadline - time.monotonic()))
     except queue.Empty:
         return []
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from core.domain.phases import LayerDecay
-from core.errors import SourceUnavailableError
+from core.errors import UnusableModelError
 
 _USUAL_DECAY = LayerDecay(kind="exponential", factor=0.75)
 
@@ -132,11 +132,11 @@ def require_family(model_type: str) -> Family:
     """The family of this `model_type`.
 
     Raises:
-        SourceUnavailableError: it is not registered.
+        UnusableModelError: it is not registered.
     """
     if model_type not in FAMILIES:
         names = ", ".join(family.name for family in _ALL)
-        raise SourceUnavailableError(
+        raise UnusableModelError(
             f"The order of the layers of a model of type {model_type!r} is not known. "
             f"Choose a model of one of these families: {names}.",
             field="model",

@@ -100,7 +100,8 @@ def create(
 
     Raises:
         UnknownModelError: `model` is neither a preset nor allowed.
-        SourceUnavailableError: the checkpoint cannot be fetched or used.
+        SourceUnavailableError: the checkpoint cannot be fetched or read.
+        UnusableModelError: it is no image classifier that can be trained here.
     """
     require_known(model, allowed_models)
     with torch.random.fork_rng(devices=[]):  # weights are drawn on the CPU, whatever trains them

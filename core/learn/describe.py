@@ -95,7 +95,7 @@ def describe(model: nn.Module, *, image_size: int) -> Description:
         image_size: side of its input, pixels.
 
     Raises:
-        SourceUnavailableError: the family is not registered.
+        UnusableModelError: the family is not registered.
     """
     blocks = families.blocks(model)
     described = tuple(

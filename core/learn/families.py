@@ -53,7 +53,7 @@ def blocks(model: nn.Module) -> list[Block]:
         From the input to the head. Every weight of the model is in exactly one of them.
 
     Raises:
-        SourceUnavailableError: the family is not registered.
+        UnusableModelError: the family is not registered.
     """
     entries = require_family_of(model).blocks
     places = {path: place for place, (path, _module) in enumerate(model.named_modules())}
@@ -67,7 +67,7 @@ def require_family_of(model: nn.Module) -> Family:
     """The family of a classifier.
 
     Raises:
-        SourceUnavailableError: it is not registered.
+        UnusableModelError: it is not registered.
     """
     return require_family(_model_type(model))
 

@@ -21,7 +21,7 @@ from torch import nn
 from transformers import AutoImageProcessor, AutoModelForImageClassification
 
 from core.domain.families import FAMILIES
-from core.errors import SourceUnavailableError
+from core.errors import SourceUnavailableError, UnusableModelError
 from core.learn import families, vgg
 
 Channels: TypeAlias = tuple[float, float, float]
@@ -39,6 +39,7 @@ _UNUSABLE = (
     StrictDataclassError,
     pickle.UnpicklingError,
 )
+_DAMAGED = (OSError, SafetensorError)
 _FILES = (
     "config.json",
     "preprocessor_config.json",
@@ -73,8 +74,8 @@ def fetch(model_id: str, *, revision: str | None, cache_dir: Path | None) -> Pat
         cache_dir: None means the cache of huggingface_hub.
 
     Raises:
-        SourceUnavailableError: the hub does not answer, has no such repository or revision, or the repository
-            keeps no safetensors.
+        SourceUnavailableError: the hub does not answer, or has no such repository or revision.
+        UnusableModelError: the repository keeps no safetensors.
     """
     try:
         folder = Path(snapshot_download(model_id, revision=revision, cache_dir=cache_dir, allow_patterns=list(_FILES)))
@@ -86,7 +87,7 @@ def fetch(model_id: str, *, revision: str | None, cache_dir: Path | None) -> Pat
             field="model",
         ) from error
     if not any(folder.glob("model*.safetensors")) and not any(folder.glob(vgg.PUBLISHED_FILES)):
-        raise SourceUnavailableError(
+        raise UnusableModelError(
             f"{_named(model_id, folder.name)} keeps no safetensors, and pickled weights are not loaded. "
             "Choose a revision that has model.safetensors, or another model.",
             field="model",
@@ -100,7 +101,8 @@ def load_classifier(folder: Path, model_id: str, *, class_names: Sequence[str]) 
     A checkpoint of a registered family is loaded as the registry says, any other as transformers thinks best.
 
     Raises:
-        SourceUnavailableError: it is no image-classification model, or lacks weights other than the head's.
+        SourceUnavailableError: a file is damaged or cannot be read.
+        UnusableModelError: it is no image-classification model, or lacks weights other than the head's.
     """
     names = dict(enumerate(class_names))
     labels = {"id2label": names, "label2id": {name: label for label, name in names.items()}}
@@ -115,7 +117,8 @@ def load_classifier(folder: Path, model_id: str, *, class_names: Sequence[str]) 
             **labels,
         )
     except _UNUSABLE as error:
-        raise SourceUnavailableError(
+        kind = SourceUnavailableError if isinstance(error, _DAMAGED) else UnusableModelError
+        raise kind(
             f"{model_id} could not be loaded as an image-classification model: {_first_line(error)}. "
             "Choose a checkpoint that AutoModelForImageClassification knows.",
             field="model",
@@ -135,7 +138,7 @@ def load_preprocessing(folder: Path, model_id: str, *, image_size: object) -> Pr
             it.
 
     Raises:
-        SourceUnavailableError: there is no usable preprocessor_config.json.
+        UnusableModelError: there is no usable preprocessor_config.json.
     """
     try:
         processor = AutoImageProcessor.from_pretrained(
@@ -146,7 +149,7 @@ def load_preprocessing(folder: Path, model_id: str, *, image_size: object) -> Pr
             return Preprocessing(size, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
         return Preprocessing(size, _channels(processor.image_mean), _channels(processor.image_std))
     except _UNUSABLE as error:
-        raise SourceUnavailableError(
+        raise UnusableModelError(
             f"The preprocessing of {model_id} cannot be read: {_first_line(error)}. "
             "Choose a checkpoint with a preprocessor_config.json.",
             field="model",
@@ -157,11 +160,11 @@ def classification_head(model: nn.Module, model_id: str, *, n_classes: int) -> n
     """The last linear layer with one output a class.
 
     Raises:
-        SourceUnavailableError: the model ends in something else.
+        UnusableModelError: the model ends in something else.
     """
     linear = [part for part in model.modules() if isinstance(part, nn.Linear) and part.out_features == n_classes]
     if not linear:
-        raise SourceUnavailableError(
+        raise UnusableModelError(
             f"{model_id} does not end in a linear classification layer. Choose another model.", field="model"
         )
     return linear[-1]
@@ -185,7 +188,7 @@ def _require_all_but_the_head(model: nn.Module, report: dict[str, Any], model_id
     allowed = {name for name, part in model.named_modules() if part is head}
     lost = sorted(name for name in missing if name.rpartition(".")[0] not in allowed)
     if lost:
-        raise SourceUnavailableError(
+        raise UnusableModelError(
             f"{model_id} lacks {len(lost)} weights of its architecture, the first is {lost[0]}. Choose another model.",
             field="model",
         )

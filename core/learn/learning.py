@@ -35,7 +35,7 @@ def learning_layers(backbone: Backbone, phase: Phase) -> list[Layer]:
     """What learns in a phase, from the input to the head.
 
     Raises:
-        SourceUnavailableError: the phase counts blocks, and the order of this model's is not known.
+        UnusableModelError: the phase counts blocks, and the order of this model's is not known.
         InvalidSpecError: there are fewer blocks, or the rate falls so far that a layer would stand still.
     """
     model = backbone.model

@@ -44,7 +44,8 @@ def load(folder: Path, model_id: str, *, class_names: Sequence[str], seed: int) 
         seed: of a new head.
 
     Raises:
-        SourceUnavailableError: the folder cannot be used.
+        SourceUnavailableError: a file is damaged or cannot be read.
+        UnusableModelError: the folder holds no image classifier.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)

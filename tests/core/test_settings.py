@@ -1,6 +1,8 @@
 import pytest
 from sqlalchemy import make_url
 
+from core.domain.layers import descriptions
+from core.domain.models import PRESETS
 from core.settings import Settings, read_settings
 
 URL = "postgresql://embedreel@postgres:5432/embedreel"
@@ -58,3 +60,13 @@ def test_read_settings__names_the_variable(monkeypatch, name, value, message):
     monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match=message):
         read_settings()
+
+
+def test_allowed_models_by_default_are_the_described_checkpoints():
+    assert "microsoft/resnet-50" in Settings().allowed_models
+    assert sorted(Settings().allowed_models) == sorted(descriptions().keys() - PRESETS.keys())
+
+
+def test_allowed_models_of_the_operator_take_the_place_of_the_default(monkeypatch):
+    monkeypatch.setenv("EMBEDREEL_ALLOWED_MODELS", '["somebody/one"]')
+    assert read_settings().allowed_models == ("somebody/one",)

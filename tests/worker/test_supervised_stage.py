@@ -32,6 +32,15 @@ def test_how_a_stage_can_fail(make, database, name, kind):
     assert list(supervisor.store.objects.everything()) == []
 
 
+def test_a_model_of_an_unknown_family_fails_the_run_at_once(make, database):
+    supervisor = make()
+    run_id = submit(database, name="beit")
+    supervisor.wake()
+    with database.reading() as session:
+        run, attempts = runs.get(session, run_id), lifecycle.stages_of(session, run_id)["fine_tune"].attempt
+    assert (run.status, run.error["type"], run.error["field"], attempts) == ("failed", "unusable-model", "model", 1)
+
+
 def waits(supervisor):
     """Whether the stub training `wait` has come to where it stays."""
     return (supervisor.settings.root / "waited").exists()

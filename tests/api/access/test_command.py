@@ -1,4 +1,5 @@
 import pytest
+from pydantic import SecretStr
 
 from api import __main__ as entry
 from api.access import command
@@ -29,6 +30,14 @@ def test_add_list_revoke(home):
     assert "is revoked" in command.run(home, ["revoke", key_id])
     (revoked,) = [row for row in command.run(home, ["list"]).split("\n") if row.startswith(key_id)]
     assert len(revoked.split()) == 6
+
+
+@pytest.mark.parametrize("setting", ["api_key", "api_key_file"])
+def test_add__where_the_operators_key_closes_the_service_already(home, tmp_path, setting):
+    file = tmp_path / "key"
+    file.write_text("key")
+    closed = home.model_copy(update={setting: SecretStr("key") if setting == "api_key" else file})
+    assert "first" not in command.run(closed, ["add", "ann"])
 
 
 @pytest.mark.parametrize(

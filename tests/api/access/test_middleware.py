@@ -7,9 +7,10 @@ from sqlalchemy.exc import OperationalError
 
 from api.access.caller import OPERATOR
 from api.access.keys import KeyCreate
-from api.access.middleware import OPEN
+from api.access.middleware import OPEN, is_open
 from core.errors import EmbedreelError
 from core.store.database.tables import DEFAULT_TENANT
+from core.store.queries import keys
 
 KEY = "correct horse"
 
@@ -22,7 +23,7 @@ def guarded(serve):
 def test_every_route_but_the_open_ones_needs_the_key(guarded, problem):
     checked = 0
     for route in iter_route_contexts(guarded.app.routes):
-        if route.path in OPEN or route.path.startswith("/problems/"):
+        if is_open(route.path):
             continue
         for method in route.methods:
             response = guarded.request(method, route.path)
@@ -33,7 +34,7 @@ def test_every_route_but_the_open_ones_needs_the_key(guarded, problem):
     problem(guarded.get("/nothing/here"), 401, "unauthorized")
 
 
-@pytest.mark.parametrize("address", [*sorted(OPEN), "/problems/not-found"])
+@pytest.mark.parametrize("address", [*sorted(OPEN), "/problems/not-found", "/docs/start.js"])
 def test_open_ones_do_not(guarded, address):
     assert guarded.get(address).status_code == 200
 
@@ -68,10 +69,12 @@ def test_the_key_is_checked_before_the_body(guarded, problem):
 
 def test_a_key_of_the_table_needs_the_scope(guarded, problem):
     """Each route of the service, with a key of each scope: the gate lets the right ones through and no other."""
-    keys = guarded.app.state.parts.keys
-    made = {scope: keys.make(KeyCreate(name=scope, scopes={scope})).key for scope in ("read", "write", "admin")}
+    made = {
+        scope: guarded.app.state.parts.keys.make(KeyCreate(name=scope, scopes={scope})).key
+        for scope in ("read", "write", "admin")
+    }
     for route in iter_route_contexts(guarded.app.routes):
-        if route.path in OPEN or route.path.startswith("/problems/"):
+        if is_open(route.path):
             continue
         for method in route.methods:
             needed = "read" if method in {"GET", "HEAD"} else "write"
@@ -145,6 +148,26 @@ def test_rate_limit__exceeded(serve, problem):
     assert refused.headers["ratelimit"].startswith('"default";r=0;t=')
     problem(client.get("/v1/runs"), 401, "unauthorized")
     assert client.get("/livez").status_code == 200
+
+
+def test_rate_limit__a_wrong_key_is_counted_before_the_database_is_asked(serve, problem, monkeypatch):
+    client = serve(rate_limit=2, api_key=SecretStr(KEY))
+    asked, valid = [], keys.valid
+    monkeypatch.setattr(keys, "valid", lambda *given: asked.append(None) or valid(*given))
+    for address in ("/v1/runs", "/metrics"):
+        problem(client.get(address, headers=bearer("er_wrong")), 401, "unauthorized")
+    for address in ("/v1/runs", "/metrics", "/v1/runs"):
+        problem(client.get(address, headers=bearer("er_wrong")), 429, "rate-limited")
+    assert len(asked) == 2
+
+
+def test_rate_limit__a_valid_key_is_not_counted_for_its_address(serve, problem):
+    client = serve(rate_limit=1, api_key=SecretStr(KEY))
+    made = [client.app.state.parts.keys.make(KeyCreate(name=name)).key for name in "ab"]
+    assert [client.get("/v1/runs", headers=bearer(key)).status_code for key in made] == [200, 200]
+    problem(client.get("/v1/runs"), 401, "unauthorized")
+    problem(client.get("/v1/runs"), 429, "rate-limited")
+    problem(client.get("/v1/runs", headers=bearer(made[0])), 429, "rate-limited")
 
 
 def test_rate_limit__of_each_key(serve):

@@ -33,6 +33,14 @@ def test_count__each_sender_alone(clock):
     assert [meter.count(sender).exceeded for sender in "abab"] == [False, False, True, True]
 
 
+def test_take_back(clock):
+    meter = RateLimiter(1, clock=clock)
+    meter.count("a")
+    meter.take_back("a")
+    meter.take_back("nobody")
+    assert not meter.count("a").exceeded
+
+
 def test_count__no_limit():
     assert RateLimiter(0).count("a") is None
 

@@ -69,6 +69,14 @@ def test_compare__the_same_again(compare, pair):
     assert (other.status_code, other.json()["field"]) == (422, "Idempotency-Key")
 
 
+def test_compare__the_same_again_when_its_runs_are_deleted(client, compare, pair):
+    first = compare(*pair, key="k").json()
+    for run_id in pair:
+        assert client.delete(f"/v1/runs/{run_id}").status_code == 204
+    again = compare(*pair, key="k")
+    assert (again.status_code, again.json()) == (202, first)
+
+
 @pytest.mark.parametrize(
     "changes", [{"train": {"steps": 10, "seed": 1}}, {"capture": {"frames": 3, "probe_size": 4}, "score": {"k": 2}}]
 )

@@ -1,7 +1,9 @@
 import io
 import json
+import shutil
 import subprocess
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -145,7 +147,8 @@ def test_upload__limits_reach_the_intake(serve, inspected):
 
 @pytest.mark.parametrize("text", ["yes", "", "TRUE FALSE", "x" * 300])
 def test_upload__allow_broken_is_yes_or_no(client, inspected, problem, text):
-    problem(upload(client, ("a.zip", b"one"), allow_broken=text), 422, "invalid-spec", "allow_broken")
+    refused = problem(upload(client, ("a.zip", b"one"), allow_broken=text), 422, "invalid-spec", "allow_broken")
+    assert "run" not in refused["title"].split()
 
 
 def test_upload__truncated_parquet(client, parts, problem):
@@ -338,6 +341,13 @@ def test_upload__same_key_where_no_more_datasets_are_allowed(serve, inspected, p
     first = upload_once(client, ("a.parquet", b"one"))
     assert upload_once(client, ("a.parquet", b"one")).json()["id"] == first.json()["id"]
     problem(upload(client, ("a.parquet", b"one")), 429, "quota-exceeded")
+
+
+def test_upload__same_key_on_a_disk_that_is_nearly_full(client, inspected, problem, monkeypatch):
+    first = upload_once(client, ("a.parquet", b"one"))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1))
+    assert upload_once(client, ("a.parquet", b"one")).json() == first.json()
+    problem(upload(client, ("a.parquet", b"one")), 507, "insufficient-storage")
 
 
 @pytest.mark.parametrize(

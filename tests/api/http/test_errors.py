@@ -1,7 +1,8 @@
 import pytest
 
 from api.http import errors
-from core.errors import EmbedreelError
+from core.domain.families import require_family
+from core.errors import EmbedreelError, UnusableModelError
 
 
 @pytest.mark.parametrize("kind", list(errors.known()), ids=lambda kind: kind.__name__)
@@ -10,6 +11,14 @@ def test_every_error_has_a_status_a_type_and_a_meaning(kind):
     assert kind.__doc__
     same_type = [other.__name__ for other in errors.known() if other.type == kind.type]
     assert same_type == [kind.__name__]
+
+
+def test_an_unusable_model_is_the_users_error_and_not_worth_a_retry():
+    with pytest.raises(UnusableModelError) as caught:
+        require_family("beit")
+    answer = errors.respond(caught.value)
+    assert answer.status_code == 422
+    assert "retry-after" not in answer.headers
 
 
 def test_every_status_is_of_a_known_error():

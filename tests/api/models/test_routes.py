@@ -1,3 +1,4 @@
+from core.domain.models import KNOWN_CHECKPOINTS
 from core.store.queries import datasets
 
 
@@ -7,7 +8,7 @@ def test_models(client, parts):
     known = {model["id"]: model for model in client.get("/v1/models").json()["models"]}
     assert list(known) == [
         *("vit-tiny", "vit-small", "resnet-tiny", "convnext-mini"),
-        "google/vit-base-patch16-224-in21k",
+        *KNOWN_CHECKPOINTS,
     ]
     assert known["vit-tiny"]["kind"] == "preset"
     assert known["vit-tiny"]["parameters"] > 0
@@ -75,6 +76,6 @@ def test_model__of_which_nothing_is_known_yet(serve):
 
 
 def test_model__that_no_run_may_name(idle, problem):
-    for model_id in ("nothing", "facebook/dinov2-small", "vit-tiny/more", ""):
+    for model_id in ("nothing", "facebook/dinov2-giant", "vit-tiny/more", ""):
         found = problem(idle.get(f"/v1/models/{model_id}"), 404, "not-found")
         assert "GET /v1/models" in found["detail"]

@@ -1,12 +1,23 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import anyio
 import pytest
 from sqlalchemy.exc import OperationalError
+
+from api.ops import readiness
 
 
 def test_livez(idle):
     assert idle.get("/livez").json() == {"status": "ok"}
 
 
-def test_readyz__tells_of_workers(client, worker):
+@pytest.fixture
+def asked_each_time(monkeypatch):
+    monkeypatch.setattr(readiness, "KEPT_SECONDS", 0.0)
+
+
+def test_readyz__tells_of_workers(client, worker, asked_each_time):
     assert client.get("/readyz").json()["workers"] == 0
     worker.beat("gpu", "cpu")
     ready = client.get("/readyz")
@@ -41,6 +52,46 @@ def test_store_away(client, parts, problem):
     objects.rmdir()
     objects.write_text("in the way")
     problem(client.get("/readyz"), 503, "storage-unavailable")
+
+
+def test_readyz__however_often_it_is_asked_the_database_is_asked_once_a_second(client, parts, monkeypatch):
+    reads = []
+    monkeypatch.setattr(parts.readiness, "_clock", lambda: 1000.0)
+    monkeypatch.setattr(parts.store, "prepare", lambda: reads.append(None))
+    assert {client.get("/readyz").status_code for _ in range(20)} == {200}
+    assert len(reads) == 1
+    monkeypatch.setattr(parts.readiness, "_clock", lambda: 1001.0)
+    client.get("/readyz")
+    assert len(reads) == 2
+
+
+def test_readyz__an_error_is_kept_as_long(client, parts, problem, monkeypatch):
+    monkeypatch.setattr(parts.readiness, "_clock", lambda: 1000.0)
+    objects = parts.store.scratch / "objects"
+    objects.rmdir()
+    objects.write_text("in the way")
+    problem(client.get("/readyz"), 503, "storage-unavailable")
+    objects.unlink()
+    problem(client.get("/readyz"), 503, "storage-unavailable")
+    monkeypatch.setattr(parts.readiness, "_clock", lambda: 1001.0)
+    assert client.get("/readyz").status_code == 200
+
+
+def test_readyz__answers_while_all_other_threads_are_busy(client):
+    busy, go_on = threading.Event(), threading.Event()
+
+    async def take_all():
+        limiter = anyio.to_thread.current_default_thread_limiter()
+        limiter.total_tokens = 1
+        await anyio.to_thread.run_sync(lambda: (busy.set(), go_on.wait(60)))
+
+    with ThreadPoolExecutor(1) as pool:
+        client.portal.start_task_soon(take_all)
+        try:
+            assert busy.wait(60)
+            assert pool.submit(client.get, "/readyz").result(60).status_code == 200
+        finally:
+            go_on.set()
 
 
 def test_index__leads_on(idle):

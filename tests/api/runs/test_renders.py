@@ -1,5 +1,8 @@
 """POST /v1/runs/{id}/renders: a finished run drawn otherwise."""
 
+from api.runs.schemas import RenderCreate
+from core.domain.spec import RunSpec
+
 
 def test_nothing_is_trained_again(client, finished, worker):
     response = client.post(f"/v1/runs/{finished}/renders", json={"name": "slow", "render": {"fps": 5}})
@@ -29,6 +32,22 @@ def test_what_is_left_out_stays(client, submit, worker):
     assert drawn["spec"] | {"render": 0} == run["spec"] | {"render": 0}
 
 
+def test_null_inside_a_section_is_a_value(client, submit):
+    run = submit(project={"smoothing": 5.0}, render={"max_bytes": 50_000, "fps": 5})
+    drawn = RunSpec.model_validate(run["spec"])
+    body = RenderCreate.model_validate({"project": {"smoothing": None}, "render": {"max_bytes": None}, "name": None})
+    spec = body.to_spec(drawn)
+    assert (spec.project.smoothing, spec.render.max_bytes) == (None, None)
+    assert (spec.name, spec.render.fps) == (drawn.name, 5)
+
+
+def test_null_inside_a_section__over_http(client, submit, worker):
+    run = submit(project={"smoothing": 5.0})
+    worker.work(run["id"])
+    drawn = client.post(run["links"]["renders"], json={"project": {"smoothing": None}}).json()
+    assert (run["spec"]["project"]["smoothing"], drawn["spec"]["project"]["smoothing"]) == (5.0, None)
+
+
 def test_same_drawing_is_there_at_once(client, finished):
     assert client.post(f"/v1/runs/{finished}/renders", json={}).json()["status"] == "succeeded"
 
@@ -49,3 +68,12 @@ def test_idempotency(client, finished, small, problem):
     first, second = (client.post(f"/v1/runs/{finished}/renders", json=body, headers=headers).json() for _ in range(2))
     assert first["id"] == second["id"]
     problem(client.post("/v1/runs", json=small, headers=headers), 422, "invalid-spec", "Idempotency-Key")
+
+
+def test_idempotency__the_run_that_was_drawn_is_deleted(client, finished):
+    renders, headers = f"/v1/runs/{finished}/renders", {"Idempotency-Key": "one"}
+    first = client.post(renders, json={}, headers=headers)
+    assert client.delete(f"/v1/runs/{finished}").status_code == 204
+    again = client.post(renders, json={}, headers=headers)
+    assert (again.status_code, again.headers["idempotency-replayed"]) == (202, "true")
+    assert again.json()["id"] == first.json()["id"]

@@ -359,3 +359,12 @@ def test_bells_ring_after_the_commit(parts, small):
 
     replace(parts.service, notify=notify).submit(RunCreate(**small))
     assert seen == [("fine_tune", "gpu", 8)]
+
+
+def test_submit__broker_away(serve, small, caplog):
+    client = serve(broker_url="redis://127.0.0.1:1/0")
+    run = client.post("/v1/runs", json=small)
+    assert run.status_code == 202
+    client.app.state.parts.notifier.stop()
+    assert f"bell of {run.json()['id']} fine_tune not rung" in caplog.text
+    assert client.get(run.json()["links"]["self"]).json()["status"] == "queued"

@@ -176,6 +176,14 @@ def test_post__a_limit_for_all_of_it(authority, trusting, slow, tls):
     assert time.monotonic() - began < 30, "the receiver goes on for a minute"
 
 
+@pytest.mark.parametrize("seconds", [0.0, -0.3])
+def test_post__no_time_left(seconds):
+    with receiving() as receiver:
+        answer = post(target(receiver), seconds=seconds)
+        assert (answer.status, answer.error) == (None, "No time was left to send it.")
+        assert receiver.heard == []
+
+
 def test_post__a_slow_body_does_not_undo_the_status():
     def slow_body(handler):
         handler.send_response(200)

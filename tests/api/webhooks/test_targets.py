@@ -1,5 +1,7 @@
+import queue
 import socket
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -100,3 +102,28 @@ def test_find__lookups_are_bounded(resolver):
     finally:
         released.set()
     assert found("https://example.com", seconds=60)[4], "they go on when there is room"
+
+
+def test_find__waiting_for_a_place_and_the_lookup_share_the_seconds(resolver, monkeypatch):
+    clock, waited = SimpleNamespace(now=0.0), []
+
+    class Places:
+        def acquire(self, *, timeout):
+            waited.append(timeout)
+            clock.now += 0.75
+            return True
+
+        def release(self):
+            pass
+
+    class Answers(queue.Queue):
+        def get(self, *, timeout):
+            waited.append(timeout)
+            return super().get(timeout=20)
+
+    resolver["hooks.example.com"] = ["93.184.216.34"]
+    monkeypatch.setattr(targets, "_lookups", Places())
+    monkeypatch.setattr(targets, "queue", SimpleNamespace(SimpleQueue=Answers, Empty=queue.Empty))
+    monkeypatch.setattr(targets, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    assert found("https://hooks.example.com/", seconds=1.0)[1] == "hooks.example.com"
+    assert waited == [1.0, 0.25]

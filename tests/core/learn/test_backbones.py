@@ -22,7 +22,7 @@ from transformers import (
 from core.domain.families import FAMILIES
 from core.domain.models import KNOWN_CHECKPOINTS, PRESETS, known_models
 from core.domain.spec import LoraSpec, TrainSpec
-from core.errors import SourceUnavailableError, UnknownModelError
+from core.errors import SourceUnavailableError, UnknownModelError, UnusableModelError
 from core.learn.backbones import Backbone, create
 from core.learn.datasets import load_probe_set, load_training_images, open_source
 from core.learn.describe import PUBLISHED, without_weights
@@ -258,13 +258,13 @@ def test_checkpoint__a_local_folder_of_that_name_is_no_repository(
 
 def test_checkpoint__without_safetensors(checkpoint: Path, tmp_path: Path) -> None:
     (checkpoint / "model.safetensors").rename(checkpoint / "pytorch_model.bin")
-    with pytest.raises(SourceUnavailableError, match="keeps no safetensors"):
+    with pytest.raises(UnusableModelError, match="keeps no safetensors"):
         load(tmp_path)
 
 
 def test_checkpoint__not_an_image_classifier(checkpoint: Path, tmp_path: Path) -> None:
     BertConfig(hidden_size=8, num_attention_heads=1).save_pretrained(checkpoint)
-    with pytest.raises(SourceUnavailableError, match="image-classification model"):
+    with pytest.raises(UnusableModelError, match="image-classification model"):
         load(tmp_path)
 
 
@@ -272,20 +272,20 @@ def test_checkpoint__that_needs_its_own_code_is_refused(checkpoint: Path, tmp_pa
     config = json.loads((checkpoint / "config.json").read_text())
     config |= {"model_type": "mine", "auto_map": {"AutoConfig": "mine.Config"}}
     (checkpoint / "config.json").write_text(json.dumps(config))
-    with pytest.raises(SourceUnavailableError, match="image-classification model"):
+    with pytest.raises(UnusableModelError, match="image-classification model"):
         load(tmp_path)
 
 
 def test_checkpoint__with_a_broken_config(checkpoint: Path, tmp_path: Path) -> None:
     config = json.loads((checkpoint / "config.json").read_text())
     (checkpoint / "config.json").write_text(json.dumps(config | {"hidden_size": "wide"}))
-    with pytest.raises(SourceUnavailableError):
+    with pytest.raises(UnusableModelError):
         load(tmp_path)
 
 
 def test_checkpoint__whose_inner_weights_do_not_fit(checkpoint: Path, tmp_path: Path) -> None:
     tiny_config(num_hidden_layers=3).save_pretrained(checkpoint)
-    with pytest.raises(SourceUnavailableError, match="lacks 16 weights"):
+    with pytest.raises(UnusableModelError, match="lacks 16 weights"):
         load(tmp_path)
 
 
@@ -327,7 +327,7 @@ def _name_of_2021(name: str) -> str:
 
 def test_checkpoint__without_preprocessing(checkpoint: Path, tmp_path: Path) -> None:
     (checkpoint / "preprocessor_config.json").unlink()
-    with pytest.raises(SourceUnavailableError, match="preprocess"):
+    with pytest.raises(UnusableModelError, match="preprocess"):
         load(tmp_path)
 
 

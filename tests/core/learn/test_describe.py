@@ -5,7 +5,7 @@ from transformers import BeitConfig, BeitForImageClassification, PreTrainedConfi
 
 from core.domain.layers import COMMITTED, Description, Layer, descriptions, written
 from core.domain.models import DESCRIBED_AT, KNOWN_CHECKPOINTS, PRESETS
-from core.errors import SourceUnavailableError
+from core.errors import UnusableModelError
 from core.learn import families
 from core.learn.backbones import create
 from core.learn.describe import PUBLISHED, describe, every, without_weights
@@ -211,5 +211,5 @@ def test_describe__at_another_size() -> None:
 
 def test_describe__a_family_that_is_not_registered() -> None:
     small = BeitConfig(hidden_size=24, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
-    with pytest.raises(SourceUnavailableError):
+    with pytest.raises(UnusableModelError):
         describe(BeitForImageClassification(small), image_size=224)

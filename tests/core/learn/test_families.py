@@ -25,7 +25,7 @@ from transformers import (
 from core.domain.families import FAMILIES
 from core.domain.sources import LabelledImages
 from core.domain.spec import TrainSpec
-from core.errors import SourceUnavailableError
+from core.errors import SourceUnavailableError, UnusableModelError
 from core.learn.backbones import Backbone, create
 from core.learn.embed import embed, load_weights, save_weights
 from core.learn.families import blocks, classifier_class
@@ -296,7 +296,7 @@ def test_vgg__a_file_with_more_than_tensors_is_refused(
 ) -> None:
     (snapshot / "model.safetensors").unlink()
     torch.save({"features.0.weight": Trap()}, snapshot / "vgg16_bn.pth")
-    with pytest.raises(SourceUnavailableError, match="could not be loaded"):
+    with pytest.raises(UnusableModelError, match="could not be loaded"):
         load(tmp_path)
 
 
@@ -315,7 +315,7 @@ def test_a_family_that_is_not_registered__trains_but_has_no_blocks(snapshot: Pat
     save_processor(snapshot)
     backbone = load(tmp_path)
     assert backbone.model(images()).logits.shape == (4, 3)
-    with pytest.raises(SourceUnavailableError, match=r"'beit' is not known.*ViT, DeiT, DINOv2, Swin") as caught:
+    with pytest.raises(UnusableModelError, match=r"'beit' is not known.*ViT, DeiT, DINOv2, Swin") as caught:
         blocks(backbone.model)
     assert caught.value.field == "model"
 
@@ -327,5 +327,5 @@ def test_a_config_without_its_type_is_refused(
     config = json.loads((snapshot / "config.json").read_text())
     del config["model_type"]
     (snapshot / "config.json").write_text(json.dumps(config))
-    with pytest.raises(SourceUnavailableError):
+    with pytest.raises(UnusableModelError):
         load(tmp_path)
