@@ -16,9 +16,9 @@ from core.errors import InvalidSpecError
 from core.layout.common import in_one_frame
 from core.measure.representation import cka, linear_kernel
 from core.render.comparison import ComparisonRenderer, ComparisonScene, Side
-from core.render.produce import ECONOMIES, produce
 from core.store import codecs
 from worker.context import StageContext
+from worker.drawing import draw_film
 from worker.loading import frame_facts
 
 
@@ -41,8 +41,7 @@ def compare(ctx: StageContext) -> dict[str, Any]:
     ]
     (ctx.output / LIKENESS).write_text(_likeness([folders[-1] for folders in frames]).model_dump_json())
     scene = ComparisonScene(ctx.spec.name, probe, sides)
-    drawn = produce(ctx.output, ctx.spec.render, partial(ComparisonRenderer, scene=scene), on_frame=ctx.progress)
-    return drawn.model_dump(include=ECONOMIES)
+    return draw_film(ctx, partial(ComparisonRenderer, scene=scene))
 
 
 def _probe(ctx: StageContext, shown: Sequence[Shown]) -> ProbeSet:

@@ -56,12 +56,12 @@ from core.measure.outliers import score_frames
 from core.render.figure import draw_figure
 from core.render.film import write_png
 from core.render.frames import FrameRenderer, Scene
-from core.render.produce import ECONOMIES, produce
 from core.render.thumbnails import data_uri
 from core.store import codecs
 from worker import ranks
 from worker.comparing import compare
 from worker.context import StageContext
+from worker.drawing import draw_film
 from worker.loading import create_backbone, frame_facts, load_probe, open_source
 from worker.training import Pace, StateKeeper, Training, train_along
 
@@ -206,8 +206,7 @@ def render(ctx: StageContext) -> Facts:
         phases=spec.train.phase_starts,
     )
     write_png(ctx.output / "curves.png", *draw_figure(spec.render, scene.name, scene.curves))
-    drawn = produce(ctx.output, spec.render, partial(FrameRenderer, scene=scene), on_frame=ctx.progress)
-    return drawn.model_dump(include=ECONOMIES)
+    return draw_film(ctx, partial(FrameRenderer, scene=scene))
 
 
 def _reviewed(ctx: StageContext) -> tuple[QualityCard | None, tuple[Highlight, ...]]:
