@@ -135,7 +135,7 @@ class ComparisonRenderer:
                 frame,
                 moment.between(layout.points),
                 _NOBODY,
-                explained=float(moment.between(layout.explained_variance)),
+                explained=float(layout.explained_variance[moment.index]),
                 trails=moment.ways(layout.points, self._followed),
             )
             self._write_heading(frame, page, number, side, moment.facts(side.embedded))
@@ -171,7 +171,7 @@ class ComparisonRenderer:
         write(frame, text, (left, lower), detail, self._inks.muted)
 
     def _draw_position(self, frame: Frame, share: float, moments: Sequence[Moment]) -> None:
-        """Strengthen the curves up to here, and mark where each run is."""
+        """Strengthen the curves up to here, and mark on each drawn line where its run is."""
         accuracies = [moment.between(side.accuracy) for side, moment in zip(self._scene.sides, moments, strict=True)]
         marks = ((self._panel.y(float(at)), ink) for at, ink in zip(accuracies, self._run_inks, strict=False))
         known = (mark for mark in marks if np.isfinite(mark[0]))
