@@ -5,6 +5,7 @@ import os
 import secrets
 import socket
 import sys
+import threading
 import warnings
 
 from celery import signals
@@ -17,7 +18,7 @@ from core.store import migrate, ownership
 from core.store.artifacts import open_store
 from core.store.ringer import Ringer
 from core.store.session import Database
-from worker.app import declare_queues, make_celery, make_sender
+from worker.app import declare_queues, ignore_signals, listen, make_celery, make_sender, stop_on_signals
 from worker.child import warm_up
 from worker.supervisor import Supervisor
 from worker.tasks import Keeper, register
@@ -28,6 +29,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
     parser.add_argument("--migrate", action="store_true", help="only bring the database to this version's schema")
     only_migrate = parser.parse_args().migrate
+    stopping = threading.Event()
+    stop_on_signals(stopping)
     worker_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     try:
         settings = read_settings()
@@ -46,28 +49,20 @@ def main() -> int:
     warnings.filterwarnings("ignore", category=SecurityWarning)  # it is about pickle as root; we take JSON only
     app = make_celery(settings)
     ringer = Ringer(make_sender(settings))
-    supervisor = Supervisor(settings, database, store, worker_id, ringer.ring)
+    supervisor = Supervisor(settings, database, store, worker_id, ringer.ring, stopping)
     keeper = Keeper(settings, database, supervisor)
     register(app, supervisor)
 
-    def start(**_: object) -> None:
-        ringer.start()
-        keeper.start()
-
-    def stop(**_: object) -> None:
-        supervisor.stopping.set()
-
     signals.setup_logging.connect(lambda **_: None, weak=False)  # Celery's loggers are ours then
-    signals.worker_ready.connect(start, weak=False)
-    signals.worker_shutting_down.connect(stop, weak=False)
     own_stages = settings.stages_module == Settings.model_fields["stages_module"].default
     warm_up("worker.preload" if own_stages else "worker.runner", settings.stages_module)  # torch for our own only
     declare_queues(app)
-    app.worker_main(
-        ["--quiet", "worker", "--loglevel", settings.log_level, "--without-gossip", "--without-mingle", "-n", worker_id]
-    )
+    ringer.start()
+    keeper.start()
+    listen(app, stopping, hostname=worker_id, loglevel=settings.log_level)
     keeper.stop()
     ringer.stop()
+    ignore_signals()
     return 0
 
 
