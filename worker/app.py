@@ -99,7 +99,7 @@ def listen(app: Celery, stopping: threading.Event, **options: Any) -> None:  # n
     gone (kombu's AttributeError). It is then begun anew.
     """
 
-    class Listener(app.Worker):  # type: ignore[misc, name-defined]
+    class Listener(app.Worker):  # type: ignore[misc]
         def install_platform_tweaks(self, worker: object) -> None:
             """Leave signals alone: see `stop_on_signals`."""
 
