@@ -60,7 +60,7 @@ RUN python -m compileall -q --invalidation-mode unchecked-hash .
 FROM base AS runtime
 RUN groupadd --gid 10001 embedreel \
  && useradd --uid 10001 --gid 10001 --no-log-init --no-create-home --home-dir /tmp --shell /usr/sbin/nologin embedreel \
- && install -d -o embedreel -g embedreel -m 0750 /data /data/artifacts /data/hub /secrets
+ && install -d -o embedreel -g embedreel -m 0750 /data /data/artifacts /data/hub /secrets /database_secret
 ENV EMBEDREEL_HOME=/data \
     HOME=/tmp \
     PYTHONPATH=/app

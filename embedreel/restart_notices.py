@@ -28,9 +28,11 @@ class RestartNotices:
         return [line for event in events for line in _lines(event)]
 
     def _sign(self, stage: Stage) -> bool:
-        """Whether the stage was lost, or runs again after it was."""
+        """Whether the stage was lost, runs again after it was, or has got more to do."""
         before = self._last.get(stage.name)
         self._last[stage.name] = stage
+        if before is not None and 0 < before.total < stage.total:
+            return True
         if _was_lost(before, stage):
             self._lost.add(stage.name)
             return True
@@ -54,3 +56,5 @@ def _lines(event: dict[str, Any]) -> Iterator[str]:
         yield f"{name} starts again: {data.get('reason') or 'no reason is known'}"
     elif event.get("type") == "stage.started" and data.get("resumed_step") is not None:
         yield f"{name} continues at step {data['resumed_step']}"
+    elif event.get("type") == "stage.redrawn":
+        yield f"{name} draws the film again, {data.get('width')} x {data.get('height')}: {data.get('reason')}"

@@ -69,6 +69,10 @@ def _misbehave(name):
             require_family(name)
         case "hang":
             time.sleep(60)
+        case "busy":
+            _work(seconds=3)
+        case "circle":
+            _work(seconds=60)
         case "stubborn":
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             time.sleep(60)
@@ -76,6 +80,13 @@ def _misbehave(name):
             raise OSError(getattr(errno, name), os.strerror(getattr(errno, name)))
         case "exit":
             os._exit(7)
+
+
+def _work(*, seconds):
+    """Use the CPU and report nothing, as a download or one slow frame does."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        hashlib.sha256(b"work" * 10_000).digest()
 
 
 def _wait_once(ctx):
@@ -134,6 +145,8 @@ def _gather(ctx):
         _read(folder, stage.key)
         time.sleep(STEP_SECONDS / 4)
         ctx.progress(index + 1, len(embeds))
+    if ctx.stage.name == RENDER.name and ctx.spec.name == "redraw":
+        ctx.tell("stage.redrawn", reason="it was too large", width=408)
     _write(ctx.output, ctx.stage.key, maker)
     _audit(ctx, "end", maker)
     return {}

@@ -22,7 +22,7 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 SERVICES = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 GPU = yaml.safe_load((ROOT / "docker-compose.gpu.yml").read_text())["services"]
 OURS = {"secrets", "api", "worker"}
-SECRETS = ("postgres_password", "api_key")
+SECRETS = ("/database_secret/postgres_password", "/secrets/api_key")
 
 
 def stage(name):
@@ -137,34 +137,62 @@ def test_no_secret_is_written_down():
     for service in SERVICES.values():
         for name, value in service.get("environment", {}).items():
             if re.search("PASSWORD|KEY|TOKEN|SECRET", name):
-                assert value is None or (name.endswith("_FILE") and value in {f"/secrets/{one}" for one in SECRETS})
+                assert value is None or (name.endswith("_FILE") and value in SECRETS)
             elif isinstance(value, str) and "://" in value:
                 assert not re.search(r"://[^/@]*:[^/@]*@", value)
     assert not re.search("PASSWORD|KEY|TOKEN", "\n".join(re.findall(r"^(?:ARG|ENV) .*", DOCKERFILE, re.MULTILINE)))
 
 
-def test_secrets_are_read_only_but_where_they_are_made():
-    for name, service in SERVICES.items():
-        mounted = [mount for mount in service.get("volumes", []) if mount.startswith("secrets:")]
-        assert mounted == {"secrets": ["secrets:/secrets"], "redis": []}.get(name, ["secrets:/secrets:ro"])
+def test_secrets_are_read_only_and_only_where_they_are_needed():
+    mounted = {
+        name: {mount for mount in service.get("volumes", []) if "secret" in mount} for name, service in SERVICES.items()
+    }
+    key, password = "secrets:/secrets", "database-secret:/database_secret"
+    assert mounted == {
+        "secrets": {key, password},
+        "api": {f"{key}:ro", f"{password}:ro"},
+        "worker": {f"{password}:ro"},
+        "postgres": {f"{password}:ro"},
+        "redis": set(),
+    }
     assert SERVICES["postgres"]["group_add"] == ["10001"]
+    owned = re.search(r"install -d -o embedreel -g embedreel -m 0750 (.*)", stage("runtime"))[1].split()
+    assert {"/secrets", "/database_secret"} <= set(owned), "a volume belongs to whom the image's folder does"
+
+
+def make_secrets(folder):
+    """Run the script of the compose file on the volumes in a folder; returns password and key."""
+    script = SERVICES["secrets"]["command"][-1]
+    assert run(re.sub(r'"(/(?:secrets|database_secret)/)', rf'"{folder}\1', script)).returncode == 0
+    files = [folder / path[1:] for path in SECRETS]
+    assert [stat.S_IMODE(file.stat().st_mode) for file in files] == [0o440, 0o440]
+    return [file.read_text() for file in files]
+
+
+def volumes(folder):
+    for path in SECRETS:
+        (folder / path[1:]).parent.mkdir(parents=True)
+    return folder
 
 
 def test_secrets_are_made_once_at_random(tmp_path):
-    script = SERVICES["secrets"]["command"][-1]
     made = []
     for machine in ("one", "other"):
-        folder = tmp_path / machine
-        folder.mkdir()
+        folder = volumes(tmp_path / machine)
         for _ in range(2):
-            (folder / "api_key.draft").write_text("cut off")
-            assert run(script.replace("/secrets", str(folder))).returncode == 0
-            made.append(tuple((folder / name).read_text() for name in SECRETS))
-        assert [stat.S_IMODE((folder / name).stat().st_mode) for name in SECRETS] == [0o440, 0o440]
+            (folder / "secrets" / "api_key.draft").write_text("cut off")
+            made.append(make_secrets(folder))
     first, again, other, _ = made
     assert first == again
     assert len({*first, *other}) == 4
     assert all(len(secret.strip()) >= 43 for secret in first)
+
+
+def test_a_password_that_lay_beside_the_key_moves(tmp_path):
+    folder = volumes(tmp_path)
+    (folder / "secrets" / "postgres_password").write_text("what the database knows\n")
+    assert make_secrets(folder)[0] == "what the database knows\n"
+    assert [path.name for path in (folder / "secrets").iterdir()] == ["api_key"]
 
 
 def test_worker_is_healthy_while_its_own_heart_beats(tmp_path):

@@ -5,6 +5,7 @@ import os
 import secrets
 import socket
 import sys
+import threading
 import warnings
 
 from celery import signals
@@ -19,7 +20,7 @@ from core.store.database import migrate
 from core.store.database.session import Database
 from core.store.objects import ownership
 from core.store.objects.artifacts import open_store
-from worker.app import declare_queues, make_celery
+from worker.app import declare_queues, ignore_signals, listen, make_celery, stop_on_signals
 from worker.child import warm_up
 from worker.supervisor import Supervisor
 from worker.tasks import BackgroundDuties, register
@@ -30,6 +31,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
     parser.add_argument("--migrate", action="store_true", help="only bring the database to this version's schema")
     only_migrate = parser.parse_args().migrate
+    stopping = threading.Event()
+    stop_on_signals(stopping)
     worker_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     try:
         settings = read_settings()
@@ -48,28 +51,20 @@ def main() -> int:
     warnings.filterwarnings("ignore", category=SecurityWarning)  # it is about pickle as root; we take JSON only
     app = make_celery(settings)
     notifier = Notifier(make_sender(settings.broker))
-    supervisor = Supervisor(settings, database, store, worker_id, notifier.notify)
+    supervisor = Supervisor(settings, database, store, worker_id, notifier.notify, stopping)
     duties = BackgroundDuties(settings, database, supervisor)
     register(app, supervisor)
 
-    def start(**_: object) -> None:
-        notifier.start()
-        duties.start()
-
-    def stop(**_: object) -> None:
-        supervisor.stopping.set()
-
     signals.setup_logging.connect(lambda **_: None, weak=False)  # Celery's loggers are ours then
-    signals.worker_ready.connect(start, weak=False)
-    signals.worker_shutting_down.connect(stop, weak=False)
     own_stages = settings.stages_module == Settings.model_fields["stages_module"].default
     warm_up("worker.preload" if own_stages else "worker.runner", settings.stages_module)  # torch for our own only
     declare_queues(app)
-    app.worker_main(
-        ["--quiet", "worker", "--loglevel", settings.log_level, "--without-gossip", "--without-mingle", "-n", worker_id]
-    )
+    notifier.start()
+    duties.start()
+    listen(app, stopping, hostname=worker_id, loglevel=settings.log_level)
     duties.stop()
     notifier.stop()
+    ignore_signals()
     return 0
 
 

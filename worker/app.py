@@ -1,16 +1,27 @@
 """The Celery app: a doorbell. It carries ids, keeps no results, and may lose or double any message."""
 
+import logging
+import signal
+import threading
 import time
+from typing import Any
 
 from celery import Celery
+from celery.worker import state
 from kombu import Exchange, Queue
+from kombu.asynchronous import set_event_loop
 from kombu.transport import sqlalchemy
 from sqlalchemy.exc import DBAPIError
 
 from core.queue import broker
 from core.settings import Settings
 
+log = logging.getLogger(__name__)
+
 SQLITE_POLL_SECONDS = 0.2
+AGAIN_SECONDS = 1.0
+"""Between the end of a listener that nobody asked to end, and the next one."""
+
 DECLARATIONS = 20
 
 
@@ -59,6 +70,48 @@ def declare_queues(app: Celery, *, pause_seconds: float = 0.1) -> None:
             time.sleep(pause_seconds)
         else:
             return
+
+
+def stop_on_signals(stopping: threading.Event) -> None:
+    """Let SIGTERM and Ctrl-C end the worker in good order, from its start to its end, in place of Celery's handlers.
+
+    Those are there only while Celery runs, and write to standard output what is no line of the log.
+    """
+
+    def stop(_number: int, _frame: object) -> None:
+        stopping.set()
+        state.should_stop = 0  # Celery's listener looks at it between two messages
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+
+
+def ignore_signals() -> None:
+    """All is given back: what ends the process now may not end it otherwise than in good order."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def listen(app: Celery, stopping: threading.Event, **options: Any) -> None:  # noqa: ANN401 - Celery's options
+    """Hear bells until the worker is to stop.
+
+    After some outages of Redis Celery's worker ends by itself, when its transport fails to close a connection that is
+    gone (kombu's AttributeError). It is then begun anew.
+    """
+
+    class Listener(app.Worker):  # type: ignore[misc]
+        def install_platform_tweaks(self, worker: object) -> None:
+            """Leave signals alone: see `stop_on_signals`."""
+
+    while not stopping.is_set():
+        set_event_loop(None)  # an earlier one has callbacks of connections that are gone
+        try:
+            Listener(quiet=True, without_gossip=True, without_mingle=True, **options).start()
+        except Exception:
+            log.exception("Celery's worker failed")
+        if not stopping.is_set():
+            log.warning("Celery's worker has ended by itself, and is begun anew")
+            time.sleep(AGAIN_SECONDS)
 
 
 def prefetch(url: str) -> int:

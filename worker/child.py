@@ -52,8 +52,9 @@ class Child:
         return cls(process, ours)
 
     @property
-    def pid(self) -> int | None:
+    def pid(self) -> int:
         """Its process id, which is its group's too."""
+        assert self._process.pid is not None, "it was started"  # noqa: S101
         return self._process.pid
 
     @property
@@ -91,11 +92,8 @@ class Child:
         self._connection.close()
 
     def _signal(self, number: signal.Signals) -> None:
-        pid = self._process.pid
-        if pid is None:
-            return
         try:
-            os.killpg(pid, number)
+            os.killpg(self.pid, number)
         except ProcessLookupError:  # it has not come to lead its group yet, or all of it is gone
             if not self.ended:
-                os.kill(pid, number)
+                os.kill(self.pid, number)

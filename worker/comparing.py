@@ -16,9 +16,9 @@ from core.errors import InvalidSpecError
 from core.layout.joint_alignment import in_one_frame
 from core.measure.representation import cka, linear_kernel
 from core.render.comparison_scene import ComparisonRenderer, ComparisonScene, Side
-from core.render.film import REDUCIBLE_FIELDS, render_film
 from core.store.objects import codecs
 from worker.context import StageContext
+from worker.drawing import draw_film
 from worker.loading import frame_facts
 
 
@@ -41,8 +41,7 @@ def compare(ctx: StageContext) -> dict[str, Any]:
     ]
     (ctx.output / SIMILARITY_FILE).write_text(_likeness([folders[-1] for folders in frames]).model_dump_json())
     scene = ComparisonScene(ctx.spec.name, probe, sides)
-    drawn = render_film(ctx.output, ctx.spec.render, partial(ComparisonRenderer, scene=scene), on_frame=ctx.progress)
-    return drawn.model_dump(include=REDUCIBLE_FIELDS)
+    return draw_film(ctx, partial(ComparisonRenderer, scene=scene))
 
 
 def _probe(ctx: StageContext, shown: Sequence[ComparedArtifacts]) -> ProbeSet:

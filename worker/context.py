@@ -100,6 +100,10 @@ class StageContext:
         """Say how far this stage is."""
         self.report("progress", done=done, total=total)
 
+    def tell(self, event: str, **data: object) -> None:
+        """Add an event of this stage to the run's."""
+        self.report("event", event=event, data=data)
+
     def publish(self, part: Part, folder: Path, facts: dict[str, Any]) -> None:
         """Hand a complete part over: it is published while this stage goes on."""
         self.report("part", part_id=part.id, folder=str(folder), facts=facts)

@@ -1,13 +1,13 @@
 """One training on several processes, one for each GPU: the child is the first of them and starts the others.
 
-Accelerate finds its peers by the variables that torch's own launcher sets. The others are in the child's process group,
-so they go with it; if one of them fails, the child ends at once instead of waiting for it in a collective operation.
+Accelerate finds its peers by the variables that torch's own launcher sets. They meet in a store that the child serves,
+as that launcher's agent does, so the port is taken from the start. The others are in the child's process group, so they
+go with it; if one of them fails, the child ends at once instead of waiting for it in a collective operation.
 """
 
 import multiprocessing
 import os
 import signal
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +15,7 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 
 import torch
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from core import logs
 from core.errors import EmbedreelError
@@ -22,6 +23,7 @@ from core.settings import Settings
 from worker.context import StageContext
 
 EXIT_STATUS = 70
+LOOPBACK = "127.0.0.1"
 
 
 def wanted(settings: Settings) -> int:
@@ -36,7 +38,14 @@ def together(ctx: StageContext, join: Callable[[StageContext], None]) -> Iterato
     if count == 1:
         yield
         return
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "WORLD_SIZE": str(count)}
+    store = TCPStore(LOOPBACK, 0, is_master=True, wait_for_workers=False)  # served until the block ends
+    shared = {
+        "MASTER_ADDR": LOOPBACK,
+        "MASTER_PORT": str(store.port),
+        "WORLD_SIZE": str(count),
+        "TORCHELASTIC_USE_AGENT_STORE": "True",
+        "TORCHELASTIC_RESTART_COUNT": "0",
+    }
     if not torch.cuda.is_available():
         shared["ACCELERATE_USE_CPU"] = "true"
     silent = ctx.without_report()
@@ -82,10 +91,3 @@ def _end_with(others: list[BaseProcess], failed: threading.Event) -> None:
             other.join()
             if other.exitcode and not failed.is_set():
                 os._exit(EXIT_STATUS)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -100,7 +100,8 @@ def _run(job: Job, report: Any) -> dict[str, Any]:  # noqa: ANN401
         pins=job.pins,
         report=report,
     )
-    facts: dict[str, Any] = stages[stage.name](context)
+    with context.store.reading():
+        facts: dict[str, Any] = stages[stage.name](context)
     return facts
 
 

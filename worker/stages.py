@@ -57,13 +57,13 @@ from core.measure import train_test_duplicates as leaks
 from core.measure.evaluation import evaluate
 from core.measure.outliers import score_frames
 from core.render.encode.gif import write_png
-from core.render.film import REDUCIBLE_FIELDS, render_film
 from core.render.run_scene import FrameRenderer, Scene
 from core.review.review import Filmed, review
 from core.store.objects import codecs
 from worker import ranks
 from worker.comparing import compare
 from worker.context import StageContext
+from worker.drawing import draw_film
 from worker.loading import create_backbone, frame_facts, load_probe, open_source
 from worker.training import Pace, StateKeeper, Training, train_along
 
@@ -208,8 +208,7 @@ def render(ctx: StageContext) -> Facts:
         phases=spec.train.phase_starts,
     )
     write_png(ctx.output / "curves.png", *draw_figure(spec.render, scene.name, scene.curves))
-    drawn = render_film(ctx.output, spec.render, partial(FrameRenderer, scene=scene), on_frame=ctx.progress)
-    return drawn.model_dump(include=REDUCIBLE_FIELDS)
+    return draw_film(ctx, partial(FrameRenderer, scene=scene))
 
 
 def _reviewed(ctx: StageContext) -> tuple[QualityCard, tuple[Highlight, ...]]:

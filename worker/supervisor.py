@@ -33,6 +33,7 @@ from core.store.queries import datasets
 from worker.child import Child
 from worker.lease import Lease
 from worker.runner import Job
+from worker.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +145,6 @@ class _Attempt:
         self.store = supervisor.store
         self.notify = supervisor.notify
         self.stopping = supervisor.stopping
-        self.moved_at = time.monotonic()
         self.lease = Lease(self.settings, self.database, claim)
         self.shown_at = 0.0
         self.unsent: list[WakeUp] = []
@@ -171,6 +171,7 @@ class _Attempt:
             self.output = folder / "output"
             self.output.mkdir()
             child = Child.start(self._job())
+            self.watchdog = Watchdog(child.pid, self.settings.stall_seconds)
             try:
                 self._watch(child)
             finally:
@@ -225,13 +226,15 @@ class _Attempt:
     def _handle(self, kind: str, message: dict[str, Any]) -> bool:
         """Act on a message of the child; True if it was the last one."""
         self._act(kind, message)
-        self.moved_at = time.monotonic()
+        self.watchdog.reported()
         return kind in {"done", "failed"}
 
     def _act(self, kind: str, message: dict[str, Any]) -> None:
         match kind:
             case "progress":
                 self._progress(**message)
+            case "event":
+                self._write(lambda session: claims.tell(session, self.claim, message["event"], message["data"]))
             case "part":
                 self._publish_part(**message)
             case "state":
@@ -254,9 +257,9 @@ class _Attempt:
                 self._write(lambda session: claims.give_up(session, self.claim))
         elif lease_state is LeaseState.LOST:
             child.kill()
-        elif time.monotonic() - self.moved_at > self.settings.stall_seconds:
+        elif complaint := self.watchdog.complaint():
             child.kill()
-            self._give_back(f"it showed no progress for {self.settings.stall_seconds:.0f} s")
+            self._give_back(complaint)
         else:
             return False
         return True

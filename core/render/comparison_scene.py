@@ -140,7 +140,7 @@ class ComparisonRenderer:
                 frame,
                 time.between(layout.points),
                 _NOBODY,
-                explained=float(time.between(layout.explained_variance)),
+                explained=float(layout.explained_variance[time.index]),
                 trails=time.trails(layout.points, self._followed),
             )
             self._write_heading(frame, page, number, side, time.facts(side.embedded))
@@ -176,7 +176,7 @@ class ComparisonRenderer:
         write(frame, text, (left, lower), detail, self._inks.muted)
 
     def _draw_position(self, frame: Frame, share: float, moments: Sequence[FilmTime]) -> None:
-        """Strengthen the curves up to here, and mark where each run is."""
+        """Strengthen the curves up to here, and mark on each drawn line where its run is."""
         accuracies = [time.between(side.accuracy) for side, time in zip(self._scene.sides, moments, strict=True)]
         marks = ((self._panel.y(float(at)), ink) for at, ink in zip(accuracies, self._run_inks, strict=False))
         known = (mark for mark in marks if np.isfinite(mark[0]))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -28,6 +29,22 @@ class _TooLargeError(Exception):
     """The GIF has more bytes than it may have."""
 
 
+@dataclass
+class _Count:
+    """Frames that were drawn, and those that will have been; a film that is drawn again adds to both."""
+
+    on_frame: Callable[[int, int], None]
+    done: int = 0
+    total: int = 0
+
+    def begin(self, n_frames: int) -> None:
+        self.total = self.done + n_frames
+
+    def add(self) -> None:
+        self.done += 1
+        self.on_frame(self.done, self.total)
+
+
 class Renderer(Protocol):
     """Draws the frames of one film.
 
@@ -49,6 +66,7 @@ def render_film(
     renderer: Callable[[RenderSpec], Renderer],
     *,
     on_frame: Callable[[int, int], None],
+    on_cheaper: Callable[[RenderSpec], None] = lambda _cheaper: None,
 ) -> RenderSpec:
     """Draw and encode a film.
 
@@ -59,7 +77,9 @@ def render_film(
         folder: `film.gif`, `film.<format>`, `frames/00000.png` … and `contact_sheet.png` are written into it.
         spec: how it is to be drawn.
         renderer: draws it so.
-        on_frame: called with the number of frames drawn and of all, those between checkpoints left out.
+        on_frame: called with the number of frames drawn so far and of all, those between checkpoints left out. Where
+            the film is drawn again, its frames are counted on top, so neither number falls.
+        on_cheaper: called with how the film is drawn again, where it was too large.
 
     Returns:
         How it was drawn.
@@ -69,9 +89,12 @@ def render_film(
         DegenerateEmbeddingsError: a coordinate is NaN or infinite.
     """
     (folder / "frames").mkdir()
+    count = _Count(on_frame)
     for drawn in _cheaper_specs(spec):
+        if count.done:
+            on_cheaper(drawn)
         try:
-            _write(folder, drawn, renderer(drawn), on_frame)
+            _write(folder, drawn, renderer(drawn), count)
         except _TooLargeError:
             continue
         return drawn
@@ -96,8 +119,9 @@ def _cheaper_specs(spec: RenderSpec) -> Iterator[RenderSpec]:
         yield spec
 
 
-def _write(folder: Path, spec: RenderSpec, renderer: Renderer, on_frame: Callable[[int, int], None]) -> None:
+def _write(folder: Path, spec: RenderSpec, renderer: Renderer, count: _Count) -> None:
     path, n_frames = folder / FILM, renderer.n_frames
+    count.begin(n_frames)
     picked = np.linspace(0, n_frames - 1, 4).round().astype(int).tolist()
     sheet: dict[int, Frame] = {}
 
@@ -114,7 +138,7 @@ def _write(folder: Path, spec: RenderSpec, renderer: Renderer, on_frame: Callabl
                     other.add(frame)
                 if index is not None:
                     write_png(folder / "frames" / f"{index:05d}.png", frame, renderer.palette)
-                    on_frame(index, n_frames)
+                    count.add()
                     if index in picked:
                         sheet[index] = frame
                 yield frame

@@ -147,12 +147,11 @@ class FrameRenderer:
         """(H, W) uint8: the frame of a checkpoint, from 0, or one on the way to the next; its array is new."""
         scene, frame = self._scene, self._chrome.future.copy()
         time = FilmTime.at(position, self.n_frames)
-        points, explained = (time.between(of) for of in (scene.projection.points, scene.projection.explained_variance))
         self.scatter.draw(
             frame,
-            points,
+            time.between(scene.projection.points),
             self._standings[time.nearest].images,
-            explained=float(explained),
+            explained=float(scene.projection.explained_variance[time.index]),
             trails=time.trails(scene.projection.points, self._followed),
         )
         self.scatter.tell(frame, self._told[time.index])
@@ -183,7 +182,7 @@ class FrameRenderer:
                 image=image,
                 label=int(scene.probe.labels[image]),
                 predicted=int(predictions[image]),
-                score=float(time.between(scene.scores.distance[:, image])),
+                score=float(scene.scores.distance[time.nearest, image]),
             )
             rows.append((places[0] != places[1], row))
         for _, row in sorted(rows, key=lambda pair: pair[0]):  # those that slide last, over the others
@@ -197,11 +196,11 @@ class FrameRenderer:
             )
 
     def _draw_position(self, frame: Frame, facts: FrameFacts) -> None:
-        """Strengthen the curves up to this step and set a marker on each."""
+        """Strengthen the curves up to this step and set a marker on each, which follows the drawn line."""
         panel, page = self.panel, self.page
-        loss = panel.curves.loss.at(facts.step)
+        loss, accuracy = panel.curves.loss.at(facts.step), panel.curves.accuracy.at(facts.step)
         marks = (
-            (facts.accuracy if np.isfinite(facts.accuracy) else None, self.text_colors.accent),
+            (accuracy if np.isfinite(facts.accuracy) else None, self.text_colors.accent),
             (None if loss is None else loss / panel.curves.top, self.text_colors.ink),
         )
         shown = ((panel.y(share), ink) for share, ink in marks if share is not None)

@@ -43,7 +43,7 @@ class FilmTime:
         return self.index if self.share < 0.5 else self.following  # noqa: PLR2004 - half-way
 
     def between(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Of (T, ...) values what they are at this moment."""
+        """Where (T, ...) positions are at this moment. A measured number is not between two: take that of `index`."""
         if not self.share:
             return np.asarray(values[self.index])
         before, after = (np.asarray(values[at]) for at in (self.index, self.following))
@@ -55,13 +55,13 @@ class FilmTime:
         return {row: np.concatenate([before[:, row], now[[row]]]) for row in rows}
 
     def facts(self, embedded: Sequence[FrameFacts]) -> FrameFacts:
-        """Step and epoch go on; what is measured at checkpoints only is that of the last one, but for the marker."""
+        """Step and epoch go on; loss, accuracy and predictions are as they were measured at the last checkpoint."""
         before, after = embedded[self.index], embedded[self.following]
         return FrameFacts(
             step=round(before.step + (after.step - before.step) * self.share),
             epoch=before.epoch + (after.epoch - before.epoch) * self.share,
             loss=before.loss,
-            accuracy=before.accuracy + (after.accuracy - before.accuracy) * self.share,
+            accuracy=before.accuracy,
             predictions=before.predictions,
         )
 

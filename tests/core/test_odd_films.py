@@ -115,11 +115,16 @@ def test_one_point(tmp_path):
         make_film(tmp_path, clouds(1, 3, 8, 1)[0], np.zeros(1, np.int64), ("a",), k=1)
 
 
-@pytest.mark.parametrize("n_classes", [1, 200])
-def test_one_class_and_two_hundred(tmp_path, n_classes):
+@pytest.mark.parametrize(("n_classes", "knn_accuracy"), [(1, 1.0), (200, 0.0)])
+def test_one_class_and_two_hundred(tmp_path, n_classes, knn_accuracy):
     frames, labels = clouds(400, 3, 16, n_classes)
-    _, card, _ = make_film(tmp_path, frames, labels, tuple(f"class {label}" for label in range(n_classes)))
-    assert card.frames[-1].knn_accuracy == (1.0 if n_classes == 1 else pytest.approx(0.5, abs=0.5))
+    names = tuple(f"class {label}" for label in range(n_classes))
+    _, card, _ = make_film(tmp_path, [*frames, 9 * frames[1] + frames[2]], labels, names)
+    last = card.frames[-1]
+    # Of 200 classes an image has one other of its own: usually near it, and always outvoted.
+    assert last.knn_accuracy == pytest.approx(knn_accuracy, abs=0.02)
+    most = 1.0 if n_classes == 1 else 1 / card.k
+    assert 0.5 * most < last.neighborhood_hit <= most
 
 
 def test_names_of_sixty_letters_in_any_script(tmp_path):

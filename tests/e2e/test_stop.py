@@ -38,3 +38,15 @@ def test_a_training_continues_where_its_worker_was_stopped(stubs, ask):
     begun = [event["data"] for event in events if event["type"] == "stage.started"]
     assert begun[1]["attempt"] == 1
     assert begun[1]["resumed_step"] > 0
+
+
+STOPPED_AS_IT_STARTS = """
+import os, signal, sys
+from worker import __main__ as worker
+worker.warm_up = lambda *_: os.kill(os.getpid(), signal.SIGTERM)
+sys.exit(worker.main())
+"""
+
+
+def test_a_worker_that_is_stopped_as_it_starts_ends_in_good_order(stubs):
+    assert stubs.start_worker("-c", STOPPED_AS_IT_STARTS).wait(60) == 0

@@ -10,8 +10,8 @@ FAILING = {"dataset": "digits", "name": "crash", "train": {"steps": 10}, "captur
 
 
 def read(service, name):
-    """The whole lines so far; as it ends, Celery says farewell in words of its own on standard output."""
-    return [json.loads(line) for line in service.log(name).split("\n")[:-1]]
+    """All lines of a process that has ended."""
+    return [json.loads(line) for line in service.log(name).splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def told(tmp_path_factory):
     with serving(tmp_path_factory.mktemp("told"), variables) as service:
         service.failed = service.wait(service.post("/v1/runs", FAILING, **{"X-Request-ID": "mine"})["id"])
         service.figures = service.get("/metrics").decode()
-        service.lines = {name: read(service, name) for name in ("api", "worker")}
+    service.lines = {name: read(service, name) for name in ("api", "worker")}
     return service
 
 

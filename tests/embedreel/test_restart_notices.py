@@ -73,3 +73,12 @@ def test_told__events_with_little_in_them() -> None:
         Asked([{"seq": 1, "type": "stage.requeued"}, {"seq": 2, "type": "stage.started", "data": {}}])
     )
     assert restarts.told(run(attempt=2)) == ["a stage starts again: no reason is known"]
+
+
+def test_told__a_film_that_is_drawn_again_smaller() -> None:
+    data = {"stage": "render", "reason": "the film had more than 9,000 bytes", "width": 408, "height": 408, "tween": 0}
+    restarts = RestartNotices(Asked([{"seq": 4, "type": "stage.redrawn", "data": data}]))
+    assert restarts.told(run("render", done=7, progress={"done": 7, "total": 60})) == []
+    assert restarts.told(run("render", progress={"done": 8, "total": 67})) == [
+        "render draws the film again, 408 x 408: the film had more than 9,000 bytes"
+    ]

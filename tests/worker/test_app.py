@@ -1,6 +1,8 @@
-"""The Celery app of a worker: its queues on a new SQLite broker."""
+"""The Celery app of a worker: its queues on a new SQLite broker, and how it begins anew."""
 
 import sqlite3
+import threading
+from types import SimpleNamespace
 
 import pytest
 from kombu.transport import sqlalchemy
@@ -48,3 +50,25 @@ def test_queues_are_declared_once(tmp_path):
 
 def test_a_broker_that_is_away_is_left_to_celery(tmp_path):
     app.declare_queues(app.make_celery(Settings(home=tmp_path, broker_url="redis://127.0.0.1:1/0")))
+
+
+def test_listen__begins_anew_where_celery_ends_by_itself(monkeypatch, caplog):
+    stopping, began = threading.Event(), []
+
+    class Worker:
+        def __init__(self, **options):
+            began.append(options)
+
+        def start(self):
+            if len(began) == 1:
+                return  # as after an error that Celery cannot recover from: it logs that, and ends
+            if len(began) == 2:
+                raise AttributeError("'NoneType' object has no attribute 'hostname'")
+            stopping.set()
+
+    monkeypatch.setattr(app, "AGAIN_SECONDS", 0)
+    app.listen(SimpleNamespace(Worker=Worker), stopping, hostname="w1")
+    assert [options["hostname"] for options in began] == ["w1"] * 3
+    assert [record.message for record in caplog.records if "begun anew" in record.message] == [
+        "Celery's worker has ended by itself, and is begun anew"
+    ] * 2

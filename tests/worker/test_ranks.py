@@ -1,5 +1,9 @@
 """One training on two processes, through the supervisor and its child."""
 
+import os
+import socket
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
@@ -15,6 +19,7 @@ from core.store.engine import claims
 from core.store.objects import codecs
 from core.store.objects.artifacts import open_store
 from core.store.queries import runs
+from worker import ranks
 from worker.child import warm_up
 from worker.supervisor import Supervisor
 
@@ -61,6 +66,32 @@ def test_two_processes_film_what_one_would(tmp_path):
     together = embeddings(tmp_path / "two", processes=2)
     np.testing.assert_allclose(together, exclusive, atol=2e-3)
     assert np.abs(exclusive[-1] - exclusive[0]).max() > 0.05
+
+
+@dataclass(frozen=True)
+class Part:
+    """What `together` asks of a stage's context."""
+
+    settings: Settings
+
+    def without_report(self):
+        return self
+
+
+def nothing(_ctx):
+    """The part of a process that has nothing to do."""
+
+
+MEETING = ("MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_USE_AGENT_STORE", "TORCHELASTIC_RESTART_COUNT")
+PLACE = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "ACCELERATE_USE_CPU")
+
+
+def test_the_port_where_processes_meet_is_taken_before_they_look_for_it(monkeypatch):
+    for name in (*MEETING, *PLACE):
+        monkeypatch.setenv(name, "")  # so that it is as before after the test
+    exclusive = ranks.together(Part(Settings(training_processes=2)), nothing)
+    with exclusive, socket.socket() as thief, pytest.raises(OSError, match="in use"):
+        thief.bind((os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])))
 
 
 def test_a_training_of_two_processes_that_diverges_says_so(tmp_path):

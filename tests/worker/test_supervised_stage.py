@@ -9,6 +9,7 @@ import pytest
 from core.store.engine import claims, lifecycle
 from core.store.queries import runs
 from tests.worker.supervised import gone, status, submit, until
+from worker import watchdog
 
 
 @pytest.mark.parametrize(
@@ -185,4 +186,29 @@ def test_a_stage_without_progress_is_given_back(make, database):
     run_id = submit(database, name="hang")
     supervisor.wake()
     with database.reading() as session:
-        assert "no progress" in runs.get(session, run_id).error["detail"]
+        assert "it showed no progress and did nothing" in runs.get(session, run_id).error["detail"]
+
+
+def test_a_stage_that_works_without_a_report_goes_on(make, database):
+    supervisor = make(stall_seconds=1.0, max_attempts=1)
+    run_id = submit(database, name="busy")
+    supervisor.wake()
+    assert status(database, run_id) == "succeeded"
+
+
+def test_a_stage_that_works_and_never_reports_is_given_back(make, database, monkeypatch):
+    monkeypatch.setattr(watchdog, "BUSY_STALLS", 2)
+    supervisor = make(stall_seconds=0.5, max_attempts=1)
+    run_id = submit(database, name="circle")
+    supervisor.wake()
+    with database.reading() as session:
+        assert "although it was busy" in runs.get(session, run_id).error["detail"]
+
+
+def test_what_a_stage_tells_is_an_event_of_the_run(make, database):
+    run_id = submit(database, name="redraw")
+    make().answer()
+    with database.reading() as session:
+        events = runs.events(session, run_id, after=0, limit=9999)
+    told = [event.data for event in events if event.type == "stage.redrawn"]
+    assert told == [{"stage": "render", "reason": "it was too large", "width": 408}]

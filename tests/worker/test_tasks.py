@@ -1,9 +1,12 @@
 import threading
 from types import SimpleNamespace
 
+import pytest
+
 from core.settings import Settings
 from core.store.queries import workers
 from core.version import installed_version
+from worker import tasks
 from worker.tasks import BackgroundDuties
 
 
@@ -11,7 +14,9 @@ def duties(tmp_path, database, supervisor):
     return BackgroundDuties(Settings(home=tmp_path, queues=("gpu",), worker_concurrency=3), database, supervisor)
 
 
-def test_beat__tells_what_the_worker_is_and_does(tmp_path, database):
+@pytest.mark.parametrize(("there", "device"), [(True, "cuda"), (False, "cpu")])
+def test_beat__tells_what_the_worker_is_and_does(tmp_path, database, monkeypatch, there, device):
+    monkeypatch.setattr(tasks, "Path", lambda _path: SimpleNamespace(exists=lambda: there))  # the first GPU's device
     doing = [{"run": "run_1", "stage": "fine_tune"}]
     supervisor = SimpleNamespace(worker_id="host-1-abc")
     keeping = duties(tmp_path, database, supervisor)
@@ -21,7 +26,7 @@ def test_beat__tells_what_the_worker_is_and_does(tmp_path, database):
         with database.reading() as session:
             [(row, alive)] = workers.every(session)
         assert alive
-        assert (row.queues, row.device, row.concurrency, row.doing) == (["gpu"], row.device, 3, told)
+        assert (row.queues, row.device, row.concurrency, row.doing) == (["gpu"], device, 3, told)
         assert row.version == installed_version()
 
 

@@ -230,6 +230,13 @@ def progress(session: Session, held: Claim, *, done: int, total: int) -> None:
     session.execute(update(StageRow).where(*_mine(held)).values(done=done, total=total))
 
 
+def tell(session: Session, held: Claim, event: str, data: Mapping[str, Any]) -> None:
+    """Add an event of the running stage to the run's."""
+    run = lifecycle.lock(session, held.run_id)
+    if not _fenced(session, held, "tell"):
+        lifecycle.emit(session, run, event, stage=held.stage.id, **data)
+
+
 def publish_part(session: Session, held: Claim, part: Part, stored: Stored, facts: dict[str, Any]) -> Published:
     """An artifact that a running stage made for another: that one is done with it, or can start."""
     run = lifecycle.lock(session, held.run_id)

@@ -10,7 +10,7 @@ from core.store.database.tables import StageRow
 STAGE_NAMES = {"stage": tuple(STAGES)}
 QUEUES = {"queue": tuple(Queue)}
 OUTCOMES = ("succeeded", "reused", "failed", "cancelled", "requeued")
-FENCED = ("publish_part", "publish_state", "finish", "fail", "give_up", "give_back", "begin_anew", "renew")
+FENCED = ("tell", "publish_part", "publish_state", "finish", "fail", "give_up", "give_back", "begin_anew", "renew")
 
 RUNS_ACCEPTED = Counter("embedreel_runs_accepted_total", "Runs that were accepted")
 RUNS_RETRIED = Counter("embedreel_runs_retried_total", "Retries that users asked for")

@@ -9,7 +9,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from core.errors import StorageUnavailableError
@@ -91,6 +91,10 @@ class ArtifactStore:
         self.objects.put(folder, stored)
         return stored
 
+    def reading(self) -> AbstractContextManager[None]:
+        """While the block runs, what this process asks for stays on this machine. A stage reads for hours."""
+        return self.objects.reading()
+
     def folder(self, stored: Stored) -> Path:
         """A folder of this machine with all files of it, to be read only.
 
@@ -110,17 +114,17 @@ class ArtifactStore:
         return self.objects.file(stored, name)
 
     def missing(self, stored: Mapping[str, Stored]) -> dict[str, Stored]:
-        """Those that are not there any more."""
-        return {key: one for key, one in stored.items() if not self.objects.has(one.location)}
+        """Those of which a file is not there any more, or has another size than it was stored with."""
+        damaged = self.objects.damaged(list(stored.values()))
+        return {key: one for key, one in stored.items() if one.location in damaged}
 
     def delete(self, locations: Iterable[str]) -> None:
         """Remove these, if they are there; the caller knows that no row of the database names them."""
-        for location in locations:
-            self.objects.delete(location)
+        self.objects.delete(locations)
 
     def copies(self, keys: Iterable[str], *, run_id: str) -> list[str]:
         """All that attempts of a run have stored under these keys, recorded or not."""
-        return [location for key in keys for location in self.objects.copies(_prefix(key, run_id))]
+        return self.objects.copies(_prefix(key, run_id) for key in keys)
 
     def end_attempt(self, folder: Path) -> None:
         """Remove what an attempt left, and the folders above it that are empty now."""

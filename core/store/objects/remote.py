@@ -10,22 +10,30 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import fsspec
 
-from core.errors import NotReadyError, StorageUnavailableError
-from core.store.objects.stored import KINDS, OWNER, Stored, StoredFolder, retry_while_unavailable
+from core.errors import StorageUnavailableError
+from core.store.objects import cache_readers
+from core.store.objects.stored import KINDS, OWNER, Stored, StoredFolder, T, gone, retry_while_unavailable
 
 CACHE_BYTES = 20 << 30
+ASKED_AT_ONCE = 32
+"""Requests that one call has under way at the store."""
+
 WRITABLE_SECONDS = 10.0
 """A store that could be written lately is taken to be writable."""
 
 IN_USE_SECONDS = 3600.0
-"""What was asked for more recently stays in the cache: a stage may still read it."""
+"""What was asked for more recently stays in the cache: an answer may still be read from it."""
+
+READERS = "readers"
+"""Folder of the cache where stages mark what they read, for however long (`core.store.objects.cache_readers`)."""
 
 
 class RemoteObjects:
@@ -36,8 +44,11 @@ class RemoteObjects:
         self._cache = cache
         self._cache_bytes = cache_bytes
         self._written_at = -math.inf
+        self._reader: Path | None = None
+        self._marked: set[str] = set()
         with self._answering():
-            self._files, self._root = fsspec.url_to_fs(url)
+            # Others store and delete there too: what was listed once says nothing of later.
+            self._files, self._root = fsspec.url_to_fs(url, use_listings_cache=False, **_options(url))
 
     def __str__(self) -> str:
         return self._url
@@ -64,6 +75,14 @@ class RemoteObjects:
         shutil.rmtree(target, ignore_errors=True)
         folder.rename(target)
 
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """While the block runs, no process of this machine gives up what this one asks for."""
+        with cache_readers.reading(self._cache / READERS) as reader:
+            self._reader = reader
+            yield
+        self._reader, self._marked = None, set()
+
     def folder(self, stored: Stored) -> Path:
         """Fetch what the cache has not."""
         for name in stored.files:
@@ -72,6 +91,7 @@ class RemoteObjects:
 
     def file(self, stored: Stored, name: str) -> Path:
         """Fetch it, unless the cache has it."""
+        self._mark(stored.location)
         path = self._cache / stored.location / name
         if not path.is_file():
             self._fetch(stored, name, path)
@@ -79,33 +99,63 @@ class RemoteObjects:
             os.utime(self._cache / stored.location)
         return path
 
-    def has(self, location: str) -> bool:
-        """Whether it is there."""
-        with self._answering():
-            self._files.invalidate_cache()  # others store and delete there too
-            return bool(self._files.exists(f"{self._root}/{location}"))
+    def _mark(self, location: str) -> None:
+        if self._reader and location not in self._marked:
+            cache_readers.mark(self._reader, location)
+            self._marked.add(location)
 
-    def delete(self, location: str) -> None:
-        """Remove it there and here."""
-        shutil.rmtree(self._cache / location, ignore_errors=True)
-        with self._answering(), suppress(FileNotFoundError):
-            self._files.rm(f"{self._root}/{location}", recursive=True)
+    def damaged(self, stored: Sequence[Stored]) -> set[str]:
+        """Lists each location once."""
+        listed = self._side_by_side(self._sizes, [one.location for one in stored])
+        pairs = zip(stored, listed, strict=True)
+        return {
+            one.location
+            for one, sizes in pairs
+            if any(sizes.get(name) != one.files[name]["size"] for name in one.files)
+        }
 
-    def copies(self, prefix: str) -> list[str]:
-        """Locations that begin so."""
-        parent, _, start = prefix.rpartition("/")
+    def delete(self, locations: Iterable[str]) -> None:
+        """Remove them there and here: a listing each, then all files together."""
+        every = list(locations)
+        for location in every:
+            shutil.rmtree(self._cache / location, ignore_errors=True)
+        listed = self._side_by_side(self._sizes, every)
+        files = [self._address(location, name) for location, names in zip(every, listed, strict=True) for name in names]
+        if files:
+            with self._answering(), suppress(FileNotFoundError):
+                self._files.rm(files)
+
+    def copies(self, prefixes: Iterable[str]) -> list[str]:
+        """Locations that begin so; each folder above them is listed once."""
+        wanted = tuple(prefixes)
+        listed = self._side_by_side(self._names, sorted({prefix.rpartition("/")[0] for prefix in wanted}))
+        return sorted(location for names in listed for location in names if location.startswith(wanted))
+
+    def _sizes(self, location: str) -> dict[str, int]:
+        """Of every file below a location."""
         with self._answering(), suppress(FileNotFoundError):
-            found = self._files.ls(f"{self._root}/{parent}", detail=False, refresh=True)
-            names = sorted(path.rstrip("/").rpartition("/")[2] for path in found)
-            return [f"{parent}/{name}" for name in names if name.startswith(start)]
+            found = self._files.find(f"{self._root}/{location}", detail=True)
+            return {path.removeprefix(self._address(location, "")): info["size"] for path, info in found.items()}
+        return {}
+
+    def _names(self, folder: str) -> list[str]:
+        """What is in a folder of locations."""
+        with self._answering(), suppress(FileNotFoundError):
+            found = self._files.ls(f"{self._root}/{folder}", detail=False)
+            return [f"{folder}/{path.rstrip('/').rpartition('/')[2]}" for path in found]
         return []
+
+    def _side_by_side(self, ask: Callable[[str], T], about: Sequence[str]) -> list[T]:
+        """Ask the store about each, ASKED_AT_ONCE at a time: a request is mostly waiting. Answers come in order."""
+        with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
+            return list(pool.map(ask, about))
 
     def everything(self) -> Iterator[StoredFolder]:
         """All locations; each as old as its newest file."""
         newest: dict[str, float] = {}
         for kind, depth in zip(KINDS, (3, 2), strict=True):
             with self._answering(), suppress(FileNotFoundError):
-                for path, info in self._files.find(f"{self._root}/{kind}", detail=True, refresh=True).items():
+                for path, info in self._files.find(f"{self._root}/{kind}", detail=True).items():
                     location = "/".join(path.removeprefix(f"{self._root}/").split("/")[:depth])
                     newest[location] = max(newest.get(location, 0.0), _modified_at(info))
         return (StoredFolder(location, at) for location, at in sorted(newest.items()))
@@ -114,7 +164,6 @@ class RemoteObjects:
         """As an object says that is written once."""
         path = f"{self._root}/{OWNER}"
         with self._answering():
-            self._files.invalidate_cache()
             if self._files.exists(path):
                 return bytes(self._files.cat_file(path)).decode().strip()
             if claimant:
@@ -122,15 +171,17 @@ class RemoteObjects:
         return claimant
 
     def make_room(self) -> None:
-        """Bound the cache: what was not asked for longest goes first, what was asked for lately stays."""
-        with suppress(FileNotFoundError):  # another process of this machine makes room too
+        """Bound the cache: what was not asked for longest goes first; what is read or was asked for lately stays."""
+        # Another process of this machine makes room too.
+        with suppress(FileNotFoundError), cache_readers.marked(self._cache / READERS) as marked:
             held = sorted((path.stat().st_mtime, path) for kind in KINDS for path in self._folders(kind))
             size = sum(_size(path) for _, path in held)
             for used_at, path in held:
                 if size <= self._cache_bytes or used_at > time.time() - IN_USE_SECONDS:
                     return
-                size -= _size(path)
-                shutil.rmtree(path, ignore_errors=True)
+                if str(path.relative_to(self._cache)) not in marked:
+                    size -= _size(path)
+                    shutil.rmtree(path, ignore_errors=True)
 
     def free_bytes(self) -> int | None:
         """Object stores do not tell."""
@@ -142,7 +193,7 @@ class RemoteObjects:
     def _fetch(self, stored: Stored, name: str, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f".{uuid.uuid4().hex}")
-        self._get(self._address(stored.location, name), draft)
+        self._get(stored.location, name, draft)
         with draft.open("rb") as file:
             os.fsync(file.fileno())
             digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -151,15 +202,15 @@ class RemoteObjects:
             raise StorageUnavailableError(f"{self._address(stored.location, name)} came broken. Try again.")
         draft.rename(path)
 
-    def _get(self, address: str, draft: Path) -> None:
+    def _get(self, location: str, name: str, draft: Path) -> None:
         def fetch() -> None:
             with self._answering():
-                self._files.get_file(address, str(draft))
+                self._files.get_file(self._address(location, name), str(draft))
 
         try:
             retry_while_unavailable(fetch)
         except FileNotFoundError as error:
-            raise NotReadyError(f"{address} is not stored any more. Retry the run to make it again.") from error
+            raise gone(location, name) from error
 
     def _address(self, location: str, name: str) -> str:
         return f"{self._root}/{location}/{name}"
@@ -174,6 +225,11 @@ class RemoteObjects:
         except Exception as error:
             detail = f"The artifact store {self._url} does not answer: {type(error).__name__}: {error}."
             raise StorageUnavailableError(detail) from error
+
+
+def _options(url: str) -> dict[str, Any]:
+    """The S3 client keeps ten connections unless it is told otherwise."""
+    return {"config_kwargs": {"max_pool_connections": ASKED_AT_ONCE}} if url.startswith("s3://") else {}
 
 
 def _modified_at(info: dict[str, Any]) -> float:

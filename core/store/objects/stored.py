@@ -7,8 +7,8 @@ no attempt can touch what another has stored, however late it comes. Which one c
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -59,20 +59,23 @@ class Objects(Protocol):
     def put(self, folder: Path, stored: Stored) -> None:
         """Keep a sealed folder at its location; the folder itself is gone afterwards."""
 
+    def reading(self) -> AbstractContextManager[None]:
+        """While the block runs, what this process asks for stays here, however long ago it has asked."""
+
     def folder(self, stored: Stored) -> Path:
         """A folder of this machine with all of its files. Raises NotReadyError where they are not there any more."""
 
     def file(self, stored: Stored, name: str) -> Path:
         """A file of this machine with that content. Raises NotReadyError where it is not there any more."""
 
-    def has(self, location: str) -> bool:
-        """Whether it is there."""
+    def damaged(self, stored: Sequence[Stored]) -> set[str]:
+        """Locations of those of which a recorded file is not there, or has another size."""
 
-    def delete(self, location: str) -> None:
-        """Remove a location, if it is there."""
+    def delete(self, locations: Iterable[str]) -> None:
+        """Remove these locations, if they are there."""
 
-    def copies(self, prefix: str) -> list[str]:
-        """Locations that begin so: `objects/ab/abcd…-run_…-`."""
+    def copies(self, prefixes: Iterable[str]) -> list[str]:
+        """Locations that begin with one of these: `objects/ab/abcd…-run_…-`."""
 
     def everything(self) -> Iterator[StoredFolder]:
         """All locations."""
@@ -111,36 +114,45 @@ class FolderObjects:
         """Rename the folder into place, so that readers see all of it or nothing."""
         target = self._root / stored.location
         target.parent.mkdir(parents=True, exist_ok=True)
-        self.delete(stored.location)
+        self.delete([stored.location])
         folder.rename(target)
         sync_folder(target.parent)
 
+    def reading(self) -> AbstractContextManager[None]:
+        """Nothing to do: only what no row names is removed."""
+        return nullcontext()
+
     def folder(self, stored: Stored) -> Path:
         """Where it is."""
-        path = self._root / stored.location
-        if not path.is_dir():
-            raise _gone(stored.location)
-        return path
+        if self.damaged([stored]):
+            raise gone(stored.location)
+        return self._root / stored.location
 
     def file(self, stored: Stored, name: str) -> Path:
         """Where it is."""
         path = self._root / stored.location / name
-        if not path.is_file():
-            raise _gone(name)
+        if not _has_size(path, stored.files[name]["size"]):
+            raise gone(stored.location, name)
         return path
 
-    def has(self, location: str) -> bool:
-        """Whether it is there."""
-        return (self._root / location).is_dir()
+    def damaged(self, stored: Sequence[Stored]) -> set[str]:
+        """Asks the disk for the size of each file."""
+        return {one.location for one in stored if not self._is_whole(one)}
 
-    def delete(self, location: str) -> None:
+    def _is_whole(self, stored: Stored) -> bool:
+        folder = self._root / stored.location
+        return folder.is_dir() and all(_has_size(folder / name, file["size"]) for name, file in stored.files.items())
+
+    def delete(self, locations: Iterable[str]) -> None:
         """Remove at once what readers could otherwise see half of."""
-        throw_away(self._root / location, self._trash)
+        for location in locations:
+            throw_away(self._root / location, self._trash)
 
-    def copies(self, prefix: str) -> list[str]:
+    def copies(self, prefixes: Iterable[str]) -> list[str]:
         """Locations that begin so."""
-        parent, _, start = prefix.rpartition("/")
-        return sorted(f"{parent}/{path.name}" for path in (self._root / parent).glob(f"{start}*"))
+        return [
+            str(path.relative_to(self._root)) for prefix in prefixes for path in sorted(self._root.glob(f"{prefix}*"))
+        ]
 
     def everything(self) -> Iterator[StoredFolder]:
         """All locations."""
@@ -200,5 +212,14 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _gone(what: str) -> NotReadyError:
-    return NotReadyError(f"{what} is not stored any more. Retry the run to make it again.")
+def gone(location: str, name: str = "") -> NotReadyError:
+    """What to say of a stored folder, or a file of it, that is not there any more."""
+    advice = "Upload the dataset again." if location.startswith("datasets/") else "Retry the run to make it again."
+    return NotReadyError(f"{name or location} is not stored any more. {advice}")
+
+
+def _has_size(path: Path, size: int) -> bool:
+    try:
+        return path.stat().st_size == size
+    except (FileNotFoundError, NotADirectoryError):
+        return False

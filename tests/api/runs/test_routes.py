@@ -335,6 +335,32 @@ def test_retry__of_what_was_lost(client, finished, parts, worker, film, problem)
     assert client.get(f"/v1/runs/{finished}/film.gif").content == film
 
 
+def lose(parts, name):
+    """Delete one file of an artifact behind the service's back."""
+    (path,) = (parts.store.scratch / "objects").rglob(name)
+    path.unlink()
+
+
+@pytest.mark.parametrize("name", ["film.gif", "curves.png"])
+def test_retry__makes_a_single_lost_file_again(client, finished, parts, worker, problem, name):  # noqa: PLR0917 - fixtures
+    made = client.get(f"/v1/runs/{finished}/{name}").content
+    lose(parts, name)
+    told = problem(client.get(f"/v1/runs/{finished}/{name}"), 409, "not-ready")
+    assert told["detail"] == f"{name} is not stored any more. Retry the run to make it again."
+    assert client.post(f"/v1/runs/{finished}/retry").json()["status"] == "queued"
+    worker.work(finished)
+    assert client.get(f"/v1/runs/{finished}/{name}").content == made
+
+
+def test_submit__a_damaged_artifact_is_not_counted_on(client, finished, small, parts, worker, film):  # noqa: PLR0917 - fixtures
+    lose(parts, "film.gif")
+    again = client.post("/v1/runs", json=small).json()
+    assert {stage["name"]: stage["status"] for stage in again["stages"]}["render"] == "queued"
+    worker.work(again["id"])
+    for run_id in (finished, again["id"]):
+        assert client.get(f"/v1/runs/{run_id}/film.gif").content == film
+
+
 def test_submit__what_was_lost_is_not_counted_on(client, finished, small, parts, worker, film):  # noqa: PLR0917 - fixtures
     shutil.rmtree(parts.store.scratch / "objects")
     again = client.post("/v1/runs", json=small).json()

@@ -155,8 +155,12 @@ def test_smooth_pca__a_cloud_that_moves_as_a_whole_is_seen_to_move() -> None:
 
 
 def test_smooth_pca__its_choice_is_told() -> None:
-    projection = laid_out(list(turning(n_dims=20)), "smooth_pca")
-    assert projection.smoothing is None or projection.smoothing >= 0
+    frames = list(turning(n_dims=20))
+    chosen = laid_out(frames, "smooth_pca")
+    asked = project_frames(
+        frames, project=ProjectSpec(method="smooth_pca", smoothing=chosen.smoothing), align=AlignSpec(method="none")
+    )
+    np.testing.assert_array_equal(asked.points, chosen.points)
     assert laid_out([embeddings_of(30, 7)], "smooth_pca").smoothing == 0
 
 

@@ -59,10 +59,12 @@ def test_pixel_values__hand_case() -> None:
 
 
 def test_images_on_device__takes_arrays_that_may_not_be_written_to() -> None:
-    probe = probe_set()
+    model, probe, usual = backbone(), probe_set(), probe_set()
     probe.images.setflags(write=False)
     probe.labels.setflags(write=False)
-    assert len(on_cpu(backbone(), probe)) == 37
+    mapped, written = (embed(model, on_cpu(model, one), step=0, epoch=0.0) for one in (probe, usual))
+    np.testing.assert_array_equal(mapped.embeddings, written.embeddings)
+    assert (len(mapped.embeddings), mapped.accuracy, mapped.loss) == (37, written.accuracy, written.loss)
 
 
 def test_embed__is_what_the_head_is_given() -> None:

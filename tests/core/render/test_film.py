@@ -18,7 +18,11 @@ def make(film_inputs, tmp_path):
         told = []
         asked = inputs.pop("spec")
         drawn = render_film(
-            tmp_path, asked, partial(FrameRenderer, scene=Scene(**inputs)), on_frame=lambda *done: told.append(done)
+            tmp_path,
+            asked,
+            partial(FrameRenderer, scene=Scene(**inputs)),
+            on_frame=lambda *done: told.append(done),
+            on_cheaper=told.append,
         )
         return drawn, told
 
@@ -33,7 +37,7 @@ def decoded(path):
 def test_produce__film_frames_and_contact_sheet(make, tmp_path):
     drawn, told = make(tween=1)
     assert drawn == RenderSpec(width=480, height=480, tween=1)
-    assert told == [(index, 6) for index in range(6)]
+    assert told == [(done, 6) for done in range(1, 7)]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["contact_sheet.png", "film.gif", "frames"]
     assert [path.name for path in sorted((tmp_path / "frames").iterdir())] == [f"{index:05d}.png" for index in range(6)]
     with Image.open(tmp_path / "film.gif") as film:
@@ -63,10 +67,18 @@ def test_produce__a_budget_of_bytes_is_kept(make, tmp_path):
     for path in (tmp_path / "frames").iterdir():
         path.unlink()
     (tmp_path / "frames").rmdir()
-    drawn, _ = make(tween=3, max_bytes=budget)
+    drawn, told = make(tween=3, max_bytes=budget)
     assert (tmp_path / "film.gif").stat().st_size <= budget
     assert drawn.tween == 0
     assert 320 <= drawn.width < 480
+    cheaper = [one for one in told if isinstance(one, RenderSpec)]
+    assert [(one.tween, one.width) for one in cheaper[:2]] == [(0, 480), (0, 408)]
+    assert cheaper[-1] == drawn
+    counted = [one for one in told if not isinstance(one, RenderSpec)]
+    assert [done for done, _total in counted] == list(range(1, len(counted) + 1))
+    totals = [total for _done, total in counted]
+    assert totals == sorted(totals)
+    assert counted[-1] == (len(counted), len(counted))
 
 
 def test_produce__a_budget_that_cannot_be_kept_is_refused(make):

@@ -11,6 +11,7 @@ from core.domain.spec import RenderSpec
 from core.draw.colors import LIGHT, THEMES, class_colors, to_oklab
 from core.draw.palette import TRANSPARENT
 from core.errors import DegenerateEmbeddingsError
+from core.render import run_scene as frames
 from core.render.page.run_page import arrange
 from core.render.run_scene import FrameRenderer, Scene
 from core.render.timeline import TRAIL_FRAMES
@@ -162,7 +163,13 @@ def test_film__no_leaderboard_no_rings_and_more_room_for_points(film_inputs: Inp
     with_board, without = (renderer_of(film_inputs(leaderboard=rows)) for rows in (8, 0))
     assert without.board is None
     assert without.page.plot.width > with_board.page.plot.width
-    assert without.draw(0).shape == (480, 480)
+    ringed = []
+    for renderer in (with_board, without):
+        box, frame = renderer.page.plot, renderer.draw(0)
+        plot = frame[box.top + 30 : box.bottom - 30, box.left + 30 : box.right - 30]  # without the note in its corner
+        ringed.append(int((plot == renderer.text_colors.ink_on_card[-1]).sum()))
+    assert ringed[0] > 100
+    assert ringed[1] == 0
 
 
 def test_film__the_past_of_the_curve_is_stronger_than_its_future(film_inputs: Inputs) -> None:
@@ -222,9 +229,13 @@ def test_film__nan_in_log_scores_and_facts_is_left_out(film_inputs: Inputs) -> N
     inputs["projection"] = dataclasses.replace(
         inputs["projection"], explained_variance=nan_like(inputs["projection"].explained_variance)
     )
-    _, frames = all_frames(inputs)
-    assert len(frames) == 2
-    assert renderer_of(inputs).panel.curves.loss.at(0) is None
+    renderer = renderer_of(inputs)
+    known = renderer_of(film_inputs(n_frames=2))
+    assert renderer.panel.curves.loss.at(0) is None
+    panel, marker = renderer.panel, known.text_colors.accent[-1]
+    in_curve = (slice(round(panel.top), round(panel.bottom)), slice(round(panel.left), round(panel.right)))
+    assert (known.draw(1)[in_curve] == marker).any()
+    assert not (renderer.draw(1)[in_curve] == marker).any(), "neither a curve nor its marker"
 
 
 def test_film__without_a_training_loss_the_probe_loss_is_drawn(film_inputs: Inputs) -> None:
@@ -251,17 +262,39 @@ def test_film__many_classes_and_names_of_all_kinds(film_inputs: Inputs, n_classe
     names = [names[label % 5] for label in range(n_classes)]
     inputs["probe"] = dataclasses.replace(inputs["probe"], class_names=tuple(names))
     inputs["name"] = "$\\frac{1}{$ " + "W" * 107
-    _, (frame,) = all_frames(inputs)
-    assert frame.shape == (480, 480)
+    renderer = renderer_of(inputs)
+    frame, page = renderer.draw(0), renderer.page
+    plot = frame[page.plot.top : page.plot.bottom, page.plot.left : page.plot.right]
+    drawn = np.isin([renderer.palette.class_index(label) for label in range(n_classes)], plot)
+    assert drawn.mean() > 0.9, "the points of nearly all classes are seen"
+    legend = frame[page.legend.top : page.legend.bottom, page.legend.left : page.legend.right]
+    assert renderer.palette.class_index(0) in legend
+    border = np.concatenate([frame[:6].ravel(), frame[-6:].ravel(), frame[:, :6].ravel(), frame[:, -6:].ravel()])
+    assert np.array_equal(renderer.palette.colors[np.unique(border)], [LIGHT.page]), "no name is cut off at the edge"
 
 
 def test_film__fewer_images_than_rows_of_the_leaderboard(film_inputs: Inputs) -> None:
-    _, frames = all_frames(film_inputs(n_points=3, n_classes=2, leaderboard=12))
-    assert len(frames) == 3
+    inputs = film_inputs(n_points=3, n_classes=2, leaderboard=12)
+    renderer = renderer_of(inputs)
+    frame, board = renderer.draw(0), renderer.board
+    assert board is not None
+    assert len(board.cells) == 3
+    for cell, row in zip(board.cells, np.argsort(-inputs["scores"].distance[0]), strict=True):
+        shown = renderer.palette.colors[frame[cell.top : cell.top + board.thumbnail, cell.left : cell.right]]
+        grey = int(inputs["probe"].images[row, 0, 0, 0])
+        assert (np.abs(shown.astype(int) - grey).max(axis=-1) <= 4).sum() >= board.thumbnail**2
 
 
-def test_film__one_frame_makes_a_film(film_inputs: Inputs) -> None:
-    assert len(all_frames(film_inputs(n_frames=1))[1]) == 1
+def test_film__one_frame_is_the_whole_film(film_inputs: Inputs) -> None:
+    inputs = film_inputs(n_frames=1, tween=3)
+    renderer = renderer_of(inputs)
+    ((index, frame),) = renderer.film()
+    assert index == 0
+    assert np.array_equal(frame, renderer.draw(0))
+    places, _ = renderer.scatter.pixels(inputs["projection"].points[0])
+    x, y = np.floor(places).astype(int).T
+    colors = [renderer.palette.class_index(label) for label in inputs["probe"].labels]
+    assert np.mean(frame[y, x] == colors) > 0.8
 
 
 def test_film__refuses_a_layout_that_is_not_finite(film_inputs: Inputs) -> None:
@@ -309,6 +342,24 @@ def test_film__frames_between_checkpoints_ease_from_one_to_the_next(film_inputs:
     changed = [(one != other).sum() for (_, one), (_, other) in pairwise(drawn)]
     assert changed[0] < changed[2]
     assert changed[4] < changed[2]
+
+
+def test_film__shows_no_number_between_checkpoints_that_nobody_measured(
+    film_inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = film_inputs(n_frames=3, tween=3, leaderboard=3)
+    explained = np.array([0.2, 0.5, 0.9], dtype=np.float32)
+    inputs["projection"] = dataclasses.replace(inputs["projection"], explained_variance=explained)
+    renderer = renderer_of(inputs)
+    accuracies, scores, variances = set(), set(), set()
+    monkeypatch.setattr(frames, "draw_stats", lambda *told: accuracies.add(told[3].accuracy))
+    monkeypatch.setattr(frames, "draw_row", lambda _frame, _board, row, **_: scores.add(row.score))
+    monkeypatch.setattr(renderer.scatter, "draw", lambda *_, explained, **__: variances.add(explained))
+    for position in np.arange(0, 2.01, 0.25):
+        renderer.draw(float(position))
+    assert accuracies == {facts.accuracy for facts in inputs["embedded"]}
+    assert variances == set(map(float, explained))
+    assert scores <= set(map(float, inputs["scores"].distance.ravel()))
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -386,5 +437,7 @@ def test_one_phase__is_not_told(film_inputs: Inputs) -> None:
 
 def test_phases__too_short_for_a_name_have_none(film_inputs: Inputs) -> None:
     inputs = film_inputs(width=320, height=320, n_frames=2)
-    _, frames = all_frames(inputs | {"phases": [(step, "x" * 40) for step in range(0, 100, 12)]})
-    assert all(frame.shape == (320, 320) for frame in frames)
+    begin = range(0, 100, 4)
+    _, named = all_frames(inputs | {"phases": [(step, "x" * 40) for step in begin]})
+    _, nameless = all_frames(inputs | {"phases": [(step, "") for step in begin]})
+    assert all(map(np.array_equal, named, nameless))

@@ -1,7 +1,11 @@
+import asyncio
 import hashlib
 import secrets
+import subprocess
+import sys
 import threading
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import boto3
 import pytest
@@ -9,8 +13,9 @@ from moto.server import ThreadedMotoServer
 from s3fs import S3FileSystem
 
 from core.errors import NotReadyError, StorageUnavailableError
+from core.store.objects import cache_readers
 from core.store.objects.artifacts import open_store
-from core.store.objects.stored import Stored
+from core.store.objects.stored import FolderObjects, Stored
 from testing.service import free_port
 from tests.conftest import s3_variables
 
@@ -155,12 +160,138 @@ def test_the_cache_is_bounded_but_keeps_what_is_in_use(tmp_path, monkeypatch):
         assert store.file(older, "a").stat().st_size == 1000
 
 
+def test_what_a_stage_reads_stays_in_the_cache_however_long_it_reads(tmp_path, monkeypatch):
+    from core.store.objects import remote
+
+    monkeypatch.setattr(remote, "IN_USE_SECONDS", -1.0)  # all was asked for long ago
+    with s3(monkeypatch) as url:
+        stage, keeper = opened(url, tmp_path / "home"), opened(url, tmp_path / "home")
+        monkeypatch.setattr(keeper.objects, "_cache_bytes", 0)
+        read, other = put(stage, token=1, a="a", b="b"), put(stage, token=2, a="a")
+        with stage.reading():
+            folder = stage.folder(read)
+            keeper.objects.make_room()
+            assert sorted(path.name for path in folder.iterdir()) == ["a", "b"]
+            assert not (tmp_path / "home" / "cache" / other.location).exists()
+        keeper.objects.make_room()
+        assert not folder.exists()
+
+
+def test_a_reader_that_was_killed_keeps_nothing(tmp_path):
+    script = "import os, sys, pathlib; from core.store.objects import cache_readers as readers\n"
+    script += "with readers.reading(pathlib.Path(sys.argv[1])) as file: readers.mark(file, 'objects/ab/x'); os._exit(0)"
+    subprocess.run([sys.executable, "-c", script, tmp_path], check=True, timeout=60)
+    (left,) = tmp_path.glob("*.reader")
+    assert left.read_text() == "objects/ab/x\n"
+    with cache_readers.marked(tmp_path) as marked:
+        assert marked == set()
+    assert not left.exists()
+
+
+def test_a_file_that_is_lost_or_cut_short_is_missing(store):
+    whole, lost, short = (put(store, token=token, sub__a="hello", b="again") for token in (1, 2, 3))
+    damage(store, lost, "sub/a", None)
+    damage(store, short, "b", b"aga")
+    stored = {"whole": whole, "lost": lost, "short": short}
+    assert store.missing(stored) == {"lost": lost, "short": short}
+
+
+def test_a_folder_that_lacks_a_file_is_not_read(tmp_path):
+    store = opened(str(tmp_path / "artifacts"), tmp_path)
+    stored = put(store, a="hello", b="again")
+    damage(store, stored, "a", b"hell")
+    with pytest.raises(NotReadyError, match=r"^a is not stored any more. Retry the run"):
+        store.file(stored, "a")
+    with pytest.raises(NotReadyError, match="Retry the run"):
+        store.folder(stored)
+
+
+def test_a_lost_dataset_cannot_be_made_again_by_a_retry(store, url, tmp_path):
+    folder = store.incoming / "ds_1"
+    folder.mkdir()
+    (folder / "train.arrow").write_text("rows")
+    stored = store.put_dataset(folder, "ds_1")
+    damage(store, stored, "train.arrow", None)
+    with pytest.raises(NotReadyError, match="Upload the dataset again"):
+        opened(url, tmp_path / "other").folder(stored)
+
+
+def damage(store, stored, name, content):
+    """Give a stored file other content behind the store's back; None: it is lost."""
+    if isinstance(store.objects, FolderObjects):
+        path = store.scratch / stored.location / name
+        path.unlink() if content is None else path.write_bytes(content)
+        return
+    bucket, _, prefix = str(store.objects).removeprefix("s3://").partition("/")
+    at = {"Bucket": bucket, "Key": f"{prefix}/{stored.location}/{name}"}
+    boto3.client("s3").delete_object(**at) if content is None else boto3.client("s3").put_object(**at, Body=content)
+
+
+@dataclass
+class Requests:
+    """What is asked of S3: the names, in order, and how many were under way at most."""
+
+    names: list = field(default_factory=list)
+    under_way: int = 0
+    most: int = 0
+    wait_for: int = 0
+
+
+@pytest.fixture
+def requests(monkeypatch):
+    call, seen = vars(S3FileSystem)["_call_s3"], Requests()
+
+    async def count(self, method, *args, **options):
+        seen.names.append(method)
+        seen.under_way += 1
+        seen.most = max(seen.most, seen.under_way)
+        for _ in range(500):  # so many others come along, or it goes on alone
+            if seen.most < seen.wait_for:
+                await asyncio.sleep(0.01)
+        try:
+            return await call(self, method, *args, **options)
+        finally:
+            seen.under_way -= 1
+
+    monkeypatch.setattr(S3FileSystem, "_call_s3", count)
+    return seen
+
+
+def test_s3_is_asked_once_about_each_of_many(tmp_path, monkeypatch, requests):
+    keys = [f"{number % 3}a" * 32 for number in range(3)]
+    with s3(monkeypatch) as url:
+        store = opened(url, tmp_path / "home")
+        stored = {(key, token): put(store, key=key, token=token, a="a", b="b") for key in keys for token in range(8)}
+        requests.names.clear()
+        assert store.missing(stored) == {}
+        assert requests.names == ["list_objects_v2"] * 24
+        requests.names.clear()
+        assert store.copies([*keys, *keys], run_id="run_1") == sorted(one.location for one in stored.values())
+        assert requests.names == ["list_objects_v2"] * 3
+        requests.names.clear()
+        store.delete(one.location for one in stored.values())
+        assert requests.names == ["list_objects_v2"] * 24 + ["delete_objects"]
+        assert list(store.objects.everything()) == []
+
+
+def test_s3_is_asked_side_by_side_with_a_bound(tmp_path, monkeypatch, requests):
+    from core.store.objects import remote
+
+    monkeypatch.setattr(remote, "ASKED_AT_ONCE", 3)
+    with s3(monkeypatch) as url:
+        store = opened(url, tmp_path / "home")
+        stored = {token: put(store, token=token, a="a") for token in range(6)}
+        requests.wait_for = 3
+        assert store.missing(stored) == {}
+    assert requests.most == 3
+
+
 def test_an_object_store_that_is_away_says_so(tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     with s3(monkeypatch) as url:
         store = opened(url, tmp_path / "home")
     with pytest.raises(StorageUnavailableError, match="does not answer"):
-        store.objects.has("objects/ab/x")
+        store.missing({KEY: Stored("objects/ab/x", {"a": {"size": 1, "sha256": "0"}})})
 
 
 def test_an_attempt_starts_empty_and_removes_earlier_ones(store):
