@@ -11,8 +11,7 @@ from api.caller import OPERATOR
 from api.main import create_app
 from core.domain.plan import SKIPPED
 from core.settings import Settings
-from core.store import lifecycle, migrate, stages, workers
-from core.store.session import Database
+from core.store import lifecycle, stages, workers
 from tests.small_results import FILM, IMAGES, LEARNED, MODEL, WRITERS
 
 SMALL = {"dataset": "digits", "train": {"steps": 10}, "capture": {"frames": 3, "probe_size": IMAGES}, "score": {"k": 2}}
@@ -23,20 +22,11 @@ def browse(app, **headers):
     return TestClient(app, base_url="http://localhost", raise_server_exceptions=False, headers=headers)
 
 
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory):
-    path = tmp_path_factory.mktemp("database") / "embedreel.db"
-    database = Database(f"sqlite:///{path}")
-    migrate.upgrade(database)
-    database.close()
-    return path
-
-
 @pytest.fixture
-def settings(tmp_path, migrated):
+def settings(tmp_path, sqlite_template):
     home = tmp_path / "home"
     home.mkdir()
-    shutil.copy(migrated, home / "embedreel.db")
+    shutil.copy(sqlite_template, home / "embedreel.db")
     return Settings(home=home, broker_url="memory://", sweep_seconds=3600)
 
 
