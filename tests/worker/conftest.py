@@ -8,9 +8,14 @@ from core.settings import Settings
 from core.store import migrate, runs, stages
 from core.store.artifacts import ArtifactStore, open_store
 from core.store.session import Database
+from tests.forking import warm_up
 from worker import child
-from worker.child import warm_up
 from worker.supervisor import Supervisor
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm():
+    warm_up()
 
 
 @pytest.fixture
@@ -78,7 +83,6 @@ class Works:
 
 @pytest.fixture(scope="module")
 def works(tmp_path_factory):
-    warm_up("worker.preload")  # each stage's child would import torch anew
     settings = Settings(home=tmp_path_factory.mktemp("home"))
     store, database = open_store(settings.artifacts, home=settings.root), Database(settings.database)
     migrate.upgrade(database)
