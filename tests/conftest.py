@@ -38,7 +38,14 @@ def pytest_addoption(parser):
     parser.addoption("--services", action="store_true", help="also run the tests on PostgreSQL and Redis")
 
 
+UNCOVERED = [Path(__file__).parent / part for part in ("core/learn", "worker", "e2e", "faults")]
+"""Tests that run trainings or other processes: coverage makes a training a third slower, and sees no other process."""
+
+
 def pytest_collection_modifyitems(config, items):
+    for item in items:
+        if any(item.path.is_relative_to(folder) for folder in UNCOVERED):
+            item.add_marker("no_cover")
     if config.getoption("--services"):
         return
     left_out = [item for item in items if item.get_closest_marker("services")]
