@@ -1,7 +1,6 @@
 """One training on two processes, through the supervisor and its child."""
 
 import numpy as np
-import pytest
 
 from core.domain.arrays import Embedded
 from core.domain.ids import new_id
@@ -14,7 +13,6 @@ from core.store.engine import claims
 from core.store.objects import codecs
 from core.store.objects.artifacts import open_store
 from core.store.queries import runs
-from worker.child import warm_up
 from worker.supervisor import Supervisor
 
 SPEC = RunSpec(
@@ -25,12 +23,6 @@ SPEC = RunSpec(
     pinned=PinnedSources(dataset_digest="digits-v1"),
 )
 KEYS = [stage.key for stage in build(SPEC).named(StageName.EMBED)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def warm():
-    """Each stage's child would import torch anew."""
-    warm_up("worker.preload")
 
 
 def film(home, spec, *, processes):
