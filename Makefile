@@ -19,8 +19,8 @@ demo: $(VENV)/installed ## film a small ViT that learns handwritten digits (abou
 serve: $(VENV)/installed ## API and worker on the embedded defaults, until Ctrl-C
 	@$(BIN)/embedreel serve $(ARGS)
 
-test: $(VENV)/installed-dev ## the test suite; ARGS=--services adds PostgreSQL and Redis
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+test: $(VENV)/installed-dev ## the test suite; ARGS=--services adds PostgreSQL and Redis, --cov tells what is covered
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --durations 20 $(ARGS)
 
 faults: $(VENV)/installed-dev ## inject every fault, count what is lost, write the table of docs/reliability.md (ARGS=--ci: minutes)
 	$(BIN)/python -m tests.faults $(ARGS)
@@ -57,7 +57,7 @@ logs: ## follow the containers' logs
 	docker compose logs --follow
 
 clean: ## remove the virtual environment and caches; runs and films stay
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf $(VENV) .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Embedreel needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another one: make demo PYTHON=python3.11")'

@@ -2,9 +2,18 @@
 
 Tests that need the second pair carry the mark `services`; they are left out unless `--services` is given, as CI does.
 They start servers of their own.
+
+Each process of the tests computes with one thread, and so do the processes that it starts: pytest-xdist already uses
+every core. Two threads of each of two processes wait for each other spinning, which takes a multiple of the time.
+
+Temporary files lie in memory where there is room for them: most of a commit's time is the wait for the disk.
 """
 
 import logging
+import os
+import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -14,12 +23,29 @@ from core.store.database.session import Database
 from testing.servers import Postgres, Redis
 from testing.service import serving
 
+# torch and OpenBLAS read these when they are imported, which is later.
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["GOMP_SPINCOUNT"] = "1000"  # openTSNE counts the cores itself
+
+MEMORY = Path("/dev/shm")
+ROOM = 4 << 30
+if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM:
+    os.environ["TMPDIR"] = str(MEMORY)
+    tempfile.tempdir = None  # it is found anew
+
 
 def pytest_addoption(parser):
     parser.addoption("--services", action="store_true", help="also run the tests on PostgreSQL and Redis")
 
 
+UNCOVERED = [Path(__file__).parent / part for part in ("core/learn", "worker", "e2e", "faults")]
+"""Tests that run trainings or other processes: coverage makes a training a third slower, and sees no other process."""
+
+
 def pytest_collection_modifyitems(config, items):
+    for item in items:
+        if any(item.path.is_relative_to(folder) for folder in UNCOVERED):
+            item.add_marker("no_cover")
     if config.getoption("--services"):
         return
     left_out = [item for item in items if item.get_closest_marker("services")]
@@ -85,14 +111,22 @@ def redis_url():
         yield server.url
 
 
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory):
+    """File of a migrated database: to copy it is faster than to migrate each test's own."""
+    path = tmp_path_factory.mktemp("database") / "embedreel.db"
+    migrated(f"sqlite:///{path}").close()
+    return path
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.services)])
 def database(request, tmp_path):
     """An empty, migrated database of each kind."""
     if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'embedreel.db'}"
+        path = shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "embedreel.db")
+        opened = Database(f"sqlite:///{path}")
     else:
-        url = request.getfixturevalue("postgres_url")
-    opened = migrated(url)
+        opened = Database(request.getfixturevalue("postgres_url"))
     yield opened
     opened.close()
 

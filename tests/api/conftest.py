@@ -11,8 +11,6 @@ from api.access.caller import OPERATOR
 from api.main import create_app
 from core.domain.plan import SKIPPED
 from core.settings import Settings
-from core.store.database import migrate
-from core.store.database.session import Database
 from core.store.engine import claims, lifecycle
 from core.store.queries import workers
 from tests.small_results import FILM, IMAGES, LEARNED, MODEL, WRITERS
@@ -25,20 +23,11 @@ def browse(app, **headers):
     return TestClient(app, base_url="http://localhost", raise_server_exceptions=False, headers=headers)
 
 
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory):
-    path = tmp_path_factory.mktemp("database") / "embedreel.db"
-    database = Database(f"sqlite:///{path}")
-    migrate.upgrade(database)
-    database.close()
-    return path
-
-
 @pytest.fixture
-def settings(tmp_path, migrated):
+def settings(tmp_path, sqlite_template):
     home = tmp_path / "home"
     home.mkdir()
-    shutil.copy(migrated, home / "embedreel.db")
+    shutil.copy(sqlite_template, home / "embedreel.db")
     return Settings(home=home, broker_url="memory://", sweep_seconds=3600)
 
 

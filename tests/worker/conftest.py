@@ -10,9 +10,14 @@ from core.store.database.session import Database
 from core.store.engine import claims
 from core.store.objects.artifacts import ArtifactStore, open_store
 from core.store.queries import runs
+from tests.forking import warm_up
 from worker import child
-from worker.child import warm_up
 from worker.supervisor import Supervisor
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm():
+    warm_up()
 
 
 @pytest.fixture
@@ -80,7 +85,6 @@ class Works:
 
 @pytest.fixture(scope="module")
 def works(tmp_path_factory):
-    warm_up("worker.preload")  # each stage's child would import torch anew
     settings = Settings(home=tmp_path_factory.mktemp("home"))
     store, database = open_store(settings.artifacts, home=settings.root), Database(settings.database)
     migrate.upgrade(database)

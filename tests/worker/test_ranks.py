@@ -5,7 +5,6 @@ import socket
 from dataclasses import dataclass
 
 import numpy as np
-import pytest
 
 from core.domain.arrays import Embedded
 from core.domain.ids import new_id
@@ -20,7 +19,6 @@ from core.store.objects import codecs
 from core.store.objects.artifacts import open_store
 from core.store.queries import runs
 from worker import ranks
-from worker.child import warm_up
 from worker.supervisor import Supervisor
 
 SPEC = RunSpec(
@@ -31,12 +29,6 @@ SPEC = RunSpec(
     pinned=PinnedSources(dataset_digest="digits-v1"),
 )
 KEYS = [stage.key for stage in build(SPEC).tasks(EMBED)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def warm():
-    """Each stage's child would import torch anew."""
-    warm_up("worker.preload")
 
 
 def film(home, spec, *, processes):

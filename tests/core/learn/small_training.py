@@ -1,8 +1,8 @@
 """Models, images and processes small enough to train many of them in a test."""
 
+import importlib
+import multiprocessing
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,15 +21,9 @@ from core.learn.backbones import Backbone, create
 from core.learn.families import classifier_class
 from core.learn.hub import classification_head
 from testing.service import free_port
+from tests.forking import warm_up
 
 COLOURS = np.array([[220, 30, 30], [30, 200, 40], [40, 40, 230]])
-
-TAKE_PART = """
-import importlib, sys, torch
-from pathlib import Path
-torch.set_num_threads(1)
-getattr(importlib.import_module(sys.argv[1]), sys.argv[2])(Path(sys.argv[3]))
-"""
 
 
 def blobs(n_images: int = 50, *, seed: int = 0) -> LabelledImages:
@@ -80,18 +74,28 @@ def weights(model: Backbone) -> Tensor:
 def together(module: str, function: str, paths: list[Path]) -> Iterator[None]:
     """A process for each path, all of one training, each calls `module.function(path)`; at the end all are done."""
     shared = {"WORLD_SIZE": str(len(paths)), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    shared["ACCELERATE_USE_CPU"] = "true"
+    warm_up()
+    context = multiprocessing.get_context("forkserver")
     processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", TAKE_PART, module, function, path],
-            cwd=Path(__file__).parents[3],
-            env=os.environ | shared | {"ACCELERATE_USE_CPU": "true", "RANK": str(rank), "LOCAL_RANK": str(rank)},
+        context.Process(
+            target=_take_part, args=(module, function, path, shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
         )
         for rank, path in enumerate(paths)
     ]
+    for process in processes:
+        process.start()
     try:
         yield
-        assert [process.wait(timeout=280) for process in processes] == [0] * len(paths)
+        for process in processes:
+            process.join(280)
+        assert [process.exitcode for process in processes] == [0] * len(paths)
     finally:
         for process in processes:
             process.kill()
-            process.wait()
+            process.join()
+
+
+def _take_part(module: str, function: str, path: Path, variables: dict[str, str]) -> None:
+    os.environ.update(variables)
+    getattr(importlib.import_module(module), function)(path)

@@ -1,5 +1,4 @@
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -20,14 +19,6 @@ from tests.core.learn.small_training import backbone, blobs
 EVERYTHING = AugmentSpec(
     flip=0.5, rotate=20, shear=10, crop=0.5, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, mixup=0.4
 )
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def photos(n_images: int = 4, *, size: int = 12) -> Tensor:

@@ -1,5 +1,5 @@
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +17,6 @@ from core.learn.backbones import Backbone
 from core.learn.embed import save_weights
 from core.learn.fine_tune import Checkpoint, fine_tune
 from tests.core.learn.small_training import backbone, blobs, by_sgd, together, weights
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Models this small only lose by sharing their work."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def train(

@@ -1,6 +1,5 @@
 """Training on images that are changed at random keeps all that training promises without."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,14 +23,6 @@ EVERYTHING = AugmentSpec(
 SPEC = TrainSpec(steps=4, batch_size=9, gradient_accumulation=2, augment=EVERYTHING, label_smoothing=0.1)
 LINEAR = by_sgd(SPEC)
 DATA = blobs(19)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def train(spec: TrainSpec = SPEC, *, dropout: float = 0.0, **options: object) -> tuple[Backbone, list[Checkpoint]]:

@@ -1,7 +1,6 @@
 """A training of several phases: what learns in which, how fast, and from where it can go on."""
 
 import copy
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,14 +26,6 @@ DATA = blobs(23)
 HEAD = {"name": "head", "trainable": "head", "steps": 7, "optimizer": "adam", "schedule": "constant"}
 BLOCKS = {"name": "blocks", "trainable": "last_n_blocks", "n_blocks": 2, "steps": 5, "optimizer": "sgd"}
 ALL = {"name": "all", "steps": 6, "layer_decay": {"kind": "exponential", "factor": 0.5}}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def spec_of(*phases: dict[str, object], **fields: object) -> TrainSpec:

@@ -1,7 +1,6 @@
 """A training that goes on from a stored state ends as the one that nobody disturbed."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,14 +24,6 @@ DATA = blobs(23)
 SPEC = TrainSpec(steps=80, batch_size=4, gradient_accumulation=2, log_every=4, seed=3)
 CAPTURED = (0, 5, 30, 76)
 PAUSES = [0, 5, 25, 30, 50, 75, 76]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @dataclass

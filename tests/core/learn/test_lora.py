@@ -2,7 +2,6 @@
 
 import copy
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -45,14 +44,6 @@ TARGETS = {
     "vgg16_bn": ["features.0", "features.40", "classifier.0", "classifier.3"],
 }
 every_family = pytest.mark.parametrize("model_type", FAMILIES)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def spec_of(*phases: dict[str, object], lora: dict[str, object] | None = LORA, **fields: object) -> TrainSpec:

@@ -143,11 +143,7 @@ def states(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def undisturbed(states: Path) -> Trained:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    trained = Trained(states)
-    torch.set_num_threads(before)
-    return trained
+    return Trained(states)
 
 
 def test_a_training_is_captured_as_often_as_asked(undisturbed: Trained) -> None:
@@ -160,22 +156,16 @@ def test_a_training_is_captured_as_often_as_asked(undisturbed: Trained) -> None:
 
 def test_watching_changes_nothing_of_what_is_learned(undisturbed: Trained) -> None:
     plain = backbone(dropout=0.2)
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
     list(fine_tune(plain, blobs(40), spec=SPEC, capture_steps=(0, STEPS)))
-    torch.set_num_threads(before)
     assert weights_sha256(plain.model) == undisturbed.checkpoints[-1][2]
 
 
 def test_a_resumed_training_captures_the_same_steps(undisturbed: Trained, states: Path) -> None:
     pauses = sorted(int(folder.name) for folder in states.iterdir())
     assert len(pauses) > FRAMES  # some of them are between two captures
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
     for step in pauses:
         resumed = Trained(resume=states / str(step), seed=9)
         assert resumed.checkpoints == [one for one in undisturbed.checkpoints if one[1] > step]
-    torch.set_num_threads(before)
 
 
 def test_a_training_that_diverges_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,7 +178,6 @@ def test_a_training_that_diverges_says_so(monkeypatch: pytest.MonkeyPatch) -> No
 
 def train_together(path: Path) -> None:
     """Train with the other processes; write down what was captured."""
-    torch.set_num_threads(1)
     path.write_text(repr([(index, step) for index, step, _ in Trained().checkpoints]))
 
 

@@ -2,12 +2,10 @@
 
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from accelerate import Accelerator
 from hypothesis import given
 from hypothesis import strategies as st
@@ -147,14 +145,6 @@ class Trained:
 RULE = EarlyStopping(patience=2)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def whole() -> Trained:
     """The training that nothing ends."""
@@ -199,7 +189,6 @@ def test_fine_tune__resumed_ends_at_the_same_step(stopped: Trained, states: Path
 
 def train_together(path: Path) -> None:
     """Train with the other processes, then go on from where training ended; write down which steps were captured."""
-    torch.set_num_threads(1)
     states = path.parent / "states"
     trained = Trained(RULE, states)
     Accelerator(mixed_precision="no").wait_for_everyone()
