@@ -1,6 +1,7 @@
 """A whole film into a folder: GIF and what else is asked for, each checkpoint's frame, a contact sheet, the curves."""
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
@@ -100,8 +101,12 @@ def _write(folder: Path, spec: RenderSpec, renderer: Renderer, on_frame: Callabl
     path, n_frames = folder / FILM, renderer.n_frames
     picked = np.linspace(0, n_frames - 1, 4).round().astype(int).tolist()
     sheet: dict[int, Frame] = {}
+    written: list[Future[None]] = []
 
     with ExitStack() as stack:
+        pool = stack.enter_context(
+            ThreadPoolExecutor(1)
+        )  # Pillow compresses a PNG beside the drawing of the next frame
         others = [
             stack.enter_context(VideoWriter(folder / f"film.{name}", renderer.palette, fps=spec.fps))
             for name in spec.formats
@@ -113,7 +118,9 @@ def _write(folder: Path, spec: RenderSpec, renderer: Renderer, on_frame: Callabl
                 for other in others:
                     other.add(frame)
                 if index is not None:
-                    write_png(folder / "frames" / f"{index:05d}.png", frame, renderer.palette)
+                    _wait(written)  # one frame at a time waits in memory
+                    target = folder / "frames" / f"{index:05d}.png"
+                    written.append(pool.submit(write_png, target, frame, renderer.palette))
                     on_frame(index, n_frames)
                     if index in picked:
                         sheet[index] = frame
@@ -122,7 +129,14 @@ def _write(folder: Path, spec: RenderSpec, renderer: Renderer, on_frame: Callabl
 
         write_gif(path, each(), renderer.palette, fps=spec.fps)
         _keep_within(path, spec.max_bytes)
+        _wait(written)
     write_png(folder / SHEET, _arranged([sheet[index] for index in picked]), renderer.palette)
+
+
+def _wait(written: list[Future[None]]) -> None:
+    """Wait for the files that are being written, and forget them; raises what writing one raised."""
+    while written:
+        written.pop().result()
 
 
 def _keep_within(path: Path, max_bytes: int | None) -> None:
