@@ -3,9 +3,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-# Where pip finds torch besides PyPI; a machine without an NVIDIA GPU saves gigabytes with PyTorch's CPU index.
-TORCH_INDEX ?=
-PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
 .PHONY: help demo serve test faults lint format openapi describe bench migrate up down logs clean
@@ -59,11 +57,12 @@ logs: ## follow the containers' logs
 clean: ## remove the virtual environment and caches; runs and films stay
 	rm -rf $(VENV) .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
 
+# TORCH_INDEX=… names the index that PyTorch comes from besides PyPI, TORCH_INDEX= is PyPI alone; torch_index.py chooses otherwise.
 $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Embedreel needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another one: make demo PYTHON=python3.11")'
-	@echo "Installing into $(VENV): about 2 GB, once."
+	@echo "Installing into $(VENV), once: about 2 GB with PyTorch for CPUs, several more with CUDA."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP_INSTALL) --editable '.[api,worker,client]'
+	index=$$($(BIN)/python torch_index.py) && $(PIP_INSTALL) $${index:+--extra-index-url "$$index"} --editable '.[api,worker,client]'
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed

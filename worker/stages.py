@@ -357,4 +357,4 @@ class _Embeddings:
 
     def __iter__(self) -> Iterator[FloatArray]:
         for folder in self.folders:
-            yield codecs.load(folder / "frame", Embedded).embeddings
+            yield codecs.load_array(folder / "frame", "embeddings")

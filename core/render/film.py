@@ -1,6 +1,7 @@
 """A whole film into a folder: GIF and what else is asked for, each checkpoint's frame, a contact sheet, the curves."""
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,8 +125,11 @@ def _write(folder: Path, spec: RenderSpec, renderer: Renderer, count: _Count) ->
     count.begin(n_frames)
     picked = np.linspace(0, n_frames - 1, 4).round().astype(int).tolist()
     sheet: dict[int, Frame] = {}
+    written: list[Future[None]] = []
 
     with ExitStack() as stack:
+        # Pillow compresses a PNG beside the drawing of the next frame.
+        pool = stack.enter_context(ThreadPoolExecutor(1))
         others = [
             stack.enter_context(VideoWriter(folder / f"film.{name}", renderer.palette, fps=spec.fps))
             for name in spec.formats
@@ -137,7 +141,9 @@ def _write(folder: Path, spec: RenderSpec, renderer: Renderer, count: _Count) ->
                 for other in others:
                     other.add(frame)
                 if index is not None:
-                    write_png(folder / "frames" / f"{index:05d}.png", frame, renderer.palette)
+                    _wait(written)  # one frame at a time waits in memory
+                    target = folder / "frames" / f"{index:05d}.png"
+                    written.append(pool.submit(write_png, target, frame, renderer.palette))
                     count.add()
                     if index in picked:
                         sheet[index] = frame
@@ -146,7 +152,14 @@ def _write(folder: Path, spec: RenderSpec, renderer: Renderer, count: _Count) ->
 
         write_gif(path, each(), renderer.palette, fps=spec.fps)
         _keep_within(path, spec.max_bytes)
+        _wait(written)
     write_png(folder / SHEET, _arranged([sheet[index] for index in picked]), renderer.palette)
+
+
+def _wait(written: list[Future[None]]) -> None:
+    """Wait for the files that are being written, and forget them; raises what writing one raised."""
+    while written:
+        written.pop().result()
 
 
 def _keep_within(path: Path, max_bytes: int | None) -> None:

@@ -5,6 +5,7 @@ import socket
 from dataclasses import dataclass
 
 import numpy as np
+import pytest
 
 from core.domain.arrays import Embedded
 from core.domain.ids import new_id

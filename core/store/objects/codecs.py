@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 Record = TypeVar("Record")
 
@@ -26,6 +27,16 @@ def save(folder: Path, record: Any) -> None:  # noqa: ANN401 - any dataclass ins
     (folder / "meta.json").write_text(json.dumps(meta))
 
 
+def load_array(folder: Path, name: str) -> NDArray[Any]:
+    """Read one array of a record that `save` wrote, as a read-only memory map.
+
+    Raises:
+        FileNotFoundError: the folder holds no such array.
+    """
+    array: NDArray[Any] = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+    return array
+
+
 def load(folder: Path, kind: type[Record]) -> Record:
     """Read what `save` wrote; arrays are read-only memory maps.
 
@@ -39,5 +50,5 @@ def load(folder: Path, kind: type[Record]) -> Record:
             value = meta[field.name]
             values[field.name] = tuple(value) if isinstance(value, list) else value
         else:
-            values[field.name] = np.load(folder / f"{field.name}.npy", mmap_mode="r", allow_pickle=False)
+            values[field.name] = load_array(folder, field.name)
     return kind(**values)

@@ -392,5 +392,5 @@ def test_submit__broker_away(serve, small, caplog):
     run = client.post("/v1/runs", json=small)
     assert run.status_code == 202
     client.app.state.parts.notifier.stop()
-    assert f"bell of {run.json()['id']} fine_tune not rung" in caplog.text
+    assert f"wake-up for {run.json()['id']} fine_tune not sent" in caplog.text
     assert client.get(run.json()["links"]["self"]).json()["status"] == "queued"

@@ -4,7 +4,7 @@ from core.queue import notifier as ringing
 from core.queue.notifier import Notifier
 from core.store.engine.lifecycle import WakeUp
 
-BELL = WakeUp("run_1", "embed/00003", "embed", "gpu")
+BELL = WakeUp("run_1", "embed/00003", "gpu")
 
 
 class Sender:
@@ -27,13 +27,13 @@ class Away(Sender):
         raise ConnectionError("no route to the broker")
 
 
-def test_ring__the_task_of_the_stage_with_ids_only():
+def test_notify__one_task_with_the_name_of_the_queue():
     sender = Sender()
     notifier = Notifier(sender)
     notifier.start()
     notifier.notify([BELL])
     notifier.stop()
-    assert sender.sent == [("embedreel.embed", ("run_1", "embed/00003"), {"queue": "gpu", "retry": False})]
+    assert sender.sent == [("embedreel.wake", ("gpu",), {"queue": "gpu", "retry": False})]
     assert sender.closed
 
 
@@ -44,7 +44,7 @@ def test_ring__broker_away_is_only_logged(caplog):
     notifier.notify([BELL, BELL])
     notifier.stop()
     assert len(sender.sent) == 2
-    assert caplog.text.count("bell of run_1 embed/00003 not rung: no route to the broker") == 2
+    assert caplog.text.count("wake-up for run_1 embed/00003 not sent: no route to the broker") == 2
 
 
 def test_ring__too_many_are_left_to_the_sweep(monkeypatch, caplog):

@@ -20,6 +20,17 @@ def test_a_record_comes_back_as_it_was(tmp_path):
         assert isinstance(getattr(back, name), np.memmap)
 
 
+def test_load_array__only_what_is_asked_for(tmp_path):
+    frame = Embedded(np.ones((2, 3), np.float32), np.array([0, 1]), step=3, epoch=0.5, loss=1.0, accuracy=1.0)
+    codecs.save(tmp_path, frame)
+    (tmp_path / "predictions.npy").unlink()
+    array = codecs.load_array(tmp_path, "embeddings")
+    np.testing.assert_array_equal(array, frame.embeddings)
+    assert isinstance(array, np.memmap)
+    with pytest.raises(FileNotFoundError):
+        codecs.load_array(tmp_path, "predictions")
+
+
 def test_numbers_keep_their_kind(tmp_path):
     embedded = Embedded(
         np.ones((2, 3), np.float32),
