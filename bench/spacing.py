@@ -13,9 +13,9 @@ from bench.training import prepare
 from core.domain.schedule import candidate_steps, capture_steps
 from core.domain.sources import ImageSource
 from core.learn import datasets
+from core.learn.adaptive_capture import Sentinels, n_sentinels
 from core.learn.embed import embed
 from core.learn.fine_tune import fine_tune
-from core.learn.pacer import Sentinels, n_sentinels
 from core.learn.pixels import ImagesOnDevice
 from core.measure.motion import movement
 

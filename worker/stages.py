@@ -44,11 +44,11 @@ from core.domain.sources import ImageSource
 from core.layout.project import project_frames
 from core.layout.review import Filmed, review
 from core.learn import datasets, trained
+from core.learn.early_stopping import Stopper
 from core.learn.embed import embed, features_of, load_weights, save_weights, weights_sha256
 from core.learn.fine_tune import Checkpoint
 from core.learn.learning import how_many_learn
 from core.learn.pixels import ImagesOnDevice
-from core.learn.stopper import Stopper
 from core.learn.training_log import LogRows
 from core.measure import label_issues, leaks
 from core.measure.evaluation import evaluate

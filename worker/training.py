@@ -9,11 +9,11 @@ from accelerate import Accelerator
 from core.domain.sources import ImageSource, LabelledImages
 from core.errors import NotReadyError, UnusableStateError
 from core.learn import datasets
+from core.learn.adaptive_capture import Sentinels, n_sentinels
 from core.learn.backbones import Backbone
+from core.learn.early_stopping import Stopper
 from core.learn.fine_tune import Checkpoint, fine_tune
-from core.learn.pacer import Sentinels, n_sentinels
 from core.learn.pixels import ImagesOnDevice
-from core.learn.stopper import Stopper
 from core.learn.training_state import LiveState, StoredState
 from worker.context import StageContext, StoppedError
 from worker.loading import create_backbone, open_source

@@ -18,7 +18,7 @@ from core.domain.families import FAMILIES
 from core.domain.models import PRESETS, Preset, require_known
 from core.learn import families, hub
 from core.learn.class_token import leave_out_unread
-from core.learn.depthwise import quicken_depthwise
+from core.learn.fast_depthwise import quicken_depthwise
 
 
 @dataclass(frozen=True, slots=True, eq=False)

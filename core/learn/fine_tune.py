@@ -34,17 +34,17 @@ from torch import Tensor, nn
 from core.domain.phases import Stretch
 from core.domain.sources import LabelledImages
 from core.domain.spec import TrainSpec
+from core.learn.adaptive_capture import Sentinels
 from core.learn.augment import Shown, shown
 from core.learn.backbones import Backbone
+from core.learn.early_stopping import Stopper
 from core.learn.embed import features_of, load_weights
 from core.learn.learning import learning_layers, set_learning, set_modes
 from core.learn.lora import adapted, merge
 from core.learn.optimizer import make_optimizer, set_rate
-from core.learn.pacer import Sentinels
 from core.learn.passes import ShuffledPasses
 from core.learn.pixels import ImagesOnDevice, autocast
 from core.learn.randomness import derived_seed, own_randomness
-from core.learn.stopper import Stopper
 from core.learn.training_log import GrowingLog, LogRows
 from core.learn.training_state import LiveState, StoredState
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from core.domain.spec import EarlyStopping, TrainSpec
 from core.errors import UnusableStateError
+from core.learn.early_stopping import Stopper
 from core.learn.embed import embed, weights_sha256
 from core.learn.fine_tune import fine_tune
 from core.learn.pixels import ImagesOnDevice
-from core.learn.stopper import Stopper
 from core.learn.training_log import LogRows
 from core.learn.training_state import LiveState, StoredState
 from tests.core.learn.small_training import backbone, blobs, together
@@ -210,7 +210,7 @@ def train_together(path: Path) -> None:
 
 def test_fine_tune__several_processes_end_at_the_same_step(tmp_path: Path) -> None:
     paths = [tmp_path / f"{rank}.txt" for rank in range(2)]
-    with together("tests.core.learn.test_stopper", "train_together", paths):
+    with together("tests.core.learn.test_early_stopping", "train_together", paths):
         pass
     first, second = (path.read_text() for path in paths)
     assert first == second

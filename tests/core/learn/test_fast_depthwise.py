@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.noise import noise
-from core.learn.depthwise import quicken_depthwise
+from core.learn.fast_depthwise import quicken_depthwise
 
 CHANNELS = 6
 LAYOUTS = {"channels first": torch.contiguous_format, "channels last": torch.channels_last}

@@ -15,9 +15,9 @@ from core.domain.phases import rate_factor
 from core.domain.schedule import candidate_steps
 from core.domain.spec import TrainSpec
 from core.errors import TrainingDivergedError, UnusableStateError
+from core.learn.adaptive_capture import Pacer, Sentinels
 from core.learn.embed import weights_sha256
 from core.learn.fine_tune import fine_tune
-from core.learn.pacer import Pacer, Sentinels
 from core.learn.pixels import ImagesOnDevice
 from core.learn.training_state import LiveState, StoredState
 from tests.core.learn.small_training import backbone, blobs, together
@@ -194,7 +194,7 @@ def train_together(path: Path) -> None:
 
 def test_several_processes_capture_the_same_steps(tmp_path: Path) -> None:
     paths = [tmp_path / f"{rank}.txt" for rank in range(2)]
-    with together("tests.core.learn.test_pacer", "train_together", paths):
+    with together("tests.core.learn.test_adaptive_capture", "train_together", paths):
         pass
     first, second = (path.read_text() for path in paths)
     assert first == second
