@@ -1,4 +1,4 @@
-"""Where a training ends before its last step: when its evaluation loss has not improved for a while."""
+"""Early stopping: a training ends when its evaluation loss has not improved for a while."""
 
 import json
 import math
@@ -10,60 +10,65 @@ from accelerate.utils import broadcast
 
 from core.domain.spec import EarlyStopping
 from core.errors import UnusableStateError
+from core.learn.hooks import Checkpoint, TrainingHook
 
 _FILE = "stopper.json"
 
 
-class Stopper:
-    """Hears the loss of each evaluation, and says whether training ends with it."""
+class EarlyStoppingHook(TrainingHook):
+    """Is told the loss of each evaluation, and ends the training by the rule."""
 
     def __init__(self, rule: EarlyStopping, *, after: int, accelerator: Accelerator) -> None:
-        """Have heard nothing yet.
+        """Begin without any evaluation.
 
         Args:
-            rule: when it is enough.
-            after: the last step before the phase that may end early; what is heard up to it does not count.
-            accelerator: with several processes the main one hears, and all end where it does.
+            rule: when to end.
+            after: the last step before the phase that may end early; evaluations up to it do not count.
+            accelerator: with several processes the main one is told the losses, and all end where it does.
         """
         self._rule, self._after, self._accelerator = rule, after, accelerator
         self._best, self._waited = math.inf, 0
 
     @property
-    def stopped(self) -> bool:
-        """Whether training has ended, so far as this process knows."""
+    def ended(self) -> bool:
+        """Whether `patience` evaluations in a row were no improvement, as far as this process knows."""
         return self._waited >= self._rule.patience
 
-    def hear(self, step: int, loss: float) -> bool:
-        """Take in the evaluation at a step, in the main process; whether training ends with it.
+    def record_loss(self, step: int, loss: float) -> bool:
+        """Count the evaluation of a checkpoint, in the main process, before the next one is asked for.
 
-        A loss that is no finite number is no improvement.
+        Args:
+            step: optimiser steps done.
+            loss: evaluation loss; one that is not finite is no improvement.
+
+        Returns:
+            Whether training ends with this checkpoint.
         """
         if step > self._after:
             improved = loss < self._best - self._rule.min_delta
             self._best, self._waited = (loss, 0) if improved else (self._best, self._waited + 1)
-        return self.stopped
+        return self.ended
 
-    def ends(self) -> bool:
-        """Whether training ends here. Every process asks, after each evaluation."""
+    def on_checkpoint(self, checkpoint: Checkpoint) -> None:  # noqa: ARG002 - its loss was recorded
+        """Tell all processes what the main one has counted."""
         if self._accelerator.num_processes > 1:
             self._waited = int(broadcast(torch.tensor(self._waited, device=self._accelerator.device)))
-        return self.stopped
 
     def save(self, folder: Path) -> None:
-        """Write what was heard into the folder of a training's state; no other process is needed for that."""
+        """Write the best loss and the evaluations since."""
         best = self._best if math.isfinite(self._best) else None  # JSON has no infinity
         (folder / _FILE).write_text(json.dumps({"best": best, "waited": self._waited}))
 
     def restore(self, folder: Path) -> None:
-        """Go on from what `save` wrote.
+        """Continue from what `save` wrote.
 
         Raises:
             UnusableStateError: it is not there, or broken.
         """
         try:
-            heard = json.loads((folder / _FILE).read_text())
-            self._best = math.inf if heard["best"] is None else float(heard["best"])
-            self._waited = int(heard["waited"])
+            stored = json.loads((folder / _FILE).read_text())
+            self._best = math.inf if stored["best"] is None else float(stored["best"])
+            self._waited = int(stored["waited"])
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise UnusableStateError(
                 f"{folder} does not say which losses were heard ({error}): train from the beginning"

@@ -1,4 +1,4 @@
-"""Who moves is captured: the choice of checkpoints by drift."""
+"""Checkpoints are selected by the drift of a few images."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -15,12 +15,13 @@ from core.domain.phases import rate_factor
 from core.domain.schedule import candidate_steps
 from core.domain.spec import TrainSpec
 from core.errors import TrainingDivergedError, UnusableStateError
-from core.learn.adaptive_capture import Pacer, Sentinels
+from core.learn.adaptive_capture import AdaptiveCapture
+from core.learn.drift_schedule import DriftSchedule
 from core.learn.embed import weights_sha256
 from core.learn.fine_tune import fine_tune
 from core.learn.pixels import ImagesOnDevice
-from core.learn.training_state import LiveState, StoredState
-from tests.core.learn.small_training import backbone, blobs, together
+from core.learn.training_state import StoredState
+from tests.core.learn.small_training import Saving, backbone, blobs, together
 
 STEPS, FRAMES = 60, 6
 SPEC = TrainSpec(steps=STEPS, batch_size=16, log_every=7, seed=3)
@@ -28,10 +29,10 @@ CANDIDATES = candidate_steps(STEPS, FRAMES)
 
 
 def choose(moved: Sequence[float], frames: int, *, rates: Sequence[float] | None = None) -> list[int]:
-    pacer = Pacer([1.0] * len(moved) if rates is None else rates, frames)
+    schedule = DriftSchedule([1.0] * len(moved) if rates is None else rates, frames)
     for one in moved:
-        pacer.takes(one)
-    return pacer.captured
+        schedule.selects(one)
+    return schedule.selected
 
 
 def longest(moved: Sequence[float], captured: Sequence[int]) -> float:
@@ -54,15 +55,17 @@ def test_it_chooses_as_many_as_asked__the_first_and_the_last_among_them(
 
 
 @given(movements, st.data())
-def test_a_pacer_that_goes_on_chooses_as_one_that_was_never_stopped(moved: list[float], data: st.DataObject) -> None:
+def test_a_schedule_that_is_restored_chooses_as_one_that_was_never_stopped(
+    moved: list[float], data: st.DataObject
+) -> None:
     frames, stop = data.draw(st.integers(2, len(moved) + 1)), data.draw(st.integers(0, len(moved)))
-    first, second = Pacer([1.0] * len(moved), frames), Pacer([1.0] * len(moved), frames)
+    first, second = DriftSchedule([1.0] * len(moved), frames), DriftSchedule([1.0] * len(moved), frames)
     for one in moved[:stop]:
-        first.takes(one)
-    second.restore(first.moved, first.captured)
+        first.selects(one)
+    second.restore(first.movements, first.selected)
     for one in moved[stop:]:
-        second.takes(one)
-    assert second.captured == choose(moved, frames)
+        second.selects(one)
+    assert second.selected == choose(moved, frames)
 
 
 FADING = [rate_factor(step, steps=240, warmup=0.1) for step in range(1, 241)]
@@ -101,10 +104,10 @@ def test_what_does_not_move_at_all_gets_no_more_than_its_share() -> None:
     assert choose([0.0] * 20, 5)[-1] == 20
 
 
-def sentinels(model: object) -> Sentinels:
+def adaptive_capture(model: object) -> AdaptiveCapture:
     accelerator = Accelerator(mixed_precision="no")
     images = ImagesOnDevice(blobs(12, seed=5), model, device=torch.device("cpu"))
-    return Sentinels(model, images, candidates=CANDIDATES, frames=FRAMES, spec=SPEC, accelerator=accelerator)
+    return AdaptiveCapture(model, images, candidates=CANDIDATES, frames=FRAMES, spec=SPEC, accelerator=accelerator)
 
 
 class Trained:
@@ -112,24 +115,17 @@ class Trained:
 
     def __init__(self, folder: Path | None = None, *, resume: Path | None = None, seed: int = 0) -> None:
         self.model = backbone(dropout=0.2, seed=seed)
-        watched = sentinels(self.model)
+        watched = adaptive_capture(self.model)
         options = {}
         if resume:
             options["resume_from"] = StoredState.load(resume)
-            watched.restore(resume)
-
-        def on_pause(state: LiveState) -> None:
-            if folder:
-                state.save(folder / str(state.step))
-                watched.save(folder / str(state.step))
 
         found = fine_tune(
             self.model,
             blobs(40),
             spec=SPEC,
             capture_steps=CANDIDATES,
-            sentinels=watched,
-            on_pause=on_pause,
+            hooks=[watched, Saving(folder)],
             accelerator=Accelerator(mixed_precision="no"),
             **options,
         )
@@ -183,7 +179,7 @@ def test_a_training_that_diverges_says_so(monkeypatch: pytest.MonkeyPatch) -> No
     calls = iter(range(1000))
     model.head.register_forward_hook(lambda _head, _given, logits: logits * (np.nan if next(calls) > 8 else 1.0))
     with pytest.raises(TrainingDivergedError):
-        list(fine_tune(model, blobs(40), spec=SPEC, capture_steps=CANDIDATES, sentinels=sentinels(model)))
+        list(fine_tune(model, blobs(40), spec=SPEC, capture_steps=CANDIDATES, hooks=[adaptive_capture(model)]))
 
 
 def train_together(path: Path) -> None:
@@ -203,22 +199,22 @@ def test_several_processes_capture_the_same_steps(tmp_path: Path) -> None:
 
 def test_a_state_that_does_not_say_what_was_captured_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnusableStateError, match="which checkpoints were captured"):
-        sentinels(backbone()).restore(tmp_path)
+        adaptive_capture(backbone()).restore(tmp_path)
     (tmp_path / "pacer.safetensors").write_bytes(b"torn")
     with pytest.raises(UnusableStateError, match="train from the beginning"):
-        sentinels(backbone()).restore(tmp_path)
+        adaptive_capture(backbone()).restore(tmp_path)
 
 
 @pytest.mark.parametrize("moves", [0.0, 1.0])
 def test_what_is_always_captured__is_so_however_little_or_much_moves(moves: float) -> None:
-    pacer = Pacer([1.0] * 20, 5, always=[7, 13])
-    taken = [0] + [number for number in range(1, 21) if pacer.takes(moves)]
+    schedule = DriftSchedule([1.0] * 20, 5, always=[7, 13])
+    taken = [0] + [number for number in range(1, 21) if schedule.selects(moves)]
     assert {0, 7, 13, 20} <= set(taken)
-    assert len(taken) == 5 == len(pacer.captured)
+    assert len(taken) == 5 == len(schedule.selected)
 
 
 def test_too_few_frames_for_what_is_always_captured() -> None:
     with pytest.raises(ValueError, match="too few"):
-        Pacer([1.0] * 20, 3, always=[7, 13])
-    exact = Pacer([1.0] * 20, 4, always=[7, 13])
-    assert [number for number in range(1, 21) if exact.takes(1.0)] == [7, 13, 20]
+        DriftSchedule([1.0] * 20, 3, always=[7, 13])
+    exact = DriftSchedule([1.0] * 20, 4, always=[7, 13])
+    assert [number for number in range(1, 21) if exact.selects(1.0)] == [7, 13, 20]
