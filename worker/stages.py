@@ -167,9 +167,9 @@ def _data_issues(ctx: StageContext, last: Path, probe: ProbeSet) -> DataIssues:
 def _evaluated(ctx: StageContext, folders: list[Path], probe: ProbeSet) -> Iterator[PhaseEvaluation]:
     """Each phase by the frame of its end; the last one may have ended early."""
     by_step = {codecs.load(folder / "frame", Embedded).step: folder for folder in folders}
-    for stretch in ctx.spec.train.stretches:
-        frame = codecs.load(by_step[min(stretch.last, max(by_step))] / "frame", Embedded)
-        yield evaluate(stretch.phase.name, frame, probe.labels, class_names=probe.class_names)
+    for span in ctx.spec.train.phase_spans:
+        frame = codecs.load(by_step[min(span.last, max(by_step))] / "frame", Embedded)
+        yield evaluate(span.phase.name, frame, probe.labels, class_names=probe.class_names)
 
 
 def render(ctx: StageContext) -> Facts:

@@ -49,7 +49,7 @@ class Training:
         accelerator = Accelerator(mixed_precision="no")
         stopping = None
         if train.early_stopping is not None:  # only the last phase may end early
-            after = train.stretches[-1].before
+            after = train.phase_spans[-1].before
             stopping = EarlyStoppingHook(train.early_stopping, after=after, accelerator=accelerator)
         return cls(ctx, source, backbone, images, accelerator, state, stopping)
 

@@ -32,7 +32,7 @@ def refuse_few_frames(train: TrainSpec, capture: CaptureSpec) -> None:
         InvalidSpecError: there are fewer frames than phases and one more, or only the head learns and capture.spacing
             is "drift".
     """
-    if capture.frames < (least := len(train.stretches) + 1):
+    if capture.frames < (least := len(train.phase_spans) + 1):
         raise InvalidSpecError(
             f"frames is {capture.frames}, but the beginning and the end of each phase are {least}: ask for at least "
             "that many.",

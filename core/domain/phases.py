@@ -71,7 +71,7 @@ class LayerDecay(Frozen):
 
 
 class Phase(Frozen):
-    """A stretch of a training; its optimiser and its learning rate begin anew."""
+    """A part of a training; its optimiser and its learning rate begin anew."""
 
     name: Annotated[
         str, Field(min_length=1, max_length=40, pattern=ONE_LINE, description="Shown in the film, where it begins.")
@@ -169,7 +169,7 @@ class Phase(Frozen):
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class PhaseSpan:
     """Where a phase lies in a training.
 
     Attributes:
@@ -189,11 +189,11 @@ class Stretch:
         return self.phase.rate(step - self.before, steps=self.last - self.before)
 
 
-def stretches(phases: Sequence[Phase]) -> tuple[Stretch, ...]:
+def phase_spans(phases: Sequence[Phase]) -> tuple[PhaseSpan, ...]:
     """One after another, phases whose steps are known."""
     ends = (0, *accumulate(phase.steps or 0 for phase in phases))
     spans = zip(phases, pairwise(ends), strict=True)
-    return tuple(Stretch(place, phase, before, last) for place, (phase, (before, last)) in enumerate(spans))
+    return tuple(PhaseSpan(place, phase, before, last) for place, (phase, (before, last)) in enumerate(spans))
 
 
 def rate_factor(step: int, *, steps: int, warmup: float, schedule: Schedule = "cosine") -> float:

@@ -11,7 +11,7 @@ from pydantic import Field
 from core.domain.augment import AugmentSpec
 from core.domain.frozen import Frozen
 from core.domain.hub_dataset import MAX_LENGTH
-from core.domain.phases import MAX_STEPS, LayerDecay, Phase, Stretch, stretches, two_phases
+from core.domain.phases import MAX_STEPS, LayerDecay, Phase, PhaseSpan, phase_spans, two_phases
 from core.errors import InvalidSpecError
 
 _STILL = 1e-6
@@ -87,9 +87,9 @@ class TrainSpec(Frozen):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
     @property
-    def stretches(self) -> tuple[Stretch, ...]:
+    def phase_spans(self) -> tuple[PhaseSpan, ...]:
         """The phases, and where each one lies; one where none are written."""
-        return stretches(self.phases or (self._only_phase,))
+        return phase_spans(self.phases or (self._only_phase,))
 
     @property
     def _only_phase(self) -> Phase:
@@ -105,24 +105,24 @@ class TrainSpec(Frozen):
     @property
     def phase_ends(self) -> tuple[int, ...]:
         """The last step of each phase."""
-        return tuple(stretch.last for stretch in self.stretches)
+        return tuple(span.last for span in self.phase_spans)
 
     @property
     def phase_starts(self) -> tuple[tuple[int, str], ...]:
         """The step before each phase, and its name."""
-        return tuple((stretch.before, stretch.phase.name) for stretch in self.stretches)
+        return tuple((span.before, span.phase.name) for span in self.phase_spans)
 
     @property
     def head_alone(self) -> bool:
         """Whether nothing but the head ever learns."""
-        return all(stretch.phase.trainable == "head" for stretch in self.stretches)
+        return all(span.phase.trainable == "head" for span in self.phase_spans)
 
-    def efforts(self) -> list[float]:
+    def expected_drift(self) -> list[float]:
         """How far each update may move the features: its learning rate; where only the head learns, next to nothing."""
         return [
-            stretch.rate(step) * (_STILL if stretch.phase.trainable == "head" else 1.0)
-            for stretch in self.stretches
-            for step in range(stretch.before + 1, stretch.last + 1)
+            span.rate(step) * (_STILL if span.phase.trainable == "head" else 1.0)
+            for span in self.phase_spans
+            for step in range(span.before + 1, span.last + 1)
         ]
 
     def settled(self, *, n_images: int | None, decay: LayerDecay) -> "TrainSpec":
@@ -143,7 +143,7 @@ class TrainSpec(Frozen):
             phase.falling(decay).in_steps(n_images=n_images, images_a_step=per_step, field=f"train.phases.{place}")
             for place, phase in enumerate(phases)
         )
-        steps = stretches(settled)[-1].last
+        steps = phase_spans(settled)[-1].last
         if steps > MAX_STEPS:
             raise InvalidSpecError(f"The phases take {steps} steps, {MAX_STEPS} are allowed.", field="train.phases")
         return self.model_copy(update={"phases": settled, "steps": steps})

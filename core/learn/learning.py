@@ -62,7 +62,7 @@ def set_learning(backbone: Backbone, layers: list[Layer]) -> None:
 def how_many_learn(backbone: Backbone, spec: TrainSpec) -> int:
     """The number of parameters that learn in at least one phase of a training."""
     learner = adapted(backbone, spec)
-    layers = [layer for stretch in spec.stretches for layer in learning_layers(learner, stretch.phase)]
+    layers = [layer for span in spec.phase_spans for layer in learning_layers(learner, span.phase)]
     return sum({path: weights.numel() for layer in layers for path, weights in layer.weights.items()}.values())
 
 

@@ -21,7 +21,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from core.domain.phases import Stretch
+from core.domain.phases import PhaseSpan
 from core.domain.sources import LabelledImages
 from core.domain.spec import TrainSpec
 from core.learn.augment import Shown, shown
@@ -68,8 +68,8 @@ class Trainer:
         self._accelerator = accelerator or Accelerator(mixed_precision="no")
         self._exposed, self._backbone = backbone, adapted(backbone, spec)
         self._bare: nn.Module = self._backbone.model
-        for stretch in spec.stretches:
-            learning_layers(self._backbone, stretch.phase)
+        for span in spec.phase_spans:
+            learning_layers(self._backbone, span.phase)
         for model in (self._exposed.model, self._bare):
             model.to(self._accelerator.device)
         self._images = ImagesOnDevice(data, backbone, device=self._accelerator.device)
@@ -96,7 +96,7 @@ class Trainer:
 
     def begin(self) -> None:
         """Go before the first step."""
-        self._enter(self._spec.stretches[0])
+        self._enter(self._spec.phase_spans[0])
 
     def resume(self, state: StoredState) -> None:
         """Continue where the training was when this state was saved.
@@ -106,8 +106,8 @@ class Trainer:
         """
         state.require_fits(self._backbone)
         load_weights(state.weights, self._backbone)  # features of linear probing are computed from them
-        self._enter(next(stretch for stretch in self._spec.stretches if state.step <= stretch.last))
-        if state.step > self._stretch.before and not self.is_alone:
+        self._enter(next(span for span in self._spec.phase_spans if state.step <= span.last))
+        if state.step > self._span.before and not self.is_alone:
             self._rehearse()
         state.restore(self._backbone, self._bare_optimizer)
         self._step = state.step
@@ -120,11 +120,11 @@ class Trainer:
         if step == 0:
             self.log.add(0, epoch=self._epoch, loss=self._first_loss(), logged=logged)
             return
-        if step > self._stretch.last:
-            self._enter(self._spec.stretches[self._stretch.place + 1])
+        if step > self._span.last:
+            self._enter(self._spec.phase_spans[self._span.place + 1])
         if not self._backbone.head.training:  # the consumer has put the model into evaluation mode
             set_modes(self._backbone)
-        learning_rate = self._stretch.rate(step)
+        learning_rate = self._span.rate(step)
         set_learning_rate(self._optimizer, learning_rate)
         loss = self._gradients(step)
         norm = self._accelerator.clip_grad_norm_(self._model.parameters(), self._spec.clip_norm)
@@ -144,21 +144,21 @@ class Trainer:
 
     def checkpoint(self, index: int) -> Checkpoint:
         """The live model as it is now, with the rows since the checkpoint before."""
-        probing = self._stretch.phase.trainable == "head"
-        changed_at = self._stretch.before if probing else self._step
+        probing = self._span.phase.trainable == "head"
+        changed_at = self._span.before if probing else self._step
         return Checkpoint(index, self._step, self._epoch, self._exposed, changed_at, self.log.take())
 
     def state(self, hooks: Stateful) -> LiveState:
         """What this training continues from, together with what its hooks do."""
         return LiveState(self._step, self._epoch, self._backbone, self._bare_optimizer, self.log, hooks)
 
-    def _enter(self, stretch: Stretch) -> None:
+    def _enter(self, span: PhaseSpan) -> None:
         """Begin a phase, with the weights as they are."""
-        self._stretch = stretch
-        layers = learning_layers(self._backbone, stretch.phase)
+        self._span = span
+        layers = learning_layers(self._backbone, span.phase)
         set_learning(self._backbone, layers)
-        self._bare_optimizer = make_optimizer(layers, stretch.phase)
-        probing = stretch.phase.trainable == "head" and not self._spec.augment.active
+        self._bare_optimizer = make_optimizer(layers, span.phase)
+        probing = span.phase.trainable == "head" and not self._spec.augment.active
         self._features = self._probed_features() if probing else None
         learning = self._backbone.head if probing else self._bare
         # The gradient exchange of the phase before must be collected: while it lives in a process, it exchanges the
@@ -176,7 +176,7 @@ class Trainer:
             self._backbone,
             self._images,
             precision=self._spec.precision,
-            on_batch=lambda: self._on_step(self._stretch.before),
+            on_batch=lambda: self._on_step(self._span.before),
         )
 
     def _rehearse(self) -> None:

@@ -11,7 +11,7 @@ from tests.core.learn.small_training import backbone
 def test_weight_decay__spares_biases_norms_tokens_and_positions() -> None:
     made = backbone()
     model = made.model
-    phase = TrainSpec(weight_decay=0.3).stretches[0].phase
+    phase = TrainSpec(weight_decay=0.3).phase_spans[0].phase
     decayed, spared = make_optimizer(learning_layers(made, phase), phase).param_groups
     assert (decayed["weight_decay"], spared["weight_decay"]) == (0.3, 0.0)
     names = {id(value): name for name, value in model.named_parameters()}

