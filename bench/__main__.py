@@ -13,6 +13,7 @@ api       the API process: time to the first answer, memory, and that torch is n
 film      from embeddings to the GIF: each part against the published notebook, and memory by the number of frames
 growth    time and memory by the number of images and of frames (--output FILE.png draws them)
 spacing   how evenly the model moves from frame to frame, with checkpoints spaced evenly, by ratio, and by drift
+thresholds  what the thresholds of adaptive capture cost: the same spacing with other values, for three presets
 layouts   every layout on embeddings of three trainings: motion, neighbourhoods, variance, cost (--cifar10 FOLDER, or
           --data digits or letters, which need none)
 engine    with stub stages: how soon a run and a child start, how many runs several workers finish
@@ -45,6 +46,7 @@ NAMES = (
     "film",
     "growth",
     "spacing",
+    "thresholds",
     "layouts",
 )
 

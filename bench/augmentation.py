@@ -25,6 +25,7 @@ from core.domain.spec import TrainSpec
 from core.learn.augment import shown
 from core.learn.backbones import Backbone
 from core.learn.fine_tune import fine_tune
+from core.learn.hooks import TrainingHook
 from core.learn.pixels import ImagesOnDevice
 from testing.noise import noise
 
@@ -76,15 +77,21 @@ def main(options: argparse.Namespace) -> None:
     print(f"\na step: {', '.join(whole)} (asked of its input: at most a tenth)")
 
 
+class _Clock(TrainingHook):
+    """Notes the processor time at the end of each step, seconds."""
+
+    def __init__(self, ends: list[float]) -> None:
+        self._ends = ends
+
+    def on_step(self, step: int) -> None:  # noqa: ARG002 - each step alike
+        self._ends.append(time.process_time())
+
+
 def step_seconds(backbone: Backbone, data: LabelledImages) -> float:
     """Median processor seconds of a training's steps on images as they are; the first one warms up."""
     ends: list[float] = []
     spec = TrainSpec(steps=STEPS, batch_size=BATCH)
-    list(
-        fine_tune(
-            backbone, data, spec=spec, capture_steps=(0, STEPS), on_step=lambda _: ends.append(time.process_time())
-        )
-    )
+    list(fine_tune(backbone, data, spec=spec, capture_steps=(0, STEPS), hooks=[_Clock(ends)]))
     return statistics.median(np.diff(ends[1:]))
 
 

@@ -13,9 +13,9 @@ from bench.training import prepare
 from core.domain.schedule import candidate_steps, capture_steps
 from core.domain.sources import ImageSource
 from core.learn import datasets
+from core.learn.adaptive_capture import AdaptiveCapture, drift_probe_size
 from core.learn.embed import embed
 from core.learn.fine_tune import fine_tune
-from core.learn.pacer import Sentinels, n_sentinels
 from core.learn.pixels import ImagesOnDevice
 from core.measure.motion import movement
 
@@ -53,10 +53,10 @@ def main(options: argparse.Namespace) -> None:  # noqa: ARG001 - it has none
 
 def _by_drift(source: ImageSource, frames: int) -> list[int]:
     """Steps that the same training chooses."""
-    backbone, images, watched = prepare(source, model=MODEL, spec=SPEC, probe_size=n_sentinels(PROBE))
+    backbone, images, watched = prepare(source, model=MODEL, spec=SPEC, probe_size=drift_probe_size(PROBE))
     accelerator = Accelerator(mixed_precision="no")
     candidates = candidate_steps(SPEC.steps, frames)
-    sentinels = Sentinels(
+    adaptive = AdaptiveCapture(
         backbone,
         ImagesOnDevice(watched, backbone, device=accelerator.device),
         candidates=candidates,
@@ -64,9 +64,7 @@ def _by_drift(source: ImageSource, frames: int) -> list[int]:
         spec=SPEC,
         accelerator=accelerator,
     )
-    found = fine_tune(
-        backbone, images, spec=SPEC, capture_steps=candidates, sentinels=sentinels, accelerator=accelerator
-    )
+    found = fine_tune(backbone, images, spec=SPEC, capture_steps=candidates, hooks=[adaptive], accelerator=accelerator)
     return [one.step for one in found]
 
 

@@ -1,7 +1,7 @@
-"""A training as each of its processes has it, and when its state is stored. Runs in the child process."""
+"""A training as each of its processes has it, and the hooks that report and store it. Runs in the child process."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from accelerate import Accelerator
@@ -9,30 +9,32 @@ from accelerate import Accelerator
 from core.domain.sources import ImageSource, LabelledImages
 from core.errors import NotReadyError, UnusableStateError
 from core.learn import datasets
+from core.learn.adaptive_capture import AdaptiveCapture, drift_probe_size
 from core.learn.backbones import Backbone
-from core.learn.fine_tune import Checkpoint, fine_tune
-from core.learn.pacer import Sentinels, n_sentinels
+from core.learn.early_stopping import EarlyStoppingHook
+from core.learn.fine_tune import fine_tune
+from core.learn.hooks import Checkpoint, TrainingHook
 from core.learn.pixels import ImagesOnDevice
-from core.learn.stopper import Stopper
 from core.learn.training_state import LiveState, StoredState
 from worker.context import StageContext, StoppedError
 from worker.loading import create_backbone, open_source
 
-STATE_SHARE = 20
-"""Training goes on for so many times as long as storing its state took, before it is stored again."""
+TRAINING_TO_STORING = 20
+"""A state is stored again only after so many times the seconds that storing the last one took: at most a twentieth
+of the time is spent on states. A choice: more of it would cost time always, less of it work after a loss only."""
 
 
 @dataclass(frozen=True)
 class Training:
     """What every process of a training has."""
 
+    ctx: StageContext
     source: ImageSource
     backbone: Backbone
     images: LabelledImages
     accelerator: Accelerator
     state: StoredState | None
-    sentinels: Sentinels | None
-    stopper: Stopper | None
+    early_stopping: EarlyStoppingHook | None
 
     @classmethod
     def begin(cls, ctx: StageContext) -> "Training":
@@ -45,63 +47,48 @@ class Training:
         )
         state = _load_state(ctx)
         accelerator = Accelerator(mixed_precision="no")
-        sentinels = _sentinels(ctx, source, backbone, accelerator)
-        stopper = _stopper(ctx, accelerator)
-        for memory in (sentinels, stopper):
-            if state and memory:
-                memory.restore(state.folder)
-        return cls(source, backbone, images, accelerator, state, sentinels, stopper)
+        stopping = None
+        if train.early_stopping is not None:  # only the last phase may end early
+            after = train.phase_spans[-1].before
+            stopping = EarlyStoppingHook(train.early_stopping, after=after, accelerator=accelerator)
+        return cls(ctx, source, backbone, images, accelerator, state, stopping)
 
-    def checkpoints(
-        self, ctx: StageContext, *, on_pause: Callable[[LiveState], None] | None = None
-    ) -> Iterator[Checkpoint]:
-        """Train, and stop at each step that is to be captured."""
+    def checkpoints(self, *hooks: TrainingHook) -> Iterator[Checkpoint]:
+        """Train, and yield each captured checkpoint.
 
-        def on_step(step: int) -> None:
-            ctx.progress(step, ctx.spec.train.steps)
-            ctx.look()
-
+        Args:
+            hooks: of the main process; they exchange nothing with other processes.
+        """
         return fine_tune(
             self.backbone,
             self.images,
-            spec=ctx.spec.train,
-            capture_steps=ctx.plan.steps,
-            on_step=on_step,
-            on_pause=on_pause,
-            pause_now=lambda: bool(ctx.stop),
+            spec=self.ctx.spec.train,
+            capture_steps=self.ctx.plan.steps,
+            hooks=[ProgressHook(self.ctx), *self._adaptive_capture(), *self._early_stopping(), *hooks],
             resume_from=self.state,
             accelerator=self.accelerator,
-            sentinels=self.sentinels,
-            stopper=self.stopper,
         )
 
+    def _early_stopping(self) -> Iterator[TrainingHook]:
+        if self.early_stopping is not None:
+            yield self.early_stopping
 
-def _sentinels(
-    ctx: StageContext, source: ImageSource, backbone: Backbone, accelerator: Accelerator
-) -> Sentinels | None:
-    """Who decides which steps are captured, if it is the model's drift that does."""
-    spec = ctx.spec
-    if spec.capture.spacing != "drift":
-        return None
-    count = n_sentinels(spec.capture.probe_size)
-    images = datasets.load_probe_set(source, probe_size=count, size=backbone.image_size, seed=spec.train.seed)
-    return Sentinels(
-        backbone,
-        ImagesOnDevice(images, backbone, device=accelerator.device),
-        candidates=ctx.plan.steps,
-        always=spec.train.phase_ends,
-        frames=spec.capture.frames,
-        spec=spec.train,
-        accelerator=accelerator,
-    )
-
-
-def _stopper(ctx: StageContext, accelerator: Accelerator) -> Stopper | None:
-    """Who may end the training early, if anybody may: in its last phase."""
-    train = ctx.spec.train
-    if train.early_stopping is None:
-        return None
-    return Stopper(train.early_stopping, after=train.phase_spans[-1].before, accelerator=accelerator)
+    def _adaptive_capture(self) -> Iterator[TrainingHook]:
+        """The hook that selects checkpoints by the model's drift, if the spec asks for it."""
+        spec = self.ctx.spec
+        if spec.capture.spacing != "drift":
+            return
+        size, seed = drift_probe_size(spec.capture.probe_size), spec.train.seed
+        probe = datasets.load_probe_set(self.source, probe_size=size, size=self.backbone.image_size, seed=seed)
+        yield AdaptiveCapture(
+            self.backbone,
+            ImagesOnDevice(probe, self.backbone, device=self.accelerator.device),
+            candidates=self.ctx.plan.steps,
+            always=spec.train.phase_ends,
+            frames=spec.capture.frames,
+            spec=spec.train,
+            accelerator=self.accelerator,
+        )
 
 
 def _load_state(ctx: StageContext) -> StoredState | None:
@@ -114,46 +101,62 @@ def _load_state(ctx: StageContext) -> StoredState | None:
 
 
 def train_along(ctx: StageContext) -> None:
-    """The part of a process that only trains."""
-    for _ in Training.begin(ctx).checkpoints(ctx):
+    """Train in a process that stores nothing."""
+    for _ in Training.begin(ctx).checkpoints():
         pass
 
 
-class StateKeeper:
-    """Stores a training's state when it must stop, and now and then: so rarely that it costs at most a twentieth."""
+class ProgressHook(TrainingHook):
+    """Reports each step, and ends the training if it was asked to stop too long ago."""
 
-    def __init__(self, ctx: StageContext, *memories: Sentinels | Stopper | None) -> None:
-        """Args: memories: of those who decide with the training, stored with each state."""
-        self._ctx, self._memories = ctx, memories
-        self._due_at = time.monotonic() + ctx.settings.state_seconds
+    def __init__(self, ctx: StageContext) -> None:
+        self._ctx = ctx
 
-    def __call__(self, live: LiveState) -> None:
-        """At a moment when everything up to this step has been handed over.
+    def on_step(self, step: int) -> None:
+        """Report the step.
 
         Raises:
-            StoppedError: the stage was asked to stop.
+            StoppedError: the stage was asked to stop, and no state could be stored in the time there is.
+        """
+        self._ctx.progress(step, self._ctx.spec.train.steps)
+        self._ctx.look()
+
+
+class PeriodicCheckpointer(TrainingHook):
+    """Stores the training's state now and then, and before it stops on request."""
+
+    def __init__(self, ctx: StageContext) -> None:
+        self._ctx = ctx
+        self._due_at = time.monotonic() + ctx.settings.state_seconds
+
+    def wants_pause(self) -> bool:
+        """Whether the stage was asked to stop."""
+        return bool(self._ctx.stop)
+
+    def on_pause(self, state: LiveState) -> None:
+        """Store the state if it is due or the stage was asked to stop.
+
+        Raises:
+            StoppedError: the stage was asked to stop, and the state is stored.
         """
         if not self._ctx.stop and time.monotonic() < self._due_at:
             return
         started = time.monotonic()
-        folder = self._ctx.beside(f"state-{live.step}")
-        live.save(folder)
-        for memory in self._memories:
-            if memory:
-                memory.save(folder)
-        self._ctx.keep_state(folder, step=live.step)
+        folder = self._ctx.beside(f"state-{state.step}")
+        state.save(folder)
+        self._ctx.keep_state(folder, step=state.step)
         took = time.monotonic() - started
-        self._due_at = time.monotonic() + max(self._ctx.settings.state_seconds, STATE_SHARE * took)
+        self._due_at = time.monotonic() + max(self._ctx.settings.state_seconds, TRAINING_TO_STORING * took)
         if self._ctx.stop:
             raise StoppedError
 
 
-class Pace:
-    """Goes through the checkpoints of a training, and takes the time between them: without what is done at each.
+class ThroughputTimer:
+    """Iterates over the checkpoints of a training and measures the time between them, without what is done at each.
 
     Args:
         checkpoints: of the training, made as they are asked for.
-        images: that it learns from.
+        images: how many training images there are.
     """
 
     def __init__(self, checkpoints: Iterator[Checkpoint], *, images: int) -> None:
@@ -161,7 +164,7 @@ class Pace:
         self._seconds, self._from, self._to = 0.0, 0.0, 0.0
 
     def __iter__(self) -> Iterator[Checkpoint]:
-        """Each once; the time before the first goes into loading, and is not taken."""
+        """Each checkpoint once; the time before the first is spent on loading and is not measured."""
         checkpoint = next(self._checkpoints, None)
         if checkpoint:
             self._from = checkpoint.epoch
@@ -177,9 +180,9 @@ class Pace:
         return checkpoint
 
     def facts(self) -> dict[str, float]:
-        """Training images a second, and the seconds that all of it takes at that rate; nothing while none are known."""
+        """Training images a second, and the seconds of the whole training at that rate; nothing before it is known."""
         seen = (self._to - self._from) * self._images
         if not (seen and self._seconds):
             return {}
-        rate = seen / self._seconds
-        return {"images_per_second": rate, "seconds": self._to * self._images / rate}
+        throughput = seen / self._seconds
+        return {"images_per_second": throughput, "seconds": self._to * self._images / throughput}

@@ -71,7 +71,7 @@ class LayerDecay(Frozen):
 
 
 class Phase(Frozen):
-    """A stretch of a training; its optimiser and its learning rate begin anew."""
+    """A part of a training; its optimiser and its learning rate begin anew."""
 
     name: Annotated[
         str, Field(min_length=1, max_length=40, pattern=ONE_LINE, description="Shown in the film, where it begins.")

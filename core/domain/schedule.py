@@ -59,7 +59,7 @@ def _spaced(steps: int, frames: int, spacing: Literal["even", "log"]) -> tuple[i
 
 
 def candidate_steps(steps: int, frames: int, *, through: Sequence[int] = ()) -> tuple[int, ...]:
-    """Steps at which a `Pacer` is asked: the even ones, CANDIDATES times as dense, the early ones of "log", and these.
+    """Candidates of adaptive capture: the even steps, CANDIDATES times as dense, the early ones of "log", and these.
 
     >>> capture_steps(300, 4, spacing="log")
     (0, 6, 44, 300)

@@ -105,24 +105,24 @@ class TrainSpec(Frozen):
     @property
     def phase_ends(self) -> tuple[int, ...]:
         """The last step of each phase."""
-        return tuple(stretch.last for stretch in self.phase_spans)
+        return tuple(span.last for span in self.phase_spans)
 
     @property
     def phase_starts(self) -> tuple[tuple[int, str], ...]:
         """The step before each phase, and its name."""
-        return tuple((stretch.before, stretch.phase.name) for stretch in self.phase_spans)
+        return tuple((span.before, span.phase.name) for span in self.phase_spans)
 
     @property
     def head_alone(self) -> bool:
         """Whether nothing but the head ever learns."""
-        return all(stretch.phase.trainable == "head" for stretch in self.phase_spans)
+        return all(span.phase.trainable == "head" for span in self.phase_spans)
 
-    def efforts(self) -> list[float]:
+    def expected_drift(self) -> list[float]:
         """How far each update may move the features: its learning rate; where only the head learns, next to nothing."""
         return [
-            stretch.rate(step) * (_STILL if stretch.phase.trainable == "head" else 1.0)
-            for stretch in self.phase_spans
-            for step in range(stretch.before + 1, stretch.last + 1)
+            span.rate(step) * (_STILL if span.phase.trainable == "head" else 1.0)
+            for span in self.phase_spans
+            for step in range(span.before + 1, span.last + 1)
         ]
 
     def settled(self, *, n_images: int | None, decay: LayerDecay) -> "TrainSpec":

@@ -17,17 +17,15 @@ from transformers import PreTrainedConfig
 from core.domain.families import FAMILIES
 from core.domain.models import PRESETS, Preset, require_known
 from core.learn import families, hub
-from core.learn.class_token import leave_out_unread
-from core.learn.depthwise import quicken_depthwise
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Backbone:
-    """A classifier around which everything turns; the record is frozen, the weights of its model are not.
+    """A classifier and how its input is prepared. The record is frozen; the weights of its model are not.
 
     Attributes:
-        model: `model(pixel_values).logits`: (B, 3, S, S) float32, normalised -> (B, C). It computes nothing that the
-            head does not read.
+        model: `model(pixel_values).logits`: (B, 3, S, S) float32, normalised -> (B, C). It is as transformers built
+            it; `core.learn.fast_forward` speeds it up for a while.
         head: the last linear layer of the model.
         image_size: S, side of the square input, pixels.
         mean: of each channel, on the scale 0..1.
@@ -43,11 +41,6 @@ class Backbone:
     std: hub.Channels
     model_id: str
     revision: str | None
-
-    def __post_init__(self) -> None:
-        """Leave out of the model what goes nowhere, and compute another way what torch is slow at."""
-        leave_out_unread(self.model)
-        quicken_depthwise(self.model)
 
     @property
     def width(self) -> int:

@@ -1,12 +1,13 @@
-"""The last layer of a vision transformer, where the head reads nothing but the class token.
+"""The last layer of a vision transformer where the head reads nothing but the class token.
 
-What the last layer makes of all other tokens goes nowhere, forwards or backwards. Left out, the logits and gradients
-are the same but for rounding and for what dropout draws, and of the layer remain a norm, what one query gathers from
-all tokens, and one token's way through the rest. That saves 24 % of the arithmetic of `vit-tiny`, 8 % of ViT-B/16's;
-where adapters want keys and values, 19 and 7 %.
+What the last layer computes for all other tokens is never read, forwards or backwards. Without it, logits and gradients
+are the same up to rounding and up to what dropout draws. What remains of the layer is a norm, the attention of one
+query to all tokens, and the MLP of one token. That saves 24 % of the arithmetic of `vit-tiny` and 8 % of ViT-B/16's;
+with LoRA, whose adapters need keys and values, 19 and 7 %.
 """
 
 import types
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -18,19 +19,20 @@ from core.learn import families
 _FUSED = "sdpa"
 
 
-def leave_out_unread(model: nn.Module) -> None:
-    """Let the last layer compute the class token alone; models of which the head reads more stay as they are.
+def replacements(model: nn.Module) -> dict[nn.Module, Callable[..., Tensor]]:
+    """The last layer and the forward that computes only its class token; nothing for models whose head reads more.
 
-    The weights and their names stay, too. With any attention but torch's fused one, as when attentions are to be read,
-    and with a mask the layer computes all tokens. Hooks on its keys and values are not called.
+    With any attention but torch's fused one, as when attentions are asked for, and with a mask, that forward computes
+    all tokens. It does not call the key and value layers, so forward hooks on these do not fire.
 
     Args:
-        model: a classifier, changed in place; twice is as good as once.
+        model: a classifier.
     """
     family = families.family_of(model)
-    if family is not None and family.cls_layers is not None:
-        for last in model.get_submodule(family.cls_layers)[-1:]:  # type: ignore[index]
-            last.forward = types.MethodType(_class_token, last)
+    if family is None or family.cls_layers is None:
+        return {}
+    last = model.get_submodule(family.cls_layers)[-1]  # type: ignore[index]
+    return {last: types.MethodType(_class_token, last)}
 
 
 def _class_token(layer: Any, tokens: Tensor, mask: Tensor | None = None, **options: object) -> Tensor:  # noqa: ANN401 - untyped

@@ -18,6 +18,7 @@ from torch.nn.functional import cross_entropy
 from core.domain.arrays import Embedded
 from core.errors import DegenerateEmbeddingsError
 from core.learn.backbones import Backbone
+from core.learn.fast_forward import fast_forward
 from core.learn.pixels import ImagesOnDevice, Precision, autocast
 
 BATCH_SIZE = 250
@@ -112,9 +113,9 @@ def features_of(
     precision: Precision = "auto",
     on_batch: Callable[[], None] | None = None,
 ) -> Tensor:
-    """What the head is given of each image: (N, D) float32, on the device.
+    """Penultimate features, the input of the classification head: (N, D) float32, on the model's device.
 
-    In evaluation mode; each module's mode is as before afterwards.
+    Computed in evaluation mode and with `fast_forward`; the modes of all modules are restored.
 
     Args:
         backbone: the model, on the images' device.
@@ -124,7 +125,12 @@ def features_of(
         on_batch: called after each forward pass.
     """
     features = []
-    with _evaluating(backbone.model), torch.inference_mode(), autocast(images.device, precision):
+    with (
+        fast_forward(backbone.model),
+        _evaluating(backbone.model),
+        torch.inference_mode(),
+        autocast(images.device, precision),
+    ):
         for start in range(0, len(images), batch_size):
             pixel_values = images.pixel_values(slice(start, start + batch_size))
             features.append(backbone.features_and_logits(pixel_values)[0].float())

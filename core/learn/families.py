@@ -93,4 +93,4 @@ def _groups(entry: str | tuple[str, ...], paths: list[str]) -> list[tuple[str, .
 
 
 def _model_type(model: nn.Module) -> str:
-    return str(model.config.model_type)  # type: ignore[union-attr]
+    return str(getattr(getattr(model, "config", None), "model_type", None))

@@ -1,8 +1,7 @@
-"""Which weights of a model learn in a phase, and how fast each of them does.
+"""Which weights of a model learn in a phase, and at which fraction of the head's learning rate.
 
-In a model with adapters these and the head learn in place of all weights.
-
-What does not learn stands still altogether: its weights, and what normalisation layers keep of the images that go by.
+In a model with adapters, the adapters and the head learn instead of all weights. What does not learn is frozen
+entirely: its weights, and the running statistics of its normalisation layers.
 """
 
 from dataclasses import dataclass
@@ -18,42 +17,42 @@ from core.learn.lora import adapted, is_adapter
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layer:
-    """Weights that learn at one rate.
+    """Weights that learn at one learning rate.
 
     Attributes:
         name: the path of its first module in the model.
         weights: its parameters by their names in the model.
-        share: of the head's learning rate.
+        fraction: of the head's learning rate, in (0, 1].
     """
 
     name: str
     weights: dict[str, nn.Parameter]
-    share: float
+    fraction: float
 
 
 def learning_layers(backbone: Backbone, phase: Phase) -> list[Layer]:
-    """What learns in a phase, from the input to the head.
+    """The layers that learn in a phase, from the input to the head.
 
     Raises:
         UnusableModelError: the phase counts blocks, and the order of this model's is not known.
-        InvalidSpecError: there are fewer blocks, or the rate falls so far that a layer would stand still.
+        InvalidSpecError: there are fewer blocks, or a layer's learning rate would be next to nothing.
     """
     model = backbone.model
     if phase.trainable == "head":
-        return [_layer(backbone, "head", [backbone.head], share=1.0)]
+        return [_layer(backbone, "head", [backbone.head], fraction=1.0)]
     if phase.trainable == "all" and phase.layer_decay is None:
-        return [_layer(backbone, "all layers", [model], share=1.0)]
+        return [_layer(backbone, "all layers", [model], fraction=1.0)]
     found = blocks(model)
-    shares = phase.falling(require_family_of(model).layer_decay).shares(len(found), field="train.phases")
+    fractions = phase.falling(require_family_of(model).layer_decay).shares(len(found), field="train.phases")
     return [
-        _layer(backbone, block.name, block.modules, share=share)
-        for block, share in zip(found, shares, strict=True)
-        if share
+        _layer(backbone, block.name, block.modules, fraction=fraction)
+        for block, fraction in zip(found, fractions, strict=True)
+        if fraction
     ]
 
 
 def set_learning(backbone: Backbone, layers: list[Layer]) -> None:
-    """Let these weights learn, and no others; no gradient is left of before."""
+    """Make these weights require gradients, and no others; drop all gradients."""
     learning = {name for layer in layers for name in layer.weights}
     for name, weights in backbone.model.named_parameters():
         weights.requires_grad_(name in learning)
@@ -61,16 +60,17 @@ def set_learning(backbone: Backbone, layers: list[Layer]) -> None:
 
 
 def how_many_learn(backbone: Backbone, spec: TrainSpec) -> int:
-    """Numbers that learn in one phase of a training or another."""
+    """The number of parameters that learn in at least one phase of a training."""
     learner = adapted(backbone, spec)
-    layers = [layer for stretch in spec.phase_spans for layer in learning_layers(learner, stretch.phase)]
+    layers = [layer for span in spec.phase_spans for layer in learning_layers(learner, span.phase)]
     return sum({path: weights.numel() for layer in layers for path, weights in layer.weights.items()}.values())
 
 
 def set_modes(backbone: Backbone) -> None:
-    """Training mode for what learns, evaluation mode for what does not; the head always learns.
+    """Put what learns into training mode and what is frozen into evaluation mode; the head always learns.
 
-    Where only the head does, everything before it is a fixed function of the image: dropout is off there too.
+    In linear probing everything before the head is in evaluation mode, dropout included: features are a fixed function
+    of the image.
     """
     model, head = backbone.model, backbone.head
     learning = {weights for weights in model.parameters() if weights.requires_grad}
@@ -82,9 +82,13 @@ def set_modes(backbone: Backbone) -> None:
     head.train()
 
 
-def _layer(backbone: Backbone, name: str, modules: list[nn.Module] | tuple[nn.Module, ...], *, share: float) -> Layer:
+def _layer(
+    backbone: Backbone, name: str, modules: list[nn.Module] | tuple[nn.Module, ...], *, fraction: float
+) -> Layer:
     own = {id(weights) for module in modules for weights in module.parameters()}
-    return Layer(name, {path: weights for path, weights in _can_learn(backbone).items() if id(weights) in own}, share)
+    return Layer(
+        name, {path: weights for path, weights in _can_learn(backbone).items() if id(weights) in own}, fraction
+    )
 
 
 def _can_learn(backbone: Backbone) -> dict[str, nn.Parameter]:

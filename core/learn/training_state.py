@@ -3,6 +3,8 @@
     weights.safetensors    of the model, as `save_weights` writes them
     moments.safetensors    what the optimiser remembers, by the names of the parameters
     log.npy                all rows so far, (L, 5) float64
+    pacer.safetensors      which checkpoints adaptive capture chose, and why, where there is any
+    stopper.json           the best loss and how long ago it was, where there is early stopping
     state.json             format, step, epoch, and the model it belongs to; written last: a folder that has it is whole
 
 Nothing else is needed: learning rate, random state and the order of the images follow from the step, and data, spec
@@ -12,7 +14,7 @@ and steps to capture are the caller's to give again. Nothing is ever pickled.
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -30,9 +32,16 @@ _FORMAT = 1
 _WEIGHTS, _MOMENTS, _LOG, _STATE = "weights.safetensors", "moments.safetensors", "log.npy", "state.json"
 
 
+class Stateful(Protocol):
+    """Something beside model and optimiser that a resumed training must know."""
+
+    def save(self, folder: Path) -> None:
+        """Write it into files of its own in the folder of a state."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class LiveState:
-    """A training between two steps; what it says and saves is true until the next one.
+    """A training between two steps; valid until the next one.
 
     Attributes:
         step: optimiser steps done.
@@ -40,6 +49,7 @@ class LiveState:
         backbone: the live model.
         optimizer: the live optimiser of its phase.
         measured: all that was measured so far, fetched.
+        hooks: saved with it; None means none.
     """
 
     step: int
@@ -47,6 +57,7 @@ class LiveState:
     backbone: Backbone
     optimizer: Optimizer
     measured: GrowingLog
+    hooks: Stateful | None = None
 
     @property
     def log(self) -> LogRows:
@@ -60,6 +71,8 @@ class LiveState:
         save_weights(folder / _WEIGHTS, self.backbone)
         save_file(moments(self.backbone.model, self.optimizer), folder / _MOMENTS)
         np.save(folder / _LOG, self.log.table, allow_pickle=False)
+        if self.hooks is not None:
+            self.hooks.save(folder)
         about = {"format": _FORMAT, "step": self.step, "epoch": self.epoch, **_identity(self.backbone)}
         unfinished = folder / f"{_STATE}.unfinished"
         unfinished.write_text(json.dumps(about))

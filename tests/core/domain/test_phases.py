@@ -20,8 +20,8 @@ def settled(n_images: int | None = 1000, **fields: object) -> TrainSpec:
 
 def test_without_phases_the_recipe_is_the_only_one() -> None:
     spec = settled(steps=40, learning_rate=0.1, weight_decay=0.2, warmup=0.3)
-    (stretch,) = spec.phase_spans
-    phase = stretch.phase
+    (span,) = spec.phase_spans
+    phase = span.phase
     assert spec.phases == ()
     assert (phase.trainable, phase.steps, phase.learning_rate) == ("all", 40, 0.1)
     assert (phase.weight_decay, phase.warmup, phase.schedule, phase.optimizer) == (0.2, 0.3, "cosine", "adamw")
@@ -169,9 +169,9 @@ def test_each_phase_has_a_rate_of_its_own() -> None:
             {"name": "b", "steps": 2, "learning_rate": 0.1, "schedule": "linear"},
         ]
     )
-    assert spec.efforts() == pytest.approx([0.5, 0.5, 0.1, 0.05])
+    assert spec.expected_drift() == pytest.approx([0.5, 0.5, 0.1, 0.05])
     still = spec.phases[0].model_copy(update={"trainable": "head"})
-    assert spec.model_copy(update={"phases": (still, spec.phases[1])}).efforts() == pytest.approx(
+    assert spec.model_copy(update={"phases": (still, spec.phases[1])}).expected_drift() == pytest.approx(
         [5e-7, 5e-7, 0.1, 0.05]
     )
 

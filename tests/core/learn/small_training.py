@@ -3,7 +3,7 @@
 import importlib
 import multiprocessing
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,11 +19,39 @@ from core.domain.sources import LabelledImages
 from core.domain.spec import TrainSpec
 from core.learn.backbones import Backbone, create
 from core.learn.families import classifier_class
+from core.learn.hooks import TrainingHook
 from core.learn.hub import classification_head
+from core.learn.training_state import LiveState
 from testing.service import free_port
 from tests.forking import warm_up
 
 COLOURS = np.array([[220, 30, 30], [30, 200, 40], [40, 40, 230]])
+
+
+class Saving(TrainingHook):
+    """Saves a state at each pause into `folder/<step>`; nowhere without a folder."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+
+    def on_pause(self, state: LiveState) -> None:
+        if self._folder:
+            state.save(self._folder / str(state.step))
+
+
+class Hook(TrainingHook):
+    """Calls these functions at each step and at each pause."""
+
+    def __init__(
+        self,
+        *,
+        on_step: Callable[[int], None] | None = None,
+        on_pause: Callable[[LiveState], None] | None = None,
+        wants_pause: Callable[[], bool] | None = None,
+    ) -> None:
+        self.on_step = on_step or super().on_step
+        self.on_pause = on_pause or super().on_pause
+        self.wants_pause = wants_pause or super().wants_pause
 
 
 def blobs(n_images: int = 50, *, seed: int = 0) -> LabelledImages:

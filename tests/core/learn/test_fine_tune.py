@@ -15,8 +15,9 @@ from core.domain.spec import TrainSpec
 from core.errors import TrainingDivergedError
 from core.learn.backbones import Backbone
 from core.learn.embed import save_weights
-from core.learn.fine_tune import Checkpoint, fine_tune
-from tests.core.learn.small_training import backbone, blobs, by_sgd, together, weights
+from core.learn.fine_tune import fine_tune
+from core.learn.hooks import Checkpoint
+from tests.core.learn.small_training import Hook, backbone, blobs, by_sgd, together, weights
 
 
 def train(
@@ -203,7 +204,11 @@ def test_divergence__ends_a_run_long_before_a_late_checkpoint() -> None:
     with pytest.raises(TrainingDivergedError):
         list(
             fine_tune(
-                model, blobs(2), spec=TrainSpec(steps=500, batch_size=1), capture_steps=(0, 500), on_step=done.append
+                model,
+                blobs(2),
+                spec=TrainSpec(steps=500, batch_size=1),
+                capture_steps=(0, 500),
+                hooks=[Hook(on_step=done.append)],
             )
         )
     assert done[-1] == 25
@@ -225,7 +230,9 @@ def test_on_step__hears_of_every_step_and_may_end_the_training() -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        list(fine_tune(backbone(), blobs(), spec=TrainSpec(steps=9), capture_steps=(0, 9), on_step=listen))
+        list(
+            fine_tune(backbone(), blobs(), spec=TrainSpec(steps=9), capture_steps=(0, 9), hooks=[Hook(on_step=listen)])
+        )
     assert heard == [0, 1, 2, 3]
 
 

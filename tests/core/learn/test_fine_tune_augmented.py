@@ -12,10 +12,11 @@ from core.domain.augment import AugmentSpec
 from core.domain.spec import TrainSpec
 from core.learn.backbones import Backbone
 from core.learn.embed import save_weights, weights_sha256
-from core.learn.fine_tune import Checkpoint, fine_tune
+from core.learn.fine_tune import fine_tune
+from core.learn.hooks import Checkpoint
 from core.learn.pixels import ImagesOnDevice
 from core.learn.training_state import StoredState
-from tests.core.learn.small_training import backbone, blobs, by_sgd, together, weights
+from tests.core.learn.small_training import Saving, backbone, blobs, by_sgd, together, weights
 
 EVERYTHING = AugmentSpec(
     flip=0.5, rotate=20, shear=10, crop=0.5, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, mixup=0.4
@@ -59,7 +60,7 @@ def test_augmented__accumulation_changes_nothing_but_memory(batch_size: int, acc
 
 @pytest.mark.parametrize("step", [0, 2])
 def test_augmented__resumed_ends_with_the_same_weights_and_log(tmp_path: Path, step: int) -> None:
-    undisturbed, before = train(dropout=0.2, on_pause=lambda state: state.save(tmp_path / str(state.step)))
+    undisturbed, before = train(dropout=0.2, hooks=[Saving(tmp_path)])
     resumed, after = train(dropout=0.2, resume_from=StoredState.load(tmp_path / str(step)))
     assert weights_sha256(resumed.model) == weights_sha256(undisturbed.model)
     np.testing.assert_array_equal(numbers(after), numbers(before)[step + 1 :])

@@ -15,12 +15,13 @@ from core.domain.spec import TrainSpec
 from core.errors import InvalidSpecError
 from core.learn.backbones import Backbone
 from core.learn.embed import embed, features_of, weights_sha256
-from core.learn.fine_tune import Checkpoint, fine_tune
+from core.learn.fine_tune import fine_tune
+from core.learn.hooks import Checkpoint
 from core.learn.passes import ShuffledPasses
 from core.learn.pixels import ImagesOnDevice
 from core.learn.training_log import LogRows
 from core.learn.training_state import StoredState
-from tests.core.learn.small_training import backbone, blobs, of_family, together
+from tests.core.learn.small_training import Saving, backbone, blobs, of_family, together
 
 DATA = blobs(23)
 HEAD = {"name": "head", "trainable": "head", "steps": 7, "optimizer": "adam", "schedule": "constant"}
@@ -141,11 +142,11 @@ def test_features__are_the_same_where_checkpoints_say_so() -> None:
     seen: dict[int, Tensor] = {}
     body = []
     for checkpoint in fine_tune(model, DATA, spec=spec, capture_steps=range(7)):
-        body.append(checkpoint.body_step)
+        body.append(checkpoint.backbone_changed_at)
         features = features_of(model, probe)
-        assert torch.equal(seen.setdefault(checkpoint.body_step, features), features)
+        assert torch.equal(seen.setdefault(checkpoint.backbone_changed_at, features), features)
         whole = embed(model, probe, step=0, epoch=0)
-        cheap = embed(model, probe, step=0, epoch=0, features=seen[checkpoint.body_step])
+        cheap = embed(model, probe, step=0, epoch=0, features=seen[checkpoint.backbone_changed_at])
         np.testing.assert_array_equal(whole.embeddings, cheap.embeddings)
         assert (whole.loss, whole.accuracy) == (cheap.loss, cheap.accuracy)
     assert body == [0, 0, 0, 3, 4, 4, 4]
@@ -167,7 +168,7 @@ EVERY = tuple(range(SPEC.steps + 1))
 def states(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A folder of the states of every step, and the hash of what the training ended with."""
     folder = tmp_path_factory.mktemp("states")
-    model, _ = train(SPEC, steps=EVERY, on_pause=lambda state: state.save(folder / str(state.step)))
+    model, _ = train(SPEC, steps=EVERY, hooks=[Saving(folder)])
     return folder, weights_sha256(model.model)
 
 
@@ -194,7 +195,7 @@ def train_along(path: Path) -> None:
     def trained(**options: object) -> Backbone:
         return train(spec, model=backbone(dropout=0.2, width=16), steps=pauses, accelerator=accelerator, **options)[0]
 
-    model = trained(on_pause=lambda state: state.save(saved / str(state.step)))
+    model = trained(hooks=[Saving(saved)])
     hashes = [weights_sha256(model.model)]
     accelerator.wait_for_everyone()
     for step in pauses:

@@ -14,10 +14,11 @@ from core.domain.spec import TrainSpec
 from core.errors import TrainingDivergedError, UnusableStateError
 from core.learn.backbones import Backbone
 from core.learn.embed import weights_sha256
-from core.learn.fine_tune import Checkpoint, fine_tune
+from core.learn.fine_tune import fine_tune
+from core.learn.hooks import Checkpoint
 from core.learn.training_log import LogRows
 from core.learn.training_state import LiveState, StoredState
-from tests.core.learn.small_training import backbone, blobs, together
+from tests.core.learn.small_training import Hook, Saving, backbone, blobs, together
 
 # 23 images by 4 x 2: passes of three steps of 8, 8 and 7 images.
 DATA = blobs(23)
@@ -58,12 +59,12 @@ def undisturbed() -> Trained:
 def states(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of the states of every pause."""
     folder = tmp_path_factory.mktemp("states")
-    train(on_pause=lambda state: state.save(folder / str(state.step)))
+    train(hooks=[Saving(folder)])
     return folder
 
 
 def test_saving__changes_nothing(undisturbed: Trained, tmp_path: Path) -> None:
-    saving = train(on_pause=lambda state: state.save(tmp_path / str(state.step)))
+    saving = train(hooks=[Saving(tmp_path)])
     assert saving.hashes == undisturbed.hashes
     np.testing.assert_array_equal(saving.log, undisturbed.log)
     assert sorted(int(folder.name) for folder in tmp_path.iterdir()) == PAUSES
@@ -80,7 +81,9 @@ def test_the_test__depends_on_dropout_and_on_the_order_of_the_images(undisturbed
 def test_resumed__ends_with_the_same_weights_and_log(undisturbed: Trained, states: Path, step: int) -> None:
     stored = StoredState.load(states / str(step))
     heard, paused = [], []
-    resumed = train(seed=9, resume_from=stored, on_step=heard.append, on_pause=lambda state: paused.append(state.step))
+    resumed = train(
+        seed=9, resume_from=stored, hooks=[Hook(on_step=heard.append, on_pause=lambda state: paused.append(state.step))]
+    )
     later = [known for known in CAPTURED if known > step]
     assert weights_sha256(resumed.model.model) == undisturbed.hashes[76]
     assert resumed.hashes == {known: undisturbed.hashes[known] for known in later}
@@ -103,7 +106,7 @@ def test_resumed__again_and_again(undisturbed: Trained, states: Path, tmp_path: 
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            train(seed=stop, resume_from=StoredState.load(folder), on_pause=save_and_die)
+            train(seed=stop, resume_from=StoredState.load(folder), hooks=[Hook(on_pause=save_and_die)])
         folder = tmp_path / str(stop)
     stored = StoredState.load(folder)
     resumed = train(seed=1, resume_from=stored)
@@ -128,7 +131,7 @@ def test_pause__comes_after_the_consumer_is_done_and_with_all_rows() -> None:
     events = []
     on_pause = lambda state: events.append(("pause", state.step, state.epoch, [row.step for row in state.log]))  # noqa: E731
     spec = TrainSpec(steps=30, batch_size=23, log_every=10)
-    found = fine_tune(backbone(), DATA, spec=spec, capture_steps=(0, 30), on_pause=on_pause)
+    found = fine_tune(backbone(), DATA, spec=spec, capture_steps=(0, 30), hooks=[Hook(on_pause=on_pause)])
     events.extend(("frame", checkpoint.step) for checkpoint in found)
     assert events == [
         ("frame", 0), ("pause", 0, 0.0, [0]), ("pause", 25, 25.0, [0, 10, 20]),
@@ -141,7 +144,9 @@ def test_pause__never_hears_of_a_training_that_diverged() -> None:
     calls = iter(range(1000))
     model.head.register_forward_hook(lambda _head, _given, logits: logits * (math.nan if next(calls) > 30 else 1.0))
     spec = TrainSpec(steps=80, batch_size=23)
-    found = fine_tune(model, DATA, spec=spec, capture_steps=(0, 80), on_pause=lambda state: paused.append(state.step))
+    found = fine_tune(
+        model, DATA, spec=spec, capture_steps=(0, 80), hooks=[Hook(on_pause=lambda state: paused.append(state.step))]
+    )
     with pytest.raises(TrainingDivergedError):
         list(found)
     assert paused == [0, 25]
@@ -178,7 +183,7 @@ def train_and_resume(path: Path) -> None:
     pauses = TOGETHER[accelerator.num_processes]
     steps = tuple(step for step in pauses if step != 25)
     options = {"spec": SPEC.model_copy(update={"steps": 28}), "steps": steps, "width": 16}
-    ends = [train(**options, on_pause=save, accelerator=accelerator)]
+    ends = [train(**options, hooks=[Hook(hooks=[Hook(on_pause=save)])], accelerator=accelerator)]
     assert paused == (pauses if accelerator.is_main_process else [])
     accelerator.wait_for_everyone()
     for step in pauses:

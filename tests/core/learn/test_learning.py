@@ -23,7 +23,7 @@ def test_every_family__blocks_learn_from_the_input_to_the_head(kind: str) -> Non
     layers = learning_layers(model, phase(layer_decay=LayerDecay(kind="exponential", factor=0.5)))
     expected = BLOCKS[kind]
     assert [layer.name for layer in layers] == expected
-    assert [layer.share for layer in layers] == [0.5**place for place in reversed(range(len(expected)))]
+    assert [layer.fraction for layer in layers] == [0.5**place for place in reversed(range(len(expected)))]
     found = [name for layer in layers for name in layer.weights]
     assert sorted(found) == sorted(name for name, _ in model.model.named_parameters())
 
@@ -48,7 +48,7 @@ def test_more_blocks_than_there_are__are_refused() -> None:
 
 def test_the_familys_decay__is_looked_up() -> None:
     layers = learning_layers(of_family("resnet", CONFIGS["resnet"]), phase(layer_decay={"kind": "family"}))
-    assert [layer.share for layer in layers] == pytest.approx([3.0**-place for place in reversed(range(6))])
+    assert [layer.fraction for layer in layers] == pytest.approx([3.0**-place for place in reversed(range(6))])
 
 
 def test_a_layer_that_would_stand_still_is_refused() -> None:

@@ -17,15 +17,16 @@ from core.domain.spec import LoraSpec, TrainSpec
 from core.errors import InvalidSpecError, UnusableStateError
 from core.learn import trained
 from core.learn.backbones import Backbone
-from core.learn.class_token import leave_out_unread
 from core.learn.embed import embed, features_of, load_weights, save_weights, weights_sha256
-from core.learn.fine_tune import Checkpoint, fine_tune
+from core.learn.fast_forward import fast_forward
+from core.learn.fine_tune import fine_tune
+from core.learn.hooks import Checkpoint
 from core.learn.learning import how_many_learn, learning_layers, set_learning, set_modes
 from core.learn.lora import adapted, is_adapter, merge
 from core.learn.pixels import ImagesOnDevice
 from core.learn.training_state import LiveState, StoredState
 from tests.core.learn.offline_hub import as_its_user_loads_it
-from tests.core.learn.small_training import backbone, blobs, of_family, together
+from tests.core.learn.small_training import Hook, Saving, backbone, blobs, of_family, together
 from tests.core.learn.test_families import CONFIGS
 
 DATA = blobs(23)
@@ -90,7 +91,7 @@ def trained_family(model_type: str) -> tuple[Backbone, Backbone, dict[str, Tenso
     learning: list[Backbone] = []
     before = state_of(model)
     spec = spec_of({"name": "all", "steps": 8, "learning_rate": 1e-2}, batch_size=8, gradient_accumulation=1)
-    train(spec, model=model, data=data, on_pause=lambda state: learning.append(state.backbone))
+    train(spec, model=model, data=data, hooks=[Hook(on_pause=lambda state: learning.append(state.backbone))])
     return model, learning[-1], before
 
 
@@ -132,8 +133,9 @@ def test_every_family__what_is_seen_is_what_learnt(model_type: str, tmp_path: Pa
     torch.testing.assert_close(logits(model.model, SIDE), expected, rtol=1e-4, atol=1e-5)
     trained.save(tmp_path, model)
     loaded = as_its_user_loads_it(tmp_path, model_type)
-    leave_out_unread(loaded)
     assert torch.equal(logits(loaded, SIDE), logits(model.model, SIDE))
+    with fast_forward(loaded), fast_forward(model.model):
+        assert torch.equal(logits(loaded, SIDE), logits(model.model, SIDE))
     again = trained.load(tmp_path, "run:run_1", class_names=list(model.model.config.id2label.values()), seed=9)
     assert weights_sha256(again.model) == weights_sha256(model.model)
 
@@ -188,7 +190,7 @@ def test_layers__are_the_adapters_of_the_blocks_and_the_head() -> None:
     assert all(is_adapter(name) for layer in found[:-1] for name in layer.weights)
     assert [len(layer.weights) for layer in found[:-1]] == [12, 12]
     decayed = learning_layers(learning, everything)
-    assert [(layer.share, len(layer.weights)) for layer in decayed] == [
+    assert [(layer.fraction, len(layer.weights)) for layer in decayed] == [
         (0.5**5, 0), (0.5**4, 12), (0.5**3, 12), (0.5**2, 12), (0.5, 12), (1.0, 2),
     ]  # fmt: skip
 
@@ -219,7 +221,7 @@ def test_features__are_the_same_where_checkpoints_say_so() -> None:
     seen: dict[int, Tensor] = {}
     for checkpoint in fine_tune(model, DATA, spec=spec, capture_steps=range(5)):
         features = features_of(model, probe)
-        assert torch.equal(seen.setdefault(checkpoint.body_step, features), features)
+        assert torch.equal(seen.setdefault(checkpoint.backbone_changed_at, features), features)
     assert list(seen) == [0, 1, 2]
 
 
@@ -267,7 +269,7 @@ EVERY = tuple(range(SPEC.steps + 1))
 def states(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A folder of the states of every step, and the hash of what the training ended with."""
     folder = tmp_path_factory.mktemp("states")
-    model, _ = train(SPEC, steps=EVERY, on_pause=lambda state: state.save(folder / str(state.step)))
+    model, _ = train(SPEC, steps=EVERY, hooks=[Saving(folder)])
     return folder, weights_sha256(model.model)
 
 
@@ -311,7 +313,7 @@ def train_along(path: Path) -> None:
     def save(state: LiveState) -> None:
         state.save(saved / str(state.step))
 
-    hashes = [weights_sha256(trained(on_pause=save).model)]
+    hashes = [weights_sha256(trained(hooks=[Hook(on_pause=save)]).model)]
     accelerator.wait_for_everyone()
     hashes += [weights_sha256(trained(resume_from=StoredState.load(saved / str(step))).model) for step in pauses]
     path.with_suffix(".txt").write_text("\n".join(hashes))

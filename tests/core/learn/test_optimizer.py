@@ -4,7 +4,7 @@ import torch
 from core.domain.phases import LayerDecay, Phase
 from core.domain.spec import TrainSpec
 from core.learn.learning import learning_layers
-from core.learn.optimizer import make_optimizer, moments, restore_moments, set_rate
+from core.learn.optimizer import make_optimizer, moments, restore_moments, set_learning_rate
 from tests.core.learn.small_training import backbone
 
 
@@ -23,11 +23,11 @@ def test_weight_decay__spares_biases_norms_tokens_and_positions() -> None:
     }
 
 
-def test_set_rate__each_layer_learns_at_its_share() -> None:
+def test_set_learning_rate__each_layer_learns_at_its_share() -> None:
     phase = Phase(name="a", steps=1, layer_decay=LayerDecay(kind="exponential", factor=0.5))
     model = backbone()
     optimizer = make_optimizer(learning_layers(model, phase), phase)
-    set_rate(optimizer, 0.8)
+    set_learning_rate(optimizer, 0.8)
     names = {id(weights): name for name, weights in model.model.named_parameters()}
     rates = {names[id(weights)]: group["lr"] for group in optimizer.param_groups for weights in group["params"]}
     assert rates["classifier.weight"] == rates["vit.layernorm.bias"] == 0.8

@@ -1,4 +1,4 @@
-"""Who does not improve is stopped: the rule by hand, and trainings that end by it."""
+"""Early stopping: the rule by hand, and trainings that end by it."""
 
 import json
 import math
@@ -12,27 +12,29 @@ from hypothesis import strategies as st
 
 from core.domain.spec import EarlyStopping, TrainSpec
 from core.errors import UnusableStateError
+from core.learn.early_stopping import EarlyStoppingHook
 from core.learn.embed import embed, weights_sha256
 from core.learn.fine_tune import fine_tune
 from core.learn.pixels import ImagesOnDevice
-from core.learn.stopper import Stopper
 from core.learn.training_log import LogRows
-from core.learn.training_state import LiveState, StoredState
-from tests.core.learn.small_training import backbone, blobs, together
+from core.learn.training_state import StoredState
+from tests.core.learn.small_training import Saving, backbone, blobs, together
 
 STEPS = tuple(range(0, 61, 6))
 SPEC = TrainSpec(steps=60, batch_size=16, seed=3)
 NEVER = EarlyStopping(patience=99)
 
 
-def stopper(*, after: int = 0, **rule: float) -> Stopper:
-    return Stopper(EarlyStopping.model_validate(rule), after=after, accelerator=Accelerator(mixed_precision="no"))
+def stopping(*, after: int = 0, **rule: float) -> EarlyStoppingHook:
+    return EarlyStoppingHook(
+        EarlyStopping.model_validate(rule), after=after, accelerator=Accelerator(mixed_precision="no")
+    )
 
 
 def stops_at(losses: list[float], **rule: float) -> int | None:
     """Which of these evaluations is the last, counted from 1; None: training goes on."""
-    heard = stopper(**rule)
-    return next((number for number, loss in enumerate(losses, start=1) if heard.hear(number, loss)), None)
+    hook = stopping(**rule)
+    return next((number for number, loss in enumerate(losses, start=1) if hook.record_loss(number, loss)), None)
 
 
 @pytest.mark.parametrize(
@@ -52,15 +54,15 @@ def stops_at(losses: list[float], **rule: float) -> int | None:
         pytest.param([2, math.nan, math.inf], {"patience": 2}, 3, id="what is no number is no improvement"),
     ],
 )
-def test_hear__by_hand(losses: list[float], rule: dict[str, float], last: int | None) -> None:
+def test_record_loss__by_hand(losses: list[float], rule: dict[str, float], last: int | None) -> None:
     assert stops_at(losses, **rule) == last
 
 
-def test_hear__nothing_counts_before_the_last_phase() -> None:
-    heard = stopper(after=3, patience=1)
-    assert [heard.hear(step, loss) for step, loss in enumerate([1.0, 1.0, 0.1, 0.1, 2.0, 1.5, 1.5])] == [False] * 6 + [
-        True
-    ]
+def test_record_loss__nothing_counts_before_the_last_phase() -> None:
+    hook = stopping(after=3, patience=1)
+    assert [hook.record_loss(step, loss) for step, loss in enumerate([1.0, 1.0, 0.1, 0.1, 2.0, 1.5, 1.5])] == [
+        False
+    ] * 6 + [True]
 
 
 losses_heard = st.lists(st.floats(0, 10) | st.just(math.inf), min_size=1, max_size=30)
@@ -72,15 +74,15 @@ def test_restore__goes_on_as_if_it_had_heard_all(
 ) -> None:
     rule = {"patience": data.draw(st.integers(1, 5)), "min_delta": data.draw(st.sampled_from([0.0, 0.5]))}
     stop, folder = data.draw(st.integers(0, len(losses))), tmp_path_factory.mktemp("state")
-    whole, first, second = (stopper(**rule) for _ in range(3))
+    whole, first, second = (stopping(**rule) for _ in range(3))
     for step, loss in enumerate(losses[:stop], start=1):
-        first.hear(step, loss)
-        whole.hear(step, loss)
+        first.record_loss(step, loss)
+        whole.record_loss(step, loss)
     first.save(folder)
     second.restore(folder)
-    assert second.stopped == whole.stopped
+    assert second.ended == whole.ended
     later = list(enumerate(losses[stop:], start=stop + 1))
-    assert [second.hear(*one) for one in later] == [whole.hear(*one) for one in later]
+    assert [second.record_loss(*one) for one in later] == [whole.record_loss(*one) for one in later]
 
 
 @pytest.mark.parametrize("torn", [None, "", "[]", "{}", '{"best": 1, "waited": null}'])
@@ -88,7 +90,7 @@ def test_restore__refuses_a_state_that_does_not_say_what_was_heard(tmp_path: Pat
     if torn is not None:
         (tmp_path / "stopper.json").write_text(torn)
     with pytest.raises(UnusableStateError, match=r"which losses were heard .* train from the beginning"):
-        stopper(patience=1).restore(tmp_path)
+        stopping(patience=1).restore(tmp_path)
 
 
 class Trained:
@@ -99,16 +101,10 @@ class Trained:
     ) -> None:
         self.model = backbone(dropout=0.2, seed=seed)
         accelerator = Accelerator(mixed_precision="no")
-        stops = Stopper(rule, after=0, accelerator=accelerator) if rule else None
+        stops = EarlyStoppingHook(rule, after=0, accelerator=accelerator) if rule else None
         options = {}
         if resume and stops:
             options["resume_from"] = StoredState.load(resume)
-            stops.restore(resume)
-
-        def on_pause(state: LiveState) -> None:
-            if folder and stops:
-                state.save(folder / str(state.step))
-                stops.save(folder / str(state.step))
 
         # Labels that say nothing: the loss on other images soon rises.
         data = blobs(40)
@@ -119,9 +115,8 @@ class Trained:
             data,
             spec=SPEC,
             capture_steps=STEPS,
-            on_pause=on_pause,
+            hooks=[stops, Saving(folder)] if stops else [],
             accelerator=accelerator,
-            stopper=stops,
             **options,
         )
         self.checkpoints: list[tuple[int, str]] = []
@@ -130,7 +125,7 @@ class Trained:
         for one in found:
             loss = embed(self.model, probe, step=one.step, epoch=one.epoch).loss
             if stops and accelerator.is_main_process:
-                stops.hear(one.step, loss)
+                stops.record_loss(one.step, loss)
             self.checkpoints.append((one.step, weights_sha256(self.model.model)))
             self.losses.append(loss)
             logs.append(one.log)
@@ -199,7 +194,7 @@ def train_together(path: Path) -> None:
 
 def test_fine_tune__several_processes_end_at_the_same_step(tmp_path: Path) -> None:
     paths = [tmp_path / f"{rank}.txt" for rank in range(2)]
-    with together("tests.core.learn.test_stopper", "train_together", paths):
+    with together("tests.core.learn.test_early_stopping", "train_together", paths):
         pass
     first, second = (path.read_text() for path in paths)
     assert first == second

@@ -1,15 +1,23 @@
 import copy
-import pickle
+from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from core.learn.depthwise import quicken_depthwise
+from core.learn.fast_forward import fast_forward
 from testing.noise import noise
 
 CHANNELS = 6
+FAST = ExitStack()
 LAYOUTS = {"channels first": torch.contiguous_format, "channels last": torch.channels_last}
+
+
+@pytest.fixture(autouse=True)
+def _plain_again() -> Iterator[None]:
+    with FAST:
+        yield
 
 
 def drawn(*shape: int) -> Tensor:
@@ -17,13 +25,13 @@ def drawn(*shape: int) -> Tensor:
 
 
 def both(**changes: object) -> tuple[nn.Conv2d, nn.Conv2d]:
-    """A layer as it is, and quickened."""
+    """A layer as it is, and inside `fast_forward` until the test ends."""
     settings = {"kernel_size": 7, "padding": 3, "groups": CHANNELS} | changes
     with torch.random.fork_rng():
         torch.manual_seed(1)
         usual = nn.Conv2d(CHANNELS, CHANNELS, **settings)
     quick = copy.deepcopy(usual)
-    quicken_depthwise(quick)
+    FAST.enter_context(fast_forward(quick))
     return usual, quick
 
 
@@ -143,12 +151,12 @@ def test_autocast_in_the_first_pass_back__leaves_later_ones_as_they_are() -> Non
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-4)
 
 
-def test_pickled__it_is_still_quick() -> None:
-    usual, quick = both()
-    again = pickle.loads(pickle.dumps(quick))
-    images = drawn(2, CHANNELS, 4, 4)
-    assert is_quick(again, images)
-    assert torch.equal(again(images), usual(images))
+def test_afterwards__the_layer_is_torchs_own() -> None:
+    _, quick = both()
+    FAST.close()
+    assert type(quick) is nn.Conv2d
+    assert "forward" not in vars(quick)
+    assert not is_quick(quick, drawn(2, CHANNELS, 4, 4))
 
 
 def test_copy__computes_with_its_own_weights() -> None:
@@ -162,15 +170,19 @@ def test_copy__computes_with_its_own_weights() -> None:
 
 def test_twice__is_as_good_as_once() -> None:
     usual, quick = both()
-    quicken_depthwise(quick)
     images = drawn(2, CHANNELS, 4, 4)
+    with fast_forward(quick):
+        assert is_quick(quick, images)
     assert is_quick(quick, images)
     assert torch.equal(quick(images), usual(images))
 
 
-def test_a_backbone__is_quickened() -> None:
+def test_a_backbone__is_fast_inside_only() -> None:
     backbone, _ = noise("convnext-mini", n_images=1)
     depthwise = [layer for layer in backbone.model.modules() if isinstance(layer, nn.Conv2d) and layer.groups > 1]
     assert len(depthwise) == 6
     for layer in depthwise:
-        assert is_quick(layer, drawn(2, layer.in_channels, 4, 4))
+        images = drawn(2, layer.in_channels, 4, 4)
+        assert not is_quick(layer, images)
+        with fast_forward(backbone.model):
+            assert is_quick(layer, images)
