@@ -19,7 +19,7 @@ from api.openapi import document
 from api.ops import health, metrics_route, workers
 from api.ops import metrics as figures
 from api.ops.request_log import Observer
-from api.runs import artifact_routes, events
+from api.runs import artifact_routes, events, figure_routes
 from api.runs import routes as runs
 from api.webhooks import routes as webhooks
 from api.wiring import Parts, wire
@@ -56,7 +56,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     parts = app.state.parts = wire(settings)
     app.state.registry = figures.make_registry(parts.database, parts.store.scratch, version=app.version)
     made, service = (
-        (artifact_routes, routes, datasets, models),
+        (artifact_routes, figure_routes, routes, datasets, models),
         (workers, webhooks, keys, health, problems, metrics_route),
     )
     for module in (runs, events, *made, *service):

@@ -11,8 +11,8 @@ What a stage's artifact holds (records as written by core.store.objects.codecs):
     project      projection/ Projection
     measure      quality.json, a QualityCard; highlights.json, Highlights; evaluation.json, an Evaluation;
                  label_issues.json, DataIssues
-    render       film.gif, film.mp4 and film.webp where asked for, frames/00000.png …, contact_sheet.png, curves.png; of
-                 a comparison likeness.json, a Likeness, in its place
+    render       film.gif, film.mp4 and film.webp where asked for, frames/00000.png …; figures.json, DrawnFigures, and
+                 the files that core.figures.FIGURES declares; of a comparison likeness.json, a Likeness, too
 """
 
 import json
@@ -42,7 +42,8 @@ from core.domain.plan import SKIPPED, Part, StageName
 from core.domain.quality import Highlight, Highlights, QualityCard
 from core.domain.sources import ImageSource
 from core.draw.thumbnails import data_uri
-from core.figures.curves import draw_figure
+from core.figures.drawing import draw_figures
+from core.figures.figure import FigureInputs
 from core.layout.project import project_frames
 from core.learn import datasets, trained
 from core.learn.embed import embed, features_of, load_weights, save_weights, weights_sha256
@@ -55,7 +56,6 @@ from core.measure import label_issues
 from core.measure import train_test_duplicates as leaks
 from core.measure.evaluation import evaluate
 from core.measure.outliers import score_frames
-from core.render.encode.gif import write_png
 from core.render.film import REDUCIBLE_FIELDS, render_film
 from core.render.run_scene import FrameRenderer, Scene
 from core.review.review import Filmed, review
@@ -206,8 +206,17 @@ def render(ctx: StageContext) -> Facts:
         card=card,
         phases=spec.train.phase_starts,
     )
-    write_png(ctx.output / "curves.png", *draw_figure(spec.render, scene.name, scene.curves))
     drawn = render_film(ctx.output, spec.render, partial(FrameRenderer, scene=scene), on_frame=ctx.progress)
+    inputs = FigureInputs(
+        spec,
+        {
+            "film": lambda: ctx.output,
+            "log": lambda: scene.log,
+            "probe": lambda: scene.probe,
+            "checkpoints": lambda: scene.embedded,
+        },
+    )
+    draw_figures(ctx.output, inputs)
     return drawn.model_dump(include=REDUCIBLE_FIELDS)
 
 

@@ -11,6 +11,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, Literal
 
+from core.domain.figures import OF_COMPARISON, versions
 from core.domain.frozen import Frozen
 from core.domain.schedule import candidate_steps, capture_steps
 from core.domain.spec import CaptureSpec, RunSpec, TrainSpec
@@ -60,8 +61,9 @@ FORMATS: Mapping[str, int] = {
     # laid out by t-SNE too. 5: the end of each phase is evaluated, and labels that look wrong are told.
     StageName.MEASURE: 5,
     # 3: text is set in other fonts too. 4: numbers beside rings keep off each other, names that are cut stay unlike.
-    # 5: captions stay until they can have been read. 6: loss and accuracy are drawn as a figure of their own too.
-    StageName.RENDER: 6,
+    # 5: captions stay until they can have been read. 6: loss and accuracy are drawn as a figure of their own too. 7:
+    # which figures it draws follows from their table, and it tells which of them are there.
+    StageName.RENDER: 7,
     # 3, 4: trained with other rounding, as above; so are weights.
     "checkpoint": 4,
     "comparison": 1,
@@ -199,6 +201,7 @@ def _comparison(spec: RunSpec) -> Plan:
     reads = {
         "render": spec.render.model_dump(mode="json"),
         "drawing": FORMATS[StageName.RENDER],
+        "figures": versions(OF_COMPARISON),
         "name": spec.name,
         "runs": [[one.spec.name, one.spec.model] for one in spec.compared],
     }
@@ -251,10 +254,11 @@ def _training(spec: RunSpec) -> Plan:
         key=artifact_key(StageName.MEASURE, {"project": fields["project"], "align": fields["align"]}, seen),
         needs=("fine_tune", *embed_ids, "score", "project"),
     )
+    drawn = {"render": fields["render"], "name": spec.name, "figures": versions()}
     render = PlannedStage(
         id="render",
         name=StageName.RENDER,
-        key=artifact_key(StageName.RENDER, {"render": fields["render"], "name": spec.name}, (*seen, measure.key)),
+        key=artifact_key(StageName.RENDER, drawn, (*seen, measure.key)),
         needs=("fine_tune", *embed_ids, "score", "project", "measure"),
     )
     return Plan(steps=steps, stages=(fine_tune, *embeds, score, project, measure, render))

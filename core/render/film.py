@@ -1,6 +1,6 @@
-"""A whole film into a folder: GIF and what else is asked for, each checkpoint's frame, a contact sheet, the curves."""
+"""A whole film into a folder: GIF and what else is asked for, and each checkpoint's frame."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
@@ -17,7 +17,6 @@ from core.render.encode.video import VideoWriter
 Frame = NDArray[np.uint8]
 
 FILM = "film.gif"
-SHEET = "contact_sheet.png"
 REDUCIBLE_FIELDS = {"width", "height", "tween"}
 """What of a RenderSpec may be given up for a smaller file."""
 SMALLER = 0.85
@@ -56,7 +55,7 @@ def render_film(
     checkpoints, then size.
 
     Args:
-        folder: `film.gif`, `film.<format>`, `frames/00000.png` … and `contact_sheet.png` are written into it.
+        folder: `film.gif`, `film.<format>` and `frames/00000.png` … are written into it.
         spec: how it is to be drawn.
         renderer: draws it so.
         on_frame: called with the number of frames drawn and of all, those between checkpoints left out.
@@ -98,9 +97,6 @@ def _cheaper_specs(spec: RenderSpec) -> Iterator[RenderSpec]:
 
 def _write(folder: Path, spec: RenderSpec, renderer: Renderer, on_frame: Callable[[int, int], None]) -> None:
     path, n_frames = folder / FILM, renderer.n_frames
-    picked = np.linspace(0, n_frames - 1, 4).round().astype(int).tolist()
-    sheet: dict[int, Frame] = {}
-
     with ExitStack() as stack:
         others = [
             stack.enter_context(VideoWriter(folder / f"film.{name}", renderer.palette, fps=spec.fps))
@@ -115,21 +111,13 @@ def _write(folder: Path, spec: RenderSpec, renderer: Renderer, on_frame: Callabl
                 if index is not None:
                     write_png(folder / "frames" / f"{index:05d}.png", frame, renderer.palette)
                     on_frame(index, n_frames)
-                    if index in picked:
-                        sheet[index] = frame
                 yield frame
                 _keep_within(path, spec.max_bytes)
 
         write_gif(path, each(), renderer.palette, fps=spec.fps)
         _keep_within(path, spec.max_bytes)
-    write_png(folder / SHEET, _arranged([sheet[index] for index in picked]), renderer.palette)
 
 
 def _keep_within(path: Path, max_bytes: int | None) -> None:
     if max_bytes is not None and path.stat().st_size > max_bytes:
         raise _TooLargeError
-
-
-def _arranged(frames: Sequence[Frame]) -> Frame:
-    """Four frames, two by two."""
-    return np.concatenate([np.concatenate(frames[:2], axis=1), np.concatenate(frames[2:], axis=1)])
