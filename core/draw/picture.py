@@ -169,7 +169,8 @@ def edges(start: int, length: int, parts: int) -> list[int]:
     >>> edges(10, 7, 3)
     [10, 12, 15, 17]
     """
-    return np.rint(start + np.linspace(0, length, parts + 1)).astype(int).tolist()
+    found: list[int] = np.rint(start + np.linspace(0, length, parts + 1)).astype(int).tolist()
+    return found
 
 
 def _elements(shape: Shape) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ from core.domain.arrays import FrameFacts, ProbeSet, TrainingLog
 from core.domain.figures import FigureInput, FigureSpec
 from core.domain.spec import RunSpec
 from core.draw.palette import Palette
+
+_Input = TypeVar("_Input")
 
 Frame = NDArray[np.uint8]
 """(H, W) indices into a palette."""
@@ -57,7 +59,7 @@ class FigureInputs:
         facts: list[FrameFacts] = self._read("checkpoints", list)
         return facts
 
-    def _read(self, name: FigureInput, kind: type) -> Any:  # noqa: ANN401 - the properties say which
+    def _read(self, name: FigureInput, kind: type[_Input]) -> _Input:
         if name not in self.readers:
             raise KeyError(f"The figure reads {name!r} and does not declare it.")
         value = self.readers[name]()
