@@ -4,10 +4,11 @@ Drawing, addresses, OpenAPI, the command line and docs/figures.md are derived fr
 generated of it.
 """
 
-from core.figures import contact_sheet, curves
+from core.figures import confusion, contact_sheet, curves
 from core.figures.figure import RunFigure
 
 FIGURES: tuple[RunFigure, ...] = (
     curves.FIGURE,
     contact_sheet.FIGURE,
+    confusion.FIGURE,
 )
