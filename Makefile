@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test faults lint format openapi describe bench migrate up down logs clean
+.PHONY: help demo serve test faults lint format openapi docs describe bench migrate up down logs clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -34,6 +34,10 @@ format: $(VENV)/installed-dev ## let ruff put the code in order
 	$(BIN)/ruff format .
 
 openapi: $(VENV)/installed ## write docs/openapi.json anew, after a change of the API
+	$(BIN)/python -m api.openapi.document
+
+docs: $(VENV)/installed ## write docs/figures.md, core/domain/figures.json and docs/openapi.json anew, after a change of a figure
+	$(BIN)/python -m core.figures.document
 	$(BIN)/python -m api.openapi.document
 
 describe: $(VENV)/installed ## count the layers of presets and well-known checkpoints anew, after a change of either

@@ -18,7 +18,7 @@ from api.models import routes as model_routes
 from api.openapi import docs_page, document
 from api.ops import health, metrics, metrics_route, workers
 from api.ops.request_log import Observer
-from api.runs import artifact_routes, events
+from api.runs import artifact_routes, events, figure_routes
 from api.runs import routes as run_routes
 from api.webhooks import routes as webhook_routes
 from api.wiring import Parts, wire
@@ -32,6 +32,7 @@ ROUTES = (
     run_routes,
     events,
     artifact_routes,
+    figure_routes,
     comparison_routes,
     dataset_routes,
     model_routes,

@@ -182,6 +182,10 @@ class Client:
         """What looks wrong with the labels of the run's probe images, and which of them it may have trained on."""
         return self._get(f"/v1/runs/{run_id}/label-issues")
 
+    def figures(self, run_id: str) -> list[Json]:
+        """The figures that the service draws, and whether this run has each."""
+        return self._listed(f"/v1/runs/{run_id}/figures", "figures")
+
     def models(self) -> list[Json]:
         """What can be fine-tuned."""
         return self._listed("/v1/models", "models")

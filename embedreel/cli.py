@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 from embedreel import access
 from embedreel.command import BROKEN_PIPE, FAILED, INTERRUPTED, UNREACHABLE, USAGE, add
-from embedreel.commands import comparisons, datasets, keys, model, models, runs, service, submit, webhooks
+from embedreel.commands import comparisons, datasets, figures, keys, model, models, runs, service, submit, webhooks
 from embedreel.errors import ApiError, ClientError, UnreachableError, UploadError
 from embedreel.serve import ServeError
 
@@ -26,6 +26,7 @@ examples:
   embedreel quality RUN
   embedreel evaluation RUN
   embedreel label-issues RUN
+  embedreel figures RUN curves
   embedreel model RUN pets-model/
   embedreel compare RUN RUN RUN --output side-by-side.gif
   embedreel events RUN --follow
@@ -47,6 +48,7 @@ exit status:
 COMMANDS = (
     *submit.COMMANDS,
     *runs.COMMANDS,
+    *figures.COMMANDS,
     *comparisons.COMMANDS,
     *model.COMMANDS,
     *datasets.COMMANDS,

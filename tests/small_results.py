@@ -5,6 +5,7 @@ import numpy as np
 from core.domain.arrays import OutlierScores, ProbeSet, Projection, TrainingLog
 from core.domain.comparison import SIMILARITY_FILE, RepresentationSimilarity
 from core.domain.evaluation import ClassResult, Evaluation, PhaseEvaluation
+from core.domain.figures import DRAWN_FILE, DrawnFigures, declared
 from core.domain.label_issues import DataIssues, LabelIssue, LabelIssues, TrainTestDuplicate, TrainTestDuplicates
 from core.domain.quality import FrameQuality, Highlight, Highlights, MotionQuality, QualityCard
 from core.domain.stages import FINE_TUNE, MEASURE, PROJECT, RENDER, SCORE
@@ -102,9 +103,14 @@ def _write_measure(folder, frames):
 
 
 def _write_film(folder, frames):
-    for name in ("film.gif", "film.mp4", "film.webp", "contact_sheet.png"):
+    for name in ("film.gif", "film.mp4", "film.webp"):
         (folder / name).write_bytes(FILM)
-    (folder / "curves.png").write_bytes(b"curves")
+    for spec in declared().values():
+        for suffix in spec.formats:
+            path = folder / spec.file(suffix)
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(f"{spec.name} as {suffix}".encode())
+    (folder / DRAWN_FILE).write_text(DrawnFigures(drawn=tuple(declared())).model_dump_json())
     (folder / "frames").mkdir()
     for index in range(frames):
         (folder / "frames" / f"{index:05d}.png").write_bytes(b"frame %d" % index)

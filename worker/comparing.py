@@ -13,6 +13,8 @@ from core.domain.comparison import SIMILARITY_FILE, RepresentationSimilarity
 from core.domain.plan import ComparedArtifacts
 from core.domain.quality import told
 from core.errors import InvalidSpecError
+from core.figures.drawing import draw_figures
+from core.figures.figure import FigureInputs
 from core.layout.joint_alignment import in_one_frame
 from core.measure.representation import cka, linear_kernel
 from core.render.comparison_scene import ComparisonRenderer, ComparisonScene, Side
@@ -41,7 +43,9 @@ def compare(ctx: StageContext) -> dict[str, Any]:
     ]
     (ctx.output / SIMILARITY_FILE).write_text(_likeness([folders[-1] for folders in frames]).model_dump_json())
     scene = ComparisonScene(ctx.spec.name, probe, sides)
-    return draw_film(ctx, partial(ComparisonRenderer, scene=scene))
+    drawn = draw_film(ctx, partial(ComparisonRenderer, scene=scene))
+    draw_figures(ctx.output, FigureInputs(ctx.spec, {"film": lambda: ctx.output}))
+    return drawn
 
 
 def _probe(ctx: StageContext, shown: Sequence[ComparedArtifacts]) -> ProbeSet:

@@ -12,8 +12,8 @@ What a stage's artifact holds (records as written by core.store.objects.codecs):
     project      projection/ Projection
     measure      quality.json, a QualityCard; highlights.json, Highlights; evaluation.json, an Evaluation;
                  label_issues.json, DataIssues
-    render       film.gif, film.mp4 and film.webp where asked for, frames/00000.png …, contact_sheet.png, curves.png; of
-                 a comparison likeness.json, a Likeness, in its place
+    render       film.gif, film.mp4 and film.webp where asked for, frames/00000.png …; figures.json, DrawnFigures, and
+                 the files that core.figures.FIGURES declares; of a comparison likeness.json, a Likeness, too
 """
 
 import json
@@ -39,7 +39,8 @@ from core.domain.label_issues import DataIssues, TrainTestDuplicates
 from core.domain.quality import Highlight, Highlights, QualityCard
 from core.domain.stages import EMBED, FINE_TUNE, MEASURE, PROJECT, RENDER, SCORE
 from core.draw.thumbnails import data_uri
-from core.figures.curves import draw_figure
+from core.figures.drawing import draw_figures
+from core.figures.figure import FigureInputs
 from core.layout.project import project_frames
 from core.learn import datasets
 from core.learn.embed import load_weights, weights_sha256
@@ -50,7 +51,6 @@ from core.measure import train_test_duplicates as leaks
 from core.measure.evaluation import evaluate
 from core.measure.outliers import score_frames
 from core.observe.recorder import Recorder
-from core.render.encode.gif import write_png
 from core.render.run_scene import FrameRenderer, Scene
 from core.review.review import Filmed, review
 from core.store.objects import codecs
@@ -191,8 +191,18 @@ def render(ctx: StageContext) -> Facts:
         card=card,
         phases=spec.train.phase_starts,
     )
-    write_png(ctx.output / "curves.png", *draw_figure(spec.render, scene.name, scene.curves))
-    return draw_film(ctx, partial(FrameRenderer, scene=scene))
+    drawn = draw_film(ctx, partial(FrameRenderer, scene=scene))
+    inputs = FigureInputs(
+        spec,
+        {
+            "film": lambda: ctx.output,
+            "log": lambda: scene.log,
+            "probe": lambda: scene.probe,
+            "checkpoints": lambda: scene.embedded,
+        },
+    )
+    draw_figures(ctx.output, inputs)
+    return drawn
 
 
 def _reviewed(ctx: StageContext) -> tuple[QualityCard, tuple[Highlight, ...]]:

@@ -19,8 +19,13 @@ _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 def of_type(media_type: str) -> dict[int | str, dict[str, Any]]:
     """What the API's description says of a file's answers."""
-    content = {media_type: {"schema": {"type": "string", "contentMediaType": media_type}}}
+    content = {media_type: content_of(media_type)}
     return {200: {"description": "The whole file.", "content": content}, **_of_parts(content)}
+
+
+def content_of(media_type: str) -> dict[str, Any]:
+    """The same of its content in one of its types."""
+    return {"schema": {"type": "string", "contentMediaType": media_type}}
 
 
 def of_model(model: type[BaseModel]) -> dict[int | str, dict[str, Any]]:

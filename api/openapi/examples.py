@@ -5,10 +5,12 @@ from dataclasses import asdict
 from typing import Any
 
 from api.datasets.sources import links as dataset_links
+from api.runs import figures
 from api.runs.describe import links
 from api.runs.schemas import EXAMPLE, RunCreate
 from api.webhooks import schemas
 from core.domain import layers, models
+from core.domain.figures import declared
 from core.domain.spec import PinnedSources
 
 _RUN_ID = "run_01kaxw2vd4n8q6r0t3y5z7b9cf"
@@ -273,6 +275,11 @@ ANSWERS: Mapping[str, Any] = {
             "kept_here": 0.24,
             "better": True,
         },
+    },
+    "listFigures": {
+        "figures": [
+            figures.describe(spec, _RUN_ID, reason=None).model_dump(mode="json") for spec in declared().values()
+        ]
     },
     "listHighlights": {
         "highlights": [

@@ -42,32 +42,6 @@ _film("webp", "image/webp", "getFilmAsWebp")
 
 
 @router.get(
-    "/contact-sheet.png",
-    operation_id="getContactSheet",
-    summary="Four frames of the film",
-    response_class=Response,
-    responses=files.of_type("image/png"),
-)
-@router.head("/contact-sheet.png", include_in_schema=False)
-def contact_sheet(parts: PartsOf, request: Request, run_id: str) -> Response:
-    """The first frame, the last and two between them, as one picture."""
-    return files.answer(request, parts.results.file(run_id, RENDER.name, "contact_sheet.png"), "image/png")
-
-
-@router.get(
-    "/curves.png",
-    operation_id="getCurves",
-    summary="Loss and accuracy as a picture",
-    response_class=Response,
-    responses=files.of_type("image/png"),
-)
-@router.head("/curves.png", include_in_schema=False)
-def curves(parts: PartsOf, request: Request, run_id: str) -> Response:
-    """Training loss, evaluation loss and accuracy by step, and where each phase begins; drawn with the film."""
-    return files.answer(request, parts.results.file(run_id, RENDER.name, "curves.png"), "image/png")
-
-
-@router.get(
     "/frames/{index}.png",
     operation_id="getFrame",
     summary="One frame",

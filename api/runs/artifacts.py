@@ -60,7 +60,7 @@ class RunArtifacts:
             run = run_of(session, run_id, self.tenant)
             row = runs.artifact(session, run, stage)
         if row is None:
-            raise _not_there(run, stage)
+            raise not_there(run, stage)
         if name not in row.files:
             raise runs.missing(run_id, name)
         return StoredFile(self.store.file(Stored(row.location, row.files), name), row.files[name]["sha256"])
@@ -134,7 +134,7 @@ class RunArtifacts:
             run = run_of(session, run_id, self.tenant)
             row = runs.artifact(session, run, stage)
         if row is None:
-            raise _not_there(run, stage)
+            raise not_there(run, stage)
         try:
             return codecs.load(self.store.folder(Stored(row.location, row.files)) / name, kind)
         except FileNotFoundError as error:
@@ -143,7 +143,7 @@ class RunArtifacts:
             ) from error
 
 
-def _not_there(run: RunRow, stage: str) -> NotFoundError | NotReadyError:
+def not_there(run: RunRow, stage: str) -> NotFoundError | NotReadyError:
     """The stage has not made its artifact, or never will."""
     if runs.is_comparison(run) and stage != RENDER.name:
         return NotFoundError(f"Run {run.id} is a comparison, which has no stage {stage}: ask the runs that it shows.")

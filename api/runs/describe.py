@@ -251,6 +251,7 @@ def links(run_id: str, *, film: bool, model: bool, comparison: bool = False) -> 
         "quality",
         "highlights",
         "evaluation",
+        "figures",
     )
     return Links(
         self=base,

@@ -253,6 +253,7 @@ class Links(BaseModel):
     label_issues: str
     log: str
     curves: str
+    figures: str
 
 
 class RunOut(BaseModel):

@@ -11,6 +11,7 @@ from functools import cached_property, reduce
 from operator import getitem
 from typing import Any, Literal
 
+from core.domain.figures import OF_COMPARISON, versions
 from core.domain.frozen import Frozen
 from core.domain.schedule import candidate_steps, capture_steps
 from core.domain.spec import CaptureSpec, RunSpec, TrainSpec
@@ -144,6 +145,7 @@ def _comparison(spec: RunSpec) -> Plan:
     reads = {
         "render": spec.render.model_dump(mode="json"),
         "drawing": RENDER.format,
+        "figures": versions(OF_COMPARISON),
         "name": spec.name,
         "runs": [[one.spec.name, one.spec.model] for one in spec.compared],
     }
@@ -154,7 +156,7 @@ def _comparison(spec: RunSpec) -> Plan:
 
 def _training(spec: RunSpec) -> Plan:
     steps, captured = _steps(spec.capture, spec.train)
-    fields = spec.model_dump(mode="json")
+    fields = spec.model_dump(mode="json") | {"figures": versions()}
     made: dict[str, tuple[PlannedStage, ...]] = {}
     for stage in STAGES.values():
         reads = _read(fields, stage.reads)

@@ -70,9 +70,9 @@ def write(
     pen = x - {"left": 0.0, "center": 0.5, "right": 1.0}[align] * measure(text, style)
     if halo:
         grown = set_line(text, style, halo=halo)
-        _lay(frame, grown.coverage > SIZE // 2, round(pen) + grown.left, round(baseline) + grown.top, ink[:1])
+        lay(frame, grown.coverage > SIZE // 2, round(pen) + grown.left, round(baseline) + grown.top, ink[:1])
     mask = set_line(text, style)
-    _lay(frame, mask.coverage, round(pen) + mask.left, round(baseline) + mask.top, ink)
+    lay(frame, mask.coverage, round(pen) + mask.left, round(baseline) + mask.top, ink)
     return pen + mask.advance
 
 
@@ -86,14 +86,14 @@ def paste(frame: NDArray[np.uint8], image: NDArray[np.uint8], *, left: int, top:
     frame[top : top + image.shape[0], left : left + image.shape[1]] = image
 
 
-def _lay(
+def lay(
     frame: NDArray[np.uint8],
     coverage: NDArray[np.uint8] | NDArray[np.bool_],
     left: int,
     top: int,
     ink: NDArray[np.uint8],
 ) -> None:
-    """Write `ink` where there is coverage; a boolean mask takes the ink's first colour."""
+    """Write `ink` where there is coverage, cut at the frame's sides; a boolean mask takes the ink's first colour."""
     clip_top, clip_left = max(0, -top), max(0, -left)
     coverage = coverage[clip_top : frame.shape[0] - top, clip_left : frame.shape[1] - left]
     top, left = max(0, top), max(0, left)

@@ -71,6 +71,19 @@ class Palette:
         return self.nearest(np.rint(mixed).astype(np.uint8))
 
 
+def stored_palette(colors: NDArray[np.uint8], theme: Theme = LIGHT) -> Palette:
+    """The palette of a picture that was drawn before, or of one without classes and images.
+
+    Args:
+        colors: (M, 3) uint8 sRGB, M at most 256; what is left is black.
+        theme: what is light and what is dark.
+    """
+    held = np.zeros((SIZE, 3), dtype=np.uint8)
+    held[: len(colors)] = colors
+    no_discs = np.zeros((0, COVERAGE_STEPS + 1), dtype=np.uint8)
+    return Palette(held, no_discs, n_background=min(len(colors), TRANSPARENT), theme=theme)
+
+
 def build_palette(n_classes: int, images: NDArray[np.uint8], theme: Theme = LIGHT) -> Palette:
     """Divide the 256 entries of a film.
 

@@ -6,10 +6,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from core.domain.figures import FigureSpec
 from core.domain.spec import RenderSpec
 from core.draw.canvas import mix_text_colors
 from core.draw.colors import THEMES, Color, mix
 from core.draw.palette import Palette, build_palette
+from core.figures.figure import Drawing, FigureInputs, RunFigure
 from core.render.page.run_page import Box, measures
 from core.render.panels.background import DPI, write_heading, write_name, write_phases
 from core.render.panels.curve import (
@@ -19,6 +21,7 @@ from core.render.panels.curve import (
     add_panel,
     hex_of,
     place_panel,
+    read_curves,
     set_accuracy,
     set_loss,
     top_of,
@@ -103,3 +106,24 @@ def _plot_measured(axes: Axes, series: Series, panel: CurvePanel, color: Color, 
     if len(series.step) * _LEAST_APART * scale <= panel.right - panel.left:
         (dots,) = axes.plot(series.step[inside], series.value[inside], "o", color=shade, clip_on=False)
         dots.set(markersize=5.0 * pixel, markeredgewidth=0)
+
+
+def draw(inputs: FigureInputs) -> Drawing:
+    """The curves of a run, with sides and theme of its film."""
+    run = inputs.run
+    curves = read_curves(inputs.log, inputs.checkpoints, phases=run.train.phase_starts)
+    frame, palette = draw_figure(run.render, run.name, curves)
+    return Drawing(palette, still=lambda: frame)
+
+
+FIGURE = RunFigure(
+    FigureSpec(
+        name="curves",
+        title="Loss and accuracy",
+        shows="Training loss, evaluation loss and accuracy by step, and where each phase begins.",
+        formats=("png",),
+        reads=("log", "checkpoints"),
+        stem="curves",
+    ),
+    draw,
+)

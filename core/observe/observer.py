@@ -44,7 +44,7 @@ class Observer(Protocol[Record_co]):
 
     @property
     def kind(self) -> type[Record_co]:
-        """The dataclass of its records, for `core.store.objects.codecs.load`: named arrays, and values that JSON knows."""
+        """The dataclass of its records: named arrays, and values that JSON knows. `codecs.load` takes it."""
 
     def observe(self, backbone: Backbone, probe: ImagesOnDevice, facts: CheckpointFacts) -> Record_co:
         """The record of one checkpoint.

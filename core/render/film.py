@@ -1,6 +1,6 @@
-"""A whole film into a folder: GIF and what else is asked for, each checkpoint's frame, a contact sheet, the curves."""
+"""A whole film into a folder: GIF and what else is asked for, and each checkpoint's frame."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,7 +19,6 @@ from core.render.encode.video import VideoWriter
 Frame = NDArray[np.uint8]
 
 FILM = "film.gif"
-SHEET = "contact_sheet.png"
 REDUCIBLE_FIELDS = {"width", "height", "tween"}
 """What of a RenderSpec may be given up for a smaller file."""
 SMALLER = 0.85
@@ -75,7 +74,7 @@ def render_film(
     checkpoints, then size.
 
     Args:
-        folder: `film.gif`, `film.<format>`, `frames/00000.png` … and `contact_sheet.png` are written into it.
+        folder: `film.gif`, `film.<format>` and `frames/00000.png` … are written into it.
         spec: how it is to be drawn.
         renderer: draws it so.
         on_frame: called with the number of frames drawn so far and of all, those between checkpoints left out. Where
@@ -123,8 +122,6 @@ def _cheaper_specs(spec: RenderSpec) -> Iterator[RenderSpec]:
 def _write(folder: Path, spec: RenderSpec, renderer: Renderer, count: _Count) -> None:
     path, n_frames = folder / FILM, renderer.n_frames
     count.begin(n_frames)
-    picked = np.linspace(0, n_frames - 1, 4).round().astype(int).tolist()
-    sheet: dict[int, Frame] = {}
     written: list[Future[None]] = []
 
     with ExitStack() as stack:
@@ -145,15 +142,12 @@ def _write(folder: Path, spec: RenderSpec, renderer: Renderer, count: _Count) ->
                     target = folder / "frames" / f"{index:05d}.png"
                     written.append(pool.submit(write_png, target, frame, renderer.palette))
                     count.add()
-                    if index in picked:
-                        sheet[index] = frame
                 yield frame
                 _keep_within(path, spec.max_bytes)
 
         write_gif(path, each(), renderer.palette, fps=spec.fps)
         _keep_within(path, spec.max_bytes)
         _wait(written)
-    write_png(folder / SHEET, _arranged([sheet[index] for index in picked]), renderer.palette)
 
 
 def _wait(written: list[Future[None]]) -> None:
@@ -165,8 +159,3 @@ def _wait(written: list[Future[None]]) -> None:
 def _keep_within(path: Path, max_bytes: int | None) -> None:
     if max_bytes is not None and path.stat().st_size > max_bytes:
         raise _TooLargeError
-
-
-def _arranged(frames: Sequence[Frame]) -> Frame:
-    """Four frames, two by two."""
-    return np.concatenate([np.concatenate(frames[:2], axis=1), np.concatenate(frames[2:], axis=1)])

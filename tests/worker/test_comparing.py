@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from core.domain.comparison import SIMILARITY_FILE, RepresentationSimilarity, compare
+from core.domain.figures import DRAWN_FILE, DrawnFigures, declared
 from core.domain.plan import build
 from core.domain.spec import CaptureSpec, ComparedRun, PinnedSources, RenderSpec, RunSpec, TrainSpec
 
@@ -44,6 +45,11 @@ def test_compare__a_film_as_long_as_the_longest_and_how_much_alike_they_are(work
         assert (first != np.asarray(film.convert("RGB"))).any()
     assert {path.name for path in (folder / "frames").iterdir()} == {f"{index:05d}.png" for index in range(5)}
     assert (folder / "film.webp").exists()
+    figures = DrawnFigures.model_validate_json((folder / DRAWN_FILE).read_text())
+    assert figures.drawn == ("contact-sheet",)
+    assert figures.why_missing("curves") == "The run has no log and no checkpoints."
+    with Image.open(folder / "contact_sheet.png") as sheet:
+        assert sheet.size == (1280, 800)
     ((own, other), (back, _)) = RepresentationSimilarity.model_validate_json((folder / SIMILARITY_FILE).read_text()).cka
     assert own == pytest.approx(1)
     assert other == pytest.approx(back)
@@ -69,6 +75,14 @@ def test_compare__what_a_run_has_made_is_gone(works, pair):
     run = works.run(works.work_off(comparison([*pair, ComparedRun(run=run_id, spec=lost)])))
     assert run.status == "failed"
     assert run.error["type"] == "not-ready"
+
+
+def test_render__draws_every_figure(works, pair):
+    for one in pair:
+        row, folder = works.artifact(build(one.spec).stage("render").key)
+        figures = DrawnFigures.model_validate_json((folder / DRAWN_FILE).read_text())
+        assert (figures.drawn, figures.missing) == (tuple(declared()), ())
+        assert {file for spec in declared().values() for file in spec.files} <= set(row.files)
 
 
 def test_fine_tune__tells_how_fast_it_went(works, pair):

@@ -101,16 +101,6 @@ def test_frame(gallery, exhibit, problem):
         problem(gallery.get(f"/v1/runs/{exhibit}/frames/{index}.png"), 404, "not-found")
 
 
-def test_curves(gallery, exhibit):
-    links = gallery.get(f"/v1/runs/{exhibit}").json()["links"]
-    assert links["curves"] == f"/v1/runs/{exhibit}/curves.png"
-    response = gallery.get(links["curves"])
-    assert (response.content, response.headers["content-type"]) == (b"curves", "image/png")
-    etag = {"If-None-Match": response.headers["etag"]}
-    assert gallery.get(links["curves"], headers=etag).status_code == 304
-    assert gallery.head(links["curves"]).headers["etag"] == response.headers["etag"]
-
-
 def test_checkpoints(client, submit, worker):
     run = submit()
     held = worker.claim(run["id"])

@@ -1,0 +1,106 @@
+"""All figures of a run into the folder of its film."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TypeVar
+
+from core.domain.figures import DRAWN_FILE, DrawnFigures, FigureFormat, MissingFigure
+from core.figures import FIGURES
+from core.figures.figure import Drawing, FigureInputs, Frame, RunFigure
+from core.render.encode.gif import write_gif, write_png
+from core.render.encode.video import VideoWriter
+
+_Part = TypeVar("_Part")
+
+log = logging.getLogger(__name__)
+
+MOST_LETTERS = 300
+"""Of the reason why a figure is missing."""
+
+
+def draw_figures(folder: Path, inputs: FigureInputs, figures: tuple[RunFigure, ...] = FIGURES) -> DrawnFigures:
+    """Draw each figure that the inputs suffice for.
+
+    One that fails leaves no file, and fails neither the others nor the film: the record says why it is missing.
+
+    Args:
+        folder: of the film; files of figures and the record, `figures.json`, are written into it.
+        inputs: what the figures may read.
+        figures: which.
+
+    Returns:
+        The record.
+    """
+    drawn: list[str] = []
+    missing: list[MissingFigure] = []
+    for figure in figures:
+        spec = figure.spec
+        lacking = [name for name in spec.reads if name not in inputs.readers]
+        if lacking:
+            missing.append(MissingFigure(name=spec.name, reason=f"The run has no {' and no '.join(lacking)}."))
+            continue
+        started = time.monotonic()
+        try:
+            write_figure(folder, figure, inputs)
+        except Exception as error:  # a figure may fail in any way, and the film is worth more than it
+            log.exception("The figure %s of %s failed", spec.name, inputs.run.name)
+            for name in spec.files:
+                (folder / name).unlink(missing_ok=True)
+            reason = f"{type(error).__name__}: {error}"[:MOST_LETTERS]
+            missing.append(MissingFigure(name=spec.name, reason=reason))
+        else:
+            drawn.append(spec.name)
+            log.info("The figure %s was drawn in %.2f s", spec.name, time.monotonic() - started)
+    record = DrawnFigures(drawn=tuple(drawn), missing=tuple(missing))
+    (folder / DRAWN_FILE).write_text(record.model_dump_json())
+    return record
+
+
+def write_figure(folder: Path, figure: RunFigure, inputs: FigureInputs) -> None:
+    """Draw one figure in each of its formats.
+
+    Raises:
+        ValueError: what it draws has not all that its formats need.
+    """
+    spec, fps = figure.spec, inputs.run.render.fps
+    drawing = figure.draw(inputs.only(spec.reads))
+    paths = {suffix: folder / spec.file(suffix) for suffix in spec.formats}
+    for path in paths.values():
+        path.parent.mkdir(parents=True, exist_ok=True)
+    if "png" in paths:
+        write_png(paths.pop("png"), drawing.still(), drawing.palette)
+    if "svg" in paths:
+        paths.pop("svg").write_text(_needed(drawing.svg, spec.name, "svg")(), encoding="utf-8")
+    if paths:
+        _write_film(paths, drawing, _needed(drawing.film, spec.name, "film")(), fps=fps)
+
+
+def _needed(part: Callable[[], _Part] | None, name: str, what: str) -> Callable[[], _Part]:
+    if part is None:
+        raise ValueError(f"The figure {name} declares a format for which it has no {what}.")
+    return part
+
+
+def _write_film(paths: Mapping[FigureFormat, Path], drawing: Drawing, frames: Iterator[Frame], *, fps: int) -> None:
+    """One pass over the pictures for all formats."""
+    with ExitStack() as stack:
+        videos = [
+            stack.enter_context(VideoWriter(path, drawing.palette, fps=fps))
+            for suffix, path in paths.items()
+            if suffix != "gif"
+        ]
+
+        def each() -> Iterator[Frame]:
+            for frame in frames:
+                for video in videos:
+                    video.add(frame)
+                yield frame
+
+        if "gif" in paths:
+            write_gif(paths["gif"], each(), drawing.palette, fps=fps)
+        else:
+            for _ in each():
+                pass

@@ -1,0 +1,64 @@
+"""The command about the figures of a run. It knows none itself: the service lists them."""
+
+import argparse
+from pathlib import Path
+
+from embedreel.access import connect
+from embedreel.command import OK, Command, run_argument
+from embedreel.connection import Json
+from embedreel.output import add_json_flag, show
+
+COLUMNS = ["name", "formats", "available", "title"]
+
+
+def figures(options: argparse.Namespace) -> int:
+    """Show which figures a run has, or save one of them.
+
+    NAME with a suffix, as in curves.png, asks for that format. Without one, the suffix of --output does, if the figure
+    has that format; else the figure's first format is saved.
+    """
+    with connect(options) as client:
+        listed = client.figures(options.run)
+        if options.name is None:
+            show([_row(one) for one in listed] if not options.json else listed, COLUMNS, as_json=options.json)
+            return OK
+        figure, suffix = _chosen(listed, options.name, options.output)
+        name = f"{figure['name']}.{suffix}"
+        print(client.download(options.run, f"figures/{name}", options.output or Path(name)))
+    return OK
+
+
+def _row(figure: Json) -> Json:
+    return figure | {"available": "yes" if figure["available"] else "no", "title": _title(figure)}
+
+
+def _title(figure: Json) -> str:
+    """The title, and why the figure is not there."""
+    return figure["title"] if figure["available"] else f"{figure['title']}: {figure['reason']}"
+
+
+def _chosen(listed: list[Json], asked: str, output: Path | None) -> tuple[Json, str]:
+    """The figure that is meant, and the format.
+
+    Raises:
+        ValueError: there is no such figure or format.
+    """
+    name, _, suffix = asked.partition(".")
+    figure = next((one for one in listed if one["name"] == name), None)
+    if figure is None:
+        raise ValueError(f"There is no figure {name!r}. There are: {', '.join(one['name'] for one in listed)}.")
+    formats = figure["formats"]
+    if suffix and suffix not in formats:
+        raise ValueError(f"The figure {name} has no format {suffix!r}. It has: {', '.join(formats)}.")
+    wanted = output.suffix.removeprefix(".") if output else ""
+    return figure, suffix or (wanted if wanted in formats else formats[0])
+
+
+def _flags(parser: argparse.ArgumentParser) -> None:
+    run_argument(parser)
+    parser.add_argument("name", nargs="?", metavar="NAME", help="the figure to save; without it, they are listed")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="where to save it (default: its own name)")
+    add_json_flag(parser)
+
+
+COMMANDS = (Command("figures", figures, _flags),)
