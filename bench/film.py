@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from bench import notebook
 from core.domain.arrays import FrameFacts, NeighborGraph, OutlierScores, ProbeSet, Projection, TrainingLog
 from core.domain.spec import AlignSpec, ProjectSpec, RenderSpec
-from core.layout.project import Frames, project_frames
+from core.layout.frames import Frames
+from core.layout.project import project_frames
 from core.measure.outliers import score_frames
 from core.render.encode.gif import write_gif
 from core.render.film import render_film

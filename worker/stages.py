@@ -37,6 +37,7 @@ from core.domain.arrays import (
 )
 from core.domain.evaluation import Evaluation, PhaseEvaluation
 from core.domain.label_issues import DataIssues, TrainTestDuplicates
+from core.domain.layouts import ALIGNMENTS, LAYOUTS
 from core.domain.model_card import Learned
 from core.domain.plan import SKIPPED, Part, StageName
 from core.domain.quality import Highlight, Highlights, QualityCard
@@ -201,7 +202,7 @@ def render(ctx: StageContext) -> Facts:
         log=codecs.load(ctx.input(StageName.FINE_TUNE) / "log", TrainingLog),
         probe=codecs.load(ctx.input(StageName.FINE_TUNE) / "probe", ProbeSet),
         embedded=frame_facts(ctx.frames()),
-        note=f"{_PROJECTED[spec.project.method]}{_ALIGNED[spec.align.method]}",
+        note=LAYOUTS[spec.project.method].title + ALIGNMENTS[spec.align.method].title,
         highlights=highlights,
         card=card,
         phases=spec.train.phase_starts,
@@ -228,16 +229,6 @@ STAGES: Mapping[StageName, Callable[[StageContext], Facts]] = {
     StageName.MEASURE: measure,
     StageName.RENDER: render,
 }
-
-
-_PROJECTED = {
-    "pca": "PCA",
-    "global_pca": "one PCA for all frames",
-    "smooth_pca": "PCA, slowly turning",
-    "tsne": "t-SNE",
-    "umap": "UMAP",
-}
-_ALIGNED = {"rigid": ", rigidly aligned", "procrustes": ", Procrustes-aligned", "none": ""}
 
 
 class _Embedder:
