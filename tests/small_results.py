@@ -5,6 +5,7 @@ import numpy as np
 from core.domain.arrays import OutlierScores, ProbeSet, Projection, TrainingLog
 from core.domain.comparison import SIMILARITY_FILE, RepresentationSimilarity
 from core.domain.evaluation import ClassResult, Evaluation, PhaseEvaluation
+from core.domain.formats import FORMATS
 from core.domain.label_issues import DataIssues, LabelIssue, LabelIssues, TrainTestDuplicate, TrainTestDuplicates
 from core.domain.plan import StageName
 from core.domain.quality import FrameQuality, Highlight, Highlights, MotionQuality, QualityCard
@@ -101,7 +102,7 @@ def _write_measure(folder, frames):
 
 
 def _write_film(folder, frames):
-    for name in ("film.gif", "film.mp4", "film.webp", "contact_sheet.png"):
+    for name in (*(film_format.file for film_format in FORMATS.values()), "contact_sheet.png"):
         (folder / name).write_bytes(FILM)
     (folder / "curves.png").write_bytes(b"curves")
     (folder / "frames").mkdir()

@@ -56,7 +56,7 @@ from core.measure import label_issues
 from core.measure import train_test_duplicates as leaks
 from core.measure.evaluation import evaluate
 from core.measure.outliers import score_frames
-from core.render.encode.gif import write_png
+from core.render.encode.png import write_png
 from core.render.film import REDUCIBLE_FIELDS, render_film
 from core.render.run_scene import FrameRenderer, Scene
 from core.review.review import Filmed, review

@@ -17,6 +17,7 @@ from api.access.middleware import is_open
 from api.http.errors import MEDIA_TYPE, STATUS, as_problem
 from api.openapi import examples
 from api.runs.schemas import ProblemOut
+from core.domain.formats import FORMATS
 from core.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,7 +29,7 @@ _EXAMPLED = ("application/json", "text/event-stream", "text/csv")
 # What an operation may meet follows from its address and its parameters, but for these.
 _ONCE = frozenset({"submitRun", "drawRun", "compareRuns", "uploadDataset"})
 _CONFLICTS = _ONCE | {"retryRun", "deleteRun", "deleteDataset", "registerWebhook", "testWebhook", "redeliver"}
-_FILMS = frozenset({"getFilm", "getFilmAsVideo", "getFilmAsWebp"})
+_FILMS = frozenset(film_format.operation_id for film_format in FORMATS.values())
 _PICTURES = frozenset({"getFrame", "getContactSheet", "getCurves"})
 _RESULTS = _FILMS | _PICTURES | {"getQuality", "getEvaluation", "listHighlights", "listLabelIssues"}
 _RANGES = _RESULTS | {"getDatasetContactSheet"}

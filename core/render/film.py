@@ -6,17 +6,15 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from core.domain.formats import FORMATS, GIF
 from core.domain.spec import SMALLEST_SIDE, RenderSpec
-from core.draw.palette import Palette
+from core.draw.palette import Frame, Palette
 from core.errors import InvalidSpecError
-from core.render.encode.gif import write_gif, write_png
-from core.render.encode.video import VideoWriter
+from core.render.encode import film_writer
+from core.render.encode.png import write_png
 
-Frame = NDArray[np.uint8]
-
-FILM = "film.gif"
+FILM = FORMATS[GIF].file
 SHEET = "contact_sheet.png"
 REDUCIBLE_FIELDS = {"width", "height", "tween"}
 """What of a RenderSpec may be given up for a smaller file."""
@@ -102,26 +100,20 @@ def _write(folder: Path, spec: RenderSpec, renderer: Renderer, on_frame: Callabl
     sheet: dict[int, Frame] = {}
 
     with ExitStack() as stack:
-        others = [
-            stack.enter_context(VideoWriter(folder / f"film.{name}", renderer.palette, fps=spec.fps))
-            for name in spec.formats
-            if name != "gif"
+        writers = [
+            stack.enter_context(film_writer(name, folder, renderer.palette, fps=spec.fps))
+            for name in dict.fromkeys((GIF, *spec.formats))
         ]
-
-        def each() -> Iterator[Frame]:
-            for index, frame in renderer.film():
-                for other in others:
-                    other.add(frame)
-                if index is not None:
-                    write_png(folder / "frames" / f"{index:05d}.png", frame, renderer.palette)
-                    on_frame(index, n_frames)
-                    if index in picked:
-                        sheet[index] = frame
-                yield frame
-                _keep_within(path, spec.max_bytes)
-
-        write_gif(path, each(), renderer.palette, fps=spec.fps)
-        _keep_within(path, spec.max_bytes)
+        for index, frame in renderer.film():
+            for writer in writers:
+                writer.add(frame)
+            if index is not None:
+                write_png(folder / "frames" / f"{index:05d}.png", frame, renderer.palette)
+                on_frame(index, n_frames)
+                if index in picked:
+                    sheet[index] = frame
+            _keep_within(path, spec.max_bytes)
+    _keep_within(path, spec.max_bytes)
     write_png(folder / SHEET, _arranged([sheet[index] for index in picked]), renderer.palette)
 
 
