@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
+from core.data import sources
 from core.domain import hub_dataset, layers
 from core.domain.fitting import (
     fit_to_dataset,
@@ -123,7 +124,7 @@ class RunCreate(Frozen):
         sections = {"train": train, "project": self.project, "align": align, "render": self.render}
         return RunSpec(
             name=name,
-            dataset=hub_dataset.canonical(self.dataset),
+            dataset=sources.canonical(self.dataset),
             model=self.model,
             capture=capture,
             score=score,
