@@ -1,6 +1,6 @@
 """The OpenAPI document: FastAPI's own, with an example of each answer, and the problems that each operation may meet.
 
-`python -m api.openapi` writes it to docs/openapi.json, which a test holds against the application.
+`python -m api.openapi.document` writes it to docs/openapi.json, which a test holds against the application.
 """
 
 import json
@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from api.access.middleware import is_open
 from api.http.errors import MEDIA_TYPE, STATUS, as_problem
-from api.openapi import examples
+from api.openapi import choices, examples
 from api.runs.schemas import ProblemOut
 from core.domain.formats import FORMATS
 from core.settings import Settings
@@ -133,3 +133,4 @@ def committed_text() -> str:
 
 if __name__ == "__main__":
     COMMITTED.write_text(committed_text())
+    choices.write()

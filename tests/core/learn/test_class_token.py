@@ -12,7 +12,7 @@ from core.domain.families import FAMILIES
 from core.learn.class_token import leave_out_unread
 from core.learn.embed import weights_sha256
 from core.learn.families import classifier_class
-from tests.core.learn.test_families import CONFIGS
+from tests.core.learn.small_families import CONFIGS
 
 VIT = CONFIGS["vit"]
 HEADS = VIT.num_attention_heads
