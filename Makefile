@@ -33,7 +33,7 @@ format: $(VENV)/installed-dev ## let ruff put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-openapi: $(VENV)/installed ## write docs/openapi.json anew, after a change of the API
+openapi: $(VENV)/installed ## write docs/openapi.json and docs/choices.md anew, after a change of the API
 	$(BIN)/python -m api.openapi.document
 
 docs: $(VENV)/installed ## write docs/figures.md, core/domain/figures.json and docs/openapi.json anew, after a change of a figure

@@ -19,10 +19,13 @@ from numpy.typing import NDArray
 
 from bench import notebook
 from core.domain.arrays import FrameFacts, NeighborGraph, OutlierScores, ProbeSet, Projection, TrainingLog
+from core.domain.formats import FORMATS, GIF
 from core.domain.spec import AlignSpec, ProjectSpec, RenderSpec
-from core.layout.project import Frames, project_frames
+from core.draw.palette import Frame, Palette
+from core.layout.frames import Frames
+from core.layout.project import project_frames
 from core.measure.outliers import score_frames
-from core.render.encode.gif import write_gif
+from core.render.encode import film_writer
 from core.render.film import render_film
 from core.render.run_scene import FrameRenderer, Scene
 from core.review.review import Filmed, review
@@ -141,11 +144,17 @@ def _encode(film: Filmed) -> tuple[str, float, float]:
     indices = [frame for _, frame in renderer.film()]
     pictures = [renderer.palette.colors[frame] for frame in indices]
     with tempfile.TemporaryDirectory() as folder:
-        theirs, ours = Path(folder) / "theirs.gif", Path(folder) / "ours.gif"
+        theirs, ours = Path(folder) / "theirs.gif", Path(folder) / FORMATS[GIF].file
         published = _timed(lambda: notebook.encode(theirs, pictures, fps=12), 1) / FRAMES
-        here = _timed(lambda: write_gif(ours, indices, renderer.palette, fps=12), 1) / FRAMES
+        here = _timed(lambda: _write_gif(ours, indices, renderer.palette), 1) / FRAMES
         share = ours.stat().st_size / theirs.stat().st_size
     return f"encoding, {share:.0%} of the bytes".replace("%", " %"), published, here
+
+
+def _write_gif(path: Path, frames: list[Frame], palette: Palette) -> None:
+    with film_writer(GIF, path.parent, palette, fps=12) as writer:
+        for frame in frames:
+            writer.add(frame)
 
 
 def _bytes(frames: list[NDArray[np.float32]], film: Filmed) -> tuple[float, float]:
@@ -158,9 +167,9 @@ def _bytes(frames: list[NDArray[np.float32]], film: Filmed) -> tuple[float, floa
     renderer = _renderer(drawn)
     indices = [renderer.draw(index) for index in range(FRAMES - ENCODED, FRAMES)]
     with tempfile.TemporaryDirectory() as folder:
-        theirs, ours = Path(folder) / "theirs.gif", Path(folder) / "ours.gif"
+        theirs, ours = Path(folder) / "theirs.gif", Path(folder) / FORMATS[GIF].file
         notebook.encode(theirs, pictures, fps=12)
-        write_gif(ours, indices, renderer.palette, fps=12)
+        _write_gif(ours, indices, renderer.palette)
         sizes = theirs.stat().st_size, ours.stat().st_size
     pixels = pictures[0][..., 0].size, indices[0].size
     return 1000 * sizes[0] / (ENCODED * pixels[0]), 1000 * sizes[1] / (ENCODED * pixels[1])

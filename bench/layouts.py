@@ -25,9 +25,11 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from bench.training import prepare
 from core.data.intake import inspect_in_subprocess
 from core.domain.arrays import FloatArray
+from core.domain.layouts import LAYOUTS
 from core.domain.schedule import capture_steps
 from core.domain.spec import AlignSpec, ProjectSpec, TrainSpec
-from core.layout.project import pca, project_frames
+from core.layout.methods.pca import pca
+from core.layout.project import project_frames
 from core.learn import datasets
 from core.learn.embed import embed
 from core.learn.fine_tune import fine_tune
@@ -121,7 +123,7 @@ def _table(title: str, frames: list[FloatArray], accuracy: float) -> dict[str, t
         steps = step_lengths(points)
         kept = [faithfulness(frames[t], points[t], neighbors=graph, rows=rows) for t, graph in graphs.items()]
         shares = points.var(axis=1).sum(axis=1) / best
-        linear = project["method"] not in {"tsne", "umap"} and align["method"] != "procrustes"
+        linear = not LAYOUTS[project["method"]].is_neighbor_based and align["method"] != "procrustes"
         chosen = f": {laid.smoothing:g}" if "chosen" in name and laid.smoothing is not None else ""
         trembles = jitter(steps, np.linalg.norm(np.diff(points, n=2, axis=0), axis=2)) / jitter(moved, turned)
         told[name] = points, pearson(steps, moved)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from accelerate import Accelerator
 
-from core.data.builtin import BUILTIN
+from core.data.sources.builtin import BUILTIN
 from core.domain.arrays import ProbeSet
 from core.domain.plan import build
 from core.domain.sources import ImageSource, LabelledImages

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
+from embedreel.choices import in_words
+
 
 class Flag(NamedTuple):
     """A flag for a field of the body."""
@@ -55,8 +57,8 @@ DRAWN: Flags = {
     "--leaderboard": Flag("render.leaderboard", int, "worst outliers shown"),
     "--trails": Flag("render.trails", numbers, "images whose way is drawn, as `image` in the outliers: 17,4"),
     "--k": Flag("score.k", int, "nearest neighbours that an outlier score looks at"),
-    "--project": Flag("project.method", str, "smooth_pca, global_pca, pca, tsne or umap"),
-    "--align": Flag("align.method", str, "rigid, procrustes or none"),
+    "--project": Flag("project.method", str, in_words("project.method")),
+    "--align": Flag("align.method", str, in_words("align.method")),
     "--reference": Flag("align.reference", str, "what frames are kept still against: last, previous or first"),
 }
 """Flags of a run that is to be drawn otherwise."""

@@ -6,6 +6,7 @@ from core.domain.arrays import OutlierScores, ProbeSet, Projection, TrainingLog
 from core.domain.comparison import SIMILARITY_FILE, RepresentationSimilarity
 from core.domain.evaluation import ClassResult, Evaluation, PhaseEvaluation
 from core.domain.figures import DRAWN_FILE, DrawnFigures, declared
+from core.domain.formats import FORMATS
 from core.domain.label_issues import DataIssues, LabelIssue, LabelIssues, TrainTestDuplicate, TrainTestDuplicates
 from core.domain.quality import FrameQuality, Highlight, Highlights, MotionQuality, QualityCard
 from core.domain.stages import FINE_TUNE, MEASURE, PROJECT, RENDER, SCORE
@@ -103,7 +104,7 @@ def _write_measure(folder, frames):
 
 
 def _write_film(folder, frames):
-    for name in ("film.gif", "film.mp4", "film.webp"):
+    for name in (film_format.file for film_format in FORMATS.values()):
         (folder / name).write_bytes(FILM)
     for spec in declared().values():
         for suffix in spec.formats:

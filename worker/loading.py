@@ -3,10 +3,9 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from core.domain import hub_dataset
+from core.data import sources
 from core.domain.arrays import Embedded, FrameFacts, ProbeSet
 from core.domain.fitting import refuse_many_classes
-from core.domain.hub_dataset import HUB_PREFIX
 from core.domain.sources import ImageSource
 from core.domain.trained import source_run
 from core.errors import NotReadyError, SourceUnavailableError
@@ -26,17 +25,16 @@ def open_source(ctx: StageContext, *, digest: str | None = None) -> ImageSource:
         InvalidSpecError: it has too many classes.
         SourceUnavailableError: it cannot be loaded, or is another one by now.
     """
-    name = hub_dataset.pinned_as(ctx.spec.dataset)
-    expected = digest or ctx.pins.get(name) or ctx.spec.pinned.dataset_digest
-    hub = name.startswith(HUB_PREFIX)
+    pinned_as = sources.pinned_as(ctx.spec.dataset)
+    pinned = ctx.pins.get(pinned_as) if pinned_as else None
     source = datasets.open_source(
         ctx.spec.dataset,
         uploaded=ctx.store.folder(ctx.dataset) if ctx.dataset else None,
         allowed_hub=ctx.settings.allowed_datasets,
-        expected_digest=expected.rpartition("@")[2] if hub else expected,
+        expected_digest=digest or pinned or ctx.spec.pinned.dataset_digest,
     )
-    if hub:
-        ctx.pin(name, source.facts.digest)
+    if pinned_as:
+        ctx.pin(pinned_as, source.facts.digest)
     refuse_many_classes(source.facts)
     return source
 

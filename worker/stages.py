@@ -36,6 +36,7 @@ from core.domain.arrays import (
 )
 from core.domain.evaluation import Evaluation, PhaseEvaluation
 from core.domain.label_issues import DataIssues, TrainTestDuplicates
+from core.domain.layouts import ALIGNMENTS, LAYOUTS
 from core.domain.quality import Highlight, Highlights, QualityCard
 from core.domain.stages import EMBED, FINE_TUNE, MEASURE, PROJECT, RENDER, SCORE
 from core.draw.thumbnails import data_uri
@@ -186,7 +187,7 @@ def render(ctx: StageContext) -> Facts:
         log=codecs.load(ctx.input(FINE_TUNE.name) / "log", TrainingLog),
         probe=codecs.load(ctx.input(FINE_TUNE.name) / "probe", ProbeSet),
         embedded=frame_facts(ctx.frames()),
-        note=f"{_PROJECTED[spec.project.method]}{_ALIGNED[spec.align.method]}",
+        note=LAYOUTS[spec.project.method].title + ALIGNMENTS[spec.align.method].title,
         highlights=highlights,
         card=card,
         phases=spec.train.phase_starts,
@@ -220,16 +221,6 @@ STAGES: Mapping[str, Callable[[StageContext], Facts]] = {
     MEASURE.name: measure,
     RENDER.name: render,
 }
-
-
-_PROJECTED = {
-    "pca": "PCA",
-    "global_pca": "one PCA for all frames",
-    "smooth_pca": "PCA, slowly turning",
-    "tsne": "t-SNE",
-    "umap": "UMAP",
-}
-_ALIGNED = {"rigid": ", rigidly aligned", "procrustes": ", Procrustes-aligned", "none": ""}
 
 
 def _leaks(ctx: StageContext, training: Training, probe: ProbeSet) -> TrainTestDuplicates:

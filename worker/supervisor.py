@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from tenacity import Retrying, retry_if_exception_type, wait_fixed
 
 from core import logs, tracing
-from core.domain.hub_dataset import pinned_as
+from core.data.sources import pinned_as
 from core.domain.plan import state_key
 from core.domain.trained import begins_with
 from core.errors import EmbedreelError, NotReadyError, StorageUnavailableError, UnusableStateError
@@ -185,7 +185,7 @@ class _Attempt:
         sources = (pinned_as(claim.spec.dataset), claim.spec.model)
         inputs = self._inputs()
         with self.database.reading() as session:
-            pins = {source: datasets.pinned_revision(session, source) for source in sources}
+            pins = {source: datasets.pinned_revision(session, source) for source in sources if source}
             dataset = datasets.stored(session, claim.spec.dataset)
             key = begins_with(claim.spec)
             weights = claims.recorded(session, [key]).get(key) if key else None

@@ -1,8 +1,9 @@
 """What a run's `dataset` and `model` stand for when it is accepted, and the datasets there are."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
@@ -10,11 +11,11 @@ from sqlalchemy.orm import Session
 from api.http.ids import dataset_of, run_of
 from api.runs import weights
 from api.runs.describe import optional_timestamp
-from core.data.builtin import BUILTIN
 from core.data.intake import SHEET_FILE, facts_of
-from core.data.names import DatasetKind, kind_of
-from core.domain import hub_dataset, models
-from core.domain.hub_dataset import HUB_PREFIX
+from core.data.sources import SOURCES, source_of, upload
+from core.data.sources.catalog import KnownDataset, ResolvedDataset
+from core.domain import models
+from core.domain.choices import one_of
 from core.domain.phases import LayerDecay
 from core.domain.spec import DatasetFacts, PinnedSources
 from core.domain.trained import source_run
@@ -56,7 +57,7 @@ class DatasetOut(BaseModel):
 
     id: str = Field(description="What a run's `dataset` says.")
     name: str
-    kind: DatasetKind
+    kind: Annotated[str, one_of(SOURCES), Field(description="Where it comes from.")]
     classes: list[str] | None = Field(description="null where only loading it tells.")
     train_size: int | None
     evaluation_size: int | None
@@ -81,8 +82,8 @@ def resolve(
         UnknownModelError: no such model or run, or a hub id that the operator does not allow.
     """
     revision, decay = _revision(session, settings, tenant, model, hold=hold)
-    facts, digest, title = _dataset(session, settings, tenant, dataset, hold=hold)
-    return Sources(facts, PinnedSources(dataset_digest=digest, model_revision=revision), title, decay)
+    found = _dataset(TenantCatalog(session, settings, tenant, hold), dataset)
+    return Sources(found.facts, PinnedSources(dataset_digest=found.digest, model_revision=revision), found.title, decay)
 
 
 def _revision(
@@ -111,35 +112,53 @@ def _weights(session: Session, tenant: str, run_id: str, *, hold: bool) -> Artif
         raise InvalidSpecError(error.detail, field="model") from error
 
 
-def _dataset(
-    session: Session, settings: Settings, tenant: str, dataset: str, *, hold: bool
-) -> tuple[DatasetFacts | None, str, str]:
-    """Facts, digest and title."""
-    match _kind(session, settings, tenant, dataset):
-        case DatasetKind.BUILTIN:
-            return BUILTIN[dataset], BUILTIN[dataset].digest, dataset
-        case DatasetKind.HUB:
-            source = hub_dataset.pinned_as(dataset)
-            revision = datasets.pinned_revision(session, source) or hub_dataset.UNRESOLVED
-            return None, f"{source}@{revision}", source.removeprefix(HUB_PREFIX)
-        case DatasetKind.UPLOAD:
-            try:
-                row = dataset_of(session, dataset, tenant, hold="to_read" if hold else None)
-            except NotFoundError as error:
-                raise _unknown(session, settings, tenant, dataset) from error
-            facts = facts_of(row.report)  # type: ignore[arg-type]
-            return facts, facts.digest, row.name
+@dataclass(frozen=True, slots=True)
+class TenantCatalog:
+    """A `Catalog` of what is in the database.
+
+    Attributes:
+        hold: an uploaded dataset that is resolved is not deleted before our commit.
+    """
+
+    session: Session
+    settings: Settings
+    tenant: str
+    hold: bool = False
+
+    @property
+    def allowed_hub(self) -> Sequence[str]:
+        """Ids of the Hugging Face hub that the operator allows."""
+        return self.settings.allowed_datasets
+
+    def pinned_revision(self, source: str) -> str | None:
+        """The commit that is required of a source; None before its first download."""
+        return datasets.pinned_revision(self.session, source)
+
+    def uploads(self) -> Iterable[KnownDataset]:
+        """The tenant's uploaded datasets, newest first."""
+        return map(_stored, datasets.every(self.session, tenant=self.tenant))
+
+    def upload(self, dataset_id: str) -> ResolvedDataset:
+        """What one of them is now.
+
+        Raises:
+            NotFoundError: the tenant has no such dataset.
+        """
+        row = dataset_of(self.session, dataset_id, self.tenant, hold="to_read" if self.hold else None)
+        facts = facts_of(row.report)  # type: ignore[arg-type]
+        return ResolvedDataset(facts, facts.digest, row.name)
 
 
-def _kind(session: Session, settings: Settings, tenant: str, dataset: str) -> DatasetKind:
+def _dataset(catalog: TenantCatalog, dataset: str) -> ResolvedDataset:
     try:
-        return kind_of(dataset, allowed_hub=settings.allowed_datasets)
-    except UnknownDatasetError as error:
-        raise _unknown(session, settings, tenant, dataset) from error
+        source = source_of(dataset, allowed_hub=catalog.allowed_hub)
+        return source.resolve(dataset, catalog)
+    except (NotFoundError, UnknownDatasetError) as error:
+        raise _unknown(catalog, dataset) from error
 
 
-def _unknown(session: Session, settings: Settings, tenant: str, dataset: str) -> UnknownDatasetError:
-    known = [card.id for card in every(session, settings, tenant)]
+def _unknown(catalog: TenantCatalog, dataset: str) -> UnknownDatasetError:
+    known = [found.id for source in SOURCES.values() for found in source.every(catalog)]
     more = f" and {len(known) - LISTED} more (GET /v1/datasets)" if len(known) > LISTED else ""
     return UnknownDatasetError(
         f"There is no dataset {dataset!r}. There are: {', '.join(known[:LISTED])}{more}. "
@@ -150,7 +169,8 @@ def _unknown(session: Session, settings: Settings, tenant: str, dataset: str) ->
 
 def every(session: Session, settings: Settings, tenant: str) -> list[DatasetOut]:
     """All datasets: built in, allowed from the hub, uploaded by the tenant (newest first)."""
-    return [*_not_uploaded(settings), *(uploaded(row) for row in datasets.every(session, tenant=tenant))]
+    catalog = TenantCatalog(session, settings, tenant)
+    return [_shown(found, kind) for kind, source in SOURCES.items() for found in source.every(catalog)]
 
 
 def one(session: Session, settings: Settings, tenant: str, dataset_id: str) -> DatasetOut:
@@ -159,23 +179,35 @@ def one(session: Session, settings: Settings, tenant: str, dataset_id: str) -> D
     Raises:
         NotFoundError: there is no such dataset.
     """
-    for known in _not_uploaded(settings):
-        if known.id == dataset_id:
-            return known
+    catalog = TenantCatalog(session, settings, tenant)
+    for kind, source in SOURCES.items():
+        if source is not upload:
+            for known in source.every(catalog):
+                if known.id == dataset_id:
+                    return _shown(known, kind)
     return uploaded(dataset_of(session, dataset_id, tenant))
 
 
 def is_fixed(settings: Settings, dataset_id: str) -> bool:
     """Whether this is a dataset that nobody uploaded."""
-    return any(known.id == dataset_id for known in _not_uploaded(settings))
+    fixed = (source for source in SOURCES.values() if source is not upload)
+    return any(dataset_id in source.known_names(allowed_hub=settings.allowed_datasets) for source in fixed)
 
 
 def uploaded(row: DatasetRow) -> DatasetOut:
     """An uploaded dataset as the API shows it."""
-    facts = facts_of(row.report)  # type: ignore[arg-type]
-    known = _known(row.id, row.name, DatasetKind.UPLOAD, facts)
-    told = {"report": row.report, "created_at": optional_timestamp(row.created_at)}
-    return known.model_copy(update={**told, "links": links(row.id, contact_sheet=SHEET_FILE in row.files)})
+    return _shown(_stored(row), upload.KIND)
+
+
+def _stored(row: DatasetRow) -> KnownDataset:
+    return KnownDataset(
+        row.id,
+        row.name,
+        facts_of(row.report),  # type: ignore[arg-type]
+        report=row.report,
+        created_at=row.created_at,
+        has_contact_sheet=SHEET_FILE in row.files,
+    )
 
 
 def links(dataset_id: str, *, contact_sheet: bool) -> DatasetLinks:
@@ -184,22 +216,17 @@ def links(dataset_id: str, *, contact_sheet: bool) -> DatasetLinks:
     return DatasetLinks(self=base, contact_sheet=f"{base}/contact-sheet.png" if contact_sheet else None)
 
 
-def _not_uploaded(settings: Settings) -> list[DatasetOut]:
-    builtin = [_known(name, name, DatasetKind.BUILTIN, facts) for name, facts in BUILTIN.items()]
-    hub = [_known(HUB_PREFIX + name, name, DatasetKind.HUB, None) for name in settings.allowed_datasets]
-    return builtin + hub
-
-
-def _known(dataset_id: str, name: str, kind: DatasetKind, facts: DatasetFacts | None) -> DatasetOut:
+def _shown(known: KnownDataset, kind: str) -> DatasetOut:
+    facts = known.facts
     return DatasetOut(
-        id=dataset_id,
-        name=name,
+        id=known.id,
+        name=known.name,
         kind=kind,
         classes=list(facts.class_names) if facts else None,
         train_size=facts.train_size if facts else None,
         evaluation_size=facts.evaluation_size if facts else None,
         digest=facts.digest if facts else None,
-        report=None,
-        links=links(dataset_id, contact_sheet=False),
-        created_at=None,
+        report=None if known.report is None else dict(known.report),
+        links=links(known.id, contact_sheet=known.has_contact_sheet),
+        created_at=optional_timestamp(known.created_at),
     )

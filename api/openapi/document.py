@@ -1,6 +1,6 @@
 """The OpenAPI document: FastAPI's own, with an example of each answer, and the problems that each operation may meet.
 
-`python -m api.openapi` writes it to docs/openapi.json, which a test holds against the application.
+`python -m api.openapi.document` writes it to docs/openapi.json, which a test holds against the application.
 """
 
 import json
@@ -15,8 +15,9 @@ from pydantic import SecretStr
 
 from api.access.middleware import is_open
 from api.http.errors import MEDIA_TYPE, STATUS, as_problem
-from api.openapi import examples
+from api.openapi import choices, examples
 from api.runs.schemas import ProblemOut
+from core.domain.formats import FORMATS
 from core.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,7 +29,7 @@ _EXAMPLED = ("application/json", "text/event-stream", "text/csv")
 # What an operation may meet follows from its address and its parameters, but for these.
 _ONCE = frozenset({"submitRun", "drawRun", "compareRuns", "uploadDataset"})
 _CONFLICTS = _ONCE | {"retryRun", "deleteRun", "deleteDataset", "registerWebhook", "testWebhook", "redeliver"}
-_FILMS = frozenset({"getFilm", "getFilmAsVideo", "getFilmAsWebp"})
+_FILMS = frozenset(film_format.operation_id for film_format in FORMATS.values())
 _FIGURES = frozenset({"getFigure", "getFigureInDefaultFormat", "getContactSheet", "getCurves"})
 _PICTURES = _FIGURES | {"getFrame"}
 _RESULTS = _FILMS | _PICTURES | {"getQuality", "getEvaluation", "listHighlights", "listLabelIssues"}
@@ -133,3 +134,4 @@ def committed_text() -> str:
 
 if __name__ == "__main__":
     COMMITTED.write_text(committed_text())
+    choices.write()

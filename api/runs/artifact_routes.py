@@ -10,6 +10,7 @@ from api.runs import weights
 from api.runs.schemas import CheckpointList
 from api.wiring import Parts, PartsOf
 from core.domain.evaluation import Evaluation
+from core.domain.formats import FORMATS, FilmFormat
 from core.domain.label_issues import DataIssues
 from core.domain.quality import Highlights, QualityCard
 from core.domain.stages import MEASURE, RENDER
@@ -20,25 +21,25 @@ MAX_FRAMES = 600
 FrameIndex = Annotated[int | None, Query(ge=0, le=MAX_FRAMES, description="From 0; left out: see below.")]
 
 
-def _film(suffix: str, media_type: str, operation_id: str) -> None:
-    """A route for the film in one format."""
+def _serve_film(film_format: FilmFormat) -> None:
+    """Add a route for the film in one format."""
 
     @router.get(
-        f"/film.{suffix}",
-        operation_id=operation_id,
-        summary=f"The film as {suffix.upper()}",
+        f"/{film_format.file}",
+        operation_id=film_format.operation_id,
+        summary=f"The film as {film_format.name.upper()}",
         response_class=Response,
-        responses=files.of_type(media_type),
+        responses=files.of_type(film_format.media_type),
     )
-    @router.head(f"/film.{suffix}", include_in_schema=False)
+    @router.head(f"/{film_format.file}", include_in_schema=False)
     def film(parts: PartsOf, request: Request, run_id: str) -> Response:
         """The film, if `render.formats` asks for this format; a GIF is always made."""
-        return files.answer(request, parts.results.file(run_id, RENDER.name, f"film.{suffix}"), media_type)
+        stored = parts.results.file(run_id, RENDER.name, film_format.file)
+        return files.answer(request, stored, film_format.media_type)
 
 
-_film("gif", "image/gif", "getFilm")
-_film("mp4", "video/mp4", "getFilmAsVideo")
-_film("webp", "image/webp", "getFilmAsWebp")
+for _film_format in FORMATS.values():
+    _serve_film(_film_format)
 
 
 @router.get(

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
+from core.data import sources
 from core.domain import hub_dataset, layers
 from core.domain.fitting import (
     fit_to_dataset,
@@ -15,9 +16,9 @@ from core.domain.fitting import (
     refuse_unheard_losses,
     refuse_unknown_steps,
     refuse_unknown_trails,
-    usual_alignment,
 )
 from core.domain.frozen import ONE_LINE, Frozen
+from core.domain.layouts import LAYOUTS
 from core.domain.phases import LayerDecay
 from core.domain.run import RunStatus, StageStatus
 from core.domain.spec import (
@@ -118,12 +119,12 @@ class RunCreate(Frozen):
         name = self.name or f"{title}, {self.model}"[:NAME_LENGTH]
         align = self.align
         if "method" not in align.model_fields_set:
-            align = align.model_copy(update={"method": usual_alignment(self.project.method)})
+            align = align.model_copy(update={"method": LAYOUTS[self.project.method].usual_alignment})
         refuse_unknown_trails(self.render, capture)
         sections = {"train": train, "project": self.project, "align": align, "render": self.render}
         return RunSpec(
             name=name,
-            dataset=hub_dataset.canonical(self.dataset),
+            dataset=sources.canonical(self.dataset),
             model=self.model,
             capture=capture,
             score=score,
@@ -170,9 +171,9 @@ class RenderCreate(Frozen):
         fields = drawn.model_dump()
         for section, changes in written.items():
             fields[section] = {**fields[section], **changes} if isinstance(changes, dict) else changes
-        usual = drawn.align.method == usual_alignment(drawn.project.method)
+        usual = drawn.align.method == LAYOUTS[drawn.project.method].usual_alignment
         if usual and "method" not in written.get("align", {}):
-            fields["align"]["method"] = usual_alignment(fields["project"]["method"])
+            fields["align"]["method"] = LAYOUTS[fields["project"]["method"]].usual_alignment
         spec = RunSpec.model_validate(fields)
         others = spec.capture.probe_size - 1
         if spec.score.k > others:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from core.domain.phases import LayerDecay
 from core.errors import UnusableModelError
 
+TRANSFORMERS = "transformers"
 _USUAL_DECAY = LayerDecay(kind="exponential", factor=0.75)
 
 
@@ -20,7 +21,7 @@ class Family:
     Attributes:
         name: as people write it.
         model_type: as config.json writes it.
-        classifier: the class in transformers, or in `core.learn.vgg`, that has a linear head.
+        classifier: the class that has a linear head.
         pooling: what the head is given, in words.
         blocks: the modules that are one block each, as paths in the classifier; `*` is any number in a list, and a
             tuple of paths is one block of several modules. Their order is the model's own, from the input to the head.
@@ -29,6 +30,9 @@ class Family:
         layer_decay: how the recipe "two_phase" lets the rates fall towards the input.
         cls_layers: the list of layers, if all that the head reads of the last one is the class token (CLS).
         any_input: whether the input may have another size than the config's `image_size`.
+        module: that holds the class. A module of our own needs torch and transformers only. It also has
+            `published_weights(path)`, if there are `weights_files`.
+        weights_files: pattern of the files of published weights that are no safetensors; None: there are none.
         config: what is set in the config of a checkpoint, so that the model has no weights that nothing uses.
     """
 
@@ -41,6 +45,8 @@ class Family:
     layer_decay: LayerDecay = _USUAL_DECAY
     cls_layers: str | None = None
     any_input: bool = False
+    module: str = TRANSFORMERS
+    weights_files: str | None = None
     config: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -122,6 +128,8 @@ _ALL = (
         lora_targets=(*(f"features.{index}" for index in _VGG16_CONVOLUTIONS), "classifier.0", "classifier.3"),
         layer_decay=LayerDecay(kind="linear", floor=1 / 1000),
         any_input=True,
+        module="core.learn.vgg",
+        weights_files="vgg16_bn*.pth",  # as torchvision names its file: vgg16_bn-6c64b313.pth
     ),
 )
 

@@ -3,15 +3,13 @@
 A default that does not fit is bounded; what the user wrote is refused instead.
 """
 
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from core.domain.frozen import Frozen
 from core.domain.spec import CaptureSpec, DatasetFacts, RenderSpec, ScoreSpec, TrainSpec
 from core.errors import InvalidSpecError
 
 MAX_CLASSES = 200
-SHARED_AXES = frozenset({"global_pca", "smooth_pca"})
-"""Projections whose frames are laid out in one common system of axes."""
 
 Section = TypeVar("Section", bound=Frozen)
 
@@ -124,11 +122,6 @@ def refuse_unknown_trails(render: RenderSpec, capture: CaptureSpec) -> None:
             "film tell an image's number as `image`.",
             field="render.trails",
         )
-
-
-def usual_alignment(projection: str) -> Literal["rigid", "none"]:
-    """What `align.method` is for a `project.method`, unless the user says: frames that share their axes stay put."""
-    return "none" if projection in SHARED_AXES else "rigid"
 
 
 def refuse_many_classes(facts: DatasetFacts) -> None:

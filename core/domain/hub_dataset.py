@@ -87,6 +87,18 @@ def read(dataset: str) -> HubDataset | None:
     return found
 
 
+def require(dataset: str) -> HubDataset:
+    """What a run's `dataset` says of the hub.
+
+    Raises:
+        InvalidSpecError: as for `read`, or it is none of the hub.
+    """
+    found = read(dataset)
+    if found is None:
+        raise _wrong(f"{dataset[:80]!r} is no dataset of the hub: write {HUB_PREFIX}<owner>/<name>")
+    return found
+
+
 def canonical(dataset: str) -> str:
     """The one form of a run's `dataset`: that of `HubDataset`, or as it is.
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.domain import hub_dataset
+from core.domain.families import FAMILIES, TRANSFORMERS
 from core.domain.models import PRESETS
 from core.domain.spec import RunSpec
 from core.domain.trained import source_run
 
 _AUTO = "AutoModelForImageClassification"
-_VGG = "VGG16BNForImageClassification"
 """The one class that transformers lacks."""
 
 
@@ -101,13 +101,18 @@ def _origin(spec: RunSpec, learned: Learned) -> str:
 
 
 def _use(learned: Learned) -> str:
-    ours = learned.architecture == _VGG
-    place = "core.learn.vgg" if ours else "transformers"
-    loaded = _VGG if ours else _AUTO
-    note = (
-        "transformers has no VGG: the model's class is in the source of Embedreel, `core/learn/vgg.py`, a file that "
-        "needs torch and transformers only.\n\n"
-    )
+    ours = [
+        family
+        for family in FAMILIES.values()
+        if family.classifier == learned.architecture and family.module != TRANSFORMERS
+    ]
+    place, loaded, note = TRANSFORMERS, _AUTO, ""
+    for family in ours:
+        place, loaded = family.module, family.classifier
+        note = (
+            f"transformers has no {family.name}: the model's class is in the source of Embedreel, "
+            f"`{place.replace('.', '/')}.py`, a file that needs torch and transformers only.\n\n"
+        )
     code = [
         f"from {place} import {loaded}",
         "from transformers import AutoImageProcessor",
@@ -117,7 +122,7 @@ def _use(learned: Learned) -> str:
         'logits = model(processor(image, return_tensors="pt")["pixel_values"]).logits',
         "name = model.config.id2label[logits.argmax().item()]",
     ]
-    return "## How to use it\n\n" + (note if ours else "") + "\n".join(["```python", *code, "```"])
+    return "## How to use it\n\n" + note + "\n".join(["```python", *code, "```"])
 
 
 def _data(spec: RunSpec, learned: Learned) -> str:

@@ -9,8 +9,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from core.domain.augment import AugmentSpec
+from core.domain.choices import describe, one_of
+from core.domain.formats import FORMATS, GIF
 from core.domain.frozen import Frozen
 from core.domain.hub_dataset import MAX_LENGTH
+from core.domain.layouts import ALIGNMENTS, LAYOUTS, RIGID, describe_option
 from core.domain.phases import MAX_STEPS, LayerDecay, Phase, PhaseSpan, phase_spans, two_phases
 from core.errors import InvalidSpecError
 
@@ -188,31 +191,16 @@ class ScoreSpec(Frozen):
 class ProjectSpec(Frozen):
     """How D features become two."""
 
-    method: Annotated[
-        Literal["pca", "global_pca", "smooth_pca", "tsne", "umap"],
-        Field(
-            description="pca: each frame's own two axes; global_pca: one plane for all frames; smooth_pca: a plane "
-            "that turns slowly; tsne, umap: neighbourhoods, each frame started from the one before."
-        ),
-    ] = "smooth_pca"
-    smoothing: Annotated[
-        float | None,
-        Field(ge=0, le=600, description="smooth_pca: frames (sigma of a Gaussian); null: the least that serves."),
-    ] = None
-    neighbors: Annotated[int, Field(ge=2, le=200, description="tsne: perplexity; umap: neighbours of a point.")] = 30
-    seed: Annotated[int, Field(ge=0, lt=2**32, description="tsne and umap.")] = 0
+    method: Annotated[str, one_of(LAYOUTS), Field(description=describe(LAYOUTS))] = "smooth_pca"
+    smoothing: Annotated[float | None, Field(ge=0, le=600, description=describe_option("smoothing"))] = None
+    neighbors: Annotated[int, Field(ge=2, le=200, description=describe_option("neighbors"))] = 30
+    seed: Annotated[int, Field(ge=0, lt=2**32, description=describe_option("seed"))] = 0
 
 
 class AlignSpec(Frozen):
     """How the frames are kept still against each other."""
 
-    method: Annotated[
-        Literal["rigid", "procrustes", "none"],
-        Field(
-            description="rigid: rotation or reflection only; procrustes: as published, with scaling; none: as "
-            "projected, the default where all frames share their axes (global_pca, smooth_pca)."
-        ),
-    ] = "rigid"
+    method: Annotated[str, one_of(ALIGNMENTS), Field(description=describe(ALIGNMENTS))] = RIGID
     reference: Literal["last", "previous", "first"] = "last"
     trim: Annotated[
         float, Field(ge=0, le=0.5, description="rigid: share of the points that fit worst and have no say.")
@@ -235,8 +223,9 @@ class RenderSpec(Frozen):
     captions: Annotated[bool, Field(description="Highlights are told as they happen.")] = True
     card: Annotated[bool, Field(description="How far the film can be trusted, as a panel in it.")] = False
     formats: Annotated[
-        tuple[Literal["gif", "mp4", "webp"], ...], Field(max_length=3, description="A GIF is always made.")
-    ] = ("gif",)
+        tuple[Annotated[str, one_of(FORMATS)], ...],
+        Field(max_length=len(FORMATS), description="A GIF is always made."),
+    ] = (GIF,)
     max_bytes: Annotated[
         int | None,
         Field(ge=10_000, description="Of the GIF; frames between checkpoints, then size are given up for it."),

@@ -23,7 +23,8 @@ class StageSpec:
     Attributes:
         name: of the stage, of its module in worker/stages, and in the API.
         queue: the workers of this queue run it.
-        reads: dotted names of the fields of a RunSpec that decide what it makes; `figures` stands for the table of figures.
+        reads: dotted names of the fields of a RunSpec that decide what it makes; `figures` is the table
+            of figures.
         needs: names of the stages that must be done before it starts.
         keyed_by: those of them whose artifacts decide what it makes; None: all of them.
         format: number of what it writes and how it computes it. Raise it when either changes: stored artifacts of

@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from core.draw.colors import LIGHT, Color, Theme, class_colors, mix, to_oklab
+
+Frame: TypeAlias = NDArray[np.uint8]
+"""A picture of the film: (H, W) indices into its palette."""
 
 SIZE = 256
 TRANSPARENT = SIZE - 1

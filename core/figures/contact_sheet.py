@@ -7,8 +7,8 @@ from PIL import Image
 
 from core.domain.figures import FigureSpec
 from core.draw.colors import THEMES
-from core.draw.palette import Palette, stored_palette
-from core.figures.figure import Drawing, FigureInputs, Frame, RunFigure
+from core.draw.palette import Frame, Palette, stored_palette
+from core.figures.figure import Drawing, FigureInputs, RunFigure
 
 _SHOWN = 4
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from core.domain.figures import DRAWN_FILE, DrawnFigures, FigureFormat, MissingFigure
+from core.draw.palette import Frame
 from core.figures import FIGURES
-from core.figures.figure import Drawing, FigureInputs, Frame, RunFigure
-from core.render.encode.gif import write_gif, write_png
-from core.render.encode.video import VideoWriter
+from core.figures.figure import Drawing, FigureInputs, RunFigure
+from core.render.encode import film_writer
+from core.render.encode.png import write_png
 
 _Part = TypeVar("_Part")
 
@@ -87,20 +88,9 @@ def _needed(part: Callable[[], _Part] | None, name: str, what: str) -> Callable[
 def _write_film(paths: Mapping[FigureFormat, Path], drawing: Drawing, frames: Iterator[Frame], *, fps: int) -> None:
     """One pass over the pictures for all formats."""
     with ExitStack() as stack:
-        videos = [
-            stack.enter_context(VideoWriter(path, drawing.palette, fps=fps))
-            for suffix, path in paths.items()
-            if suffix != "gif"
+        writers = [
+            stack.enter_context(film_writer(suffix, path, drawing.palette, fps=fps)) for suffix, path in paths.items()
         ]
-
-        def each() -> Iterator[Frame]:
-            for frame in frames:
-                for video in videos:
-                    video.add(frame)
-                yield frame
-
-        if "gif" in paths:
-            write_gif(paths["gif"], each(), drawing.palette, fps=fps)
-        else:
-            for _ in each():
-                pass
+        for frame in frames:
+            for writer in writers:
+                writer.add(frame)

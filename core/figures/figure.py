@@ -5,18 +5,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from core.domain.arrays import FrameFacts, ProbeSet, TrainingLog
 from core.domain.figures import FigureInput, FigureSpec
 from core.domain.spec import RunSpec
-from core.draw.palette import Palette
+from core.draw.palette import Frame, Palette
 
 _Input = TypeVar("_Input")
-
-Frame = NDArray[np.uint8]
-"""(H, W) indices into a palette."""
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,10 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from core.domain.arrays import FloatArray
-from core.layout.axes import Axes, centre, principal_axes, upright
+from core.domain.arrays import FloatArray, Projection
+from core.errors import DegenerateEmbeddingsError
+from core.layout.axes import Axes, centre, check, principal_axes, upright
+from core.layout.frames import Frames, ProgressCallback, naming_frame, of_each
 from core.measure.motion import pearson, step_lengths
 from core.measure.neighborhoods import distance_ranks, layout_neighbors, size, trustworthiness
 
@@ -96,6 +98,53 @@ class ScatterMatrices:
         """(T,) share of each frame's variance that its plane shows, 0..1; 1 where there is none."""
         seen = np.einsum("twa,twv,tva->t", planes, self.scatter, planes)
         return _share(seen, self.totals)
+
+
+def survey(frames: Frames, on_frame: ProgressCallback) -> ScatterMatrices:
+    """The scatter of all frames; the first of two passes.
+
+    Raises:
+        DegenerateEmbeddingsError: a frame holds NaN or infinite values, or in no frame do the embeddings differ.
+    """
+    axes: list[FrameAxes] = []
+
+    def look(index: int, embeddings: FloatArray) -> FrameAxes:
+        with naming_frame(index):
+            check(embeddings)
+            return frame_axes(embeddings, start=axes[-1].axes.directions if axes else None)
+
+    for seen in of_each(frames, look):
+        axes.append(seen)
+        on_frame(len(axes), 2 * len(frames))
+    film = gather(axes)
+    if not film.totals.any():
+        raise DegenerateEmbeddingsError(
+            "In no frame do the embeddings differ: the model has collapsed, or the probe images are all alike. "
+            "Try a lower train.learning_rate, or other images."
+        )
+    return film
+
+
+def lay_out(frames: Frames, film: ScatterMatrices, planes: Double, on_frame: ProgressCallback) -> Projection:
+    """Every frame by its plane, all centred at the same point; the second of two passes.
+
+    Args:
+        frames: T arrays (N, D).
+        film: of these frames.
+        planes: (T, w, 2), in the film's basis.
+        on_frame: see `ProgressCallback`.
+    """
+    axes = (film.basis @ planes).astype(np.float32)
+    points: list[FloatArray] = []
+
+    def laid(index: int, embeddings: FloatArray) -> FloatArray:
+        projected: FloatArray = embeddings @ axes[index] - (film.middle @ axes[index]).astype(np.float32)
+        return projected
+
+    for frame in of_each(frames, laid):
+        points.append(frame)
+        on_frame(len(axes) + len(points), 2 * len(axes))
+    return Projection(np.stack(points), film.shown(planes).astype(np.float32), film.best.astype(np.float32))
 
 
 def gather(axes: Sequence[FrameAxes]) -> ScatterMatrices:

@@ -6,13 +6,12 @@ The registry itself is `core.domain.families`, since the API tells of it and nev
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
-import transformers
 from torch import nn
 
 from core.domain.families import FAMILIES, Family, require_family
-from core.learn import vgg
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +39,7 @@ def family_of(model: nn.Module) -> Family | None:
 
 def classifier_class(family: Family) -> Any:  # noqa: ANN401 - transformers has no types
     """The class with `from_pretrained` and a linear head that the family's checkpoints are loaded as."""
-    return getattr(vgg, family.classifier, None) or getattr(transformers, family.classifier)
+    return getattr(import_module(family.module), family.classifier)
 
 
 def blocks(model: nn.Module) -> list[Block]:

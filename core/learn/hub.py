@@ -2,14 +2,15 @@
 
 Only named files of one commit are fetched, and they are loaded from their folder in the cache. So nothing is
 converted on the way, no code of the repository runs, and a folder of the same name in the working directory is
-never mistaken for the repository. Pickled weights are never touched, but for the one file that torchvision
-published of VGG16-BN, of which only tensors are read.
+never mistaken for the repository. Pickled weights are never touched, but for the published files that
+`core.domain.families` names, of which only tensors are read.
 """
 
 import json
 import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -22,7 +23,7 @@ from transformers import AutoImageProcessor, AutoModelForImageClassification
 
 from core.domain.families import FAMILIES
 from core.errors import SourceUnavailableError, UnusableModelError
-from core.learn import families, vgg
+from core.learn import families
 
 Channels: TypeAlias = tuple[float, float, float]
 
@@ -40,13 +41,16 @@ _UNUSABLE = (
     pickle.UnpicklingError,
 )
 _DAMAGED = (OSError, SafetensorError)
+_SAFETENSORS = "model*.safetensors"
+_PUBLISHED = [family.weights_files for family in FAMILIES.values() if family.weights_files]
+_WEIGHTS = (_SAFETENSORS, *_PUBLISHED)
 _FILES = (
     "config.json",
     "preprocessor_config.json",
     "model.safetensors",
     "model.safetensors.index.json",
     "model-?????-of-?????.safetensors",
-    vgg.PUBLISHED_FILES,
+    *_PUBLISHED,
 )
 
 
@@ -86,7 +90,7 @@ def fetch(model_id: str, *, revision: str | None, cache_dir: Path | None) -> Pat
             "repository, HF_TOKEN; then retry the run.",
             field="model",
         ) from error
-    if not any(folder.glob("model*.safetensors")) and not any(folder.glob(vgg.PUBLISHED_FILES)):
+    if not any(file for pattern in _WEIGHTS for file in folder.glob(pattern)):
         raise UnusableModelError(
             f"{_named(model_id, folder.name)} keeps no safetensors, and pickled weights are not loaded. "
             "Choose a revision that has model.safetensors, or another model.",
@@ -175,8 +179,8 @@ def _from_pretrained(folder: Path, **options: object) -> tuple[nn.Module, dict[s
     family = FAMILIES.get(json.loads((folder / "config.json").read_text()).get("model_type"))
     loaded = families.classifier_class(family) if family else AutoModelForImageClassification
     options |= family.config if family else {}
-    if loaded is vgg.VGG16BNForImageClassification and not any(folder.glob("model*.safetensors")):
-        weights = vgg.published_weights(folder)
+    if family and family.weights_files and not any(folder.glob(_SAFETENSORS)):
+        weights = import_module(family.module).published_weights(min(folder.glob(family.weights_files)))
         return loaded.from_pretrained(None, config=folder, state_dict=weights, **options)  # type: ignore[no-any-return]
     return loaded.from_pretrained(folder, use_safetensors=True, **options)  # type: ignore[no-any-return]
 

@@ -14,9 +14,6 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import ImageClassifierOutputWithNoAttention
 
-PUBLISHED_FILES = "vgg16_bn*.pth"
-"""As torchvision names its file: vgg16_bn-6c64b313.pth."""
-
 _CONVOLUTIONS = (2, 2, 3, 3, 3)
 _POOLED_SIDE = 7
 
@@ -71,16 +68,14 @@ class VGG16BNForImageClassification(PreTrainedModel):  # type: ignore[misc]
         return ImageClassifierOutputWithNoAttention(logits=self.classifier(pooled.flatten(1)))
 
 
-def published_weights(folder: Path) -> dict[str, Tensor]:
+def published_weights(path: Path) -> dict[str, Tensor]:
     """The weights in torchvision's own file.
 
     Only tensors are read from it: an object of any other kind is refused before it is made.
 
     Raises:
-        ValueError: there is no such file.
         pickle.UnpicklingError: there is something else in it.
     """
-    path = min(folder.glob(PUBLISHED_FILES))
     weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     return weights
 

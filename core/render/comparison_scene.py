@@ -10,7 +10,7 @@ from core.domain.arrays import FrameFacts, ProbeSet, Projection
 from core.domain.spec import RenderSpec
 from core.draw import colors
 from core.draw.canvas import fill, mix_text_colors, write
-from core.draw.palette import build_palette
+from core.draw.palette import Frame, build_palette
 from core.draw.text import CAPITAL, ELLIPSIS, Style, measure, printable, shorten, shorten_each
 from core.draw.viewport import fit_viewport
 from core.render.page.comparison_page import arrange_panels
@@ -19,7 +19,6 @@ from core.render.panels.background import paint, write_name
 from core.render.panels.comparison_curves import AccuracyArtists, colors_of, place_accuracy
 from core.render.panels.legend import draw_legend
 from core.render.panels.scatter import Scatter
-from core.render.run_scene import Frame
 from core.render.timeline import FilmTime, positions
 
 _SPACE = 0.5

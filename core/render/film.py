@@ -7,18 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from core.domain.formats import FORMATS, GIF
 from core.domain.spec import SMALLEST_SIDE, RenderSpec
-from core.draw.palette import Palette
+from core.draw.palette import Frame, Palette
 from core.errors import InvalidSpecError
-from core.render.encode.gif import write_gif, write_png
-from core.render.encode.video import VideoWriter
+from core.render.encode import film_writer
+from core.render.encode.png import write_png
 
-Frame = NDArray[np.uint8]
-
-FILM = "film.gif"
+FILM = FORMATS[GIF].file
 REDUCIBLE_FIELDS = {"width", "height", "tween"}
 """What of a RenderSpec may be given up for a smaller file."""
 SMALLER = 0.85
@@ -127,27 +123,21 @@ def _write(folder: Path, spec: RenderSpec, renderer: Renderer, count: _Count) ->
     with ExitStack() as stack:
         # Pillow compresses a PNG beside the drawing of the next frame.
         pool = stack.enter_context(ThreadPoolExecutor(1))
-        others = [
-            stack.enter_context(VideoWriter(folder / f"film.{name}", renderer.palette, fps=spec.fps))
-            for name in spec.formats
-            if name != "gif"
+        writers = [
+            stack.enter_context(film_writer(name, folder / FORMATS[name].file, renderer.palette, fps=spec.fps))
+            for name in dict.fromkeys((GIF, *spec.formats))
         ]
-
-        def each() -> Iterator[Frame]:
-            for index, frame in renderer.film():
-                for other in others:
-                    other.add(frame)
-                if index is not None:
-                    _wait(written)  # one frame at a time waits in memory
-                    target = folder / "frames" / f"{index:05d}.png"
-                    written.append(pool.submit(write_png, target, frame, renderer.palette))
-                    count.add()
-                yield frame
-                _keep_within(path, spec.max_bytes)
-
-        write_gif(path, each(), renderer.palette, fps=spec.fps)
-        _keep_within(path, spec.max_bytes)
+        for index, frame in renderer.film():
+            for writer in writers:
+                writer.add(frame)
+            if index is not None:
+                _wait(written)  # one frame at a time waits in memory
+                target = folder / "frames" / f"{index:05d}.png"
+                written.append(pool.submit(write_png, target, frame, renderer.palette))
+                count.add()
+            _keep_within(path, spec.max_bytes)
         _wait(written)
+    _keep_within(path, spec.max_bytes)
 
 
 def _wait(written: list[Future[None]]) -> None:

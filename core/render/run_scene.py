@@ -11,7 +11,7 @@ from core.domain.quality import Highlight, QualityCard
 from core.domain.spec import RenderSpec
 from core.draw import colors
 from core.draw.canvas import mix_text_colors
-from core.draw.palette import build_palette
+from core.draw.palette import Frame, build_palette
 from core.draw.thumbnails import Thumbnails, resize
 from core.draw.viewport import fit_viewport
 from core.render.page.run_page import arrange
@@ -25,9 +25,6 @@ from core.render.panels.quality import draw_quality
 from core.render.panels.scatter import Scatter
 from core.render.panels.stats import draw_stats, plan_stats
 from core.render.timeline import FilmTime, positions
-
-Frame = NDArray[np.uint8]
-"""(H, W) indices into the film's palette."""
 
 _MOST_SAMPLED = 400
 """So many thumbnails, spread over the film, choose the palette's free colours."""

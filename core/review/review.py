@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.domain.arrays import FloatArray, FrameFacts, IntArray, NeighborGraph, OutlierScores, Projection
-from core.domain.fitting import usual_alignment
+from core.domain.layouts import LAYOUTS, UNALIGNED
 from core.domain.quality import Alternative, Highlights, QualityCard, told
 from core.domain.spec import AlignSpec, ProjectSpec
-from core.layout.project import NEIGHBORHOODS, Frames, ProgressCallback, of_each, project_frames
+from core.layout.frames import Frames, ProgressCallback, of_each
+from core.layout.project import project_frames
 from core.measure import motion, neighborhoods
 from core.measure.card import is_better, mean, quality_card
 from core.measure.highlights import FilmHistory, find_highlights
@@ -65,9 +66,9 @@ def review(
         k=k,
         points=n_rows,
         method=_called(project, align),
-        alternatives=[] if (project, align.method) == (USUAL, "none") else [_usual(film, measured)],
+        alternatives=[] if (project, align.method) == (USUAL, UNALIGNED) else [_usual(film, measured)],
         closer_look=None
-        if project.method in NEIGHBORHOODS
+        if LAYOUTS[project.method].is_neighbor_based
         else lay_out_single_frame(last[0], film.projection.points[-1], frame=len(film.frames) - 1),
     )
     history = FilmHistory(
@@ -78,7 +79,7 @@ def review(
 
 def _usual(film: Filmed, measured: FilmMeasurements) -> Alternative:
     """The usual layout of the same frames."""
-    align = AlignSpec(method=usual_alignment(USUAL.method))
+    align = AlignSpec(method=LAYOUTS[USUAL.method].usual_alignment)
     points = project_frames(film.frames, project=USUAL, align=align).points
     rows = film.neighbors.rows
 
@@ -94,4 +95,4 @@ def _usual(film: Filmed, measured: FilmMeasurements) -> Alternative:
 
 
 def _called(project: ProjectSpec, align: AlignSpec) -> str:
-    return project.method if align.method == "none" else f"{project.method}, {align.method}"
+    return project.method if align.method == UNALIGNED else f"{project.method}, {align.method}"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from embedreel.access import connect
 from embedreel.api import Client
+from embedreel.choices import CHOICES
 from embedreel.command import OK, Command, run_argument
 from embedreel.connection import Json
 from embedreel.errors import describe
@@ -180,7 +181,10 @@ def _download_flags(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--sheet", action="store_true", help="four frames as one PNG")
     what.add_argument("--curves", action="store_true", help="loss and accuracy by step as PNG")
     what.add_argument(
-        "--format", choices=["gif", "mp4", "webp"], default="gif", help="of the film, if it was drawn so (default gif)"
+        "--format",
+        choices=CHOICES["render.formats"],
+        default="gif",
+        help="of the film, if it was drawn so (default gif)",
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="where to save it (default: its own name)")
 

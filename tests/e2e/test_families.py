@@ -13,7 +13,7 @@ from core.domain.families import FAMILIES
 from core.learn.families import classifier_class
 from testing.service import serving
 from tests.core.learn.offline_hub import as_its_user_loads_it, cached_repository, save_processor
-from tests.core.learn.test_families import CONFIGS, SIDE
+from tests.core.learn.small_families import CONFIGS, SIDE
 
 RUN = {
     "dataset": "digits",

@@ -29,10 +29,10 @@ def spec(digest):
 @pytest.mark.parametrize(
     ("pins", "digest", "expected"),
     [
-        ({}, "hub:owner/name@unresolved", "unresolved"),
-        ({}, f"hub:owner/name@{COMMIT}", COMMIT),
+        ({}, "hub:owner/name@unresolved", "hub:owner/name@unresolved"),
+        ({}, f"hub:owner/name@{COMMIT}", f"hub:owner/name@{COMMIT}"),
         ({"hub:owner/name": OTHER}, "hub:owner/name@unresolved", OTHER),
-        ({CHOSEN: OTHER}, f"hub:owner/name@{COMMIT}", COMMIT),
+        ({CHOSEN: OTHER}, f"hub:owner/name@{COMMIT}", f"hub:owner/name@{COMMIT}"),
     ],
 )
 def test_open_source__pinned_by_id_alone(monkeypatch, pins, digest, expected):

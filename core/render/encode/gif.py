@@ -1,4 +1,4 @@
-"""Frames to files: the GIF, and single frames as PNG.
+"""Frames to a GIF, one at a time.
 
 Pillow's LZW encoder does the work, not imageio: given one global palette it took 10 ms a frame where imageio took
 150 ms and made a larger file. Pillow's own `save_all` is passed by, because it holds every frame in memory until the
@@ -7,17 +7,15 @@ are written here instead.
 """
 
 import struct
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from types import TracebackType
+from typing import BinaryIO, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from core.draw.palette import TRANSPARENT, Palette
-
-Frame = NDArray[np.uint8]
+from core.draw.palette import TRANSPARENT, Frame, Palette
 
 _SHORTEST_DELAY = 2
 """Hundredths of a second: viewers slow down anything quicker."""
@@ -36,69 +34,77 @@ _KEEP = 1
 """Disposal method: the next frame is drawn over this one."""
 
 
-def write_gif(path: Path, frames: Iterable[Frame], palette: Palette, *, fps: int, hold_seconds: float = 2.0) -> int:
-    """Write a film that loops for ever, one frame at a time.
+class GifWriter:
+    """Writes a film that loops for ever, one frame at a time; use it in a `with` block.
 
     Each frame is stored as the rectangle that changed, whole or with longer stretches that stayed left transparent,
     whichever is smaller. Every frame is kept, also those that repeat the one before. Delays are whole hundredths of a
     second, as the format has it, and take turns where 100 / fps is not whole, so that the film's length is right.
 
+    A frame is written when the next one comes, because the last one is held.
+
     Args:
         path: written in place; who must never see half a film writes elsewhere and renames.
-        frames: (H, W) uint8 indices into the palette, all of one shape, none 255.
         palette: stored once, for all frames.
         fps: frames a second, 1 to 50.
         hold_seconds: how long the last frame stays.
 
-    Returns:
-        How many frames were written.
+    Attributes:
+        count: frames written so far.
 
     Raises:
-        ValueError: there are no frames, their shapes differ, or `fps` is not within 1 to 50.
+        ValueError: `fps` is not within 1 to 50; at the end of the block, there are no frames.
     """
-    if not 1 <= fps <= 100 // _SHORTEST_DELAY:
-        raise ValueError(f"fps is {fps}, a GIF plays 1 to {100 // _SHORTEST_DELAY}.")
-    with path.open("wb") as file:
-        count = 0
-        for before, frame, is_last in _with_neighbours(frames):
-            delay = _delay(count, fps)
-            if is_last:
-                delay = min(max(delay, round(hold_seconds * 100)), _LONGEST_DELAY)
-            if before is None:
-                _write_header(file, frame.shape, palette)
-                file.write(_encode(frame, (0, 0), delay, transparent=False))
-            else:
-                file.write(_encode_change(before, frame, delay))
-            count += 1
-        file.write(b";")
-    return count
+
+    def __init__(self, path: Path, palette: Palette, *, fps: int, hold_seconds: float = 2.0) -> None:
+        if not 1 <= fps <= 100 // _SHORTEST_DELAY:
+            raise ValueError(f"fps is {fps}, a GIF plays 1 to {100 // _SHORTEST_DELAY}.")
+        self.count = 0
+        self._palette, self._fps, self._hold_seconds = palette, fps, hold_seconds
+        self._before: Frame | None = None
+        self._waiting: Frame | None = None
+        self._file = path.open("wb")
+
+    def add(self, frame: Frame) -> None:
+        """Take the next frame: (H, W) uint8 indices into the palette, none 255.
+
+        Raises:
+            ValueError: its shape is not that of the frame before.
+        """
+        if self._waiting is not None:
+            if frame.shape != self._waiting.shape:
+                raise ValueError(f"Frames of {self._waiting.shape} and {frame.shape} cannot share a film.")
+            self._write(self._waiting, _delay(self.count, self._fps))
+        self._waiting = frame
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._file:
+            if kind is not None:
+                return
+            if self._waiting is None:
+                raise ValueError("A film needs at least one frame.")
+            held = max(_delay(self.count, self._fps), round(self._hold_seconds * 100))
+            self._write(self._waiting, min(held, _LONGEST_DELAY))
+            self._file.write(b";")
+
+    def _write(self, frame: Frame, delay: int) -> None:
+        if self._before is None:
+            _write_header(self._file, frame.shape, self._palette)
+            self._file.write(_encode(frame, (0, 0), delay, transparent=False))
+        else:
+            self._file.write(_encode_change(self._before, frame, delay))
+        self._before = frame
+        self.count += 1
 
 
-def write_png(path: Path, frame: Frame, palette: Palette) -> None:
-    """Write one frame, (H, W) uint8 indices, as a PNG with the film's palette."""
-    image = Image.fromarray(frame)
-    image.putpalette(palette.colors.tobytes())
-    image.save(path, format="PNG", compress_level=6)
-
-
-def _with_neighbours(frames: Iterable[Frame]) -> Iterator[tuple[Frame | None, Frame, bool]]:
-    """Each frame with the one before it (None at first) and whether it is the last.
-
-    Raises:
-        ValueError: there are no frames, or their shapes differ.
-    """
-    before: Frame | None = None
-    waiting: Frame | None = None
-    for frame in frames:
-        if waiting is not None:
-            if frame.shape != waiting.shape:
-                raise ValueError(f"Frames of {waiting.shape} and {frame.shape} cannot share a film.")
-            yield before, waiting, False
-            before = waiting
-        waiting = frame
-    if waiting is None:
-        raise ValueError("A film needs at least one frame.")
-    yield before, waiting, True
+def open_writer(path: Path, palette: Palette, *, fps: int) -> GifWriter:
+    """A writer of a GIF file."""
+    return GifWriter(path, palette, fps=fps)
 
 
 def _delay(index: int, fps: int) -> int:

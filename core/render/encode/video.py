@@ -1,4 +1,4 @@
-"""Frames to MP4 and WebP by PyAV, one at a time."""
+"""Frames to a video file by PyAV, one at a time."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -8,14 +8,11 @@ from typing import NamedTuple, Self
 import av
 import numpy as np
 from av.video.stream import VideoStream
-from numpy.typing import NDArray
 
-from core.draw.palette import Palette
-
-Frame = NDArray[np.uint8]
+from core.draw.palette import Frame, Palette
 
 
-class _Format(NamedTuple):
+class Encoding(NamedTuple):
     """How a kind of file is written.
 
     Attributes:
@@ -35,27 +32,23 @@ class _Format(NamedTuple):
     muxer: dict[str, str]
 
 
-FORMATS = {
-    "mp4": _Format("mp4", "libx264", "yuv420p", True, {"crf": "18", "preset": "veryfast"}, {"movflags": "+faststart"}),
-    "webp": _Format("webp", "libwebp_anim", "bgra", False, {"lossless": "1", "compression_level": "3"}, {"loop": "0"}),
-}
-"""By `render.formats`."""
-
-
 class VideoWriter:
     """Writes a film as a video; use it in a `with` block.
 
     A side that must be even and is not gets one more row or column in the page's colour; nothing is scaled.
 
     Args:
-        path: written in place; its suffix names the format.
+        path: written in place.
         palette: of the frames.
+        encoding: how the file is written.
         fps: frames a second.
         hold_seconds: how long the last frame stays.
     """
 
-    def __init__(self, path: Path, palette: Palette, *, fps: int, hold_seconds: float = 2.0) -> None:
-        self._format = FORMATS[path.suffix.removeprefix(".")]
+    def __init__(
+        self, path: Path, palette: Palette, encoding: Encoding, *, fps: int, hold_seconds: float = 2.0
+    ) -> None:
+        self._format = encoding
         self._colors, self._background = palette.colors, palette.theme.page
         self._fps, self._held = fps, max(1, round(hold_seconds * fps))
         self._container = av.open(str(path), "w", format=self._format.container, options=self._format.muxer)

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from core.domain.formats import FORMATS
 from core.errors import TrainingDivergedError
 
 
@@ -16,6 +17,13 @@ def test_film(gallery, exhibit, film):
     assert response.headers["etag"] == f'"{hashlib.sha256(film).hexdigest()}"'
     assert response.headers["accept-ranges"] == "bytes"
     assert "immutable" in response.headers["cache-control"]
+
+
+@pytest.mark.parametrize("film_format", FORMATS.values(), ids=FORMATS)
+def test_film__in_every_format(gallery, exhibit, film, film_format):
+    response = gallery.get(f"/v1/runs/{exhibit}/{film_format.file}")
+    assert (response.status_code, response.content) == (200, film)
+    assert response.headers["content-type"] == film_format.media_type
 
 
 def test_film__head(gallery, exhibit, film):

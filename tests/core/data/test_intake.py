@@ -141,14 +141,14 @@ def test_main__prints_one_json_object(source, destination):
 
 def test_imports__nothing_heavy_for_the_api():
     heavy = ("torch", "sklearn", "scipy", "transformers", "datasets", "pyarrow", "PIL", "numpy")
-    code = "import sys, core.data.builtin, core.data.names, core.data.intake; "
+    code = "import sys, core.data.sources, core.data.intake; "
     code += f"print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True, text=True)
     assert done.stdout.strip() == "[]"
 
 
 def test_imports__no_learning_library_in_the_child():
-    modules = ("assignment", "columns", "convert", "images", "labels", "parquet", "splits", "uploaded")
+    modules = ("ingest.assignment", "columns", "ingest.inspect", "images", "labels", "parquet", "splits", "uploaded")
     heavy = ("torch", "sklearn", "scipy", "transformers", "datasets")
     code = f"import sys, importlib; [importlib.import_module('core.data.' + m) for m in {modules}]; "
     code += f"print([m for m in {heavy} if m in sys.modules])"

@@ -1,3 +1,6 @@
+import inspect
+import pkgutil
+
 import numpy as np
 import pytest
 import scipy.linalg
@@ -6,9 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import pdist
 
+from core.domain.layouts import ALIGNMENTS
 from core.domain.spec import AlignSpec
 from core.errors import DegenerateEmbeddingsError
-from core.layout.align import METHODS, align
+from core.layout import alignments
+from core.layout.align import align, fitter
+
+every_alignment = pytest.mark.parametrize("method", ALIGNMENTS)
 
 
 def film(n_frames: int = 5, n_points: int = 20, *, seed: int = 0) -> np.ndarray:
@@ -117,11 +124,41 @@ def test_align__trimmed_to_two_points_at_least(n_points: int) -> None:
     assert np.isfinite(align(points, method="rigid", reference="first", trim=0.5)).all()
 
 
-def test_methods__every_method_of_the_spec() -> None:
-    assert {*METHODS, "none"} == set(AlignSpec.model_json_schema()["properties"]["method"]["enum"])
+def test_alignments__a_module_each_and_no_module_without_an_entry() -> None:
+    assert {module.name for module in pkgutil.iter_modules(alignments.__path__)} == ALIGNMENTS.keys()
+    assert all(
+        list(inspect.signature(fitter(name)).parameters) == ["frame", "reference", "trim"] for name in ALIGNMENTS
+    )
+    assert AlignSpec.model_json_schema()["properties"]["method"]["enum"] == list(ALIGNMENTS)
 
 
-@pytest.mark.parametrize("method", ["rigid", "procrustes", "none"])
+@every_alignment
+@pytest.mark.parametrize("reference", ["last", "previous", "first"])
+def test_alignments__deterministic_and_no_point_is_lost(method: str, reference: str) -> None:
+    points = film(4, 12)
+    aligned = align(points, method=method, reference=reference, trim=0.1)
+    assert (aligned.shape, aligned.dtype) == (points.shape, np.float32)
+    np.testing.assert_array_equal(aligned, align(points.copy(), method=method, reference=reference, trim=0.1))
+
+
+@every_alignment
+def test_alignments__frames_that_agree_are_kept_in_agreement(method: str) -> None:
+    aligned = align(np.stack([film(1, 12)[0]] * 3), method=method, reference="last")
+    np.testing.assert_allclose(aligned, np.stack([aligned[0]] * 3), atol=1e-5)
+
+
+@every_alignment
+def test_alignments__planted_clusters_stay_apart(method: str) -> None:
+    rng = np.random.default_rng(0)
+    labels, middles = np.arange(30) % 3, np.array([[10, 0], [0, 10], [-10, -10]])
+    points = (middles[labels] + rng.normal(size=(4, 30, 2))).astype(np.float32)
+    for frame in align(points, method=method, reference="last"):
+        centres = np.stack([frame[labels == label].mean(axis=0) for label in range(3)])
+        nearest = np.linalg.norm(frame[:, None] - centres, axis=2).argmin(axis=1)
+        np.testing.assert_array_equal(nearest, labels)
+
+
+@every_alignment
 def test_align__not_finite(method: str) -> None:
     points = film()
     points[1, 2, 0] = np.nan

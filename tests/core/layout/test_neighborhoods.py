@@ -1,14 +1,19 @@
 import sys
+from importlib import import_module
 
 import numpy as np
 import pytest
 from sklearn.manifold import trustworthiness
 
+from core.domain.layouts import LAYOUTS
 from core.domain.spec import AlignSpec, ProjectSpec
 from core.errors import InvalidSpecError
-from core.layout.project import NEIGHBORHOODS, pca, project_frames
+from core.layout.methods.pca import pca
+from core.layout.project import project_frames
 
 pytestmark = pytest.mark.filterwarnings("ignore::Warning:umap", "ignore::Warning:numba", "ignore::Warning:sklearn")
+NEIGHBORHOODS = [name for name, method in LAYOUTS.items() if method.is_neighbor_based]
+NEEDY = [(name, method.package_module) for name, method in LAYOUTS.items() if method.package]
 
 
 def clusters(n_frames: int, *, n_points: int = 120, n_dims: int = 20) -> list[np.ndarray]:
@@ -39,8 +44,8 @@ def test_neighborhoods(method: str) -> None:
 def test_neighborhoods__a_warm_start_is_kept(method: str) -> None:
     first, second = clusters(2)
     spec = ProjectSpec(method=method, neighbors=10)
-    lay_out = NEIGHBORHOODS[method]
-    before = lay_out(first, start=pca(first)[0], warm=False, spec=spec)[:, ::-1] * [1, -1]
+    lay_out = import_module(f"core.layout.methods.{method}").lay_out
+    before = np.asarray(lay_out(first, start=pca(first)[0], warm=False, spec=spec))[:, ::-1] * [1, -1]
     after = lay_out(second, start=before.astype(np.float32), warm=True, spec=spec)
     for axis in range(2):  # begun anew, it would lie as the two axes do, and not as this turned layout
         assert np.corrcoef(before[:, axis], after[:, axis])[0, 1] > 0.5
@@ -51,7 +56,7 @@ def test_neighborhoods__few_points(method: str) -> None:
     assert np.isfinite(laid_out([frame[:5] for frame in clusters(2)], method)).all()
 
 
-@pytest.mark.parametrize(("method", "module"), [("tsne", "openTSNE"), ("umap", "umap")])
+@pytest.mark.parametrize(("method", "module"), NEEDY)
 def test_neighborhoods__not_installed(monkeypatch: pytest.MonkeyPatch, method: str, module: str) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(InvalidSpecError, match=rf"pip install 'embedreel\[{method}\]'") as refused:

@@ -1,101 +1,88 @@
+import inspect
+import pkgutil
+import re
+import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 
 from core.domain.arrays import Projection
+from core.domain.layouts import ALIGNMENTS, LAYOUTS
 from core.domain.spec import AlignSpec, ProjectSpec
 from core.errors import DegenerateEmbeddingsError
+from core.layout import methods
 from core.layout.align import align
-from core.layout.project import NEIGHBORHOODS, PROJECTORS, pca, project_frames
+from core.layout.methods.pca import pca
+from core.layout.project import project_frames, projector
+from core.measure.neighborhoods import layout_neighbors
+from tests.core.layout.methods.test_pca import embeddings_of
 
-
-def embeddings_of(n_points: int, n_dims: int, *, seed: int = 0) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    return (rng.normal(size=(n_points, n_dims)) * np.linspace(3, 0.5, n_dims) + 5).astype(np.float32)
-
-
-def test_pca__by_hand() -> None:
-    embeddings = np.array([[2, 0, 7], [-2, 0, 7], [0, 1, 7], [0, -1, 7]], dtype=np.float32)
-    points, share, _ = pca(embeddings)
-    np.testing.assert_allclose(points, embeddings[:, :2], atol=1e-6)
-    assert share == pytest.approx(1)
-
-
-@pytest.mark.parametrize("shape", [(300, 20), (50, 2), (12, 40), (2, 9), (40, 40), (600, 400), (400, 600)])
-def test_pca__as_scikit_learn_up_to_sign(shape: tuple[int, int]) -> None:
-    embeddings = embeddings_of(*shape)
-    oracle = PCA(2, svd_solver="full").fit(embeddings.astype(np.float64))
-    expected = oracle.transform(embeddings.astype(np.float64))
-    points, share, _ = pca(embeddings)
-    signs = np.sign((points * expected).sum(axis=0)) + (shape[0] == 2) * np.array([0, 1])
-    np.testing.assert_allclose(points * signs, expected, atol=1e-4)
-    assert share == pytest.approx(oracle.explained_variance_ratio_.sum(), abs=1e-6)
-    assert points.dtype == np.float32
-
-
-def test_pca__far_from_the_origin() -> None:
-    embeddings = embeddings_of(100, 8)
-    near, _, _ = pca(embeddings)
-    far, _, _ = pca((embeddings.astype(np.float64) + 1e6).astype(np.float64))
-    np.testing.assert_allclose(far, near, atol=1e-4)
-
-
-def test_pca__the_strongest_feature_of_an_axis_points_up() -> None:
-    embeddings = embeddings_of(200, 6)
-    points, _, _ = pca(embeddings)
-    flipped, _, _ = pca(-embeddings)
-    np.testing.assert_allclose(flipped, -points, atol=1e-4)
-    assert np.corrcoef(points[:, 0], embeddings[:, 0])[0, 1] > 0.5
-
-
-@given(st.integers(3, 40), st.integers(2, 12), st.integers(0, 2**32 - 1))
-@settings(max_examples=40, deadline=None)
-def test_pca__centred_uncorrelated_and_wider_first(n_points: int, n_dims: int, seed: int) -> None:
-    points, share, _ = pca(embeddings_of(n_points, n_dims, seed=seed))
-    covariance = np.cov(points.T.astype(np.float64))
-    np.testing.assert_allclose(points.mean(axis=0), 0, atol=1e-4)
-    assert abs(covariance[0, 1]) < 1e-4 * covariance[0, 0]
-    assert covariance[0, 0] >= covariance[1, 1] * (1 - 1e-6)
-    assert 0 < share <= 1
-
-
-AXES = sorted(set(PROJECTORS) - set(NEIGHBORHOODS))
+pytestmark = pytest.mark.filterwarnings("ignore::Warning:umap", "ignore::Warning:numba", "ignore::Warning:sklearn")
+ROOT = Path(__file__).parents[3]
+AXES = [name for name, method in LAYOUTS.items() if not method.is_neighbor_based]
+SHARED_AXES = [name for name, method in LAYOUTS.items() if method.shared_axes]
+every_method = pytest.mark.parametrize("method", LAYOUTS)
 
 
 def laid_out(frames: list[np.ndarray], method: str, **options: float) -> Projection:
     return project_frames(frames, project=ProjectSpec(method=method, **options), align=AlignSpec(method="none"))
 
 
-@pytest.mark.parametrize("method", AXES)
-def test_projectors__deterministic(method: str) -> None:
-    frames = [embeddings_of(80, 10, seed=seed) for seed in range(3)]
-    first, second = laid_out(frames, method), laid_out([frame.copy() for frame in frames], method)
-    assert (first.points == second.points).all()
-    assert (first.explained_variance == second.explained_variance).all()
+def planted(n_frames: int = 3, n_points: int = 90) -> tuple[list[np.ndarray], np.ndarray]:
+    """Three clusters in 12 dimensions that come apart, and the labels of the points."""
+    rng = np.random.default_rng(0)
+    middles = 8 * np.linalg.qr(rng.normal(size=(12, 3)))[0].T
+    labels, cloud = np.arange(n_points) % 3, rng.normal(size=(n_points, 12))
+    return [(cloud + share * middles[labels]).astype(np.float32) for share in np.linspace(0.5, 1, n_frames)], labels
 
 
-def test_projectors__every_method_of_the_spec() -> None:
-    allowed = ProjectSpec.model_json_schema()["properties"]["method"]
-    assert set(PROJECTORS) == set(allowed.get("enum", [allowed.get("const")]))
+def test_layouts__a_module_each_and_no_module_without_an_entry() -> None:
+    assert {module.name for module in pkgutil.iter_modules(methods.__path__)} == LAYOUTS.keys()
+    assert all(list(inspect.signature(projector(name)).parameters)[:2] == ["frames", "spec"] for name in LAYOUTS)
 
 
-@pytest.mark.parametrize(
-    ("embeddings", "message"),
-    [
-        (np.ones((1, 5)), "1 embeddings of 5 features"),
-        (np.ones((5, 1)), "5 embeddings of 1 features"),
-        (np.full((5, 3), np.nan), "NaN or infinite"),
-        (np.full((5, 3), -np.inf), "NaN or infinite"),
-        (np.full((5, 3), 0.1), "All embeddings are the same"),
-    ],
-)
-def test_pca__degenerate(embeddings: np.ndarray, message: str) -> None:
-    with pytest.raises(DegenerateEmbeddingsError, match=message):
-        pca(embeddings.astype(np.float32))
+def test_layouts__the_spec_takes_these_methods_and_their_options() -> None:
+    fields = ProjectSpec.model_json_schema()["properties"]
+    assert fields.pop("method")["enum"] == list(LAYOUTS)
+    assert fields.keys() == set().union(*(method.options for method in LAYOUTS.values()))
+    assert {method.usual_alignment for method in LAYOUTS.values()} <= ALIGNMENTS.keys()
+
+
+def test_layouts__an_extra_of_the_same_name_installs_what_a_method_needs() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for name, method in LAYOUTS.items():
+        assert (method.package is None) == (method.package_module is None)
+        if method.package:
+            pinned = [re.split("[=\\[]", requirement)[0].lower() for requirement in extras[name]]
+            assert pinned == [method.package.lower()]
+
+
+@every_method
+def test_layouts__deterministic_under_one_seed(method: str) -> None:
+    frames, _ = planted()
+    first, second = laid_out(frames, method, seed=7), laid_out([frame.copy() for frame in frames], method, seed=7)
+    np.testing.assert_array_equal(first.points, second.points)
+    np.testing.assert_array_equal(first.explained_variance, second.explained_variance)
+
+
+@every_method
+def test_layouts__planted_clusters_stay_apart(method: str) -> None:
+    frames, labels = planted()
+    points = laid_out(frames, method).points[-1]
+    neighbors = layout_neighbors(points, k=10, rows=np.arange(len(points)))
+    assert (labels[neighbors] == labels[:, None]).mean() > 0.95
+
+
+@every_method
+def test_layouts__options_that_a_method_does_not_name_change_nothing(method: str) -> None:
+    frames, _ = planted()
+    others = {"smoothing": 3.0, "neighbors": 7, "seed": 5}
+    unread = {option: value for option, value in others.items() if option not in LAYOUTS[method].options}
+    assert unread
+    np.testing.assert_array_equal(laid_out(frames, method, **unread).points, laid_out(frames, method).points)
 
 
 def test_project_frames() -> None:
@@ -164,14 +151,14 @@ def test_smooth_pca__its_choice_is_told() -> None:
     assert laid_out([embeddings_of(30, 7)], "smooth_pca").smoothing == 0
 
 
-@pytest.mark.parametrize("method", ["global_pca", "smooth_pca"])
+@pytest.mark.parametrize("method", SHARED_AXES)
 def test_shared_axes__frames_that_do_not_move_stay(method: str) -> None:
     frame = embeddings_of(40, 8)
     points = laid_out([frame] * 5, method).points
     np.testing.assert_allclose(points - points[0], 0, atol=1e-5)
 
 
-@pytest.mark.parametrize("method", ["global_pca", "smooth_pca"])
+@pytest.mark.parametrize("method", SHARED_AXES)
 def test_shared_axes__one_frame_may_have_no_spread_but_not_all(method: str) -> None:
     nothing = np.ones((30, 7), dtype=np.float32)
     points = laid_out([nothing, embeddings_of(30, 7)], method).points

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from transformers import AutoModelForImageClassification, PreTrainedModel, ViTImageProcessorPil
 
-from core.learn.vgg import VGG16BNForImageClassification
+from core.domain.families import FAMILIES, TRANSFORMERS
+from core.learn.families import classifier_class
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 MODEL_ID = "somebody/tiny-vit"
@@ -27,5 +28,6 @@ def save_processor(folder: Path, **changes: object) -> None:
 
 def as_its_user_loads_it(folder: Path, model_type: str) -> PreTrainedModel:
     """The model in this folder, by transformers, or by our class where transformers lacks the architecture."""
-    ours = model_type == "vgg16_bn"
-    return (VGG16BNForImageClassification if ours else AutoModelForImageClassification).from_pretrained(folder)
+    family = FAMILIES[model_type]
+    loaded = AutoModelForImageClassification if family.module == TRANSFORMERS else classifier_class(family)
+    return loaded.from_pretrained(folder)

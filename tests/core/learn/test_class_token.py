@@ -14,7 +14,7 @@ from core.domain.families import FAMILIES
 from core.learn.embed import weights_sha256
 from core.learn.families import classifier_class
 from core.learn.fast_forward import fast_forward
-from tests.core.learn.test_families import CONFIGS
+from tests.core.learn.small_families import CONFIGS
 
 VIT = CONFIGS["vit"]
 HEADS = VIT.num_attention_heads

@@ -4,14 +4,14 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from core.data.builtin import BUILTIN, DIGITS_IMAGE_SIZE
 from core.data.ingest.inspect import convert
 from core.data.ingest.opening import UploadedFile
+from core.data.sources.builtin import BUILTIN, DIGITS_IMAGE_SIZE
+from core.data.sources.hub import open_hub_dataset
+from core.data.uploaded import UploadedSource
 from core.domain.hub_dataset import HubDataset
 from core.errors import InvalidDatasetError, InvalidSpecError, SourceUnavailableError, UnknownDatasetError
 from core.learn.datasets import (
-    DigitsSource,
-    HubSource,
     load_probe_set,
     load_training_images,
     open_source,
@@ -37,6 +37,10 @@ def table(n, *, first=0, features=None, **columns):
     } | columns
     kinds = {"image": datasets.Image(), "label": datasets.ClassLabel(names=["even", "odd"])} | (features or {})
     return datasets.Dataset.from_dict(values, features=datasets.Features(kinds))
+
+
+def open_digits():
+    return open_source("digits", uploaded=None, allowed_hub=())
 
 
 @pytest.fixture
@@ -76,12 +80,12 @@ def test_digits__constants_match_scikit_learn():
     assert facts.class_names == tuple(str(name) for name in bunch.target_names)
     assert facts.train_size + facts.evaluation_size == len(bunch.target)
     assert bunch.images.shape[1:] == (DIGITS_IMAGE_SIZE, DIGITS_IMAGE_SIZE)
-    source = DigitsSource()
+    source = open_digits()
     assert (len(source.labels("train")), len(source.labels("evaluation"))) == (797, 1000)
 
 
 def test_digits__each_once_with_its_label():
-    bunch, source = load_digits(), DigitsSource()
+    bunch, source = load_digits(), open_digits()
     seen = []
     for split in ("train", "evaluation"):
         labels = source.labels(split)
@@ -95,14 +99,14 @@ def test_digits__each_once_with_its_label():
 
 
 def test_digits__split_keeps_class_shares_and_never_changes():
-    source = DigitsSource()
+    source = open_digits()
     shares = np.bincount(load_digits().target) * 1000 / 1797
     assert (np.abs(np.bincount(source.labels("evaluation")) - shares) < 1).all()
     assert source.labels("evaluation")[:20].tolist() == [2, 5, 8, 2, 3, 5, 7, 9, 0, 1, 3, 4, 5, 6, 8, 9, 5, 0, 9, 8]
 
 
 def test_digits__order_size_and_none():
-    source = DigitsSource()
+    source = open_digits()
     images = source.images("train", np.array([3, 1, 3]), size=32)
     assert (images.shape, images.dtype) == ((3, 32, 32, 3), np.uint8)
     np.testing.assert_array_equal(images[0], images[2])
@@ -111,11 +115,13 @@ def test_digits__order_size_and_none():
 
 def test_open_source__digits(tmp_path):
     source = open_source("digits", uploaded=None, allowed_hub=(), expected_digest="digits-v1")
-    assert isinstance(source, DigitsSource)
+    assert source.facts == BUILTIN["digits"]
+    assert source.image_size == DIGITS_IMAGE_SIZE
 
 
 def test_open_source__upload(uploaded):
     source = open_source("ds_1", uploaded=uploaded, allowed_hub=())
+    assert isinstance(source, UploadedSource)
     assert source.facts.class_names == ("even", "odd")
     again = open_source("ds_1", uploaded=uploaded, allowed_hub=(), expected_digest=source.facts.digest)
     np.testing.assert_array_equal(again.labels("train"), source.labels("train"))
@@ -133,7 +139,16 @@ def test_open_source__no_longer_the_same(uploaded, dataset):
         open_source(dataset, uploaded=uploaded, allowed_hub=(), expected_digest="0" * 64)
 
 
-@pytest.mark.parametrize(("expected", "revision"), [(None, None), ("newest", None), ("f" * 40, "f" * 40)])
+@pytest.mark.parametrize(
+    ("expected", "revision"),
+    [
+        (None, None),
+        ("newest", None),
+        ("hub:owner/name@unresolved", None),
+        ("f" * 40, "f" * 40),
+        (f"hub:owner/name@{'f' * 40}", "f" * 40),
+    ],
+)
 def test_open_source__hub_commit_is_required_once_known(hub, tmp_path, monkeypatch, expected, revision):
     asked = []
     load_builder = hub(train=table(20), test=table(6))
@@ -167,7 +182,7 @@ def test_open_source__hub_answers_with_another_commit(hub, tmp_path, monkeypatch
 
 def test_hub__splits_columns_and_pixels(hub):
     builder = hub(train=table(20), test=table(6, first=30))
-    source = HubSource(NAMED, load_builder=builder)
+    source = open_hub_dataset(NAMED, load_builder=builder)
     assert source.facts.model_dump() == {
         "digest": COMMIT,
         "class_names": ("even", "odd"),
@@ -181,13 +196,13 @@ def test_hub__splits_columns_and_pixels(hub):
 
 def test_hub__validation_before_test(hub):
     builder = hub(train=table(20), validation=table(4, first=40), test=table(6, first=30))
-    source = HubSource(NAMED, load_builder=builder)
+    source = open_hub_dataset(NAMED, load_builder=builder)
     assert source.facts.evaluation_size == 4
     assert source.images("evaluation", np.array([0]), size=8)[0, 0, 0, 0] == 40
 
 
 def test_hub__only_train_is_split_by_row(hub):
-    source = HubSource(NAMED, load_builder=hub(train=table(20)))
+    source = open_hub_dataset(NAMED, load_builder=hub(train=table(20)))
     assert (source.facts.train_size, source.facts.evaluation_size) == (16, 4)
     seen = [
         source.images(split, np.arange(size), size=8)[:, 0, 0, 0] for split, size in (("train", 16), ("evaluation", 4))
@@ -198,7 +213,7 @@ def test_hub__only_train_is_split_by_row(hub):
 
 def test_hub__no_train_split(hub):
     with pytest.raises(InvalidDatasetError, match=r"hub:owner/name has no split 'train' \(found: test\): say which"):
-        HubSource(NAMED, load_builder=hub(test=table(6)))
+        open_hub_dataset(NAMED, load_builder=hub(test=table(6)))
 
 
 @pytest.mark.parametrize(
@@ -212,7 +227,7 @@ def test_hub__no_train_split(hub):
 )
 def test_hub__splits_that_are_asked_for(hub, chosen, train, evaluation):
     builder = hub(train=table(20), validation=table(4, first=40), test=table(6, first=30))
-    source = HubSource(HubDataset("owner/name", **chosen), load_builder=builder)
+    source = open_hub_dataset(HubDataset("owner/name", **chosen), load_builder=builder)
     for split, numbers in (("train", train), ("evaluation", evaluation)):
         labels = source.labels(split)
         assert labels.tolist() == [number % 2 for number in numbers]
@@ -222,7 +237,7 @@ def test_hub__splits_that_are_asked_for(hub, chosen, train, evaluation):
 @pytest.mark.parametrize(("share", "held_out"), [(0.2, 4), (0.5, 10), (0.05, 2)])
 def test_hub__a_share_is_held_out_though_there_are_other_splits(hub, share, held_out):
     builder = hub(train=table(20), validation=table(4, first=40), test=table(6, first=30))
-    source = HubSource(HubDataset("owner/name", share=share), load_builder=builder)
+    source = open_hub_dataset(HubDataset("owner/name", share=share), load_builder=builder)
     assert (source.facts.train_size, source.facts.evaluation_size) == (20 - held_out, held_out)
     assert np.bincount(source.labels("evaluation")).tolist() == [held_out // 2] * 2
     seen = [source.images(split, np.arange(len(source.labels(split))), size=8) for split in ("train", "evaluation")]
@@ -245,14 +260,14 @@ def test_hub__asked_for_and_not_there(hub, chosen, message):
     }
     builder = hub(**splits)
     with pytest.raises(InvalidDatasetError, match=message):
-        HubSource(HubDataset("owner/name", **chosen), load_builder=builder)
+        open_hub_dataset(HubDataset("owner/name", **chosen), load_builder=builder)
 
 
 def test_hub__columns_that_are_asked_for(hub):
     more = {"size": ["s", "m", "l", "m"] * 5, "thumbnail": [Image.new("RGB", (8, 8), (9, 0, 0))] * 20}
     kinds = {"size": datasets.Value("string"), "thumbnail": datasets.Image()}
     builder = hub(train=table(20, features=kinds, **more))
-    source = HubSource(HubDataset("owner/name", image="thumbnail", label="size"), load_builder=builder)
+    source = open_hub_dataset(HubDataset("owner/name", image="thumbnail", label="size"), load_builder=builder)
     assert source.facts.class_names == ("l", "m", "s")
     assert set(source.images("train", np.arange(4), size=8)[:, 0, 0, 0].tolist()) == {9}
 
@@ -261,7 +276,7 @@ def test_hub__several_label_columns_say_how_to_choose(hub):
     coarse = {"coarse": datasets.ClassLabel(names=["a", "b"]), "label": datasets.Value("float32")}
     two = table(20, features=coarse | {"fine": datasets.ClassLabel(names=["a", "b"])}, coarse=[0] * 20, fine=[1] * 20)
     with pytest.raises(InvalidDatasetError, match=r"\('coarse', 'fine'\): say which one behind.*\?label=…"):
-        HubSource(NAMED, load_builder=hub(train=two))
+        open_hub_dataset(NAMED, load_builder=hub(train=two))
 
 
 CONFIGURED = """---
@@ -276,7 +291,7 @@ configs:
 
 def test_hub__configuration(hub):
     builder = hub(readme=CONFIGURED, train=table(20), test=table(10, first=30))
-    source = HubSource(HubDataset("owner/name", config="dogs"), load_builder=builder)
+    source = open_hub_dataset(HubDataset("owner/name", config="dogs"), load_builder=builder)
     assert (source.facts.train_size, source.facts.evaluation_size) == (8, 2)
     assert source.images("train", np.array([0]), size=8)[0, 0, 0, 0] >= 30
 
@@ -285,7 +300,7 @@ def test_hub__configuration(hub):
 def test_hub__no_such_configuration(hub, config):
     builder = hub(readme=CONFIGURED, train=table(20), test=table(10))
     with pytest.raises(SourceUnavailableError, match=r"(?s)vailable.*\['cats', 'dogs'\].*\(\?config=…\)"):
-        HubSource(HubDataset("owner/name", config=config), load_builder=builder)
+        open_hub_dataset(HubDataset("owner/name", config=config), load_builder=builder)
 
 
 def test_open_source__hub_with_choices(hub, tmp_path, monkeypatch):
@@ -300,20 +315,22 @@ def test_open_source__hub_with_choices(hub, tmp_path, monkeypatch):
 def test_hub__no_image_column(hub):
     without = table(20).remove_columns("image")
     with pytest.raises(InvalidDatasetError, match="hub:owner/name has no image column"):
-        HubSource(NAMED, load_builder=hub(train=without))
+        open_hub_dataset(NAMED, load_builder=hub(train=without))
 
 
 def test_hub__unlabelled_split(hub):
     unlabelled = table(4, label=[-1] * 4)
     with pytest.raises(InvalidDatasetError, match="hub:owner/name, split test: column 'label' has 2 class names"):
-        HubSource(NAMED, load_builder=hub(train=table(20), test=unlabelled))
+        open_hub_dataset(NAMED, load_builder=hub(train=table(20), test=unlabelled))
 
 
 def test_hub__broken_image_names_dataset_and_row(hub):
     broken = table(20).cast_column("image", datasets.Image(decode=False))
     raw = broken.to_dict()
     raw["image"][7]["bytes"] = b"nothing"
-    source = HubSource(NAMED, load_builder=hub(train=datasets.Dataset.from_dict(raw, broken.features), test=table(6)))
+    source = open_hub_dataset(
+        NAMED, load_builder=hub(train=datasets.Dataset.from_dict(raw, broken.features), test=table(6))
+    )
     with pytest.raises(InvalidDatasetError, match="hub:owner/name: The image in row 7 cannot be used: not a JPEG"):
         source.images("train", np.array([1, 7]), size=8)
 
@@ -323,7 +340,7 @@ def test_hub__cannot_be_reached():
         raise ConnectionError("no route to host")
 
     with pytest.raises(SourceUnavailableError, match=r"hub \(ConnectionError: no route to host\)\. Check.*or upload"):
-        HubSource(NAMED, load_builder=load_builder)
+        open_hub_dataset(NAMED, load_builder=load_builder)
 
 
 def test_load_training_images(uploaded):
@@ -342,7 +359,7 @@ def test_load_training_images(uploaded):
 
 
 def test_load_probe_set():
-    source = DigitsSource()
+    source = open_digits()
     probe = load_probe_set(source, probe_size=100, size=8, seed=4)
     assert probe.images.shape == (100, 8, 8, 3)
     assert probe.class_names == tuple("0123456789")
@@ -354,7 +371,7 @@ def test_load_probe_set():
 
 
 def test_load__more_than_there_are():
-    source = DigitsSource()
+    source = open_digits()
     with pytest.raises(InvalidSpecError, match="797 images: ask for at most 797") as caught:
         load_training_images(source, train_size=798, size=8, seed=0)
     assert caught.value.field == "train.train_size"
@@ -364,7 +381,7 @@ def test_load__more_than_there_are():
 
 
 def test_load__more_than_memory_holds():
-    source = DigitsSource()
+    source = open_digits()
     with pytest.raises(InvalidSpecError, match=r"set train\.train_size to at most 696") as caught:
         load_training_images(source, train_size=None, size=224, seed=0, max_bytes=100 << 20)
     assert caught.value.field == "train.train_size"

@@ -1,4 +1,5 @@
 import json
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +11,8 @@ from torch import nn
 from transformers import (
     BeitConfig,
     BeitForImageClassification,
-    ConvNextConfig,
-    DeiTConfig,
     DeiTForImageClassificationWithTeacher,
-    Dinov2Config,
     Dinov2Model,
-    PreTrainedConfig,
-    ResNetConfig,
-    SwinConfig,
-    ViTConfig,
     ViTModel,
 )
 
@@ -33,87 +27,17 @@ from core.learn.fine_tune import fine_tune
 from core.learn.pixels import ImagesOnDevice
 from core.learn.vgg import VGG16BNConfig, VGG16BNForImageClassification
 from tests.core.learn.offline_hub import MODEL_ID, save_processor
+from tests.core.learn.small_families import CONFIGS, SIDE, SMALL, TOKENS
 
 CLASSES = ("cat", "dog", "fox")
-SIDE = 32
-TOKENS = {
-    "image_size": SIDE,
-    "patch_size": 8,
-    "hidden_size": 24,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-}
-STAGES = {"hidden_sizes": [8, 12, 16, 20], "depths": [1, 1, 2, 1]}
-CONFIGS: dict[str, PreTrainedConfig] = {
-    "vit": ViTConfig(**TOKENS),
-    "deit": DeiTConfig(**TOKENS),
-    "dinov2": Dinov2Config(**TOKENS | {"mlp_ratio": 2}),
-    "swin": SwinConfig(image_size=SIDE, patch_size=4, embed_dim=6, depths=[1, 2], num_heads=[1, 2], window_size=4),
-    "convnext": ConvNextConfig(**STAGES, image_size=SIDE, layer_scale_init_value=0.5),
-    "resnet": ResNetConfig(**STAGES, embedding_size=8, layer_type="bottleneck"),
-    "vgg16_bn": VGG16BNConfig(widths=[4, 4, 6, 6, 8], hidden_size=20, initializer_range=0.1),
-}
-WIDTHS = {"vit": 24, "deit": 24, "dinov2": 48, "swin": 12, "convnext": 20, "resnet": 20, "vgg16_bn": 20}
-BLOCKS = {
-    "vit": ["vit.embeddings", "vit.layers.0", "vit.layers.1", "vit.layers.2", "classifier"],
-    "deit": ["deit.embeddings", "deit.layers.0", "deit.layers.1", "deit.layers.2", "classifier"],
-    "dinov2": [
-        "dinov2.embeddings",
-        "dinov2.encoder.layer.0",
-        "dinov2.encoder.layer.1",
-        "dinov2.encoder.layer.2",
-        "classifier",
-    ],
-    "swin": [
-        "swin.embeddings",
-        "swin.encoder.layers.0.blocks.0",
-        "swin.encoder.layers.0.downsample",
-        "swin.encoder.layers.1.blocks.0",
-        "swin.encoder.layers.1.blocks.1",
-        "classifier",
-    ],
-    "convnext": [
-        "convnext.embeddings",
-        "convnext.encoder.stages.0",
-        "convnext.encoder.stages.1",
-        "convnext.encoder.stages.2",
-        "convnext.encoder.stages.3",
-        "classifier",
-    ],
-    "resnet": [
-        "resnet.embedder",
-        "resnet.encoder.stages.0",
-        "resnet.encoder.stages.1",
-        "resnet.encoder.stages.2",
-        "resnet.encoder.stages.3",
-        "classifier",
-    ],
-    "vgg16_bn": [
-        *(f"features.{index}" for index in (0, 3, 7, 10, 14, 17, 20, 24, 27, 30, 34, 37, 40)),
-        "classifier.0",
-        "classifier.3",
-        "classifier.6",
-    ],
-}
 every_family = pytest.mark.parametrize("model_type", FAMILIES)
 
 
-def pooled(model: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
-    """What the registry says that the features are, computed another way."""
-    model_type = model.config.model_type
-    if model_type == "vgg16_bn":
-        hidden = model.avgpool(model.features(pixels)).flatten(1)
-        return model.classifier[:5](hidden)
-    base = getattr(model, model_type)
-    tokens = base(pixels).last_hidden_state
-    if model_type == "dinov2":
-        return torch.cat([tokens[:, 0], tokens[:, 1:].mean(dim=1)], dim=1)
-    if model_type == "swin":
-        return tokens.mean(dim=1)
-    if model_type == "convnext":
-        return base.layernorm(tokens.mean(dim=(2, 3)))
-    return tokens.mean(dim=(2, 3)) if model_type == "resnet" else tokens[:, 0]
+def test_families__each_has_a_small_model_and_a_class() -> None:
+    assert SMALL.keys() == FAMILIES.keys()
+    for family in FAMILIES.values():
+        assert classifier_class(family).config_class.model_type == family.model_type
+        assert family.weights_files is None or import_module(family.module).published_weights
 
 
 @pytest.fixture
@@ -152,10 +76,10 @@ def test_features__are_pooled_as_the_registry_says(model_type: str, saved: nn.Mo
     backbone = load(tmp_path)
     with torch.inference_mode():
         features, logits = backbone.features_and_logits(images())
-        torch.testing.assert_close(features, pooled(backbone.model, images()))
+        torch.testing.assert_close(features, SMALL[model_type].pooled(backbone.model, images()))
         torch.testing.assert_close(logits, backbone.head(features))
     assert torch.isfinite(features).all()
-    assert features.shape == (4, WIDTHS[model_type]) == (4, backbone.width)
+    assert features.shape == (4, SMALL[model_type].width) == (4, backbone.width)
     assert logits.shape == (4, 3)
     assert backbone.image_size == SIDE
 
@@ -187,7 +111,7 @@ def test_training__changes_every_parameter_and_embeds(model_type: str, saved: nn
     for checkpoint in fine_tune(backbone, data, spec=spec, capture_steps=(0, 1), accelerator=Accelerator(cpu=True)):
         probe = ImagesOnDevice(data, backbone, device=backbone.device)
         frame = embed(backbone, probe, step=checkpoint.step, epoch=checkpoint.epoch)
-        assert frame.embeddings.shape == (8, WIDTHS[model_type])
+        assert frame.embeddings.shape == (8, SMALL[model_type].width)
     unchanged = [name for name, weights in backbone.model.named_parameters() if torch.equal(weights, before[name])]
     assert unchanged == []
 
@@ -200,7 +124,7 @@ def test_blocks__hold_every_parameter_once_from_the_input_to_the_head(
     found = blocks(backbone.model)
     held = [id(weights) for block in found for weights in block.parameters]
     assert held == [id(weights) for weights in backbone.model.parameters()]
-    assert [block.name for block in found] == BLOCKS[model_type]
+    assert [block.name for block in found] == SMALL[model_type].blocks
     assert any(part is backbone.head for module in found[-1].modules for part in module.modules())
 
 

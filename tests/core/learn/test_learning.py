@@ -5,8 +5,8 @@ from torch import nn
 from core.domain.phases import LayerDecay, Phase
 from core.errors import InvalidSpecError
 from core.learn.learning import learning_layers, set_learning, set_modes
+from tests.core.learn.small_families import CONFIGS, SMALL
 from tests.core.learn.small_training import backbone, of_family
-from tests.core.learn.test_families import BLOCKS, CONFIGS
 
 
 def phase(**fields: object) -> Phase:
@@ -21,7 +21,7 @@ def names(model: object, **fields: object) -> list[str]:
 def test_every_family__blocks_learn_from_the_input_to_the_head(kind: str) -> None:
     model = of_family(kind, CONFIGS[kind])
     layers = learning_layers(model, phase(layer_decay=LayerDecay(kind="exponential", factor=0.5)))
-    expected = BLOCKS[kind]
+    expected = SMALL[kind].blocks
     assert [layer.name for layer in layers] == expected
     assert [layer.fraction for layer in layers] == [0.5**place for place in reversed(range(len(expected)))]
     found = [name for layer in layers for name in layer.weights]

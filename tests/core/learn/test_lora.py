@@ -26,8 +26,8 @@ from core.learn.lora import adapted, is_adapter, merge
 from core.learn.pixels import ImagesOnDevice
 from core.learn.training_state import LiveState, StoredState
 from tests.core.learn.offline_hub import as_its_user_loads_it
+from tests.core.learn.small_families import CONFIGS, SMALL
 from tests.core.learn.small_training import Hook, Saving, backbone, blobs, of_family, together
-from tests.core.learn.test_families import CONFIGS
 
 DATA = blobs(23)
 HEAD = {"name": "head", "trainable": "head", "steps": 5}
@@ -35,15 +35,6 @@ BLOCKS = {"name": "blocks", "trainable": "last_n_blocks", "n_blocks": 2, "steps"
 ALL = {"name": "all", "steps": 5, "layer_decay": {"kind": "exponential", "factor": 0.5}}
 LORA = {"rank": 4, "alpha": 8, "dropout": 0.2}
 SIDE = 32
-TARGETS = {
-    "vit": [f"vit.layers.{n}.{layer}" for n in range(3) for layer in ("attention.q_proj", "mlp.fc2")],
-    "deit": ["deit.layers.0.attention.o_proj"],
-    "dinov2": ["dinov2.encoder.layer.2.mlp.fc1"],
-    "swin": ["swin.encoder.layers.1.blocks.1.attention.v_proj"],
-    "convnext": ["convnext.encoder.stages.2.layers.1.pwconv1", "convnext.encoder.stages.0.layers.0.pwconv2"],
-    "resnet": ["resnet.embedder.embedder.convolution", "resnet.encoder.stages.1.layers.0.shortcut.convolution"],
-    "vgg16_bn": ["features.0", "features.40", "classifier.0", "classifier.3"],
-}
 every_family = pytest.mark.parametrize("model_type", FAMILIES)
 
 
@@ -115,7 +106,7 @@ def test_every_family__nothing_changes_at_first(model_type: str) -> None:
 def test_every_family__only_adapted_layers_and_the_head_learn(model_type: str) -> None:
     model, learning, before = trained_family(model_type)
     adapters = {name.partition(".lora_")[0] for name, _ in learning.model.named_parameters() if is_adapter(name)}
-    assert adapters >= set(TARGETS[model_type])
+    assert adapters >= set(SMALL[model_type].adapted)
     assert adapters == {
         path
         for path, _module in model.model.named_modules()

@@ -20,7 +20,7 @@ from core.learn.fast_forward import fast_forward
 from core.learn.hub import classification_head
 from core.learn.pixels import ImagesOnDevice
 from tests.core.learn.offline_hub import as_its_user_loads_it
-from tests.core.learn.test_families import CONFIGS
+from tests.core.learn.small_families import CONFIGS
 
 CLASSES = ("cat", "dog", "fox")
 MODEL = "run:run_1"

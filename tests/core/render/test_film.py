@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from core.domain.formats import FORMATS
 from core.domain.spec import RenderSpec
 from core.errors import InvalidSpecError
 from core.render.film import render_film
@@ -45,7 +46,7 @@ def test_produce__film_and_frames(make, tmp_path):
 
 
 def test_produce__videos_show_what_the_frames_show(make, tmp_path):
-    make(n_frames=4, width=481, height=479, fps=2, formats=("gif", "mp4", "webp"))
+    make(n_frames=4, width=481, height=479, fps=2, formats=tuple(FORMATS))
     film, held = decoded(tmp_path / "film.mp4"), 4
     assert (len(film), film[0].shape) == (4 - 1 + held, (480, 482, 3)), "sides of H.264 are even, nothing is scaled"
     for at in range(4):
@@ -82,3 +83,8 @@ def test_produce__a_budget_that_cannot_be_kept_is_refused(make):
     with pytest.raises(InvalidSpecError, match="even without frames between") as caught:
         make(max_bytes=10_000)
     assert caught.value.field == "render.max_bytes"
+
+
+def test_render_film__a_format_that_is_named_twice_is_written_once(make, tmp_path):
+    make(n_frames=2, fps=2, formats=("mp4", "mp4"))
+    assert len(decoded(tmp_path / "film.mp4")) == 2 - 1 + 4

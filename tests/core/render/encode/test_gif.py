@@ -1,7 +1,7 @@
 import itertools
 import struct
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +9,17 @@ import pytest
 from PIL import Image
 
 from core.draw.palette import TRANSPARENT, Palette, build_palette
-from core.render.encode.gif import fill_gaps, write_gif, write_png
+from core.render.encode.gif import GifWriter, fill_gaps
 
 HEIGHT, WIDTH = 70, 90
+
+
+def write_gif(path: Path, frames: Iterable[np.ndarray], palette: Palette, *, fps: int, hold_seconds: float = 2) -> int:
+    """How many frames were written."""
+    with GifWriter(path, palette, fps=fps, hold_seconds=hold_seconds) as writer:
+        for frame in frames:
+            writer.add(frame)
+    return writer.count
 
 
 @pytest.fixture(scope="module")
@@ -193,12 +201,3 @@ def test_write_gif__refuses_frames_of_two_shapes(tmp_path: Path, palette: Palett
 def test_write_gif__refuses_a_rate_that_no_viewer_plays(tmp_path: Path, palette: Palette, fps: int) -> None:
     with pytest.raises(ValueError, match="plays 1 to 50"):
         write_gif(tmp_path / "film.gif", moving(2), palette, fps=fps)
-
-
-def test_write_png__decodes_to_the_frame(tmp_path: Path, palette: Palette) -> None:
-    frame = next(moving(1))
-    path = tmp_path / "frame.png"
-    write_png(path, frame, palette)
-    with Image.open(path) as image:
-        assert image.format == "PNG"
-        assert np.array_equal(np.asarray(image.convert("RGB")), palette.colors[frame])

@@ -1,0 +1,91 @@
+"""What the tables offer, written down for those who cannot import them: readers and the command line.
+
+`make openapi` writes docs/choices.md and embedreel/choices.json, which a test holds against the tables.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from core.data.sources import SOURCES
+from core.domain.families import FAMILIES
+from core.domain.formats import FORMATS
+from core.domain.layouts import ALIGNMENTS, LAYOUTS
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENT = ROOT / "docs" / "choices.md"
+CLIENT = ROOT / "embedreel" / "choices.json"
+
+Row = Sequence[str]
+
+
+def client_text() -> str:
+    """The values of the fields that the command line offers, by field, as JSON."""
+    choices = {"project.method": list(LAYOUTS), "align.method": list(ALIGNMENTS), "render.formats": list(FORMATS)}
+    return json.dumps(choices, indent=2) + "\n"
+
+
+def document_text() -> str:
+    """Every table as Markdown."""
+    sections = (
+        _section(
+            "Datasets",
+            "`dataset` of a run; docs/datasets.md says more.",
+            ("`kind`", "name", "what it is"),
+            ((f"`{kind}`", source.FORM, source.DESCRIPTION) for kind, source in SOURCES.items()),
+        ),
+        _section(
+            "Model families",
+            "`model_type` in the config.json of a checkpoint; docs/backbones.md says more.",
+            ("family", "`model_type`", "an embedding is"),
+            ((family.name, f"`{name}`", family.pooling) for name, family in FAMILIES.items()),
+        ),
+        _section(
+            "Layout methods",
+            "`project.method`; docs/layouts.md compares them.",
+            ("method", "what it is", "`project` options", "usual `align.method`", "needs"),
+            (
+                (
+                    f"`{name}`",
+                    method.description,
+                    ", ".join(f"`{option}`" for option in method.options) or "-",
+                    f"`{method.usual_alignment}`",
+                    f"`embedreel[{name}]`: {method.package}" if method.package else "-",
+                )
+                for name, method in LAYOUTS.items()
+            ),
+        ),
+        _section(
+            "Alignments",
+            "`align.method`.",
+            ("method", "what it is"),
+            ((f"`{name}`", alignment.description) for name, alignment in ALIGNMENTS.items()),
+        ),
+        _section(
+            "Formats of the film",
+            "`render.formats`; a GIF is always made.",
+            ("format", "address", "media type", "what it is"),
+            (
+                (f"`{name}`", f"`/v1/runs/{{id}}/{made.file}`", f"`{made.media_type}`", made.description)
+                for name, made in FORMATS.items()
+            ),
+        ),
+    )
+    lines = [
+        "# What a run can choose",
+        "",
+        "`make openapi` writes this page from the tables in `core`; a test fails where it is out of date.",
+    ]
+    return "\n".join([*lines, *(line for section in sections for line in section)]) + "\n"
+
+
+def write() -> None:
+    """Write both files."""
+    DOCUMENT.write_text(document_text())
+    CLIENT.write_text(client_text())
+
+
+def _section(title: str, introduction: str, columns: Row, rows: Iterable[Row]) -> Iterator[str]:
+    yield from ("", f"## {title}", "", introduction, "")
+    for row in (columns, ["---"] * len(columns), *rows):
+        yield f"| {' | '.join(row)} |"

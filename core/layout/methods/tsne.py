@@ -1,0 +1,41 @@
+"""t-SNE of each frame by openTSNE, which is an optional extra."""
+
+import numpy as np
+
+from core.domain.arrays import FloatArray, Projection
+from core.domain.spec import ProjectSpec
+from core.layout.frames import Frames, ProgressCallback
+from core.layout.neighborhoods import FIRST_ROUNDS, WARM_ROUNDS, each_from_the_one_before, require_package
+
+FIRST_SPREAD = 1e-4
+"""Standard deviation of a first layout, as openTSNE wants it."""
+
+
+def project(frames: Frames, spec: ProjectSpec, on_frame: ProgressCallback) -> Projection:
+    """Every frame by t-SNE, started from the layout of the frame before."""
+    return each_from_the_one_before(frames, spec, on_frame, lay_out)
+
+
+def lay_out(embeddings: FloatArray, *, start: FloatArray, warm: bool, spec: ProjectSpec) -> FloatArray:
+    """One frame by t-SNE with cosine distance, (N, D) to (N, 2); exaggerated in the first half of the first frame.
+
+    References:
+        van der Maaten, Hinton: Visualizing data using t-SNE. JMLR 9, 2008.
+        Policar, Strazar, Zupan: openTSNE. doi:10.18637/jss.v109.i03.
+
+    Raises:
+        InvalidSpecError: openTSNE is not installed.
+    """
+    open_tsne = require_package("tsne")
+    perplexity = min(float(spec.neighbors), (len(embeddings) - 1) / 3)
+    affinities = open_tsne.affinity.PerplexityBasedNN(
+        np.asarray(embeddings), perplexity=perplexity, metric="cosine", random_state=spec.seed, n_jobs=-1
+    )
+    begin = np.asarray(start, dtype=np.float64)
+    if not warm:
+        begin = begin / max(float(begin[:, 0].std()), np.finfo(np.float64).tiny) * FIRST_SPREAD
+    layout = open_tsne.TSNEEmbedding(begin, affinities, random_state=spec.seed, n_jobs=-1)
+    if not warm:
+        layout = layout.optimize(n_iter=FIRST_ROUNDS // 2, exaggeration=12, momentum=0.5)
+    points: FloatArray = layout.optimize(n_iter=WARM_ROUNDS if warm else FIRST_ROUNDS // 2, momentum=0.8)
+    return points
