@@ -6,7 +6,7 @@ from core.domain.spec import PinnedSources, RenderSpec, RunSpec
 from core.draw.colors import THEMES
 from core.draw.palette import build_palette
 from core.figures.figure import FigureInputs
-from core.render.encode.gif import write_png
+from core.render.encode.png import write_png
 
 
 @pytest.fixture
