@@ -21,8 +21,8 @@ from core.learn.fine_tune import fine_tune
 from core.learn.pixels import ImagesOnDevice
 from core.settings import Settings
 from core.store.objects.artifacts import open_store
-from worker import stages
 from worker.context import StageContext
+from worker.stages import STAGES
 
 SPEC = RunSpec(
     name="digits, ViT from scratch",
@@ -37,7 +37,7 @@ def with_capture() -> float:
     """Seconds of the stage `fine_tune` as the worker's child runs it, files written and hashed included."""
     with _context() as ctx:
         started = time.perf_counter()
-        stages.fine_tune(ctx)
+        STAGES["fine_tune"](ctx)
         return time.perf_counter() - started
 
 

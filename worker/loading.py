@@ -1,10 +1,11 @@
 """What a run names, loaded: its dataset, its model, its probe set. Runs in the child process."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from core.data import sources
-from core.domain.arrays import Embedded, FrameFacts, ProbeSet
+from core.domain.arrays import Embedded, FloatArray, FrameFacts, ProbeSet
 from core.domain.fitting import refuse_many_classes
 from core.domain.sources import ImageSource
 from core.domain.trained import source_run
@@ -86,3 +87,21 @@ def frame_facts(folders: Iterable[Path]) -> list[FrameFacts]:
     """What each embedded frame says beside its points."""
     frames = (codecs.load(folder / "frame", Embedded) for folder in folders)
     return [FrameFacts(frame.step, frame.epoch, frame.loss, frame.accuracy, frame.predictions) for frame in frames]
+
+
+@dataclass(frozen=True)
+class FrameEmbeddings:
+    """The embeddings (N, D) of all frames. Each frame is mapped from its file when it is reached, as often as needed.
+
+    Attributes:
+        folders: of the embedded frames, in order.
+    """
+
+    folders: list[Path]
+
+    def __len__(self) -> int:
+        return len(self.folders)
+
+    def __iter__(self) -> Iterator[FloatArray]:
+        for folder in self.folders:
+            yield codecs.load_array(folder / "frame", "embeddings")

@@ -14,7 +14,7 @@ from core.domain.spec import CaptureSpec, PinnedSources, RunSpec, TrainSpec
 from core.observe import OBSERVERS
 from core.store.objects import codecs
 from worker.context import StageContext, StoppedError
-from worker.stages import embed_frame, fine_tune
+from worker.stages import STAGES
 
 FRAMES = 3
 
@@ -63,7 +63,7 @@ class Attempt:
 def trained(works, mode, folder, **options):
     attempt = Attempt(works, mode, "fine_tune", folder / "output", **options)
     with suppress(StoppedError):
-        fine_tune(attempt.ctx)
+        STAGES["fine_tune"](attempt.ctx)
     return attempt
 
 
@@ -83,7 +83,7 @@ def frames(works, tmp_path_factory):
         (key,) = build(spec("offload")).released_to(f"embed/{index:05d}")
         inputs = {key: works.store.put(folder, key, run_id="run_offload", token=1)}
         stage = Attempt(works, "offload", f"embed/{index:05d}", root / f"frame-{index}", inputs=inputs)
-        embed_frame(stage.ctx)
+        STAGES["embed"](stage.ctx)
         offloaded[index] = stage.ctx.output
     torch.set_num_threads(before)
     return {"inline": inline, "resumed": resumed, "offloaded": offloaded}

@@ -24,7 +24,7 @@ from core.store.objects.artifacts import open_store
 from core.store.queries import runs
 from tests.worker.conftest import Works
 from worker.context import StageContext, StoppedError
-from worker.stages import fine_tune
+from worker.stages import STAGES
 
 PHASES = (Phase(name="head", trainable="head", steps=4), Phase(name="all", steps=8))
 AT_ONCE = EarlyStopping(patience=1, min_delta=100)
@@ -203,7 +203,7 @@ def train(works, folder, *, stop_at=None, state=None):
         report=report,
     )
     with suppress(StoppedError):
-        facts = fine_tune(ctx)
+        facts = STAGES["fine_tune"](ctx)
     return parts, states, {name: facts.get(name) for name in ("weights_sha256", "step")}
 
 

@@ -1,0 +1,63 @@
+"""Measure how far the film can be trusted, and find what happened in it.
+
+The artifact holds `quality.json`, a QualityCard; `highlights.json`, Highlights; `evaluation.json`, an Evaluation; and
+`label_issues.json`, DataIssues.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from core.domain.arrays import Embedded, NeighborGraph, OutlierScores, ProbeSet, Projection
+from core.domain.evaluation import Evaluation, PhaseEvaluation
+from core.domain.label_issues import DataIssues, TrainTestDuplicates
+from core.domain.stages import FINE_TUNE, PROJECT, SCORE
+from core.draw.thumbnails import data_uri
+from core.measure import label_issues
+from core.measure.evaluation import evaluate
+from core.review.review import Filmed, review
+from core.store.objects import codecs
+from worker.context import StageContext
+from worker.loading import FrameEmbeddings, frame_facts
+
+
+def run(ctx: StageContext) -> dict[str, Any]:
+    """Review the layout, evaluate the model at the end of each phase, and look for label issues."""
+    frames = FrameEmbeddings(ctx.frames())
+    probe = codecs.load(ctx.input(FINE_TUNE.name) / "probe", ProbeSet)
+    film = Filmed(
+        frames=frames,
+        facts=frame_facts(frames.folders),
+        projection=codecs.load(ctx.input(PROJECT.name) / "projection", Projection),
+        scores=codecs.load(ctx.input(SCORE.name) / "scores", OutlierScores),
+        neighbors=codecs.load(ctx.input(SCORE.name) / "neighbors", NeighborGraph),
+        labels=probe.labels,
+        class_names=probe.class_names,
+    )
+    card, highlights = review(film, project=ctx.spec.project, align=ctx.spec.align, on_frame=ctx.progress)
+    evaluation = Evaluation(phases=tuple(_evaluated(ctx, frames.folders, probe)))
+    records = {
+        "quality": card,
+        "highlights": highlights,
+        "evaluation": evaluation,
+        "label_issues": _data_issues(ctx, frames.folders[-1], probe),
+    }
+    for name, record in records.items():
+        (ctx.output / f"{name}.json").write_text(record.model_dump_json())
+    return {"verdict": card.verdict}
+
+
+def _data_issues(ctx: StageContext, last: Path, probe: ProbeSet) -> DataIssues:
+    duplicates = ctx.input(FINE_TUNE.name) / "leaks.json"
+    return DataIssues(
+        label_issues=label_issues.find(codecs.load(last / "frame", Embedded), probe, thumbnail=data_uri),
+        leaks=TrainTestDuplicates.model_validate_json(duplicates.read_text()),
+    )
+
+
+def _evaluated(ctx: StageContext, folders: list[Path], probe: ProbeSet) -> Iterator[PhaseEvaluation]:
+    """Evaluate each phase by the frame of its end. The last phase may have ended early."""
+    by_step = {codecs.load(folder / "frame", Embedded).step: folder for folder in folders}
+    for span in ctx.spec.train.phase_spans:
+        frame = codecs.load(by_step[min(span.last, max(by_step))] / "frame", Embedded)
+        yield evaluate(span.phase.name, frame, probe.labels, class_names=probe.class_names)
