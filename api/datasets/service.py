@@ -19,6 +19,7 @@ from api.http.idempotency import Asked, InFlight
 from api.http.ids import dataset_of
 from api.runs.artifacts import StoredFile
 from core.data import intake
+from core.data.stored import SHEET_FILE
 from core.domain.ids import new_id
 from core.errors import ConflictError, NotFoundError, StorageUnavailableError, storage_error
 from core.settings import Settings
@@ -94,9 +95,9 @@ class DatasetService:
         with self.database.reading() as session:
             row = dataset_of(session, dataset_id, self.tenant)
             stored = Stored(row.location, row.files)
-        if intake.SHEET_FILE not in stored.files:
+        if SHEET_FILE not in stored.files:
             raise NotFoundError("This dataset was stored before contact sheets were drawn: upload it again.")
-        return StoredFile(self.store.file(stored, intake.SHEET_FILE), stored.files[intake.SHEET_FILE]["sha256"])
+        return StoredFile(self.store.file(stored, SHEET_FILE), stored.files[SHEET_FILE]["sha256"])
 
     def remove(self, dataset_id: str) -> None:
         """Delete an uploaded dataset with its files.

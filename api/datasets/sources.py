@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 from api.http.ids import dataset_of, run_of
 from api.runs import weights
 from api.runs.describe import optional_timestamp
-from core.data.intake import SHEET_FILE, facts_of
 from core.data.sources import SOURCES, source_of, upload
 from core.data.sources.catalog import KnownDataset, ResolvedDataset
+from core.data.stored import SHEET_FILE, facts_of
 from core.domain import models
 from core.domain.choices import one_of
 from core.domain.phases import LayerDecay

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from core.data.images import squares
-from core.data.intake import REPORT_FILE, DatasetReport, facts_of
+from core.data.stored import REPORT_FILE, DatasetReport, facts_of
 from core.domain.arrays import ImageArray, IntArray
 from core.domain.sources import Split
 from core.domain.spec import DatasetFacts

@@ -6,9 +6,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from core.draw.box import Box
 from core.draw.palette import COVERAGE_STEPS, SIZE, Palette
 from core.draw.text import Style, measure, set_line
-from core.render.page.run_page import Box
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from core.render.page.run_page import Box
+from core.draw.box import Box
 
 _DIAGONAL = np.sqrt(0.5)
 DIRECTIONS = np.array(

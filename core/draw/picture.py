@@ -12,11 +12,11 @@ from xml.sax.saxutils import escape
 import numpy as np
 from numpy.typing import NDArray
 
+from core.draw.box import Box
 from core.draw.canvas import fill, lay
 from core.draw.colors import Color, Theme
 from core.draw.palette import TRANSPARENT, stored_palette
 from core.draw.text import Style, measure, set_line
-from core.render.page.run_page import Box
 
 _MOST_LEVELS = 16
 """Of a text's antialiasing."""

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from core.domain.arrays import FrameFacts, IntArray
 from core.domain.figures import FigureSpec
 from core.draw.axis_names import SMALLEST, AxisNames
+from core.draw.box import Box, measures
 from core.draw.colors import THEMES, Color, Theme, to_oklab
 from core.draw.palette import Frame
 from core.draw.picture import Cells, Painter, Picture, Rect, Shape, Text, as_svg, edges
 from core.draw.text import Style, measure, printable, shorten
 from core.figures.figure import Drawing, FigureInputs, RunFigure
-from core.render.page.run_page import Box, measures
 
 _LEVELS = 24
 """Steps of the scale between nothing and all of a class."""

@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from core.domain.figures import FigureSpec
 from core.domain.spec import RenderSpec
+from core.draw.box import Box, measures
 from core.draw.canvas import mix_text_colors
 from core.draw.colors import THEMES, Color, mix
 from core.draw.palette import Palette, build_palette
 from core.figures.figure import Drawing, FigureInputs, RunFigure
-from core.render.page.run_page import Box, measures
 from core.render.panels.background import DPI, write_heading, write_name, write_phases
 from core.render.panels.curve import (
     CurvePanel,

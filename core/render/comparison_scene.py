@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 from core.domain.arrays import FrameFacts, ProbeSet, Projection
 from core.domain.spec import RenderSpec
 from core.draw import colors
+from core.draw.box import Box
 from core.draw.canvas import fill, mix_text_colors, write
 from core.draw.palette import Frame, build_palette
 from core.draw.text import CAPITAL, ELLIPSIS, Style, measure, printable, shorten, shorten_each
 from core.draw.viewport import fit_viewport
 from core.render.page.comparison_page import arrange_panels
-from core.render.page.run_page import Box, Page
+from core.render.page.run_page import Page
 from core.render.panels.background import paint, write_name
 from core.render.panels.comparison_curves import AccuracyArtists, colors_of, place_accuracy
 from core.render.panels.legend import draw_legend

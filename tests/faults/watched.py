@@ -69,14 +69,14 @@ class Watch:
 
 
 class _Subprocess:
-    """In the place of `subprocess` in `core.data.intake`: the same module, started below a watch."""
+    """In the place of `subprocess` in `core.data.intake`: the child `core.data.ingest`, started below a watch."""
 
     def __getattr__(self, name):
         return getattr(subprocess, name)
 
     @staticmethod
     def run(command, *, env, **options):
-        command = ["tests.faults.watched" if part == "core.data.intake" else part for part in command]
+        command = ["tests.faults.watched" if part == "core.data.ingest" else part for part in command]
         at = command.index("tests.faults.watched") + 1
         told = {name: os.environ[name] for name in ("FAULTS_WATCHED", "EMBEDREEL_HOME")}
         return subprocess.run([*command[:at], "intake", *command[at:]], env=env | told, **options)  # noqa: PLW1510
@@ -85,7 +85,7 @@ class _Subprocess:
 def main():
     role = sys.argv.pop(1)
     if role == "intake":
-        from core.data.intake import main as run
+        from core.data.ingest.__main__ import main as run
     else:
         from api.__main__ import main as run
         from core.data import intake

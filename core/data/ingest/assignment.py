@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from core.data import splits
 from core.data.image_file import ImageFile
 from core.data.ingest.opening import UploadedFile, open_files
-from core.data.intake import NAMES_FILE, FileRows
 from core.data.labels import encode_labels, refuse_single_class
 from core.data.limits import MAX_ENTRIES, MAX_PIXELS
+from core.data.stored import NAMES_FILE, FileRows
 from core.domain.arrays import IntArray
 from core.errors import InvalidDatasetError
 

@@ -23,9 +23,9 @@ from core.data.ingest.assignment import Assignment, BoolArray, assign, refuse_un
 from core.data.ingest.contact_sheet import ContactSheet
 from core.data.ingest.opening import UploadedFile
 from core.data.ingest.report import ImageFindings, describe, digest
-from core.data.intake import REPORT_FILE, SHEET_FILE, DatasetReport, partial
 from core.data.limits import MAX_ENTRIES
 from core.data.parquet import MAX_EXPANSION
+from core.data.stored import REPORT_FILE, SHEET_FILE, DatasetReport, partial
 from core.domain.arrays import IntArray
 from core.errors import InvalidDatasetError
 

@@ -10,7 +10,7 @@ from itertools import islice
 import numpy as np
 
 from core.data.ingest.assignment import Assignment
-from core.data.intake import DatasetReport, Duplicates, Named
+from core.data.stored import DatasetReport, Duplicates, Named
 from core.domain.arrays import IntArray
 
 FORMAT = 1

@@ -1,6 +1,7 @@
 """Where things are on the frames of a comparison: a panel a run, below them the curves and the classes."""
 
-from core.render.page.run_page import Box, Page, measures
+from core.draw.box import Box, measures
+from core.render.page.run_page import Page
 
 _NARROW = 560
 """Pixels at the usual size: where there are fewer, the legend has no place beside the curves."""

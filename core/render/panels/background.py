@@ -11,12 +11,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from numpy.typing import NDArray
 
+from core.draw.box import Box
 from core.draw.canvas import TextColors, fill, in_eighths, write
 from core.draw.colors import Theme
 from core.draw.marks import disc, draw_marks
 from core.draw.palette import Palette
 from core.draw.text import ELLIPSIS, Style, fit, measure, printable, shorten
-from core.render.page.run_page import Box, Page
+from core.render.page.run_page import Page
 from core.render.panels.curve import CurveArtists, CurvePanel, hex_of
 
 DPI = 64

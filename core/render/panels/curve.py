@@ -10,8 +10,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from core.domain.arrays import FrameFacts, TrainingLog
+from core.draw.box import Box
 from core.draw.colors import Color, Theme, mix
-from core.render.page.run_page import Box, Page
+from core.render.page.run_page import Page
 
 _SMOOTHED_OVER = 40
 _SPIKE_QUANTILE = 0.98

@@ -6,11 +6,12 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from core.draw.box import Box
 from core.draw.canvas import TextColors, fill, paste, write
 from core.draw.marks import disc, draw_marks
 from core.draw.text import Style, measure, printable, shorten_each
 from core.draw.thumbnails import Thumbnails
-from core.render.page.run_page import Box, Page
+from core.render.page.run_page import Page
 
 _TWO_LINES = 24
 _SMALLEST_SCORE = 0.001

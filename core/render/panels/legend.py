@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from core.draw.box import Box
 from core.draw.canvas import TextColors, write
 from core.draw.marks import disc, draw_marks
 from core.draw.palette import Palette
 from core.draw.text import Style, measure, printable, shorten_each
-from core.render.page.run_page import Box, Page
+from core.render.page.run_page import Page
 
 _MOST_COLUMNS = 8
 _SHORTEST_NAME, _SHORT_NAME = 5.2, 7.0

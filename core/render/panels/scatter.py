@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 
 from core.domain.arrays import FloatArray, IntArray
 from core.domain.quality import percent
+from core.draw.box import Box
 from core.draw.canvas import TextColors, in_eighths, write
 from core.draw.label_placement import beside
 from core.draw.marks import diamond, disc, draw_marks, ring, stroke
 from core.draw.palette import Palette
 from core.draw.text import CAPITAL, Style, measure, printable, shorten
 from core.draw.viewport import Viewport
-from core.render.page.run_page import Box, Page
+from core.render.page.run_page import Page
 from core.render.panels.captions import in_one_line
 
 TRAIL_SIZES = (0.9, 2.1)

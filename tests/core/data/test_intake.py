@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from core.data import intake
+from core.data import intake, stored
+from core.data.ingest.__main__ import main as ingest_main
 from core.data.intake import inspect_in_subprocess
 from core.errors import InsufficientStorageError, InvalidDatasetError, StorageUnavailableError
 
@@ -34,7 +35,7 @@ def test_inspect_in_subprocess(source, destination):
     report = inspect_in_subprocess(source, destination, names=names, timeout_seconds=60, max_pixels=64)
     assert report == json.loads((destination / "dataset.json").read_text())
     assert report["splits"]["train"] == [{"file": "train.parquet", "rows": 20}]
-    assert intake.facts_of(report).evaluation_size == 5
+    assert stored.facts_of(report).evaluation_size == 5
     assert list(destination.parent.iterdir()) == [destination]
 
 
@@ -51,7 +52,7 @@ def test_inspect_in_subprocess__limit_on_pixels_reaches_the_child(source, destin
 
 
 def test_inspect_in_subprocess__timeout(source, destination):
-    left = intake.partial(destination)
+    left = stored.partial(destination)
     left.mkdir()
     (left / "train.arrow").write_bytes(b"half")
     with pytest.raises(InvalidDatasetError, match=r"took over 0\.05 seconds: upload fewer"):
@@ -80,11 +81,11 @@ def test_inspect_in_subprocess__disk_full(source, destination, monkeypatch, caps
         raise OSError(errno.ENOSPC, "No space left on device")
 
     def run(command, **options):
-        status = intake.main(command[4:])
+        status = ingest_main(command[4:])
         return subprocess.CompletedProcess(command, status, capsys.readouterr().out.encode(), b"")
 
-    monkeypatch.setattr(intake, "_limit_memory", int)
-    monkeypatch.setattr(intake, "_convert", full)
+    monkeypatch.setattr("core.data.ingest.__main__._limit_memory", int)
+    monkeypatch.setattr("core.data.ingest.__main__._convert", full)
     monkeypatch.setattr(subprocess, "run", run)
     with pytest.raises(InsufficientStorageError, match="No space left"):
         inspect_in_subprocess(source, destination)
@@ -122,7 +123,7 @@ def test_inspect_in_subprocess__defect(source, destination, child, monkeypatch):
 
 
 def test_main__prints_one_json_object(source, destination):
-    command = [sys.executable, "-m", "core.data.intake", str(source), str(destination)]
+    command = [sys.executable, "-m", "core.data.ingest", str(source), str(destination)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     assert json.loads(done.stdout)["ok"]["splits"]["train"] == [

@@ -3,8 +3,8 @@ import itertools
 import numpy as np
 import pytest
 
+from core.draw.box import Box
 from core.draw.label_placement import beside
-from core.render.page.run_page import Box
 
 BOX = Box(0, 0, 200, 200)
 SIZE, REACH = 8.0, 10.0

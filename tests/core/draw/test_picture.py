@@ -3,10 +3,10 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
+from core.draw.box import Box
 from core.draw.colors import LIGHT
 from core.draw.picture import Cells, Painter, Picture, Rect, Text, as_svg, edges
 from core.draw.text import Style
-from core.render.page.run_page import Box
 
 PAGE, INK, RED = (247, 246, 243), (29, 33, 41), (200, 0, 0)
 STYLE = Style(20)

@@ -5,9 +5,9 @@ import pytest
 
 from core.domain.arrays import Projection
 from core.domain.spec import RenderSpec
+from core.draw.box import Box
 from core.render.comparison_scene import ComparisonRenderer, ComparisonScene, Side
 from core.render.page.comparison_page import arrange_panels
-from core.render.page.run_page import Box
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from PIL import Image
 
 from core.data.ingest.inspect import convert
 from core.data.ingest.opening import UploadedFile
-from core.data.intake import facts_of
+from core.data.stored import facts_of
 from core.data.uploaded import UploadedSource
 from core.errors import InvalidDatasetError, SourceUnavailableError
 
