@@ -33,12 +33,8 @@ format: $(VENV)/installed-dev ## let ruff put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-openapi: $(VENV)/installed ## write docs/openapi.json and docs/choices.md anew, after a change of the API
-	$(BIN)/python -m api.openapi.document
-
-docs: $(VENV)/installed ## write docs/figures.md, core/domain/figures.json and docs/openapi.json anew, after a change of a figure
-	$(BIN)/python -m core.figures.document
-	$(BIN)/python -m api.openapi.document
+docs openapi: $(VENV)/installed ## write the generated documents anew, after a change of the API, a figure or another table
+	$(BIN)/python -m testing.generate
 
 describe: $(VENV)/installed ## count the layers of presets and well-known checkpoints anew, after a change of either
 	$(BIN)/python -m core.learn.describe

@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from api.access.caller import NOBODY, Caller
 from api.access.keyring import KeyRing
 from api.access.keys import KeyService, operators_key
+from api.comparisons.service import ComparisonService
 from api.datasets.service import DatasetService
 from api.datasets.upload_slots import UploadSlots
 from api.http.idempotency import InFlight
@@ -44,6 +45,7 @@ class Parts:
     notifier: Notifier
     sweeper: Sweeper
     service: RunService
+    comparisons: ComparisonService
     intake: DatasetService
     results: RunArtifacts
     webhooks: WebhookService
@@ -65,10 +67,12 @@ class Parts:
         return self.bound[caller.tenant]
 
     def _of(self, tenant: str) -> "Parts":
+        service = replace(self.service, tenant=tenant)
         return replace(
             self,
             tenant=tenant,
-            service=replace(self.service, tenant=tenant),
+            service=service,
+            comparisons=ComparisonService(service),
             intake=replace(self.intake, tenant=tenant),
             results=replace(self.results, tenant=tenant),
         )
@@ -79,13 +83,15 @@ def wire(settings: Settings) -> Parts:
     database, notifier, tenant = Database(settings.database), Notifier(make_celery(settings.broker)), NOBODY.tenant
     store, stopping = open_store(settings.artifacts, home=settings.root), threading.Event()
     sweeper, in_flight = Sweeper(settings, database, store, notifier.notify), InFlight()
+    service = RunService(settings, database, store, notifier.notify, tenant, in_flight)
     return Parts(
         settings=settings,
         database=database,
         store=store,
         notifier=notifier,
         sweeper=sweeper,
-        service=RunService(settings, database, store, notifier.notify, tenant, in_flight),
+        service=service,
+        comparisons=ComparisonService(service),
         intake=DatasetService(settings, database, store, tenant, UploadSlots(settings.max_uploads), in_flight),
         results=RunArtifacts(database, store, tenant),
         webhooks=WebhookService(database, allow_private=settings.webhook_allow_private),

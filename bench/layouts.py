@@ -28,7 +28,7 @@ from core.domain.arrays import FloatArray
 from core.domain.layouts import LAYOUTS
 from core.domain.schedule import capture_steps
 from core.domain.spec import AlignSpec, ProjectSpec, TrainSpec
-from core.layout.methods.pca import pca
+from core.layout.axes import pca
 from core.layout.project import project_frames
 from core.learn import datasets
 from core.learn.embed import embed

@@ -14,8 +14,8 @@ from pydantic import Field
 
 from api.access.caller import Scope
 from api.http.ids import is_id
-from api.runs.describe import optional_timestamp
-from api.runs.schemas import NAME_LENGTH
+from api.http.names import NAME_LENGTH
+from api.http.times import optional_timestamp
 from core.domain.frozen import ONE_LINE, Frozen
 from core.domain.ids import new_id
 from core.errors import NotFoundError

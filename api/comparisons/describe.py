@@ -5,8 +5,8 @@ from sqlalchemy.orm import Session
 from api.comparisons.schemas import ComparedOut, ComparisonLinks, ComparisonOut
 from api.http.errors import as_problem
 from api.http.ids import run_of
+from api.http.times import timestamp
 from api.runs.artifacts import RunArtifacts
-from api.runs.describe import timestamp
 from core.domain.comparison import SIMILARITY_FILE, RepresentationSimilarity
 from core.domain.evaluation import Evaluation
 from core.domain.plan import ComparedArtifacts

@@ -27,7 +27,7 @@ async def compare(
 
     The film is drawn by a run of its own, of the same id, which is polled, cancelled, retried and deleted as any other.
     """
-    accepted = await run_in_threadpool(parts.service.compare, body, idempotency_key=idempotency_key)
+    accepted = await run_in_threadpool(parts.comparisons.compare, body, idempotency_key=idempotency_key)
     response.headers["Location"] = f"/v1/comparisons/{accepted.run_id}"
     response.headers.update(replay_header(replayed=accepted.replayed))
     return await run_in_threadpool(describe.describe, parts.results, accepted.run_id)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from api.runs.schemas import NAME_LENGTH, Name
+from api.http.names import NAME_LENGTH, Name
 from core.domain import comparison
 from core.domain.evaluation import PhaseReached
 from core.domain.frozen import Frozen

@@ -15,9 +15,9 @@ from api.datasets import sources, upload
 from api.datasets.sources import DatasetOut
 from api.datasets.upload import Upload
 from api.datasets.upload_slots import UploadSlots
+from api.http.files import StoredFile
 from api.http.idempotency import Asked, InFlight
 from api.http.ids import dataset_of
-from api.runs.artifacts import StoredFile
 from core.data import intake
 from core.data.stored import SHEET_FILE
 from core.domain.ids import new_id

@@ -1,4 +1,4 @@
-"""What a run's `dataset` and `model` stand for when it is accepted, and the datasets there are."""
+"""The datasets of a tenant: built in, allowed from the hub, uploaded."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,41 +8,19 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
-from api.http.ids import dataset_of, run_of
-from api.runs import weights
-from api.runs.describe import optional_timestamp
+from api.http.ids import dataset_of
+from api.http.times import optional_timestamp
 from core.data.sources import SOURCES, source_of, upload
 from core.data.sources.catalog import KnownDataset, ResolvedDataset
 from core.data.stored import SHEET_FILE, facts_of
-from core.domain import models
 from core.domain.choices import one_of
-from core.domain.phases import LayerDecay
-from core.domain.spec import DatasetFacts, PinnedSources
-from core.domain.trained import source_run
-from core.errors import InvalidSpecError, NotFoundError, NotReadyError, UnknownDatasetError, UnknownModelError
+from core.errors import NotFoundError, UnknownDatasetError
 from core.settings import Settings
-from core.store.database.tables import ArtifactRow, DatasetRow
+from core.store.database.tables import DatasetRow
 from core.store.queries import datasets
 
 LISTED = 20
 """Most uploaded datasets that an error names."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """A run's dataset and model, resolved.
-
-    Attributes:
-        facts: None where only a worker can find them out.
-        pinned: what both are now.
-        title: what the dataset is called.
-        layer_decay: how the recipe "two_phase" lets the rates of this model fall towards its input.
-    """
-
-    facts: DatasetFacts | None
-    pinned: PinnedSources
-    title: str
-    layer_decay: LayerDecay
 
 
 class DatasetLinks(BaseModel):
@@ -65,51 +43,6 @@ class DatasetOut(BaseModel):
     report: dict[str, Any] | None = Field(description="What was found in an uploaded dataset.")
     links: DatasetLinks
     created_at: datetime | None
-
-
-def resolve(
-    session: Session, settings: Settings, *, tenant: str, dataset: str, model: str, hold: bool = False
-) -> Sources:
-    """What these two names stand for now.
-
-    Args:
-        hold: an uploaded dataset, or the run whose weights are the model, is not deleted before our commit.
-
-    Raises:
-        InvalidSpecError: the run that is to be the model has no weights, or what is chosen of a hub dataset makes no
-            sense.
-        UnknownDatasetError: no such dataset, or a hub id that the operator does not allow.
-        UnknownModelError: no such model or run, or a hub id that the operator does not allow.
-    """
-    revision, decay = _revision(session, settings, tenant, model, hold=hold)
-    found = _dataset(TenantCatalog(session, settings, tenant, hold), dataset)
-    return Sources(found.facts, PinnedSources(dataset_digest=found.digest, model_revision=revision), found.title, decay)
-
-
-def _revision(
-    session: Session, settings: Settings, tenant: str, model: str, *, hold: bool
-) -> tuple[str | None, LayerDecay]:
-    """What the model is bound to: a key of stored weights, a commit on the hub, or nothing; and its layers' rates."""
-    if run_id := source_run(model):
-        kept = _weights(session, tenant, run_id, hold=hold)
-        return kept.key, models.layer_decay_of(kept.facts["architecture"])
-    models.require_known(model, settings.allowed_models)
-    revision = None if model in models.PRESETS else datasets.pinned_revision(session, model)
-    return revision, models.usual_layer_decay(model)
-
-
-def _weights(session: Session, tenant: str, run_id: str, *, hold: bool) -> ArtifactRow:
-    try:
-        run = run_of(session, run_id, tenant, hold=hold)
-    except NotFoundError as error:
-        raise UnknownModelError(
-            f"There is no run {run_id!r} whose weights could be the model. GET /v1/runs lists those there are.",
-            field="model",
-        ) from error
-    try:
-        return weights.kept(session, run)
-    except (NotFoundError, NotReadyError) as error:
-        raise InvalidSpecError(error.detail, field="model") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +82,13 @@ class TenantCatalog:
         return ResolvedDataset(facts, facts.digest, row.name)
 
 
-def _dataset(catalog: TenantCatalog, dataset: str) -> ResolvedDataset:
+def resolve_dataset(catalog: TenantCatalog, dataset: str) -> ResolvedDataset:
+    """The dataset of this name, as it is now.
+
+    Raises:
+        InvalidSpecError: the choices of a hub dataset contradict each other.
+        UnknownDatasetError: there is no such dataset, or the operator does not allow this hub id.
+    """
     try:
         source = source_of(dataset, allowed_hub=catalog.allowed_hub)
         return source.resolve(dataset, catalog)

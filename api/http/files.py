@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -10,11 +11,18 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
 from api.http.errors import RangeError, respond
-from api.runs.artifacts import StoredFile
 from core.errors import NotReadyError
 
 CHUNK_BYTES = 256 * 1024
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file of an artifact; its hash is its ETag."""
+
+    path: Path
+    sha256: str
 
 
 def of_type(media_type: str) -> dict[int | str, dict[str, Any]]:

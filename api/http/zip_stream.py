@@ -11,8 +11,7 @@ from zipfile import ZIP_STORED, ZipFile, ZipInfo
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
-from api.http.files import CHUNK_BYTES, matches
-from api.runs.artifacts import StoredFile
+from api.http.files import CHUNK_BYTES, StoredFile, matches
 from core.errors import NotReadyError
 
 MEDIA_TYPE = "application/zip"

@@ -1,6 +1,6 @@
 """What the tables offer, written down for those who cannot import them: readers and the command line.
 
-`make openapi` writes docs/choices.md and embedreel/choices.json, which a test holds against the tables.
+`make docs` writes docs/choices.md and embedreel/choices.json, which a test holds against the tables.
 """
 
 import json
@@ -74,7 +74,7 @@ def document_text() -> str:
     lines = [
         "# What a run can choose",
         "",
-        "`make openapi` writes this page from the tables in `core`; a test fails where it is out of date.",
+        "`make docs` writes this page from the tables in `core`; a test fails where it is out of date.",
     ]
     return "\n".join([*lines, *(line for section in sections for line in section)]) + "\n"
 

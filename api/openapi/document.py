@@ -1,27 +1,19 @@
 """The OpenAPI document: FastAPI's own, with an example of each answer, and the problems that each operation may meet.
 
-`python -m api.openapi.document` writes it to docs/openapi.json, which a test holds against the application.
+`make docs` writes it to docs/openapi.json. A test holds that file against the application.
 """
 
-import json
-import tomllib
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
-from pydantic import SecretStr
 
 from api.access.middleware import is_open
 from api.http.errors import MEDIA_TYPE, STATUS, as_problem
-from api.openapi import choices, examples
+from api.openapi import examples
 from api.runs.schemas import ProblemOut
 from core.domain.formats import FORMATS
-from core.settings import Settings
-
-ROOT = Path(__file__).resolve().parents[2]
-COMMITTED = ROOT / "docs" / "openapi.json"
 
 _UNUSED = ("HTTPValidationError", "ValidationError")
 _EXAMPLED = ("application/json", "text/event-stream", "text/csv")
@@ -121,17 +113,3 @@ def _problem(status: str) -> dict[str, Any]:
         content["example"] = {**as_problem(kind(summary).describe()), "status": int(status)}
     description = f"{phrase}: a problem (RFC 9457). `type` is stable, `field` names the field at fault."
     return {"description": description, "content": {MEDIA_TYPE: content}}
-
-
-def committed_text() -> str:
-    """The document as it is committed: of a service with an API key, and nothing of the machine that makes it."""
-    from api.main import create_app  # noqa: PLC0415 - it installs this module
-
-    document = create_app(Settings(api_key=SecretStr("any"))).openapi()
-    document["info"]["version"] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-
-
-if __name__ == "__main__":
-    COMMITTED.write_text(committed_text())
-    choices.write()

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from api.runs.describe import optional_timestamp
+from api.http.times import optional_timestamp
 from api.wiring import PartsOf
 from core.store.database.tables import WorkerRow
 from core.store.queries import workers

@@ -6,11 +6,11 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
+from api.http.files import StoredFile
 from api.http.ids import run_of
 from api.runs.schemas import CheckpointOut
 from core.domain.arrays import OutlierScores, ProbeSet, Projection, TrainingLog
@@ -31,14 +31,6 @@ LOGGED = tuple(field.name for field in fields(TrainingLog))
 PIECE_CHARACTERS = 1 << 16
 MOST_FOLLOWED = 1000
 """Outliers whose scores are told for every frame."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredFile:
-    """A file of an artifact; its hash is its ETag."""
-
-    path: Path
-    sha256: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from sqlalchemy.orm import Session
 
 from api.http.errors import as_problem
+from api.http.times import optional_timestamp, timestamp
 from api.runs.schemas import Links, PlannedOut, PlanOut, Progress, RunOut, StageOut
 from core.domain.run import RunStatus, StageStatus
 from core.domain.spec import RunSpec
@@ -263,13 +263,3 @@ def links(run_id: str, *, film: bool, model: bool, comparison: bool = False) -> 
         curves=f"{base}/curves.png",
         **{name: f"{base}/{name}" for name in below},
     )
-
-
-def optional_timestamp(seconds: float | None) -> datetime | None:
-    """Seconds since 1970 as a time in UTC."""
-    return None if seconds is None else timestamp(seconds)
-
-
-def timestamp(seconds: float) -> datetime:
-    """The same of a time that is known."""
-    return datetime.fromtimestamp(seconds, UTC)

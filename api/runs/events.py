@@ -15,7 +15,7 @@ from fastapi.sse import format_sse_event
 from pydantic import BaseModel
 
 from api.http.ids import run_of
-from api.runs.describe import optional_timestamp
+from api.http.times import optional_timestamp
 from api.wiring import Parts, PartsOf
 from core.domain.run import RunStatus
 from core.errors import NotFoundError, StorageUnavailableError

@@ -5,8 +5,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
+from api.http.files import StoredFile
 from api.http.ids import run_of
-from api.runs.artifacts import RunArtifacts, StoredFile, not_there
+from api.runs.artifacts import RunArtifacts, not_there
 from core.domain.figures import DRAWN_FILE, DrawnFigures, FigureFormat, FigureInput, FigureSpec, declared
 from core.domain.stages import RENDER
 from core.errors import NotFoundError

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
+from api.http.names import NAME_LENGTH, Name
 from core.data import sources
 from core.domain import hub_dataset, layers
 from core.domain.fitting import (
@@ -17,7 +18,7 @@ from core.domain.fitting import (
     refuse_unknown_steps,
     refuse_unknown_trails,
 )
-from core.domain.frozen import ONE_LINE, Frozen
+from core.domain.frozen import Frozen
 from core.domain.layouts import LAYOUTS
 from core.domain.phases import LayerDecay
 from core.domain.run import RunStatus, StageStatus
@@ -33,18 +34,6 @@ from core.domain.spec import (
     TrainSpec,
 )
 from core.errors import InvalidSpecError
-
-NAME_LENGTH = 120
-
-Name = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=NAME_LENGTH,
-        pattern=ONE_LINE,
-        description="Shown in the film's title. Without it: the dataset and the model.",
-    ),
-]
 
 EXAMPLE = {
     "name": "digits",

@@ -4,7 +4,7 @@ Bells are rung after the commit, and files deleted after it: what a crash in bet
 sweep rings, or a few unused files.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,23 +13,20 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from api.access import quotas
-from api.comparisons.schemas import ComparisonCreate
-from api.datasets import sources
 from api.http import cursors
 from api.http.idempotency import Asked, InFlight
 from api.http.ids import dataset_of, run_of
-from api.runs import describe
+from api.runs import describe, sources
 from api.runs.schemas import RenderCreate, RunCreate, RunPage
 from core.domain import plan as plans
 from core.domain.ids import new_id
-from core.domain.plan import ComparedArtifacts, Plan
+from core.domain.plan import Plan
 from core.domain.run import RunStatus
-from core.domain.spec import ComparedRun, RunSpec
-from core.errors import ConflictError, InvalidSpecError, NotFoundError
+from core.domain.spec import RunSpec
+from core.errors import ConflictError, NotFoundError
 from core.settings import Settings
 from core.store.database.session import Database
-from core.store.database.tables import RunRow
-from core.store.engine import claims, lifecycle
+from core.store.engine import lifecycle
 from core.store.engine.lifecycle import WakeUp
 from core.store.objects.artifacts import ArtifactStore
 from core.store.queries import runs
@@ -76,7 +73,7 @@ class RunService:
                 found = resolve(session)
             spec = body.to_spec(found.facts, found.pinned, title=found.title, decay=found.layer_decay)
             quotas.check_training(self.settings, spec)
-            return self._accept(spec, plans.build(spec), asked, check=partial(resolve, hold=True))
+            return self.accept(spec, plans.build(spec), asked, check=partial(resolve, hold=True))
 
     def draw(self, run_id: str, body: RenderCreate, *, idempotency_key: str | None = None) -> Accepted:
         """Accept a run that draws another one otherwise: what that one has learnt is reused.
@@ -105,70 +102,25 @@ class RunService:
                     return Accepted(answered, replayed=True)
                 spec = body.to_spec(RunSpec.model_validate(run_of(session, run_id, self.tenant).spec))
             plan = plans.build(spec)
-            return self._accept(spec, plan, asked, check=check, drawn_from=run_id)
+            return self.accept(spec, plan, asked, check=check, drawn_from=run_id)
 
-    def compare(self, body: ComparisonCreate, *, idempotency_key: str | None = None) -> Accepted:
-        """Accept a run that shows others side by side; nothing is trained.
+    def accept(
+        self, spec: RunSpec, plan: Plan, asked: Asked, *, check: Callable[[Session], Any], drawn_from: str | None = None
+    ) -> Accepted:
+        """Accept a run whose spec is complete.
+
+        Args:
+            spec: of the run.
+            plan: of this spec.
+            asked: the request. Its answer is recorded in the same transaction.
+            check: called in that transaction; it raises where the run cannot be accepted any more.
+            drawn_from: the run whose training is drawn again, if there is one.
 
         Raises:
-            ConflictError: one of them has not succeeded, or something of it is not kept.
-            InvalidSpecError: there is no such run, they show no images in common, a field does not fit, or the
-                Idempotency-Key came with another body before.
-            InFlightError: another request with this Idempotency-Key is being answered.
+            InvalidSpecError: the film would be too large, or the Idempotency-Key came with another body before.
             QuotaExceededError: the tenant has as many runs in flight as it may.
             InsufficientStorageError: the disk is nearly full.
         """
-        asked = Asked.of(self.tenant, idempotency_key, "comparisons", body)
-        with self.in_flight.exclusive(self.tenant, idempotency_key):
-            with self.database.reading() as session:
-                if answered := asked.answered(session):
-                    return Accepted(answered, replayed=True)
-                compared = self._compared(session, body.runs)
-            spec = body.to_spec(compared)
-            plan = plans.build(spec)
-            (stage,) = plan.stages
-            shown = list(zip((one.run for one in compared), stage.shows, strict=True))
-            self._require_files(shown)
-            return self._accept(spec, plan, asked, check=partial(self._check_shown, shown=shown))
-
-    def _compared(self, session: Session, run_ids: Sequence[str]) -> tuple[ComparedRun, ...]:
-        rows = [self._named(session, run_id, place=place) for place, run_id in enumerate(run_ids)]
-        for row in rows:
-            if row.status != RunStatus.SUCCEEDED:
-                raise ConflictError(f"Run {row.id} is {row.status}. Runs can be compared when they have succeeded.")
-        return tuple(ComparedRun(run=row.id, spec=RunSpec.model_validate(row.spec)) for row in rows)
-
-    def _named(self, session: Session, run_id: str, *, place: int, hold: bool = False) -> RunRow:
-        """A run that a comparison names."""
-        try:
-            return run_of(session, run_id, self.tenant, hold=hold)
-        except NotFoundError as error:
-            raise InvalidSpecError(error.detail, field=f"runs.{place}") from error
-
-    def _require_files(self, shown: Sequence[tuple[str, ComparedArtifacts]]) -> None:
-        """Look whether all that a comparison shows is where it is said to be, before anything is written."""
-        with self.database.reading() as session:
-            recorded = claims.recorded(session, [key for _run_id, made in shown for key in made.keys])
-        lost = self.store.missing(recorded).keys()
-        for run_id, made in shown:
-            if lost & set(made.keys):
-                raise ConflictError(f"Files of run {run_id} are gone. Retry it, and compare it then.")
-
-    def _check_shown(self, session: Session, shown: Sequence[tuple[str, ComparedArtifacts]]) -> None:
-        """Hold the runs that a comparison shows until it counts on what they have made."""
-        named = sorted((run_id, place) for place, (run_id, _made) in enumerate(shown))
-        for run_id, place in named:  # in one order: nobody waits for who waits for him
-            self._named(session, run_id, place=place, hold=True)
-        for run_id, made in shown:
-            if not set(made.keys) <= lifecycle.stored_keys(session, made.keys):
-                raise ConflictError(
-                    f"Not all that run {run_id} has made is stored, or an older version has made it. Retry it, or "
-                    f"draw it anew with POST /v1/runs/{run_id}/renders and compare that one: nothing is trained."
-                )
-
-    def _accept(
-        self, spec: RunSpec, plan: Plan, asked: Asked, *, check: Callable[[Session], Any], drawn_from: str | None = None
-    ) -> Accepted:
         quotas.check_film(self.settings, spec)
         quotas.check_space(self.settings, self.store)
         with self.database.reading() as session:

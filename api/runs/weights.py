@@ -5,9 +5,10 @@ from dataclasses import fields
 
 from sqlalchemy.orm import Session
 
+from api.http.files import StoredFile
 from api.http.ids import run_of
 from api.http.zip_stream import Member
-from api.runs.artifacts import RunArtifacts, StoredFile
+from api.runs.artifacts import RunArtifacts
 from core.domain import model_card
 from core.domain.model_card import CheckpointMetrics, Learned
 from core.domain.spec import RunSpec

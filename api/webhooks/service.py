@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from api.http import cursors
 from api.http.ids import is_id
-from api.runs.describe import optional_timestamp
+from api.http.times import optional_timestamp
 from api.webhooks import signing, targets
 from api.webhooks.schemas import DeliveryOut, DeliveryPage, WebhookCreate, WebhookList, WebhookMade, WebhookOut
 from core.domain.webhook import DeliveryStatus, EventKind

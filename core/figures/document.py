@@ -1,6 +1,6 @@
 """What is generated of the table of figures: core/domain/figures.json, which the service reads, and docs/figures.md.
 
-`python -m core.figures.document` writes both; a test holds them against the table.
+`make docs` writes both; a test holds them against the table.
 """
 
 from pathlib import Path
@@ -59,6 +59,7 @@ def declared_text() -> str:
     return as_json(tuple(figure.spec for figure in FIGURES))
 
 
-if __name__ == "__main__":
+def write() -> None:
+    """Write docs/figures.md and core/domain/figures.json."""
     DECLARED.write_text(declared_text())
     PAGE.write_text(page())

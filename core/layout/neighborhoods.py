@@ -13,9 +13,8 @@ from core.domain.arrays import FloatArray, Projection
 from core.domain.layouts import LAYOUTS
 from core.domain.spec import ProjectSpec
 from core.errors import InvalidSpecError
-from core.layout.axes import check
+from core.layout.axes import check, pca
 from core.layout.frames import Frames, ProgressCallback, naming_frame
-from core.layout.methods.pca import pca
 
 FIRST_ROUNDS = 500
 """Of the first frame."""

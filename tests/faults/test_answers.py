@@ -7,7 +7,7 @@ import requests
 import schemathesis
 import urllib3
 
-from api.openapi import document
+from testing import generate
 from tests.faults import answers
 
 GOOD = {"type": "/problems/not-found", "title": "t", "detail": "d", "status": 404}
@@ -15,7 +15,7 @@ GOOD = {"type": "/problems/not-found", "title": "t", "detail": "d", "status": 40
 
 @pytest.fixture(scope="module")
 def case():
-    schema = schemathesis.openapi.from_dict(json.loads(document.committed_text()))
+    schema = schemathesis.openapi.from_dict(json.loads(generate.openapi_text()))
     found = (found.ok() for found in schema.get_all_operations())
     operation = next(one for one in found if one.definition.raw["operationId"] == "listEvents")
     return operation.Case(path_parameters={"run_id": "run_1"})

@@ -6,8 +6,8 @@ from fastapi import FastAPI, Request, Response
 from fastapi.testclient import TestClient
 
 from api.http import zip_stream
+from api.http.files import StoredFile
 from api.http.zip_stream import Member
-from api.runs.artifacts import StoredFile
 from core.errors import NotReadyError
 
 

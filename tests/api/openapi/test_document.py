@@ -6,8 +6,8 @@ from fastapi.routing import iter_route_contexts
 from pydantic import TypeAdapter
 
 from api.http.errors import STATUS
-from api.openapi import document as openapi
 from api.openapi import examples
+from testing import generate
 
 TEXTS = {"application/json", "text/csv", "text/event-stream"}
 
@@ -60,20 +60,20 @@ def operations(document):
 
 
 def test_openapi__is_the_committed_one():
-    made, committed = openapi.committed_text(), openapi.COMMITTED.read_text()
+    made, committed = generate.openapi_text(), generate.OPENAPI.read_text()
     changes = list(
         difflib.unified_diff(committed.splitlines(), made.splitlines(), "committed", "made", n=1, lineterm="")
     )
     if changes:
-        pytest.fail("The API has changed. If that is meant, run `make openapi` and commit:\n" + "\n".join(changes[:60]))
+        pytest.fail("The API has changed. If that is meant, run `make docs` and commit:\n" + "\n".join(changes[:60]))
 
 
 def test_openapi__is_the_same_wherever_it_is_made(monkeypatch, tmp_path):
-    here = openapi.committed_text()
+    here = generate.openapi_text()
     monkeypatch.setenv("EMBEDREEL_HOME", str(tmp_path))
     monkeypatch.setenv("EMBEDREEL_PORT", "1234")
     monkeypatch.chdir(tmp_path)
-    assert openapi.committed_text() == here
+    assert generate.openapi_text() == here
     assert json.loads(here)["info"]["version"] == "0.1.0"
 
 

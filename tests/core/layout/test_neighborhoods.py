@@ -8,7 +8,7 @@ from sklearn.manifold import trustworthiness
 from core.domain.layouts import LAYOUTS
 from core.domain.spec import AlignSpec, ProjectSpec
 from core.errors import InvalidSpecError
-from core.layout.methods.pca import pca
+from core.layout.axes import pca
 from core.layout.project import project_frames
 
 pytestmark = pytest.mark.filterwarnings("ignore::Warning:umap", "ignore::Warning:numba", "ignore::Warning:sklearn")

@@ -15,7 +15,7 @@ from core.domain.spec import AlignSpec, ProjectSpec
 from core.errors import DegenerateEmbeddingsError
 from core.layout import methods
 from core.layout.align import align
-from core.layout.methods.pca import pca
+from core.layout.axes import pca
 from core.layout.project import project_frames, projector
 from core.measure.neighborhoods import layout_neighbors
 from tests.core.layout.methods.test_pca import embeddings_of

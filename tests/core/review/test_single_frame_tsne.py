@@ -1,7 +1,7 @@
 import numpy as np
 from sklearn.manifold import trustworthiness
 
-from core.layout.methods.pca import pca
+from core.layout.axes import pca
 from core.review import single_frame_tsne
 from core.review.single_frame_tsne import lay_out_single_frame
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 
 from core.errors import DegenerateEmbeddingsError
-from core.layout.methods.pca import pca
+from core.layout.axes import pca
 
 
 def embeddings_of(n_points: int, n_dims: int, *, seed: int = 0) -> np.ndarray:

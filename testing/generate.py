@@ -1,0 +1,33 @@
+"""Write the generated documents: `make docs` runs `python -m testing.generate`. Tests compare them with the code."""
+
+import json
+import tomllib
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from api.main import create_app
+from api.openapi import choices
+from core.figures import document as figures
+from core.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+OPENAPI = ROOT / "docs" / "openapi.json"
+
+
+def openapi_text() -> str:
+    """The text of docs/openapi.json: of a service with an API key. It names nothing of the machine that makes it."""
+    document = create_app(Settings(api_key=SecretStr("any"))).openapi()
+    document["info"]["version"] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def main() -> None:
+    """Write all generated documents."""
+    figures.write()
+    OPENAPI.write_text(openapi_text())
+    choices.write()
+
+
+if __name__ == "__main__":
+    main()
