@@ -7,19 +7,8 @@ from pydantic import BaseModel, Field
 
 from api.http.names import NAME_LENGTH, Name
 from core.data import sources
-from core.domain import hub_dataset, layers
-from core.domain.fitting import (
-    fit_to_dataset,
-    fit_to_steps,
-    refuse_few_frames,
-    refuse_idle_adapters,
-    refuse_unfit_phases,
-    refuse_unheard_losses,
-    refuse_unknown_steps,
-    refuse_unknown_trails,
-)
+from core.domain import hub_dataset, resolve
 from core.domain.frozen import Frozen
-from core.domain.layouts import LAYOUTS
 from core.domain.phases import LayerDecay
 from core.domain.run import RunStatus, StageStatus
 from core.domain.spec import (
@@ -33,7 +22,6 @@ from core.domain.spec import (
     ScoreSpec,
     TrainSpec,
 )
-from core.errors import InvalidSpecError
 
 EXAMPLE = {
     "name": "digits",
@@ -81,54 +69,30 @@ class RunCreate(Frozen):
     render: RenderSpec = RenderSpec()
 
     def to_spec(self, facts: DatasetFacts | None, pinned: PinnedSources, *, title: str, decay: LayerDecay) -> RunSpec:
-        """The complete spec: a default that does not fit is bounded, a number that the user wrote is not.
+        """The complete spec.
 
         Args:
-            facts: None where nothing is known of the dataset before a worker loads it.
-            pinned: what the dataset and the model are now.
-            title: what the dataset is called, for a run without a name.
-            decay: of the model's rates towards its input, for the recipe "two_phase".
+            facts: of the dataset; None where only a worker can find them out.
+            pinned: the digest of the dataset and the revision of the model.
+            title: of the dataset, for a run without a name.
+            decay: see `core.domain.resolve.complete`.
 
         Raises:
-            InvalidSpecError: what the user wrote does not fit; `field` names it.
+            InvalidSpecError: a field that the user wrote does not fit; `field` names it.
         """
-        if facts:
-            _check_train_size(self.train, facts)
-        n_images = facts.train_size if facts else None
-        train = self.train.settled(n_images=n_images, decay=decay)
-        refuse_unheard_losses(train, self.capture)
-        refuse_unknown_steps(train, self.capture)
-        refuse_idle_adapters(train)
-        if described := layers.descriptions().get(self.model):
-            refuse_unfit_phases(train, len(described.blocks))
-        capture, score = fit_to_steps(self.capture, steps=train.steps), self.score
-        refuse_few_frames(train, capture)
-        if facts:
-            capture, score = fit_to_dataset(capture, score, facts)
-        name = self.name or f"{title}, {self.model}"[:NAME_LENGTH]
-        align = self.align
-        if "method" not in align.model_fields_set:
-            align = align.model_copy(update={"method": LAYOUTS[self.project.method].usual_alignment})
-        refuse_unknown_trails(self.render, capture)
-        sections = {"train": train, "project": self.project, "align": align, "render": self.render}
-        return RunSpec(
-            name=name,
+        written = RunSpec(
+            name=self.name or f"{title}, {self.model}"[:NAME_LENGTH],
             dataset=sources.canonical(self.dataset),
             model=self.model,
-            capture=capture,
-            score=score,
+            train=self.train,
+            capture=self.capture,
+            score=self.score,
+            project=self.project,
+            align=self.align,
+            render=self.render,
             pinned=pinned,
-            **sections,  # type: ignore[arg-type]
         )
-
-
-def _check_train_size(train: TrainSpec, facts: DatasetFacts) -> None:
-    if train.train_size is not None and train.train_size > facts.train_size:
-        raise InvalidSpecError(
-            f"train_size is {train.train_size}, but the training split has {facts.train_size} images: ask for at "
-            "most that many, or leave it out for all.",
-            field="train.train_size",
-        )
+        return resolve.complete(written, facts, decay=decay)
 
 
 class RenderCreate(Frozen):
@@ -145,31 +109,9 @@ class RenderCreate(Frozen):
     render: RenderSpec | None = None
 
     def to_spec(self, drawn: RunSpec) -> RunSpec:
-        """The spec of `drawn` with the fields that are written here.
-
-        Raises:
-            InvalidSpecError: `score.k` is larger than the probe set allows, or a trail is asked for of an image that it
-                has not.
-        """
+        """The spec of `drawn` with the fields that are written here; see `core.domain.resolve.redrawn`."""
         written = {part: fields for part, fields in self.model_dump(exclude_unset=True).items() if fields is not None}
-        if drawn.compared and (meant := written.keys() - {"name", "render"}):
-            raise InvalidSpecError(
-                "A comparison shows its runs as they are laid out: draw those otherwise, and compare the drawings.",
-                field=min(meant),
-            )
-        fields = drawn.model_dump()
-        for section, changes in written.items():
-            fields[section] = {**fields[section], **changes} if isinstance(changes, dict) else changes
-        usual = drawn.align.method == LAYOUTS[drawn.project.method].usual_alignment
-        if usual and "method" not in written.get("align", {}):
-            fields["align"]["method"] = LAYOUTS[fields["project"]["method"]].usual_alignment
-        spec = RunSpec.model_validate(fields)
-        others = spec.capture.probe_size - 1
-        if spec.score.k > others:
-            detail = f"k is {spec.score.k}, but each probe image has {others} others: ask for at most {others}."
-            raise InvalidSpecError(detail, field="score.k")
-        refuse_unknown_trails(spec.render, spec.capture)
-        return spec
+        return resolve.redrawn(drawn, written)
 
 
 class Progress(BaseModel):
