@@ -13,14 +13,14 @@ from embedreel.api import Client, Json
 
 
 @contextmanager
-def service() -> Iterator[tuple[Client, serve.Service]]:
+def service() -> Iterator[tuple[Client, serve.LocalService]]:
     """A service that has started, on a home of its own that goes away."""
     with tempfile.TemporaryDirectory(prefix="embedreel-bench-") as folder:
         port = serve.free_port(serve.HOST)
         url = serve.url_of(serve.HOST, port)
         home = Path(folder)
         environment = {"EMBEDREEL_HOME": folder, "EMBEDREEL_HOST": serve.HOST, "EMBEDREEL_PORT": str(port)}
-        running = serve.Service(serve.commands(), url=url, environment=environment, log=home / "service.log")
+        running = serve.LocalService(serve.commands(), url=url, environment=environment, log=home / "service.log")
         with running, Client(url) as client:
             running.wait_until_ready()
             yield client, running
