@@ -29,10 +29,10 @@ class FilmTime:
 
     @classmethod
     def at(cls, position: float, n_frames: int) -> "FilmTime":
-        """The moment at a place between 0 and `n_frames` - 1.
+        """The time at a place between 0 and `n_frames` - 1.
 
-        >>> Moment.at(1.25, 4), Moment.at(3, 4)
-        (Moment(index=1, following=2, share=0.25), Moment(index=3, following=3, share=0.0))
+        >>> FilmTime.at(1.25, 4), FilmTime.at(3, 4)
+        (FilmTime(index=1, following=2, share=0.25), FilmTime(index=3, following=3, share=0.0))
         """
         index = min(int(position), n_frames - 1)
         return cls(index, min(index + 1, n_frames - 1), float(position - index))

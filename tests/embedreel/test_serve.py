@@ -168,7 +168,7 @@ def test_service__started_by_a_thread_outlives_the_thread() -> None:
 
 SERVE = """
 import sys
-from client import serve
+from embedreel import serve
 port = serve.free_port("127.0.0.1")
 commands = {"api": [sys.executable, sys.argv[1], str(port)], "worker": [sys.executable, "-c", sys.argv[2]]}
 try:

@@ -14,7 +14,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-SYSTEM = ("/proc", "/sys", "/dev", "/usr", "/lib", "/etc/localtime", "/etc/mime.types", "/etc/ssl")
+DEVICES = ("/dev/null", "/dev/random", "/dev/urandom", "/dev/zero")  # not /dev/shm, where temporary files may lie
+SYSTEM = ("/proc", "/sys", *DEVICES, "/usr", "/lib", "/etc/localtime", "/etc/mime.types", "/etc/ssl")
 READABLE = (str(ROOT), sys.prefix, sys.base_prefix, *SYSTEM)
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.truncate", "os.chmod"}

@@ -207,7 +207,7 @@ def test_a_stage_that_works_and_never_reports_is_given_back(make, database, monk
 
 def test_what_a_stage_tells_is_an_event_of_the_run(make, database):
     run_id = submit(database, name="redraw")
-    make().answer()
+    make().wake()
     with database.reading() as session:
         events = runs.events(session, run_id, after=0, limit=9999)
     told = [event.data for event in events if event.type == "stage.redrawn"]

@@ -72,7 +72,7 @@ def test_lines_and_children_carry_the_stage(work, monkeypatch, caplog):
             seen["lines"].append((record.getMessage(), logs.fields()))
 
     monkeypatch.setattr(child.Child, "start", start)
-    monkeypatch.setattr(claims, "standing", ask)
+    monkeypatch.setattr(claims, "lease_state", ask)
     log, recorder = logging.getLogger("worker.supervisor"), Recorder()
     log.addHandler(recorder)
     try:

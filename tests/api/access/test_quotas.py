@@ -157,7 +157,7 @@ def test_datasets__any_number(serve, inspected):
 
 @pytest.mark.services
 def test_datasets__a_burst_cannot_pass_with_several_writers(serve, postgres_url, inspected):
-    client = serve(max_datasets=2, database_url=postgres_url)
+    client = serve(max_datasets=2, max_uploads=8, database_url=postgres_url)
     assert sorted(burst(client, upload, 8)) == [201] * 2 + [429] * 6
     assert len(list((client.app.state.parts.store.scratch / "datasets").iterdir())) == 2
 

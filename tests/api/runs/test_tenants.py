@@ -20,6 +20,8 @@ NONE_SUCH = {
     "delivery_id": "dlv_" + "0" * 26,
 }
 BODIES = {"/v1/runs/{run_id}/renders": {}}
+OTHERS = {"name": "curves", "suffix": "png"}
+"""Parameters of addresses that are no ids; any other is 0."""
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -77,7 +79,7 @@ def routes_with_an_id(app):
 
 
 def ask(client, method, path, ids):
-    address = re.sub(r"{(\w+)[^}]*}", lambda found: ids.get(found[1], "0"), path)
+    address = re.sub(r"{(\w+)[^}]*}", lambda found: ids.get(found[1], OTHERS.get(found[1], "0")), path)
     return client.request(method, address, json=BODIES.get(path))
 
 

@@ -183,7 +183,7 @@ def train_and_resume(path: Path) -> None:
     pauses = TOGETHER[accelerator.num_processes]
     steps = tuple(step for step in pauses if step != 25)
     options = {"spec": SPEC.model_copy(update={"steps": 28}), "steps": steps, "width": 16}
-    ends = [train(**options, hooks=[Hook(hooks=[Hook(on_pause=save)])], accelerator=accelerator)]
+    ends = [train(**options, hooks=[Hook(on_pause=save)], accelerator=accelerator)]
     assert paused == (pauses if accelerator.is_main_process else [])
     accelerator.wait_for_everyone()
     for step in pauses:

@@ -227,7 +227,7 @@ def test_features__computed_once_are_those_of_the_adapters(monkeypatch: pytest.M
         given.append(features_of(backbone, *arguments, **options))  # type: ignore[arg-type]
         return given[-1]
 
-    monkeypatch.setattr("core.learn.fine_tune.features_of", watched)
+    monkeypatch.setattr("core.learn.trainer.features_of", watched)
     train(spec, model=model)
     torch.testing.assert_close(given[0], features_of(model, probe), rtol=1e-4, atol=1e-5)
 

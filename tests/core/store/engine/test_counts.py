@@ -115,6 +115,7 @@ def test_a_lost_worker(engine, moved):
         ("stages_ended_total", "requeued", "fine_tune"): 1,
     }
     engine.call(claims.renew, held, lease_seconds=30)
+    engine.call(claims.tell, held, "stage.redrawn", {})
     engine.part(held, 0)
     engine.finish(held)
     engine.call(claims.fail, held, StageCrashedError("no"))

@@ -21,7 +21,15 @@ def test_a_record_comes_back_as_it_was(tmp_path):
 
 
 def test_load_array__only_what_is_asked_for(tmp_path):
-    frame = Embedded(np.ones((2, 3), np.float32), np.array([0, 1]), step=3, epoch=0.5, loss=1.0, accuracy=1.0)
+    frame = Embedded(
+        np.ones((2, 3), np.float32),
+        np.array([0, 1]),
+        step=3,
+        epoch=0.5,
+        loss=1.0,
+        accuracy=1.0,
+        confidences=np.ones(2, np.float32),
+    )
     codecs.save(tmp_path, frame)
     (tmp_path / "predictions.npy").unlink()
     array = codecs.load_array(tmp_path, "embeddings")
