@@ -83,10 +83,10 @@ def _by_id(session: Session, query: Select[StageRow], asked: Mapping[str, Any]) 
 def emit(session: Session, run: RunRow, kind: str, **data: Any) -> None:  # noqa: ANN401 - JSON values
     """Append an event, and what webhooks will hear of it; its number has no gaps because the run is locked."""
     run.event_seq += 1
-    tell(session, run, kind, **data)
+    append_event_at_current_number(session, run, kind, **data)
 
 
-def tell(session: Session, run: RunRow, kind: str, **data: Any) -> None:  # noqa: ANN401 - JSON values
+def append_event_at_current_number(session: Session, run: RunRow, kind: str, **data: Any) -> None:  # noqa: ANN401 - JSON values
     """Write the event whose number the run has reached already: `emit` without a change of the run."""
     event = EventRow(run_id=run.id, seq=run.event_seq, type=kind, at=clock(session), data=data)
     session.add(event)
