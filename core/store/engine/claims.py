@@ -117,7 +117,7 @@ def _skip(session: Session, run: RunRow, stage_id: str) -> Published | None:
     row = session.get(StageRow, (run.id, stage_id), populate_existing=True)
     if row is None or row.status != StageStatus.QUEUED or not lifecycle.stored_keys(session, [row.key]):
         return None
-    lifecycle.hold_artifacts(session, to_delete=True)
+    lifecycle.lock_artifacts(session, to_delete=True)
     if stage_id not in lifecycle.made_stages(session, run):
         return None
     lifecycle.succeed(session, run, row, reused=True)
@@ -139,7 +139,7 @@ def _forget_parts(session: Session, run: RunRow, stage: PlannedStage, *, after: 
     parts = list(stage.parts) if after is None else _beyond(session, rows, stage, after)
     if not parts:
         return []
-    lifecycle.hold_artifacts(session, to_delete=True)
+    lifecycle.lock_artifacts(session, to_delete=True)
     served = {part.key: rows[part.stage].key for part in parts}  # a part is shared with whoever has what it is for
     supplied = {part.stage for part in parts if part.effect != "keeps"}
     shared = lifecycle.shared_keys(session, run.id, served.values())
@@ -265,7 +265,7 @@ def publish_state(session: Session, held: Claim, stored: Stored, *, step: int) -
     row = lifecycle.stages_of(session, held.run_id)[held.stage.id]
     if row.state_key == key:  # an answer that was lost: it is recorded already
         return Published()
-    lifecycle.hold_artifacts(session, to_delete=True)
+    lifecycle.lock_artifacts(session, to_delete=True)
     older = lifecycle.forget_state(session, row)
     unneeded = _record(session, key, stored, stage="state", facts={"step": step})
     row.state_key, row.state_step = key, step
@@ -300,7 +300,7 @@ def _forget_spent(session: Session, plan: Plan, row: StageRow) -> list[str]:
         keys = ()
     if not keys and row.state_key is None:
         return []
-    lifecycle.hold_artifacts(session, to_delete=True)
+    lifecycle.lock_artifacts(session, to_delete=True)
     return [*lifecycle.forget_artifacts(session, keys), *lifecycle.forget_state(session, row)]
 
 
@@ -342,7 +342,7 @@ def begin_anew(session: Session, held: Claim, *, reason: str, max_attempts: int)
     lifecycle.lock(session, held.run_id)
     if _fenced(session, held, "begin_anew"):
         return Published()
-    lifecycle.hold_artifacts(session, to_delete=True)
+    lifecycle.lock_artifacts(session, to_delete=True)
     row = lifecycle.stages_of(session, held.run_id)[held.stage.id]
     unneeded = lifecycle.forget_state(session, row)
     session.flush()

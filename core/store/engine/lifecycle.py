@@ -131,7 +131,7 @@ def move(session: Session, run: RunRow, status: RunStatus, *, error: EmbedreelEr
     emit(session, run, f"run.{status}", **({"error": run.error} if error else {}))
 
 
-def hold_artifacts(session: Session, *, to_delete: bool = False) -> None:
+def lock_artifacts(session: Session, *, to_delete: bool = False) -> None:
     """Until the commit, let nobody delete artifacts that this transaction counts on, or, to delete, count on them.
 
     SQLite has one writer at a time anyway.
@@ -170,7 +170,7 @@ def forget_artifacts(session: Session, keys: Iterable[str]) -> list[str]:
 def forget_lost(session: Session, lost: Mapping[str, Stored]) -> None:
     """Delete the rows of artifacts whose files are gone, unless they have been made anew at another location."""
     if lost:
-        hold_artifacts(session, to_delete=True)
+        lock_artifacts(session, to_delete=True)
     for key, stored in lost.items():
         gone = delete(ArtifactRow).where(ArtifactRow.key == key, ArtifactRow.location == stored.location)
         session.execute(gone)
@@ -223,7 +223,7 @@ def begin(session: Session, run: RunRow, plan: Plan, *, among: Collection[str]) 
     Args:
         among: keys of artifacts that may be stored. One that is made meanwhile is found when its stage is claimed.
     """
-    hold_artifacts(session)
+    lock_artifacts(session)
     waiting: dict[str, str] = {stage.id: StageStatus.WAITING for stage in plan.stages}
     moves = _moves(plan, waiting, stored_keys(session, among))
     queued = {stage_id for stage_id, status in moves.items() if status == StageStatus.QUEUED}
@@ -252,7 +252,7 @@ def begin(session: Session, run: RunRow, plan: Plan, *, among: Collection[str]) 
 def advance(session: Session, run: RunRow) -> list[WakeUp]:
     """Finish what is already stored, queue what has all it needs, end the run when nothing is left to do."""
     plan = plan_of(run)
-    hold_artifacts(session)
+    lock_artifacts(session)
     statuses = {stage_id: status for stage_id, status in session.execute(_STATUSES, {"run_id": run.id})}  # noqa: C416
     moves = _moves(plan, statuses, stored_keys(session, plan.keys))
     wake_ups = _carry_out(session, run, moves)

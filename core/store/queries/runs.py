@@ -144,7 +144,7 @@ def retry(session: Session, run_id: str, *, missing: Mapping[str, Stored] = NOTH
     run = lifecycle.lock(session, run_id)
     if not RunStatus(run.status).terminal:
         raise ConflictError(f"The run is {run.status}; a run can be retried when it has ended.")
-    lifecycle.hold_artifacts(session, to_delete=True)
+    lifecycle.lock_artifacts(session, to_delete=True)
     lifecycle.forget_lost(session, missing)
     made = lifecycle.made_stages(session, run)
     if run.status == RunStatus.SUCCEEDED and len(made) == len(lifecycle.plan_of(run).stages):
@@ -194,7 +194,7 @@ def remove(session: Session, run_id: str) -> Removed:
     run = lifecycle.lock(session, run_id)
     if not RunStatus(run.status).terminal:
         raise ConflictError(f"The run is {run.status}. Cancel it, wait until it has stopped, then delete it.")
-    lifecycle.hold_artifacts(session, to_delete=True)
+    lifecycle.lock_artifacts(session, to_delete=True)
     plan = lifecycle.plan_of(run)
     shared = lifecycle.shared_keys(session, run_id, (stage.key for stage in plan.stages))
     made = {stage.key: stage.key for stage in plan.stages}
