@@ -361,7 +361,7 @@ def _mine(held: Claim) -> tuple[Any, ...]:
 
 def _record(session: Session, key: str, stored: Stored, *, stage: str, facts: dict[str, Any]) -> tuple[str, ...]:
     """Publish what is stored, unless somebody has published this key already; returns what nobody needs then."""
-    lifecycle.hold_key(session, key)
+    lifecycle.lock_key(session, key)
     if recorded(session, [key]):
         return _refused(session, key, stored).unneeded
     session.add(

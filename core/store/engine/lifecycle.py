@@ -141,7 +141,7 @@ def lock_artifacts(session: Session, *, to_delete: bool = False) -> None:
         session.execute(text(f"SELECT {lock_kind}({ARTIFACTS_LOCK})"))
 
 
-def hold_key(session: Session, key: str) -> None:
+def lock_key(session: Session, key: str) -> None:
     """Until the commit, let nobody else publish an artifact of this key."""
     if session.get_bind().dialect.name == "postgresql":
         session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": key})

@@ -56,7 +56,7 @@ def every(session: Session, *, tenant: str) -> list[DatasetRow]:
 
 def count(session: Session, *, tenant: str) -> int:
     """How many datasets a tenant has. Until the commit, no other transaction that asks gets an answer."""
-    lifecycle.hold_key(session, f"datasets of {tenant}")
+    lifecycle.lock_key(session, f"datasets of {tenant}")
     return session.scalar(select(func.count()).where(DatasetRow.tenant == tenant)) or 0
 
 
@@ -97,6 +97,6 @@ def pinned_revision(session: Session, source: str) -> str | None:
 
 def pin_revision(session: Session, source: str, revision: str) -> None:
     """Require this revision from now on; the first one stays."""
-    lifecycle.hold_key(session, source)
+    lifecycle.lock_key(session, source)
     if session.get(RevisionRow, source) is None:
         session.add(RevisionRow(source=source, revision=revision, created_at=lifecycle.clock(session)))

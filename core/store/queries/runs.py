@@ -90,7 +90,7 @@ def in_flight(session: Session, *, tenant: str) -> int:
 
     Until the commit, no other transaction that asks gets an answer for this tenant: who counts may add.
     """
-    lifecycle.hold_key(session, f"runs in flight of {tenant}")
+    lifecycle.lock_key(session, f"runs in flight of {tenant}")
     active = [RunStatus.QUEUED, RunStatus.RUNNING]
     return session.scalar(select(func.count()).where(RunRow.tenant == tenant, RunRow.status.in_(active))) or 0
 

@@ -21,7 +21,7 @@ def add(session: Session, *, tenant: str, url: str, secret: str, events: Sequenc
     Raises:
         ConflictError: the tenant has as many as it may have.
     """
-    lifecycle.hold_key(session, f"webhooks of {tenant}")
+    lifecycle.lock_key(session, f"webhooks of {tenant}")
     count = session.scalars(select(func.count()).where(WebhookRow.tenant == tenant)).one()
     if count >= MOST:
         raise ConflictError(f"There are {count} webhooks, and there may be {MOST}. Delete one that is not needed.")
