@@ -16,7 +16,7 @@ from core.store.database.batches import batches
 from core.store.database.tables import ArtifactReferenceRow, ArtifactRow
 
 
-def hold(session: Session, run_id: str, spec: RunSpec, plan: Plan) -> None:
+def add_references(session: Session, run_id: str, spec: RunSpec, plan: Plan) -> None:
     """Let a new run count on the weights that it will keep, on those that it begins with, and on what it shows."""
     parts = [part for stage in plan.stages for part in stage.parts if part.effect == "keeps"]
     session.add_all(ArtifactReferenceRow(run_id=run_id, key=part.key, step=part.step) for part in parts)

@@ -51,7 +51,7 @@ def accept(
     )
     session.add(run)
     session.flush()
-    artifact_references.hold(session, run_id, spec, plan)
+    artifact_references.add_references(session, run_id, spec, plan)
     lifecycle.append_event_at_current_number(session, run, "run.queued")
     counts.RUNS_ACCEPTED.add(session)
     return run, lifecycle.begin(session, run, plan, among=plan.keys if among is None else among)
