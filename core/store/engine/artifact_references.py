@@ -26,7 +26,7 @@ def add_references(session: Session, run_id: str, spec: RunSpec, plan: Plan) -> 
     session.add_all(ArtifactReferenceRow(run_id=run_id, key=key, step=None) for key in sorted(of_others))
 
 
-def release(session: Session, run_id: str) -> set[str]:
+def remove_references(session: Session, run_id: str) -> set[str]:
     """Let a run that is being deleted count on nothing any more; returns the keys that no other run counts on."""
     gone = delete(ArtifactReferenceRow).where(ArtifactReferenceRow.run_id == run_id)
     keys = set(session.scalars(gone.returning(ArtifactReferenceRow.key)))

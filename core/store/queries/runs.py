@@ -202,7 +202,7 @@ def remove(session: Session, run_id: str) -> Removed:
     states = [row.state_key for row in lifecycle.stages_of(session, run_id).values() if row.state_key]
     held = artifact_references.referenced_by_others(session, run_id, made)
     orphans = {key for key, served in made.items() if served not in shared and key not in held}
-    released = artifact_references.release(session, run_id)
+    released = artifact_references.remove_references(session, run_id)
     orphans |= released - lifecycle.shared_keys(session, run_id, released)
     locations = lifecycle.forget_artifacts(session, sorted({*orphans, *states}))
     idempotency.forget(session, run_id)
