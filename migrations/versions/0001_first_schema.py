@@ -59,7 +59,7 @@ def upgrade() -> None:
         sa.Column("tenant", sa.String(length=40), nullable=False),
         sa.Column("key", sa.String(length=255), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
-        sa.Column("run_id", sa.String(length=40), nullable=False),
+        sa.Column("made_id", sa.String(length=40), nullable=False),
         sa.Column("created_at", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint("tenant", "key"),
     )

@@ -144,8 +144,8 @@ class IdempotencyRow(Base):
     tenant: Mapped[str] = mapped_column(String(40), primary_key=True, default=DEFAULT_TENANT)
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
     digest: Mapped[str] = mapped_column(String(64))
-    run_id: Mapped[str] = mapped_column(String(40))
-    """Of a run or a dataset."""
+    made_id: Mapped[str] = mapped_column(String(40))
+    """Id of the run or dataset that the request made."""
     created_at: Mapped[float]
 
 

@@ -26,16 +26,16 @@ def hold(session: Session, key: str, *, tenant: str) -> bool:
     return bool(session.execute(held, {"key": f"{tenant} {key}"}).scalar_one())
 
 
-def remember(session: Session, key: str, *, tenant: str, digest: str, run_id: str) -> None:
+def remember(session: Session, key: str, *, tenant: str, digest: str, made_id: str) -> None:
     """Keep the answer to an Idempotency-Key, in the transaction that makes the run or dataset."""
     session.add(
-        IdempotencyRow(tenant=tenant, key=key, digest=digest, run_id=run_id, created_at=lifecycle.clock(session))
+        IdempotencyRow(tenant=tenant, key=key, digest=digest, made_id=made_id, created_at=lifecycle.clock(session))
     )
 
 
-def forget(session: Session, run_id: str) -> None:
+def forget(session: Session, made_id: str) -> None:
     """Let go of the answers that name a run or dataset, which is being deleted."""
-    session.execute(delete(IdempotencyRow).where(IdempotencyRow.run_id == run_id))
+    session.execute(delete(IdempotencyRow).where(IdempotencyRow.made_id == made_id))
 
 
 def forget_old(session: Session) -> None:
