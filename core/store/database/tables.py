@@ -105,7 +105,7 @@ class ArtifactRow(Base):
 class ArtifactReferenceRow(Base):
     """What a run counts on beyond its stages' artifacts: weights of a step; without a step, what another has made."""
 
-    __tablename__ = "holds"
+    __tablename__ = "artifact_references"
 
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
     key: Mapped[str] = mapped_column(String(64), primary_key=True, index=True)
