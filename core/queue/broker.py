@@ -39,8 +39,8 @@ def sender(url: str) -> dict[str, Any]:
 def _sqlite(*, timeout_seconds: float) -> dict[str, Any]:
     """Return the options of a SQLite transport without a connection pool.
 
-    A channel that fails, for example on a full disk, keeps its connection. With a pool, sixteen such connections end the
-    worker.
+    A channel that fails, for example on a full disk, keeps its connection. With a pool, sixteen such connections end
+    the worker.
     """
     return {"connect_args": {"timeout": timeout_seconds}, "poolclass": NullPool}
 

@@ -55,7 +55,7 @@ def _now_postgresql(element: Any, compiler: Any, **options: Any) -> str:  # noqa
 
 
 class Database:
-    """Transactions on one database. They raise StorageUnavailableError if the database cannot be reached or cannot grow."""
+    """Transactions on one database. They raise StorageUnavailableError if the database does not answer or grow."""
 
     def __init__(self, url: str) -> None:
         self.url = make_url(url)

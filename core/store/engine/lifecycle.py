@@ -292,7 +292,7 @@ def advance(session: Session, run: RunRow) -> list[WakeUp]:
 
 
 def _moves(plan: Plan, statuses: Mapping[str, str], stored: set[str]) -> dict[str, str]:
-    """Return the new status of each waiting stage that changes: succeeded if stored, queued if its inputs are stored."""
+    """Return the new status of each waiting stage that changes: succeeded if stored, queued if its inputs are there."""
     suppliers = {part.stage: part for stage in plan.stages for part in stage.parts if part.effect != "keeps"}
     updated = dict(statuses)
     for stage in plan.stages:

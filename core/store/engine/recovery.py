@@ -42,7 +42,7 @@ def take_back(session: Session, lost: StageId, *, max_attempts: int) -> list[Wak
     if row.status != StageStatus.RUNNING or (row.lease_until or 0) >= lifecycle.clock(session):
         return []
     counts.LEASE_EXPIRIES.add(session, stage=row.name)
-    reason = f"worker {row.worker_id} was not heard of any more"
+    reason = f"worker {row.worker_id} stopped renewing its lease"
     return lifecycle.requeue(session, run, row, reason=reason, blame=True, max_attempts=max_attempts)
 
 

@@ -1,8 +1,8 @@
 """Webhook deliveries. The sender claims deliveries and records results. The owner lists and resends deliveries.
 
 A claim increments `attempts` and postpones `next_at` by the lease, in one transaction. So no two processes send the
-same attempt. If a sender dies, the delivery is due again when the lease expires. The result of an attempt is recorded only
-while the attempt is the newest.
+same attempt. If a sender dies, the delivery is due again when the lease expires. The result of an attempt is recorded
+only while the attempt is the newest.
 """
 
 from collections.abc import Collection
