@@ -136,8 +136,8 @@ def prefetch(url: str) -> int:
     """Return the number of messages that the worker prefetches for each thread.
 
     The number is 1 on a real broker, so that idle workers get the messages that a busy worker cannot handle. The number
-    is 64 on SQLite: that transport sleeps between two messages that it may not deliver yet, so stale messages would delay
-    new ones.
+    is 64 on SQLite. That transport sleeps between two messages that it may not deliver yet, so stale messages would
+    delay new ones.
 
     Args:
         url: URL of the broker.

@@ -1,8 +1,8 @@
 """Run claimed stages in child processes.
 
 The supervisor claims a stage, starts its child process, and renews the lease. The supervisor stores the progress, and
-stops the child when the run is cancelled or the lease is lost. Then the supervisor publishes the artifacts of the child,
-and claims the next stage. The supervisor never imports torch.
+stops the child when the run is cancelled or the lease is lost. Then the supervisor publishes the artifacts of the
+child, and claims the next stage. The supervisor never imports torch.
 """
 
 import logging
