@@ -173,12 +173,15 @@ class RemoteObjects:
         return claimant
 
     def make_room(self) -> None:
-        """Bound the cache: what was not asked for longest goes first; what is read or was asked for lately stays."""
-        # Another process of this machine makes room too.
+        """Evict the least recently requested folders until the cache is below its limit.
+
+        Folders that a reader has marked, or that were requested within IN_USE_SECONDS, stay.
+        """
+        # Another process of this machine may evict the same folders at the same time.
         with suppress(FileNotFoundError), cache_readers.marked(self._cache / READERS) as marked:
-            held = sorted((path.stat().st_mtime, path) for kind in KINDS for path in self._folders(kind))
-            size = sum(_size(path) for _, path in held)
-            for used_at, path in held:
+            cached = sorted((path.stat().st_mtime, path) for kind in KINDS for path in self._folders(kind))
+            size = sum(_size(path) for _, path in cached)
+            for used_at, path in cached:
                 if size <= self._cache_bytes or used_at > time.time() - IN_USE_SECONDS:
                     return
                 if str(path.relative_to(self._cache)) not in marked:

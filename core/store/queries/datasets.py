@@ -45,7 +45,7 @@ def get(session: Session, dataset_id: str, *, tenant: str, hold: Hold | None = N
     query = select(DatasetRow).where(DatasetRow.id == dataset_id, DatasetRow.tenant == tenant)
     row = session.scalar(query.with_for_update(read=hold == "to_read") if hold else query)
     if row is None:
-        raise NotFoundError(f"There is no dataset {dataset_id}. GET /v1/datasets lists those there are.")
+        raise NotFoundError(f"There is no dataset {dataset_id}. GET /v1/datasets lists the existing ones.")
     return row
 
 

@@ -49,7 +49,7 @@ def revoke(session: Session, key_id: str) -> None:
     revoked = update(ApiKeyRow).where(ApiKeyRow.id == key_id, ApiKeyRow.revoked_at.is_(None)).values(revoked_at=now())
     session.execute(revoked)
     if session.get(ApiKeyRow, key_id) is None:
-        raise NotFoundError(f"There is no key {key_id}. GET /v1/keys lists those there are.")
+        raise NotFoundError(f"There is no key {key_id}. GET /v1/keys lists the existing ones.")
 
 
 def any_valid(session: Session) -> bool:

@@ -86,7 +86,7 @@ def of_tenant(session: Session, run_id: str, *, tenant: str, hold: bool = False)
 
 def _found(run: RunRow | None, run_id: str) -> RunRow:
     if run is None:
-        raise NotFoundError(f"There is no run {run_id}. GET /v1/runs lists those there are.")
+        raise NotFoundError(f"There is no run {run_id}. GET /v1/runs lists the existing ones.")
     return run
 
 

@@ -46,7 +46,7 @@ def get(session: Session, webhook_id: str, *, tenant: str) -> WebhookRow:
     """
     row = session.get(WebhookRow, webhook_id)
     if row is None or row.tenant != tenant:
-        raise NotFoundError(f"There is no webhook {webhook_id}. GET /v1/webhooks lists those there are.")
+        raise NotFoundError(f"There is no webhook {webhook_id}. GET /v1/webhooks lists the existing ones.")
     return row
 
 
