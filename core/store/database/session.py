@@ -23,6 +23,8 @@ from core.errors import MAKE_ROOM, InsufficientStorageError, StorageUnavailableE
 from core.store.database import counters
 
 LOCK_WAIT_SECONDS = 10
+"""Longest wait for SQLite's write lock or for a PostgreSQL statement. A choice: a longer wait hides longer outages."""
+
 LOOK_AGAIN_SECONDS = 0.001
 """Pause between two tries to take SQLite's write lock. A choice: a shorter pause uses more CPU."""
 
@@ -34,6 +36,7 @@ number is a choice: a lower one frees rows sooner and ends slow transactions.
 """
 
 POSTGRESQL_DISK_FULL = "53100"
+"""SQLSTATE `disk_full` (PostgreSQL documentation, appendix A)."""
 
 
 class now(GenericFunction[float]):  # noqa: N801 - reads like SQL's own now()

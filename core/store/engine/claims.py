@@ -132,9 +132,9 @@ def _skip(session: Session, run: RunRow, stage_id: str) -> Published | None:
     if stage_id not in lifecycle.made_stages(session, run):
         return None
     lifecycle.succeed(session, run, row, reused=True)
-    spent = _forget_spent(session, lifecycle.plan_of(run), row)
+    consumed = _forget_consumed(session, lifecycle.plan_of(run), row)
     session.flush()
-    return Published(tuple(lifecycle.advance(session, run)), tuple(spent))
+    return Published(tuple(lifecycle.advance(session, run)), tuple(consumed))
 
 
 def _forget_parts(session: Session, run: RunRow, stage: PlannedStage, *, after: int | None) -> list[str]:
@@ -263,7 +263,12 @@ def tell(session: Session, held: Claim, event: str, data: Mapping[str, Any]) -> 
 def publish_part(session: Session, held: Claim, part: Part, stored: Stored, facts: dict[str, Any]) -> Published:
     """Publish an artifact that a running stage made for another stage.
 
-    The other stage then succeeds, or is queued, as the effect of the part says.
+    The other stage then succeeds or is queued, as `part.effect` says.
+
+    Args:
+        part: the planned part.
+        stored: stored folder of the artifact.
+        facts: values that the API returns without reading the files.
     """
     run = lifecycle.lock(session, held.run_id)
     if _fenced(session, held, "publish_part"):
@@ -283,7 +288,12 @@ def publish_part(session: Session, held: Claim, part: Part, stored: Stored, fact
 
 
 def publish_state(session: Session, held: Claim, stored: Stored, *, step: int) -> Published:
-    """Record the state that the stage resumes from if its worker is lost. The new state replaces an earlier one."""
+    """Record the state that the stage resumes from if its worker is lost. The new state replaces an earlier one.
+
+    Args:
+        stored: stored folder of the state.
+        step: optimizer step of the state.
+    """
     lifecycle.lock(session, held.run_id)
     key = state_key(held.run_id, held.stage.id, token=held.token, step=step)
     if _fenced(session, held, "publish_state"):
@@ -300,7 +310,12 @@ def publish_state(session: Session, held: Claim, stored: Stored, *, step: int) -
 
 
 def finish(session: Session, held: Claim, stored: Stored, facts: dict[str, Any]) -> Published:
-    """Publish the artifact of a finished stage, and queue the stages that waited for the artifact."""
+    """Publish the artifact of a finished stage, and queue the stages that waited for the artifact.
+
+    Args:
+        stored: stored folder of the artifact.
+        facts: values that the API returns without reading the files.
+    """
     run = lifecycle.lock(session, held.run_id)
     if _fenced(session, held, "finish"):
         return _refused(session, held.stage.key, stored)
@@ -309,15 +324,15 @@ def finish(session: Session, held: Claim, stored: Stored, facts: dict[str, Any])
     lifecycle.succeed(session, run, row)
     if held.stage.name == EMBED.name:
         lifecycle.emit(session, run, "checkpoint", **facts)
-    spent = _forget_spent(session, held.plan, row)
+    consumed = _forget_consumed(session, held.plan, row)
     session.flush()
     if run.status == RunStatus.RUNNING:
-        return Published(tuple(lifecycle.advance(session, run)), (*unneeded, *spent))
+        return Published(tuple(lifecycle.advance(session, run)), (*unneeded, *consumed))
     lifecycle.settle_cancel(session, run)
-    return Published(unneeded=(*unneeded, *spent))
+    return Published(unneeded=(*unneeded, *consumed))
 
 
-def _forget_spent(session: Session, plan: Plan, row: StageRow) -> list[str]:
+def _forget_consumed(session: Session, plan: Plan, row: StageRow) -> list[str]:
     """Delete the rows of artifacts that only this stage needed: its resumable state and its embedded checkpoint.
 
     Returns:
@@ -374,7 +389,12 @@ def give_back(session: Session, held: Claim, *, reason: str, blame: bool, max_at
 
 
 def begin_anew(session: Session, held: Claim, *, reason: str, max_attempts: int) -> Published:
-    """Delete the state that the stage could not resume from, and queue the stage again."""
+    """Delete the state that the stage could not resume from, and queue the stage again.
+
+    Args:
+        reason: why the state is unusable, for the event and for the error of a run that fails.
+        max_attempts: number of counted attempts after which the stage fails.
+    """
     lifecycle.lock(session, held.run_id)
     if _fenced(session, held, "begin_anew"):
         return Published()

@@ -25,9 +25,9 @@ def claim(database: Database, store: ArtifactStore) -> None:
                 session.execute(update(ServiceRow).values(has_store=True))
     elif store.objects.owner() != service.id:
         raise ValueError(
-            f"the artifact store {store.objects} is not the one that this service has stored in so far. Give every API "
-            "and worker of the service the same EMBEDREEL_ARTIFACTS_URL (or EMBEDREEL_HOME). If it was emptied on "
-            f"purpose, write {service.id} into a file named owner there: lost artifacts are made again on retry."
+            f"the artifact store {store.objects} is not the one of this service. Give every API and worker of the "
+            "service the same EMBEDREEL_ARTIFACTS_URL (or EMBEDREEL_HOME). If it was emptied on "
+            f"purpose, write {service.id} into a file named owner there: a retry makes lost artifacts again."
         )
 
 

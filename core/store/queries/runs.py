@@ -159,12 +159,12 @@ def retry(session: Session, run_id: str, *, missing: Mapping[str, Stored] = NOTH
     """
     run = lifecycle.lock(session, run_id)
     if not RunStatus(run.status).terminal:
-        raise ConflictError(f"The run is {run.status}; a run can be retried when it has ended.")
+        raise ConflictError(f"The run is {run.status}; only a run that has ended can be retried.")
     lifecycle.lock_artifacts(session, to_delete=True)
     lifecycle.forget_lost(session, missing)
     made = lifecycle.made_stages(session, run)
     if run.status == RunStatus.SUCCEEDED and len(made) == len(lifecycle.plan_of(run).stages):
-        raise ConflictError("The run has succeeded and nothing of it is missing; there is nothing to retry.")
+        raise ConflictError("The run has succeeded and none of its artifacts is missing: there is nothing to retry.")
     for row in lifecycle.stages_of(session, run_id).values():
         if row.status != StageStatus.SUCCEEDED or row.id not in made:
             row.status = StageStatus.WAITING
