@@ -1,4 +1,4 @@
-"""Numeric work side by side: a thread a core, each of which computes alone."""
+"""Parallel numeric work: one thread for each core, with single-threaded BLAS in each thread."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -13,23 +13,26 @@ Made = TypeVar("Made")
 
 
 class Each(Protocol):
-    """`map`, several calls at a time."""
+    """A parallel `map`."""
 
     def __call__(self, work: Callable[[Given], Made], given: Iterable[Given], /) -> list[Made]:
-        """What `work` makes of each, in order; the first error is raised when all have ended."""
+        """Return the results of `work` in order. The first error is raised after all calls have ended."""
 
 
 @contextmanager
 def side_by_side(most: int) -> Iterator[Each]:
-    """Until the end of the block, up to `most` calls at a time on as many cores as this process may use.
+    """Provide a parallel `map` until the end of the block.
 
-    BLAS and LAPACK keep to one thread meanwhile: only large products gain from sharing a core's work with another, and
-    small decompositions lose by it.
+    BLAS and LAPACK use one thread during the block. Only large matrix products gain from several BLAS threads. Small
+    decompositions become slower.
+
+    Args:
+        most: upper limit of concurrent calls. The number of available cores is another limit.
     """
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(min(available(), most)) as pool:
         yield lambda work, given: list(pool.map(work, given))
 
 
 def available() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

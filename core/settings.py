@@ -1,4 +1,4 @@
-"""What an operator sets, by EMBEDREEL_* variables. Read by entry points only."""
+"""Settings of the operator, from EMBEDREEL_* variables. Only entry points read them."""
 
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ GIB = 1 << 30
 
 
 class Settings(BaseSettings):
-    """Defaults need nothing installed or started; each may be overridden by EMBEDREEL_<NAME>."""
+    """All settings. The defaults need no other service. The variable EMBEDREEL_<NAME> overrides a default."""
 
     model_config = SettingsConfigDict(env_prefix="EMBEDREEL_", env_ignore_empty=True, extra="ignore", frozen=True)
 
@@ -29,29 +29,31 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535)
     api_key: SecretStr | None = None
     api_key_file: Path | None = None
-    allowed_hosts: tuple[str, ...] = ()  # names beside loopback's and `host` that requests may be addressed to
+    allowed_hosts: tuple[str, ...] = ()  # accepted Host names, besides loopback names and `host`
 
     allowed_models: tuple[str, ...] = tuple(KNOWN_CHECKPOINTS)
     allowed_datasets: tuple[str, ...] = ("uoft-cs/cifar10",)
 
     max_upload_bytes: int = 512 * MIB
-    max_uploads: int = Field(default=4, ge=1)  # under way at a time, in one API process
+    max_uploads: int = Field(default=4, ge=1)  # concurrent uploads in one API process
     max_image_pixels: int = 25_000_000
-    max_zip_entries: int = Field(default=20_000, ge=1)  # of an uploaded ZIP, folders among them
+    max_zip_entries: int = Field(default=20_000, ge=1)  # entries of an uploaded ZIP, including folders
     max_steps: int = 200_000
-    max_probe_size: int = Field(default=100_000, ge=1000)  # not below what a run has by default
-    max_film_pixels: int = Field(default=3_000_000_000, ge=960 * 960 * 60)  # width x height x frames; likewise
-    max_runs_in_flight: int = Field(default=100, ge=0)  # queued and running, of a tenant; 0: any number
-    max_datasets: int = Field(default=100, ge=0)  # uploaded, of a tenant; 0: any number
-    min_free_bytes: int = Field(default=GIB, ge=0)  # with less on the artifacts' disk, nothing new is accepted
-    rate_limit: int = Field(default=30_000, ge=0)  # requests a minute, of a key or an address; 0: any number
+    max_probe_size: int = Field(default=100_000, ge=1000)  # at least the default probe size of a run
+    max_film_pixels: int = Field(
+        default=3_000_000_000, ge=960 * 960 * 60
+    )  # width x height x frames; at least the default of a run
+    max_runs_in_flight: int = Field(default=100, ge=0)  # queued and running runs of a tenant; 0: no limit
+    max_datasets: int = Field(default=100, ge=0)  # uploaded datasets of a tenant; 0: no limit
+    min_free_bytes: int = Field(default=GIB, ge=0)  # with less free space on the artifacts' disk, new work is refused
+    rate_limit: int = Field(default=30_000, ge=0)  # requests per minute of a key or an address; 0: no limit
 
-    webhook_allow_private: bool = False  # dangerous: whoever has a key then reaches what this machine reaches
+    webhook_allow_private: bool = False  # dangerous: every key then reaches what this machine reaches
     webhook_poll_seconds: float = Field(default=1.0, gt=0)
 
     queues: tuple[str, ...] = ("gpu", "cpu")
     worker_concurrency: int = Field(default=1, ge=1)
-    training_processes: int = Field(default=0, ge=0)  # 0: one for each GPU that the worker sees
+    training_processes: int = Field(default=0, ge=0)  # 0: one process for each GPU of the worker
     lease_seconds: float = 30.0
     renew_seconds: float = 5.0
     sweep_seconds: float = 10.0
@@ -65,11 +67,11 @@ class Settings(BaseSettings):
     max_attempts: int = Field(default=3, ge=1)
     log_level: str = "INFO"
     log_format: Literal["text", "json"] = "text"
-    stages_module: str = "worker.stages"  # tests of the engine put stages of their own in its place
+    stages_module: str = "worker.stages"  # tests of the engine replace the stages
 
     @cached_property
     def root(self) -> Path:
-        """The data folder, absolute."""
+        """The absolute path of the data folder."""
         return self.home.expanduser().resolve()
 
     @property
@@ -77,7 +79,7 @@ class Settings(BaseSettings):
         """SQLAlchemy URL of the run metadata.
 
         Raises:
-            ValueError: the file that should hold the password is empty or cannot be read.
+            ValueError: the password file is empty or cannot be read.
         """
         if self.database_url is None:
             return f"sqlite:///{self.root / 'embedreel.db'}"
@@ -89,7 +91,7 @@ class Settings(BaseSettings):
 
     @property
     def broker(self) -> str:
-        """Celery URL of the doorbell."""
+        """Celery URL of the broker."""
         return self.broker_url or f"sqla+sqlite:///{self.root / 'broker.db'}"
 
     @property
@@ -99,17 +101,17 @@ class Settings(BaseSettings):
 
 
 def read_settings() -> Settings:
-    """The settings of this process.
+    """Read the settings of this process.
 
     Raises:
-        ValueError: a variable has no value that it may have; the message names each.
+        ValueError: a variable has an invalid value; the message names each such variable.
     """
     try:
         return Settings()
     except ValidationError as error:
         wrong = [(found["loc"][0], found["input"], found["msg"]) for found in error.errors()]
-        told = "; ".join(f"EMBEDREEL_{str(name).upper()}={value}: {message}" for name, value, message in wrong)
-        raise ValueError(told) from error
+        described = "; ".join(f"EMBEDREEL_{str(name).upper()}={value}: {message}" for name, value, message in wrong)
+        raise ValueError(described) from error
     except SettingsError as error:
         raise ValueError(f'{error}: lists are written as JSON, such as ["gpu", "cpu"]') from error
 

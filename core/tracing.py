@@ -1,7 +1,7 @@
-"""Spans by OpenTelemetry, where the operator has it installed and says where to send them; else nothing happens.
+"""OpenTelemetry spans.
 
-`pip install embedreel[otel]`, and OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_TRACES_EXPORTER=otlp. All other OTEL_* variables
-are the SDK's own.
+Spans are exported if `embedreel[otel]` is installed, and OTEL_EXPORTER_OTLP_ENDPOINT is set or OTEL_TRACES_EXPORTER is
+`otlp`. Otherwise the functions of this module do nothing. The SDK reads all other OTEL_* variables.
 """
 
 import logging
@@ -21,10 +21,10 @@ _provider: "TracerProvider | None" = None
 
 
 def configure(service: str) -> None:
-    """Begin to export spans, if the OTEL_* variables ask for it.
+    """Start the export of spans if the OTEL_* variables request it.
 
     Args:
-        service: name of the process, unless OTEL_SERVICE_NAME names it.
+        service: name of the process in the spans; OTEL_SERVICE_NAME overrides it.
     """
     if not _wanted(os.environ):
         return
@@ -51,36 +51,37 @@ def _wanted(variables: Mapping[str, str]) -> bool:
 
 
 def use(provider: "TracerProvider | None") -> None:
-    """Make spans by this provider; None makes none."""
-    global _provider  # noqa: PLW0603 - a process has one, as it has one log
+    """Set the provider that makes the spans; None turns spans off."""
+    global _provider  # noqa: PLW0603 - a process has one provider
     _provider = provider
 
 
 def provider() -> "TracerProvider | None":
-    """What makes the spans of this process; None where there are none."""
+    """Return the provider that makes the spans of this process; None if spans are off."""
     return _provider
 
 
 @contextmanager
 def span(name: str, **attributes: str | int) -> Iterator[None]:
-    """A span of work that was taken from a queue; lines logged inside carry its trace.
+    """Open a span around work that was taken from a queue. Log lines inside the block have the field `trace`.
 
     Args:
-        attributes: told as `embedreel.<name>`.
+        name: name of the span.
+        attributes: attributes of the span, exported as `embedreel.<name>`.
     """
     if _provider is None:
         yield
         return
     from opentelemetry.trace import SpanKind  # noqa: PLC0415
 
-    told = {f"embedreel.{key}": value for key, value in attributes.items()}
+    named = {f"embedreel.{key}": value for key, value in attributes.items()}
     tracer = _provider.get_tracer("embedreel")
-    with tracer.start_as_current_span(name, kind=SpanKind.CONSUMER, attributes=told), logs.bound(**trace()):
+    with tracer.start_as_current_span(name, kind=SpanKind.CONSUMER, attributes=named), logs.bound(**trace()):
         yield
 
 
 def failed(reason: str) -> None:
-    """Say that what the current span stands for has failed."""
+    """Mark the current span as failed for this reason."""
     if _provider is not None:
         from opentelemetry.trace import Status, StatusCode, get_current_span  # noqa: PLC0415
 
@@ -88,7 +89,7 @@ def failed(reason: str) -> None:
 
 
 def trace() -> dict[str, str]:
-    """The current trace as a field of log lines; nothing where there is none."""
+    """Return the id of the current trace as a log field; empty if there is no trace."""
     if _provider is None:
         return {}
     from opentelemetry.trace import format_trace_id, get_current_span  # noqa: PLC0415

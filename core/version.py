@@ -1,4 +1,4 @@
-"""Which version of Embedreel this is."""
+"""The installed version of Embedreel."""
 
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 @cache
 def installed_version() -> str:
-    """As installed; "0" in a checkout that is not."""
+    """Return the version of the installed package; "0" if the package is not installed."""
     try:
         return version("embedreel")
     except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""`python -m worker`: one worker on the broker, database and artifact store of the EMBEDREEL_* variables."""
+"""`python -m worker`: run one worker with the broker, database and artifact store of the EMBEDREEL_* variables."""
 
 import argparse
 import os
@@ -27,7 +27,11 @@ from worker.tasks import BackgroundDuties, register
 
 
 def main() -> int:
-    """Wire a worker, run it until SIGTERM or Ctrl-C, and give unfinished stages back."""
+    """Run a worker until SIGTERM or Ctrl-C, then give unfinished stages back.
+
+    Returns:
+        Exit status: 0, or 1 if the worker could not start.
+    """
     parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
     parser.add_argument("--migrate", action="store_true", help="only bring the database to this version's schema")
     only_migrate = parser.parse_args().migrate
@@ -48,16 +52,20 @@ def main() -> int:
     except (ValueError, EmbedreelError) as error:
         print(f"embedreel worker: {error}", file=sys.stderr)
         return 1
-    warnings.filterwarnings("ignore", category=SecurityWarning)  # it is about pickle as root; we take JSON only
+    warnings.filterwarnings(
+        "ignore", category=SecurityWarning
+    )  # the warning is about pickle as root; the worker accepts only JSON
     app = make_celery(settings)
     notifier = Notifier(make_sender(settings.broker))
     supervisor = Supervisor(settings, database, store, worker_id, notifier.notify, stopping)
     duties = BackgroundDuties(settings, database, supervisor)
     register(app, supervisor)
 
-    signals.setup_logging.connect(lambda **_: None, weak=False)  # Celery's loggers are ours then
+    signals.setup_logging.connect(lambda **_: None, weak=False)  # Celery then keeps the loggers of this process
     own_stages = settings.stages_module == Settings.model_fields["stages_module"].default
-    warm_up("worker.preload" if own_stages else "worker.runner", settings.stages_module)  # torch for our own only
+    warm_up(
+        "worker.preload" if own_stages else "worker.runner", settings.stages_module
+    )  # torch is preloaded only for the real stages
     declare_queues(app)
     notifier.start()
     duties.start()

@@ -1,4 +1,7 @@
-"""The Celery app: a doorbell. It carries ids, keeps no results, and may lose or double any message."""
+"""The Celery app of a worker.
+
+It transports wake-ups only and stores no results. A message may be lost or delivered twice.
+"""
 
 import logging
 import signal
@@ -20,14 +23,17 @@ log = logging.getLogger(__name__)
 
 SQLITE_POLL_SECONDS = 0.2
 AGAIN_SECONDS = 1.0
-"""Between the end of a listener that nobody asked to end, and the next one."""
+"""Pause in seconds before the restart of a listener that ended by itself. A choice."""
 
 DECLARATIONS = 20
+"""Tries to declare the queues. A choice: more workers that start together need more tries."""
 
 
 def make_celery(settings: Settings) -> Celery:
-    """A Celery app on the broker of the settings, without tasks."""
-    sqlalchemy.Transport.polling_interval = SQLITE_POLL_SECONDS  # its transport options all go to create_engine
+    """Return a Celery app without tasks that uses the broker of the settings."""
+    sqlalchemy.Transport.polling_interval = (
+        SQLITE_POLL_SECONDS  # the transport options can set only options of create_engine
+    )
     app = Celery("embedreel", broker=settings.broker)
     app.conf.update(
         task_serializer="json",
@@ -38,7 +44,7 @@ def make_celery(settings: Settings) -> Celery:
         task_ignore_result=True,
         task_reject_on_worker_lost=False,
         worker_pool="threads",
-        # One hears the bells that no place is free for: where there is always work, they would pile up in the broker.
+        # The extra thread receives wake-ups while all places are busy. Otherwise they would accumulate in the broker.
         worker_concurrency=settings.worker_concurrency + 1,
         worker_prefetch_multiplier=prefetch(settings.broker),
         worker_cancel_long_running_tasks_on_connection_loss=False,
@@ -52,10 +58,13 @@ def make_celery(settings: Settings) -> Celery:
 
 
 def declare_queues(app: Celery, *, pause_seconds: float = 0.1) -> None:
-    """Make the queues of a SQLite broker, before the worker looks for them.
+    """Declare the queues of a SQLite broker before the worker starts. Other brokers do not need this.
 
-    Its transport looks whether a queue is there, then inserts it: of workers that start together on a new file, all but
-    one would end here. Other brokers need none of this.
+    kombu's SQLite transport checks that a queue exists and then inserts the queue. If several workers start together on
+    a new file, the insertion fails in all but one of them. The insertion is then tried again.
+
+    Args:
+        pause_seconds: pause between two tries.
     """
     if not app.conf.broker_url.startswith("sqla+sqlite"):
         return
@@ -73,51 +82,64 @@ def declare_queues(app: Celery, *, pause_seconds: float = 0.1) -> None:
 
 
 def stop_on_signals(stopping: threading.Event) -> None:
-    """Let SIGTERM and Ctrl-C end the worker in good order, from its start to its end, in place of Celery's handlers.
+    """Stop the worker in good order on SIGTERM and Ctrl-C.
 
-    Those are there only while Celery runs, and write to standard output what is no line of the log.
+    Celery's own handlers are active only while Celery runs. They also write lines to standard output that are not log
+    lines.
+
+    Args:
+        stopping: event that the signal sets.
     """
 
     def stop(_number: int, _frame: object) -> None:
         stopping.set()
-        state.should_stop = 0  # Celery's listener looks at it between two messages
+        state.should_stop = 0  # Celery's listener reads this between two messages
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
 
 
 def ignore_signals() -> None:
-    """All is given back: what ends the process now may not end it otherwise than in good order."""
+    """Ignore SIGTERM and Ctrl-C after all stages are given back, so that the process exits with status 0."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
 
 
 def listen(app: Celery, stopping: threading.Event, **options: Any) -> None:  # noqa: ANN401 - Celery's options
-    """Hear bells until the worker is to stop.
+    """Receive wake-ups until the worker stops.
 
-    After some outages of Redis Celery's worker ends by itself, when its transport fails to close a connection that is
-    gone (kombu's AttributeError). It is then begun anew.
+    After some outages of Redis, Celery's worker ends by itself: kombu fails with an AttributeError when it closes a
+    lost connection. Celery's worker is then started again.
+
+    Args:
+        app: the Celery app.
+        stopping: set when the worker shall stop.
+        options: options of Celery's worker.
     """
 
     class Listener(app.Worker):  # type: ignore[misc]
         def install_platform_tweaks(self, worker: object) -> None:
-            """Leave signals alone: see `stop_on_signals`."""
+            """Install no signal handlers: see `stop_on_signals`."""
 
     while not stopping.is_set():
-        set_event_loop(None)  # an earlier one has callbacks of connections that are gone
+        set_event_loop(None)  # an earlier loop has callbacks of lost connections
         try:
             Listener(quiet=True, without_gossip=True, without_mingle=True, **options).start()
         except Exception:
             log.exception("Celery's worker failed")
         if not stopping.is_set():
-            log.warning("Celery's worker has ended by itself, and is begun anew")
+            log.warning("Celery's worker ended by itself and is started again")
             time.sleep(AGAIN_SECONDS)
 
 
 def prefetch(url: str) -> int:
-    """Bells held at once for each place of the worker.
+    """Return the number of messages that the worker prefetches for each thread.
 
-    One on a real broker, so that idle workers get what a busy one cannot take. The SQLite transport sleeps between two
-    messages that it may not deliver yet, so that stale bells would delay fresh ones there.
+    The number is 1 on a real broker, so that idle workers get the messages that a busy worker cannot handle. The number
+    is 64 on SQLite. That transport sleeps between two messages that it may not deliver yet, so stale messages would
+    delay new ones.
+
+    Args:
+        url: URL of the broker.
     """
     return 64 if url.startswith("sqla+sqlite") else 1

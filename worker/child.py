@@ -1,4 +1,4 @@
-"""A child process as its supervisor sees it."""
+"""The supervisor's side of a child process."""
 
 import multiprocessing
 import os
@@ -10,22 +10,23 @@ from typing import Any
 from worker import runner
 
 TUNING = {
-    # Threads of one operation wait for each other spinning, by default for milliseconds: next to any other busy process
-    # a step then takes up to 30 times as long. So short a spin costs an idle machine about a sixth, or nothing.
+    # OpenMP threads spin while they wait for each other, by default for milliseconds. Beside another busy process, a
+    # training step then takes up to 30 times as long. With a short spin, a step on an idle machine is at most a sixth
+    # slower.
     "GOMP_SPINCOUNT": "1000",
-    # Freed memory goes back to the kernel at once by default, and each step pays for its pages again: a fifth of it.
+    # By default, freed memory returns to the kernel at once. Faulting the pages in again costs a fifth of each step.
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
 }
-"""Variables of the fork server and its children, unless the operator has set them."""
+"""Environment variables of the fork server and its children. Values of the operator take precedence."""
 
 
 _FORK_SERVER_GONE = 255
-"""What multiprocessing says of a child whose fork server cannot be asked any more."""
+"""Exit code that multiprocessing reports for a child whose fork server is dead."""
 
 
 def warm_up(*preload: str) -> None:
-    """Start the fork server, which imports these modules once, and wait until it has: children then start at once."""
+    """Start the fork server, and wait until it has imported these modules. Children then start at once."""
     os.environ.update({name: value for name, value in TUNING.items() if name not in os.environ})
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["worker.forkserver", *preload])
@@ -35,7 +36,7 @@ def warm_up(*preload: str) -> None:
 
 
 class Child:
-    """One stage's process, the leader of its own process group."""
+    """The child process of one stage, the leader of its own process group."""
 
     def __init__(self, process: BaseProcess, connection: Connection) -> None:
         self._process = process
@@ -43,7 +44,7 @@ class Child:
 
     @classmethod
     def start(cls, job: runner.Job) -> "Child":
-        """Fork a child from the warm server and give it the job."""
+        """Fork a child from the fork server and pass the job to it."""
         context = multiprocessing.get_context("forkserver")
         ours, theirs = context.Pipe(duplex=False)
         process = context.Process(target=runner.main, args=(job, theirs), name=f"stage {job.stage_id}")
@@ -53,25 +54,25 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """Its process id, which is its group's too."""
+        """The process id of the child, and the id of its process group."""
         assert self._process.pid is not None, "it was started"  # noqa: S101
         return self._process.pid
 
     @property
     def ended(self) -> bool:
-        """The process is gone."""
+        """True if the process has ended."""
         return not self._process.is_alive()
 
     @property
     def exit_reason(self) -> str:
-        """How it ended, in words."""
+        """A description of how the process ended."""
         code = self._process.exitcode
         if code is not None and code < 0:
             return f"signal {signal.Signals(-code).name}" + (" (out of memory?)" if code == -signal.SIGKILL else "")
         return "its fork server, which was killed" if code == _FORK_SERVER_GONE else f"exit status {code}"
 
     def receive(self, *, timeout_seconds: float) -> tuple[str, dict[str, Any]] | None:
-        """The next message, or None: none came in time, or there will be none."""
+        """Return the next message; None if no message came in time or the child has ended."""
         try:
             if self._connection.poll(timeout_seconds):
                 message: tuple[str, dict[str, Any]] = self._connection.recv()
@@ -81,12 +82,12 @@ class Child:
         return None
 
     def ask_to_stop(self) -> None:
-        """SIGTERM to the whole group: a training stores its state first, everything else ends."""
+        """Send SIGTERM to the process group. A training stores its state before it ends; other stages end at once."""
         if not self.ended:
             self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End the whole group."""
+        """Kill the process group and close the connection."""
         self._signal(signal.SIGKILL)
         self._process.join()
         self._connection.close()
@@ -94,6 +95,6 @@ class Child:
     def _signal(self, number: signal.Signals) -> None:
         try:
             os.killpg(self.pid, number)
-        except ProcessLookupError:  # it has not come to lead its group yet, or all of it is gone
+        except ProcessLookupError:  # the child does not lead its group yet, or the whole group has ended
             if not self.ended:
                 os.kill(self.pid, number)

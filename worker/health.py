@@ -1,4 +1,4 @@
-"""`python -m worker.health`: whether a worker of this host is alive, as the exit status. For health checks."""
+"""`python -m worker.health`: health check of the workers of this host. The exit status is 0 if one is alive."""
 
 import socket
 import sys
@@ -10,18 +10,21 @@ from core.store.queries import workers
 
 
 def main() -> int:
-    """0 while the database has a fresh heartbeat of this host, 1 otherwise."""
+    """Return 0 if the database has a recent heartbeat of this host, 1 otherwise."""
     try:
         with Database(read_settings().database).reading() as session:
             alive = [worker.id for worker in workers.alive(session) if _of_this_host(worker.id)]
     except (ValueError, StorageUnavailableError) as error:
-        print(f"embedreel worker: {error}", file=sys.stderr)  # noqa: T201 - an entry point talks to the terminal
+        print(f"embedreel worker: {error}", file=sys.stderr)  # noqa: T201 - an entry point prints to the terminal
         return 1
     return 0 if alive else 1
 
 
 def _of_this_host(worker_id: str) -> bool:
-    """Ids are made as host, process id, random part; the host's name may have hyphens too."""
+    """Return True if the worker runs on this host.
+
+    An id is host, process id and random part, joined by hyphens. The host name may contain hyphens too.
+    """
     return worker_id.rsplit("-", 2)[0] == socket.gethostname()
 
 

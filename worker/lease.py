@@ -1,7 +1,7 @@
-"""Hold a claim while its stage runs: renew the lease, and learn whether to go on, from a thread of its own.
+"""Renewal of a lease while its stage runs, from a separate thread.
 
-A thread, because nothing that the supervisor does for the stage (hashing gigabytes, waiting for a lock) may let the
-lease run out.
+The thread also reads the state of the claim. A thread is necessary because long work of the supervisor, such as hashing
+gigabytes or waiting for a lock, must not let the lease expire.
 """
 
 import logging
@@ -20,17 +20,17 @@ log = logging.getLogger(__name__)
 
 
 class Lease:
-    """The lease of one claim; while the block runs it is renewed."""
+    """The lease of one claim. It is renewed until the end of the block."""
 
     def __init__(self, settings: Settings, database: Database, claim: Claim) -> None:
-        self._answer = LeaseState.HELD
+        self._state = LeaseState.HELD
         self._settings = settings
         self._database = database
         self._claim = claim
         self._renewed_at = time.monotonic()
         self._ended = threading.Event()
         self._thread = threading.Thread(
-            target=copy_context().run, args=(self._keep,), name=f"lease of {claim.stage.id}", daemon=True
+            target=copy_context().run, args=(self._renew_until_ended,), name=f"lease of {claim.stage.id}", daemon=True
         )
 
     def __enter__(self) -> Self:
@@ -43,30 +43,34 @@ class Lease:
 
     @property
     def lease_state(self) -> LeaseState:
-        """How the claim stood when last asked; lost, too, if nobody has answered for two thirds of the lease."""
-        unheard = time.monotonic() - self._renewed_at > self._settings.lease_seconds * 2 / 3
-        return LeaseState.LOST if unheard else self._answer
+        """The last known state of the claim.
+
+        The state is LOST if no renewal has succeeded for two thirds of `lease_seconds`. In the remaining third, the
+        supervisor stops the stage before another worker may claim the stage. The fraction is a choice.
+        """
+        overdue = time.monotonic() - self._renewed_at > self._settings.lease_seconds * 2 / 3
+        return LeaseState.LOST if overdue else self._state
 
     @property
     def expired(self) -> bool:
-        """The lease has run out, so far as this process knows: somebody else may have the stage."""
+        """True if the lease has expired as far as this process knows: another worker may have the stage."""
         return time.monotonic() - self._renewed_at > self._settings.lease_seconds
 
-    def _keep(self) -> None:
-        while self._answer is not LeaseState.LOST and not self._ended.wait(self._settings.cancel_poll_seconds):
+    def _renew_until_ended(self) -> None:
+        while self._state is not LeaseState.LOST and not self._ended.wait(self._settings.cancel_poll_seconds):
             try:
-                self._answer = self._ask()
+                self._state = self._read_or_renew()
             except StorageUnavailableError as error:
                 log.warning("the lease of %s is not renewed: %s", self._claim.stage.id, error.detail)
             except Exception:
                 log.exception("the lease of %s is not renewed", self._claim.stage.id)
 
-    def _ask(self) -> LeaseState:
-        asked_at = time.monotonic()
-        if asked_at - self._renewed_at < self._settings.renew_seconds:
+    def _read_or_renew(self) -> LeaseState:
+        started_at = time.monotonic()
+        if started_at - self._renewed_at < self._settings.renew_seconds:
             with self._database.reading() as session:
                 return claims.lease_state(session, self._claim)
         with self._database.writing() as session:
             lease_state = claims.renew(session, self._claim, lease_seconds=self._settings.lease_seconds)
-        self._renewed_at = asked_at
+        self._renewed_at = started_at
         return lease_state

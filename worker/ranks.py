@@ -1,8 +1,9 @@
-"""One training on several processes, one for each GPU: the child is the first of them and starts the others.
+"""One training on several processes, one for each GPU. The child process is rank 0 and starts the other ranks.
 
-Accelerate finds its peers by the variables that torch's own launcher sets. They meet in a store that the child serves,
-as that launcher's agent does, so the port is taken from the start. The others are in the child's process group, so they
-go with it; if one of them fails, the child ends at once instead of waiting for it in a collective operation.
+Accelerate reads the environment variables that torch's launcher sets. The ranks meet in a TCP store that the child
+serves, like the agent of that launcher. So the port is bound from the start. The other ranks are in the child's process
+group, so they end with the child. If one of them fails, the child ends at once, because a collective operation would
+wait for the failed rank.
 """
 
 import multiprocessing
@@ -23,22 +24,29 @@ from core.settings import Settings
 from worker.context import StageContext
 
 EXIT_STATUS = 70
+"""Exit status of the child if another rank fails: EX_SOFTWARE of sysexits.h."""
+
 LOOPBACK = "127.0.0.1"
 
 
 def wanted(settings: Settings) -> int:
-    """How many processes train together: as many as there are GPUs, unless the operator says otherwise."""
+    """Return the number of training processes: the operator's setting, or one for each GPU, at least 1."""
     return settings.training_processes or max(1, torch.cuda.device_count())
 
 
 @contextmanager
 def together(ctx: StageContext, join: Callable[[StageContext], None]) -> Iterator[None]:
-    """Run the block with `join(ctx)` running in the other processes; they end when the training does."""
+    """Run the block while the other processes run `join(ctx)`.
+
+    Args:
+        ctx: context of the stage. The other processes get a copy that sends no reports.
+        join: function that runs the training in the other processes.
+    """
     count = wanted(ctx.settings)
     if count == 1:
         yield
         return
-    store = TCPStore(LOOPBACK, 0, is_master=True, wait_for_workers=False)  # served until the block ends
+    store = TCPStore(LOOPBACK, 0, is_master=True, wait_for_workers=False)  # it serves until the end of the block
     shared = {
         "MASTER_ADDR": LOOPBACK,
         "MASTER_PORT": str(store.port),
@@ -48,17 +56,17 @@ def together(ctx: StageContext, join: Callable[[StageContext], None]) -> Iterato
     }
     if not torch.cuda.is_available():
         shared["ACCELERATE_USE_CPU"] = "true"
-    silent = ctx.without_report()
+    unreported = ctx.without_report()
     context = multiprocessing.get_context("spawn")
     others = [
-        context.Process(target=_take_part, args=(join, silent, shared | _place(rank)), name=f"rank {rank}")
+        context.Process(target=_run_rank, args=(join, unreported, shared | _rank_variables(rank)), name=f"rank {rank}")
         for rank in range(1, count)
     ]
     for other in others:
         other.start()
     failed = threading.Event()
-    threading.Thread(target=_end_with, args=(others, failed), daemon=True).start()
-    os.environ.update(shared | _place(0))
+    threading.Thread(target=_exit_if_one_fails, args=(others, failed), daemon=True).start()
+    os.environ.update(shared | _rank_variables(0))
     try:
         yield
     except BaseException:
@@ -71,19 +79,19 @@ def together(ctx: StageContext, join: Callable[[StageContext], None]) -> Iterato
             other.join()
 
 
-def _take_part(join: Callable[[StageContext], None], ctx: StageContext, variables: dict[str, str]) -> None:
+def _run_rank(join: Callable[[StageContext], None], ctx: StageContext, variables: dict[str, str]) -> None:
     os.environ.update(variables)
     logs.configure(ctx.settings.log_level, ctx.settings.log_format)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the first process stops, and this one with it
-    with suppress(EmbedreelError):  # the first process meets the same, and reports it
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # rank 0 stops the training in all ranks
+    with suppress(EmbedreelError):  # rank 0 gets the same error and reports it
         join(ctx)
 
 
-def _place(rank: int) -> dict[str, str]:
+def _rank_variables(rank: int) -> dict[str, str]:
     return {"RANK": str(rank), "LOCAL_RANK": str(rank)}
 
 
-def _end_with(others: list[BaseProcess], failed: threading.Event) -> None:
+def _exit_if_one_fails(others: list[BaseProcess], failed: threading.Event) -> None:
     pending = {other.sentinel: other for other in others}
     while pending:
         for sentinel in wait(list(pending)):

@@ -1,6 +1,6 @@
-"""The child process: run one stage, report, end.
+"""The child process: it runs one stage, sends reports, and ends.
 
-It is started from a warm fork server, leads a process group of its own, and dies with its supervisor.
+The fork server starts the child. The child leads its own process group and dies with its supervisor.
 """
 
 import errno
@@ -25,15 +25,25 @@ from core.store.objects.artifacts import open_store
 from core.store.objects.stored import Stored
 from worker.context import StageContext, StoppedError
 
-_FULL = "is full. Make room, for example by deleting runs"
-_BROKEN = "cannot be read or written. Bring it in order"
+_FULL = "is full. Free some space, for example by deleting runs"
+_BROKEN = "cannot be read or written. Repair the disk"
 DISK_TROUBLE = {errno.ENOSPC: _FULL, errno.EDQUOT: _FULL, errno.EIO: _BROKEN, errno.EROFS: _BROKEN}
-"""What an operator can mend: no defect of the stage that met it."""
+"""Errors of the disk that an operator can repair. They are not defects of the stage."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One attempt at one stage, as plain data."""
+    """One attempt at one stage, as plain data.
+
+    Attributes:
+        output: empty folder for the artifact.
+        pins: pinned revision of each hub id that the stage may load.
+        inputs: stored artifacts that the stage reads, by key.
+        dataset: stored folder of an uploaded dataset; None for another dataset.
+        weights: stored weights that the training starts from; None if it starts from a preset or a hub id.
+        state: state that the stage resumes from; None if it starts from the beginning.
+        log_fields: fields of every log line of the child.
+    """
 
     spec: RunSpec
     plan: Plan
@@ -49,7 +59,7 @@ class Job:
 
 
 def main(job: Job, connection: Connection) -> None:
-    """Run the job; its last message is `done` or `failed`."""
+    """Run the job. The last message is `done`, `failed` or `stopped`."""
     os.setsid()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the fork server ignores it
     threading.Thread(target=_die_with_supervisor, daemon=True).start()
@@ -70,7 +80,7 @@ def main(job: Job, connection: Connection) -> None:
 
 
 def _explained(error: Exception, job: Job) -> EmbedreelError:
-    """What the run says of whatever ended its stage."""
+    """Return the error of the run for the exception that ended its stage."""
     if isinstance(error, EmbedreelError):
         return error
     if isinstance(error, OSError) and error.errno in DISK_TROUBLE:
@@ -78,13 +88,13 @@ def _explained(error: Exception, job: Job) -> EmbedreelError:
     last = traceback.extract_tb(error.__traceback__)[-1]
     detail = (
         f"{type(error).__name__}: {error} (at {Path(last.filename).name}:{last.lineno}). "
-        "This is a defect; the worker's log has the details."
+        "This is a defect. The worker's log has the details."
     )
     return StageCrashedError(detail)
 
 
 def _run(job: Job, report: Any) -> dict[str, Any]:  # noqa: ANN401
-    stages = importlib.import_module(job.settings.stages_module).STAGES  # torch: only in the child
+    stages = importlib.import_module(job.settings.stages_module).STAGES  # imports torch, which only the child does
     stage = job.plan.stage(job.stage_id)
     context = StageContext(
         spec=job.spec,

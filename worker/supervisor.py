@@ -1,8 +1,8 @@
-"""Run claimed stages in child processes, and keep the database's word on what may go on.
+"""Run claimed stages in child processes.
 
-The supervisor never imports torch. It claims a stage, starts its child, renews the lease, passes progress on, stops
-the child when the run is cancelled or the lease is lost, publishes what the child made, and claims the run's next
-stage.
+The supervisor claims a stage, starts its child process, and renews the lease. The supervisor stores the progress, and
+stops the child when the run is cancelled or the lease is lost. Then the supervisor publishes the artifacts of the
+child, and claims the next stage. The supervisor never imports torch.
 """
 
 import logging
@@ -39,13 +39,23 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 PROGRESS_SECONDS = 0.5
+"""Shortest time between two progress writes of a stage. A choice: a shorter time writes more rows."""
+
 ASK_SECONDS = 1.0
+"""Pause between two SIGTERM signals to a child that shall stop. A choice."""
+
 WRITE_AGAIN_SECONDS = 0.5
+"""Pause between two tries of a write while the database does not answer. A choice: it adds to the recovery time."""
 
 
 @dataclass
 class Supervisor:
-    """Works off stages for one worker, as many at once as it has places."""
+    """Runs queued stages for one worker, up to `worker_concurrency` at once.
+
+    Attributes:
+        notify: sends wake-ups.
+        stopping: set when the worker shall stop.
+    """
 
     settings: Settings
     database: Database
@@ -55,40 +65,41 @@ class Supervisor:
     stopping: threading.Event = field(default_factory=threading.Event)
     _working: dict[int, dict[str, str]] = field(default_factory=dict, init=False)
     _places: threading.Semaphore = field(init=False)
-    _unless_backlog: threading.Event = field(default_factory=threading.Event, init=False)
+    _wake_requested: threading.Event = field(default_factory=threading.Event, init=False)
 
     def __post_init__(self) -> None:
         self._places = threading.BoundedSemaphore(self.settings.worker_concurrency)
 
     @property
     def idle(self) -> bool:
-        """No stage is under way."""
+        """True if no stage is running."""
         return not self._working
 
     @property
     def doing(self) -> list[dict[str, str]]:
-        """The stages under way, each as `{"run": …, "stage": …}`."""
+        """The running stages, each as `{"run": …, "stage": …}`."""
         return list(self._working.values())
 
     def wake(self) -> None:
-        """Answer a bell, whichever: do what is queued, the earliest run's first stage first, until nothing is.
+        """Handle a wake-up: run queued stages, the first stage of the earliest run first, until no stage is queued.
 
-        A bell may be lost, or held by a worker that stands still: what it was for must not wait for another one of its
-        own while bells of younger runs are heard. Where every place is taken, whoever is done first looks once more.
+        The wake-up does not say which stage to run. A wake-up may be lost, or a frozen worker may have received it. Its
+        stage must not wait for its next wake-up while younger runs are served. If all places are taken, the thread that
+        finishes first reads the queue once more.
         """
-        self._unless_backlog.set()
-        while self._unless_backlog.is_set() and self._places.acquire(blocking=False):
-            self._unless_backlog.clear()
+        self._wake_requested.set()
+        while self._wake_requested.is_set() and self._places.acquire(blocking=False):
+            self._wake_requested.clear()
             try:
-                self._work_off()
+                self._run_queued_stages()
             finally:
                 self._places.release()
 
-    def _work_off(self) -> None:
+    def _run_queued_stages(self) -> None:
         wanted = self._next()
         while wanted and not self.stopping.is_set():
             claim = self._claim(wanted)
-            unsent = self._do(claim) if claim else []
+            unsent = self._run_claim(claim) if claim else []
             following = self._next()
             self.notify([wake_up for wake_up in unsent if wake_up.stage != following or self.stopping.is_set()])
             if claim is None and following == wanted:
@@ -99,8 +110,12 @@ class Supervisor:
         with self.database.reading() as session:
             return claims.next_queued(session, queues=self.settings.queues)
 
-    def _do(self, claim: Claim | Published) -> list[WakeUp]:
-        """Work on a claim; the bell of the run's next stage, which need not be rung if it is done next."""
+    def _run_claim(self, claim: Claim | Published) -> list[WakeUp]:
+        """Run a claimed stage.
+
+        Returns:
+            The wake-up of the run's next stage. It need not be sent if this thread runs that stage next.
+        """
         if isinstance(claim, Published):
             self.notify(claim.wake_ups)
             self.delete(claim.unneeded)
@@ -109,24 +124,24 @@ class Supervisor:
 
     def _work(self, claim: Claim) -> list[WakeUp]:
         doing = {"run": claim.run_id, "stage": claim.stage.id}
-        told: dict[str, str | int] = {**doing, "attempt": claim.attempt}
+        fields: dict[str, str | int] = {**doing, "attempt": claim.attempt}
         self._working[threading.get_ident()] = doing
         try:
-            with logs.bound(**told), tracing.span(claim.stage.name, **told):
+            with logs.bound(**fields), tracing.span(claim.stage.name, **fields):
                 log.info("stage started")
                 return _Attempt(self, claim).work()
         except StorageUnavailableError as error:
-            log.error("run %s stage %s is left to the sweep: %s", claim.run_id, claim.stage.id, error.detail)  # noqa: TRY400 - the chain tells nothing more
+            log.error("the sweep recovers run %s stage %s: %s", claim.run_id, claim.stage.id, error.detail)  # noqa: TRY400 - the traceback adds nothing
         finally:
             del self._working[threading.get_ident()]
         return []
 
     def delete(self, locations: Iterable[str]) -> None:
-        """Remove what no row names; what cannot be removed now is collected later."""
+        """Delete locations that no row names. The garbage collection deletes later what cannot be deleted now."""
         try:
             self.store.delete(locations)
         except (OSError, StorageUnavailableError) as error:
-            log.warning("left to be collected: %s", error)
+            log.warning("stored folders are left to the garbage collection: %s", error)
 
     def _claim(self, wanted: StageId) -> Claim | Published | None:
         lease = self.settings.lease_seconds
@@ -135,7 +150,7 @@ class Supervisor:
 
 
 class _Attempt:
-    """One claimed stage, from its child's start to the published artifact."""
+    """One claimed stage, from the start of its child process to the published artifact."""
 
     def __init__(self, supervisor: Supervisor, claim: Claim) -> None:
         self.supervisor = supervisor
@@ -150,10 +165,10 @@ class _Attempt:
         self.unsent: list[WakeUp] = []
 
     def work(self) -> list[WakeUp]:
-        """Run the child to its end, whatever that is. Nothing of it outlives this call.
+        """Run the child process until it ends. No process and no scratch folder of the attempt outlives this call.
 
         Returns:
-            The bell of the run's next stage, if this worker may do it: not rung yet.
+            The unsent wake-up of the run's next stage, if this worker serves its queue; otherwise an empty list.
         """
         with self.lease:
             try:
@@ -162,7 +177,7 @@ class _Attempt:
             except EOFError:
                 self._give_back("the fork server of its worker was killed")
             except (OSError, EmbedreelError) as error:
-                self._give_back(f"its worker could not go on: {error}")
+                self._give_back(f"its worker failed: {error}")
         return self.unsent
 
     def _run(self) -> None:
@@ -180,7 +195,7 @@ class _Attempt:
             self.store.end_attempt(folder)
 
     def _job(self) -> Job:
-        """What the child must know; it never asks the database."""
+        """Return all data that the child needs. The child never uses the database."""
         claim = self.claim
         sources = (pinned_as(claim.spec.dataset), claim.spec.model)
         inputs = self._inputs()
@@ -190,8 +205,8 @@ class _Attempt:
             key = begins_with(claim.spec)
             weights = claims.recorded(session, [key]).get(key) if key else None
         if len(inputs) < len(set(claim.plan.inputs(claim.stage))):
-            whose = "the runs that it shows" if claim.stage.shows else "the run"
-            raise NotReadyError(f"what the stage reads is not stored any more; retry {whose} to make it again")
+            runs = "the compared runs" if claim.stage.shows else "the run"
+            raise NotReadyError(f"an input of the stage is not stored any more; retry {runs} to make the input again")
         return Job(
             spec=claim.spec,
             plan=claim.plan,
@@ -207,13 +222,13 @@ class _Attempt:
         )
 
     def _inputs(self) -> Mapping[str, Stored]:
-        """Where that is which the stage reads, by key."""
+        """Return the stored inputs of the stage, by key."""
         with self.database.reading() as session:
             return claims.recorded(session, self.claim.plan.inputs(self.claim.stage))
 
     def _watch(self, child: Child) -> None:
         while True:
-            ended = child.ended  # asked before the last look into the pipe, so that no last word is missed
+            ended = child.ended  # read before the pipe, so that the last message is not missed
             message = child.receive(timeout_seconds=0.2)
             if message is not None and self._handle(*message):
                 return
@@ -224,7 +239,7 @@ class _Attempt:
                 return
 
     def _handle(self, kind: str, message: dict[str, Any]) -> bool:
-        """Act on a message of the child; True if it was the last one."""
+        """Handle a message of the child; return True if the message is the last one."""
         self._act(kind, message)
         self.watchdog.reported()
         return kind in {"done", "failed"}
@@ -247,7 +262,11 @@ class _Attempt:
                 self._fail(message["error"])
 
     def _must_stop(self, child: Child) -> bool:
-        """Whether the worker's own end, the run's wish, a lost lease or a stall ends the stage; then it is ended."""
+        """Stop the stage if the worker stops, the run is cancelled, the lease is lost or the child hangs.
+
+        Returns:
+            True if the stage was stopped.
+        """
         lease_state = self.lease.lease_state
         if self.stopping.is_set() and lease_state is LeaseState.HELD:
             if not self._stop(child):
@@ -257,19 +276,19 @@ class _Attempt:
                 self._write(lambda session: claims.give_up(session, self.claim))
         elif lease_state is LeaseState.LOST:
             child.kill()
-        elif complaint := self.watchdog.complaint():
+        elif reason := self.watchdog.complaint():
             child.kill()
-            self._give_back(complaint)
+            self._give_back(reason)
         else:
             return False
         return True
 
     def _stop(self, child: Child) -> bool:
-        """End the child, and hear what it still has to say; True if it was done before it could stop."""
+        """Stop the child and handle its last messages; return True if the child finished before it stopped."""
         until = time.monotonic() + self.settings.cancel_grace_seconds
         ask_at = -math.inf
         while True:
-            if time.monotonic() > ask_at:  # and again: a child that has only just begun does not hear the first time
+            if time.monotonic() > ask_at:  # repeated, because a child that has just started may miss the first signal
                 child.ask_to_stop()
                 ask_at = time.monotonic() + ASK_SECONDS
             over = child.ended or time.monotonic() > until
@@ -289,7 +308,7 @@ class _Attempt:
             with self.database.writing() as session:
                 claims.progress(session, self.claim, done=done, total=total)
         except StorageUnavailableError:
-            log.warning("progress not shown: the database does not answer")
+            log.warning("progress is not stored: the database does not answer")
 
     def _publish_part(self, *, part_id: str, folder: str, facts: dict[str, Any]) -> None:
         part = next(part for part in self.claim.stage.parts if part.id == part_id)
@@ -312,12 +331,12 @@ class _Attempt:
         )
 
     def _put(self, folder: Path, key: str) -> Stored:
-        """Store what the child wrote; tried again while an object store is away."""
+        """Store a folder that the child wrote; retry while an object store does not answer."""
         store = partial(self.store.put, folder, key, run_id=self.claim.run_id, token=self.claim.token)
         return retry_while_unavailable(store, give_up=lambda: self.lease.lease_state is LeaseState.LOST)
 
     def _follow_up(self, published: Published) -> None:
-        """What comes after the commit."""
+        """Do the work that follows a commit: send wake-ups and delete unneeded locations."""
         self.notify(published.wake_ups)
         self.supervisor.delete(published.unneeded)
 
@@ -340,7 +359,7 @@ class _Attempt:
         self._follow_up(self._write(lambda session: given(session, self.claim)))
 
     def _write(self, change: Callable[[Any], T]) -> T:
-        """A transaction, tried again while the database is away and the lease may still be ours."""
+        """Run a transaction; retry while the database does not answer and the lease may still be valid."""
 
         def attempt() -> T:
             with self.database.writing() as session:

@@ -1,4 +1,4 @@
-"""One thin task a stage name, and what a worker does beside them: heartbeat and sweep."""
+"""The Celery task of a worker, and its background duties: heartbeat, sweep and cleanup."""
 
 import logging
 import sqlite3
@@ -25,37 +25,43 @@ SQLITE_BROKER = "sqla+sqlite:///"
 
 
 def register(app: Celery, supervisor: Supervisor) -> None:
-    """Give the app its one task: a wake-up of any queue lets the supervisor take what is queued."""
+    """Register the one task of the app. A wake-up of any queue makes the supervisor run queued stages."""
 
-    def wake(queue: str) -> None:  # noqa: ARG001 - the queue is for those who look into the broker
+    def wake(queue: str) -> None:  # noqa: ARG001 - the argument makes messages readable in the broker
         supervisor.wake()
 
     app.task(wake, name=TASK, bind=False)
 
 
 def forget_delivered(broker: str) -> None:
-    """Delete the bells that kombu's SQLite transport has delivered: it only marks them, and the file would grow."""
+    """Delete delivered messages from a SQLite broker.
+
+    kombu's SQLite transport only marks delivered messages, so the file would grow.
+
+    Args:
+        broker: URL of the broker; other brokers are left unchanged.
+    """
     if not broker.startswith(SQLITE_BROKER):
         return
     try:
         with closing(sqlite3.connect(broker.removeprefix(SQLITE_BROKER), timeout=0.2)) as file, file:
             file.execute("DELETE FROM kombu_message WHERE visible = 0")
-    except sqlite3.OperationalError as error:  # no bell was ever rung, or the file is busy
-        log.debug("delivered bells are kept: %s", error)
+    except sqlite3.OperationalError as error:  # no message was ever sent, or the file is busy
+        log.debug("delivered messages are not deleted: %s", error)
 
 
 class BackgroundDuties:
-    """Background duties of a worker, a thread each: heartbeat, sweep of lost work, removal of what was left behind."""
+    """Background duties of a worker, each in its own thread: heartbeat, sweep, and cleanup of scratch folders."""
 
     def __init__(self, settings: Settings, database: Database, supervisor: Supervisor) -> None:
         self._settings = settings
         self._database = database
         self._supervisor = supervisor
         self._stopped = threading.Event()
-        self._unasked = threading.Thread()
+        self._own_wake = threading.Thread()
 
     def start(self) -> None:
-        """Begin."""
+        """Start the threads."""
         for duty, seconds in (
             (self.beat, self._settings.heartbeat_seconds),
             (self.sweep, self._settings.sweep_seconds),
@@ -64,18 +70,18 @@ class BackgroundDuties:
             threading.Thread(target=self._every, args=(seconds, duty), daemon=True).start()
 
     def stop(self) -> None:
-        """End, when what was begun without a bell is given back, and say that this worker has left."""
+        """Stop the duties, wait for stages that the sweep started, and delete the row of this worker."""
         self._stopped.set()
-        if self._unasked.is_alive():
-            self._unasked.join()
+        if self._own_wake.is_alive():
+            self._own_wake.join()
         try:
             with self._database.writing() as session:
                 workers.leave(session, self._supervisor.worker_id)
         except StorageUnavailableError:
-            log.warning("the database does not answer; this worker's row stays until it is forgotten")
+            log.warning("the database does not answer; the row of this worker is deleted later")
 
     def beat(self) -> None:
-        """Say that this worker is alive."""
+        """Record a heartbeat of this worker."""
         device = "cuda" if Path("/dev/nvidia0").exists() else "cpu"
         with self._database.writing() as session:
             workers.beat(
@@ -88,26 +94,26 @@ class BackgroundDuties:
             )
 
     def sweep(self) -> None:
-        """Take lost stages back and ring for those that nobody came for; who is idle looks for work, bell or none."""
+        """Queue lost stages again and send lost wake-ups again. An idle worker also looks for queued stages itself."""
         settings = self._settings
-        found = sweep.sweep(
+        wake_ups = sweep.sweep(
             self._database, max_attempts=settings.max_attempts, deadline_seconds=settings.deadline_seconds
         )
-        if self._supervisor.idle and not self._unasked.is_alive():
-            self._unasked = threading.Thread(target=self._look_for_work)
-            self._unasked.start()
-        self._supervisor.notify(found)
+        if self._supervisor.idle and not self._own_wake.is_alive():
+            self._own_wake = threading.Thread(target=self._wake_without_message)
+            self._own_wake.start()
+        self._supervisor.notify(wake_ups)
         forget_delivered(self._settings.broker)
 
-    def _look_for_work(self) -> None:
-        """What a bell would begin: the broker may be away, or a worker that stands still may hold what it carries."""
+    def _wake_without_message(self) -> None:
+        """Run queued stages without a wake-up: the broker may be away, or a frozen worker may have the message."""
         try:
             self._supervisor.wake()
         except StorageUnavailableError as error:
-            log.warning("no work was looked for: %s", error.detail)
+            log.warning("queued stages could not be read: %s", error.detail)
 
     def collect(self) -> None:
-        """Remove what nobody writes to any more on this machine."""
+        """Delete unused scratch folders of this machine."""
         collect.collect_scratch(self._database, self._supervisor.store)
 
     def _every(self, seconds: float, duty: Callable[[], None]) -> None:
@@ -118,5 +124,5 @@ class BackgroundDuties:
             except StorageUnavailableError as error:
                 log.warning("%s: %s", duty.__name__, error.detail)
             except Exception:
-                log.exception("%s failed; it is tried again", duty.__name__)
+                log.exception("%s failed and is tried again", duty.__name__)
             self._stopped.wait(max(0.0, seconds - (time.monotonic() - started)))

@@ -1,7 +1,8 @@
-"""Whether a child hangs: it reports nothing, and its processes use no CPU and move no bytes.
+"""Detection of a child that hangs: it sends no messages, and its processes use no CPU and transfer no bytes.
 
-A download, the decoding of a large dataset or one slow t-SNE frame reports nothing for a long time. The child's
-processes are looked at from outside, since one that is busy in C may hold the interpreter's lock and cannot tell.
+A download, the decoding of a large dataset or one slow t-SNE frame sends no messages for a long time. The child's
+processes are measured from outside. A child that is busy in C code may hold the interpreter's lock, so it could not
+report.
 """
 
 import time
@@ -11,16 +12,16 @@ from dataclasses import dataclass, field
 import psutil
 
 BUSY_STALLS = 24
-"""So many times as long as a child that does nothing, one that is busy may report nothing: it may turn in a circle."""
+"""A busy child may be silent for this many times `stall_seconds`, because it may be in an endless loop. A choice."""
 
 LEAST_CPU = 0.01
-"""CPU seconds a second, over `stall_seconds`; idle threads that wake now and then use less."""
+"""CPU seconds for each second of `stall_seconds` that count as work. Idle threads that wake up sometimes use less."""
 
 LEAST_BYTES = 1 << 20
-"""Read and written, over `stall_seconds`."""
+"""Bytes read and written within `stall_seconds` that count as work. A choice."""
 
 LOOKS = 50
-"""How often the processes are looked at in `stall_seconds`."""
+"""Measurements within `stall_seconds`. A choice: more measurements detect a stall sooner and cost more."""
 
 
 @dataclass
@@ -28,29 +29,29 @@ class Watchdog:
     """Watches one child.
 
     Attributes:
-        pid: the child's process id; what it has started is watched with it.
-        stall_seconds: how long it may do nothing.
+        pid: process id of the child. The child's own child processes are watched too.
+        stall_seconds: longest time without messages and without work.
     """
 
     pid: int
     stall_seconds: float
     _reported_at: float = field(default_factory=time.monotonic)
     _worked_at: float = 0.0
-    _look_at: float = 0.0
-    _seen: tuple[float, int] | None = None
+    _measure_at: float = 0.0
+    _last_totals: tuple[float, int] | None = None
 
     def reported(self) -> None:
-        """The child has sent a message."""
+        """Record that the child has sent a message."""
         self._reported_at = time.monotonic()
 
     def complaint(self) -> str:
-        """Why the child is taken to hang; empty while it is not."""
+        """Return why the child is considered to hang; empty if it is not."""
         now = time.monotonic()
         silent = now - self._reported_at
         if silent > BUSY_STALLS * self.stall_seconds:
             return f"it showed no progress for {silent:.0f} s, although it was busy"
-        if now >= self._look_at:
-            self._look_at = now + self.stall_seconds / LOOKS
+        if now >= self._measure_at:
+            self._measure_at = now + self.stall_seconds / LOOKS
             if self._has_worked():
                 self._worked_at = now
         if now - max(self._reported_at, self._worked_at) > self.stall_seconds:
@@ -58,19 +59,27 @@ class Watchdog:
         return ""
 
     def _has_worked(self) -> bool:
-        """Whether its processes have done enough since they last had."""
+        """Return True if the processes have done enough work since the last measurement that found work."""
         cpu, moved = totals(self.pid)
-        if self._seen is None or cpu < self._seen[0] or moved < self._seen[1]:  # one of them has ended
-            self._seen = cpu, moved
+        if (
+            self._last_totals is None or cpu < self._last_totals[0] or moved < self._last_totals[1]
+        ):  # a process has ended, so the sums fell
+            self._last_totals = cpu, moved
             return False
-        worked = cpu - self._seen[0] >= LEAST_CPU * self.stall_seconds or moved - self._seen[1] >= LEAST_BYTES
+        worked = (
+            cpu - self._last_totals[0] >= LEAST_CPU * self.stall_seconds or moved - self._last_totals[1] >= LEAST_BYTES
+        )
         if worked:
-            self._seen = cpu, moved
+            self._last_totals = cpu, moved
         return worked
 
 
 def totals(pid: int) -> tuple[float, int]:
-    """CPU seconds and bytes of a process and all below it, as far as the system tells."""
+    """Return the resource use of a process and its descendants, as far as the system reports it.
+
+    Returns:
+        CPU seconds, and bytes read and written.
+    """
     cpu, moved = 0.0, 0
     with suppress(psutil.NoSuchProcess):
         leader = psutil.Process(pid)

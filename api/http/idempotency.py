@@ -66,7 +66,7 @@ class Asked:
         if row.digest != self.digest:
             detail = "This Idempotency-Key came with another request before. Use a new key for a new request."
             raise InvalidSpecError(detail, field="Idempotency-Key")
-        return row.run_id
+        return row.made_id
 
     def claim(self, session: Session) -> str | None:
         """Id of what this has made before; None: until the commit, nobody else makes one under this key.
@@ -79,10 +79,10 @@ class Asked:
             raise InFlightError(BUSY)
         return self.answered(session)
 
-    def remember(self, session: Session, run_id: str) -> None:
+    def remember(self, session: Session, made_id: str) -> None:
         """Keep the answer, in the transaction that makes the run or dataset."""
         if self.key:
-            idempotency.remember(session, self.key, tenant=self.tenant, digest=self.digest, run_id=run_id)
+            idempotency.remember(session, self.key, tenant=self.tenant, digest=self.digest, made_id=made_id)
             session.flush()
 
 

@@ -1,6 +1,7 @@
-"""What each kind of broker must be told; plain data, so that API and worker say the same.
+"""Celery options for each kind of broker, as plain data that API and worker share.
 
-Every transport option of SQLite's transport goes to SQLAlchemy's create_engine, so it takes none but that one's.
+kombu's SQLite transport passes every transport option to SQLAlchemy's `create_engine`. So only options of
+`create_engine` are allowed there.
 """
 
 from typing import Any
@@ -8,10 +9,11 @@ from typing import Any
 from sqlalchemy import NullPool
 
 REDELIVERY_SECONDS = 900
+"""Redis delivers an unacknowledged message again after so many seconds. A choice: the sweep usually acts sooner."""
 
 
 def consuming(url: str) -> dict[str, Any]:
-    """Transport options of a worker that waits for bells: patient."""
+    """Return the transport options of a worker that waits for messages. Its timeouts are long."""
     if url.startswith("sqla+sqlite"):
         return _sqlite(timeout_seconds=30)
     if url.startswith("redis"):
@@ -24,7 +26,7 @@ def consuming(url: str) -> dict[str, Any]:
 
 
 def sender(url: str) -> dict[str, Any]:
-    """Configuration of a Celery app that only rings bells: it gives up soon, the sweep rings again."""
+    """Return the configuration of a Celery app that only sends. It gives up early because the sweep sends again."""
     return {
         "task_serializer": "json",
         "task_ignore_result": True,
@@ -35,7 +37,11 @@ def sender(url: str) -> dict[str, Any]:
 
 
 def _sqlite(*, timeout_seconds: float) -> dict[str, Any]:
-    """Without a pool: a channel that failed, on a full disk say, keeps its connection; sixteen would end a worker."""
+    """Return the options of a SQLite transport without a connection pool.
+
+    A channel that fails, for example on a full disk, keeps its connection. With a pool, sixteen such connections end
+    the worker.
+    """
     return {"connect_args": {"timeout": timeout_seconds}, "poolclass": NullPool}
 
 

@@ -1,7 +1,7 @@
-"""Send wake-ups to the workers, after the commit. The sweep sends again each wake-up that was lost.
+"""Send wake-ups to the workers after the commit. The sweep sends a lost wake-up again.
 
-A thread sends them, so that a broker that is away, or whose file is locked, delays no request and no stage. A message
-carries the name of its queue only: the database says what there is to do.
+A thread sends the wake-ups. So an unavailable broker, or a locked broker file, delays no request and no stage.
+A message contains only the name of its queue. The workers read the queued stages from the database.
 """
 
 import logging
@@ -18,7 +18,7 @@ TASK = "embedreel.wake"
 """Name of the one Celery task. Its argument is the queue."""
 
 MAX_WAITING = 1000
-"""More wake-ups than this are dropped: the sweep sends them again. Each takes about 200 bytes."""
+"""Further wake-ups are dropped, and the sweep sends them again. Each takes about 200 bytes of memory."""
 
 STOP_SECONDS = 2.0
 
@@ -34,7 +34,7 @@ class Sender(Protocol):
 
 
 class Notifier:
-    """Sends wake-ups from a thread of its own."""
+    """Sends wake-ups from its own thread."""
 
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
@@ -46,7 +46,7 @@ class Notifier:
         self._thread.start()
 
     def stop(self) -> None:
-        """Send what is waiting, unless the broker is away, and end the thread."""
+        """Send the waiting wake-ups, unless the broker is unavailable, and end the thread."""
         try:
             self._waiting.put_nowait(None)
         except queue.Full:
@@ -56,7 +56,7 @@ class Notifier:
             self._sender.close()
 
     def notify(self, wake_ups: Iterable[WakeUp]) -> None:
-        """Tell the workers that these stages are queued. Returns at once."""
+        """Notify the workers that these stages are queued. The function returns at once."""
         for wake_up in wake_ups:
             try:
                 self._waiting.put_nowait(wake_up)
@@ -70,5 +70,5 @@ class Notifier:
     def _send(self, wake_up: WakeUp) -> None:
         try:
             self._sender.send_task(TASK, (wake_up.queue,), queue=wake_up.queue, retry=False)
-        except Exception as error:  # noqa: BLE001 - every transport has exceptions of its own
+        except Exception as error:  # noqa: BLE001 - every transport has its own exceptions
             log.warning("wake-up for %s %s not sent: %s", wake_up.run_id, wake_up.stage_id, error)

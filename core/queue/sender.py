@@ -1,4 +1,4 @@
-"""The Celery app that API and workers send wake-ups by."""
+"""The Celery app with which API and workers send wake-ups."""
 
 from celery import Celery
 
@@ -6,7 +6,7 @@ from core.queue.broker import sender
 
 
 def make_celery(broker: str) -> Celery:
-    """A Celery app that only sends, and gives up soon where the broker is away."""
+    """Return a Celery app that only sends, and gives up early if the broker is unavailable."""
     app = Celery("embedreel", broker=broker, set_as_current=False)
     app.conf.update(sender(broker))
     return app

@@ -59,7 +59,7 @@ def upgrade() -> None:
         sa.Column("tenant", sa.String(length=40), nullable=False),
         sa.Column("key", sa.String(length=255), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
-        sa.Column("run_id", sa.String(length=40), nullable=False),
+        sa.Column("made_id", sa.String(length=40), nullable=False),
         sa.Column("created_at", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint("tenant", "key"),
     )
@@ -152,14 +152,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("run_id", "seq"),
     )
     op.create_table(
-        "holds",
+        "artifact_references",
         sa.Column("run_id", sa.String(length=40), nullable=False),
         sa.Column("key", sa.String(length=64), nullable=False),
         sa.Column("step", sa.Integer(), nullable=True),
         sa.ForeignKeyConstraint(["run_id"], ["runs.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("run_id", "key"),
     )
-    op.create_index(op.f("ix_holds_key"), "holds", ["key"], unique=False)
+    op.create_index(op.f("ix_artifact_references_key"), "artifact_references", ["key"], unique=False)
     op.create_table(
         "stages",
         sa.Column("run_id", sa.String(length=40), nullable=False),

@@ -69,6 +69,6 @@ def test_listen__begins_anew_where_celery_ends_by_itself(monkeypatch, caplog):
     monkeypatch.setattr(app, "AGAIN_SECONDS", 0)
     app.listen(SimpleNamespace(Worker=Worker), stopping, hostname="w1")
     assert [options["hostname"] for options in began] == ["w1"] * 3
-    assert [record.message for record in caplog.records if "begun anew" in record.message] == [
-        "Celery's worker has ended by itself, and is begun anew"
+    assert [record.message for record in caplog.records if "started again" in record.message] == [
+        "Celery's worker ended by itself and is started again"
     ] * 2

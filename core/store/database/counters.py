@@ -1,8 +1,8 @@
-"""Figures that only rise, of all processes together: changed in the transaction of what they count.
+"""Counters and histograms of all processes, stored in the database.
 
-What a transaction adds is gathered and written by one statement just before its commit, so that it costs one round trip
-and holds the rows, which everybody writes, as briefly as possible. They are written last and in one order: no two
-transactions wait for each other in a circle. A transaction that is rolled back has counted nothing.
+A counter changes in the transaction of the event that it counts. A transaction that is rolled back counts nothing. All
+increments of a transaction are written by one statement just before the commit. This costs one round trip and locks the
+shared rows briefly. The rows are written last and in a fixed order, so that transactions do not deadlock.
 """
 
 import math
@@ -22,23 +22,23 @@ _ADDED = "embedreel_counters"
 
 @dataclass(frozen=True)
 class Counter:
-    """A figure that only rises; `labels` lists the values of each label."""
+    """A counter. `labels` lists the values of each label."""
 
     name: str
     help: str
     labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def add(self, session: Session, **labels: str) -> None:
-        """Count one more."""
+        """Add one."""
         add(session, self.name, **labels)
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """How long something took, seconds: how often up to each bound, and all together.
+    """A histogram of durations in seconds.
 
-    A row a bucket, which holds what fell between its bound and the one below, and a row for the sum: an observation
-    changes two rows, however many bounds there are.
+    Each bucket has a row with the number of durations between its bound and the next lower bound. One more row has the
+    sum of the durations. So an observation changes two rows, however many bounds there are.
     """
 
     name: str
@@ -48,11 +48,11 @@ class Histogram:
 
     @property
     def buckets(self) -> tuple[float, ...]:
-        """The bounds, and infinity above them."""
+        """The upper bounds of the buckets, in seconds; the last one is infinity."""
         return (*self.bounds, math.inf)
 
     def observe(self, session: Session, seconds: float, **labels: str) -> None:
-        """Count one more that took this long."""
+        """Add one duration."""
         seconds = max(0.0, seconds)
         bound = next(bound for bound in self.buckets if seconds <= bound)
         add(session, f"{self.name}_bucket", le=str(bound), **labels)
@@ -60,14 +60,14 @@ class Histogram:
 
 
 def add(session: Session, name: str, amount: float = 1, /, **labels: str) -> None:
-    """Raise a figure by some amount when this transaction is committed."""
+    """Add an amount to a counter when this transaction is committed."""
     added = session.info.setdefault(_ADDED, {})
     key = (name, ",".join(f"{label}={value}" for label, value in sorted(labels.items())))
     added[key] = added.get(key, 0.0) + amount
 
 
 def write(session: Session) -> None:
-    """Write what this transaction has added: its last statement."""
+    """Write the increments of this transaction. This is the last statement of the transaction."""
     added = session.info.pop(_ADDED, None)
     if not added:
         return
@@ -85,7 +85,7 @@ _RAISE = {"postgresql": _raise(postgresql.insert(CounterRow)), "sqlite": _raise(
 
 
 def read(session: Session) -> dict[str, dict[Labels, float]]:
-    """All figures: for each name, the value under each set of labels."""
+    """Return all counters: for each name, the value for each set of labels."""
     figures: dict[str, dict[Labels, float]] = {}
     for name, labels, value in session.execute(select(CounterRow.name, CounterRow.labels, CounterRow.value)):
         figures.setdefault(name, {})[_parsed(labels)] = value

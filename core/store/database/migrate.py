@@ -1,6 +1,7 @@
-"""Bring a database to the schema of this version, once, whichever process comes first.
+"""Migration of a database to the schema of this version.
 
-SQLite's write lock, or an advisory lock of PostgreSQL, makes the others wait.
+The first process that starts migrates the database. The other processes wait for SQLite's write lock or for an advisory
+lock of PostgreSQL.
 """
 
 from pathlib import Path
@@ -16,10 +17,10 @@ ADVISORY_LOCK = 0x454D4252  # "EMBR"
 
 
 def upgrade(database: Database) -> None:
-    """Apply the migrations that are missing.
+    """Apply the missing migrations.
 
     Raises:
-        StorageUnavailableError: the database does not answer, or another version has made its schema.
+        StorageUnavailableError: the database does not answer, or another version made its schema.
     """
     if database.sqlite and database.url.database:
         Path(database.url.database).parent.mkdir(parents=True, exist_ok=True)
@@ -27,7 +28,7 @@ def upgrade(database: Database) -> None:
         with database.engine.begin() as connection:
             if not database.sqlite:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": ADVISORY_LOCK})
-            from alembic import command  # noqa: PLC0415 - 15 MB that a running service has no use for
+            from alembic import command  # noqa: PLC0415 - 15 MB that a running service does not need
             from alembic.config import Config  # noqa: PLC0415
             from alembic.util import CommandError  # noqa: PLC0415
 

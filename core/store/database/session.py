@@ -1,8 +1,8 @@
 """The database: one engine, two kinds of transaction, one clock.
 
-`writing()` takes SQLite's write lock at its start (BEGIN IMMEDIATE), so two writers queue up instead of failing
-half-way; on PostgreSQL, writers to one run meet at the run's row (`runs.lock`). `now()` is the database's clock:
-leases of several machines are compared by one clock only.
+On SQLite, `writing()` takes the write lock at its start (BEGIN IMMEDIATE). So a second writer waits instead of failing
+half-way. On PostgreSQL, writers of the same run wait for the lock of the run's row (`lifecycle.lock`). `now()` is the
+database's clock. Leases of several machines are compared by this clock only.
 """
 
 import sqlite3
@@ -23,11 +23,20 @@ from core.errors import MAKE_ROOM, InsufficientStorageError, StorageUnavailableE
 from core.store.database import counters
 
 LOCK_WAIT_SECONDS = 10
+"""Longest wait for SQLite's write lock or for a PostgreSQL statement. A choice: a longer wait hides longer outages."""
+
 LOOK_AGAIN_SECONDS = 0.001
+"""Pause between two tries to take SQLite's write lock. A choice: a shorter pause uses more CPU."""
+
 IDLE_SECONDS = 5
-"""A writer that froze, or whose machine is gone, must not hold a run's row for longer; no transaction of ours idles."""
+"""PostgreSQL ends a transaction that is idle for longer than this many seconds.
+
+A frozen or vanished writer then releases its lock on a run's row. A working transaction is never idle for so long. The
+number is a choice: a lower one frees rows sooner and ends slow transactions.
+"""
 
 POSTGRESQL_DISK_FULL = "53100"
+"""SQLSTATE `disk_full` (PostgreSQL documentation, appendix A)."""
 
 
 class now(GenericFunction[float]):  # noqa: N801 - reads like SQL's own now()
@@ -49,31 +58,31 @@ def _now_postgresql(element: Any, compiler: Any, **options: Any) -> str:  # noqa
 
 
 class Database:
-    """Transactions on one database. Raises StorageUnavailableError where it does not answer, or cannot grow."""
+    """Transactions on one database. They raise StorageUnavailableError if the database does not answer or grow."""
 
     def __init__(self, url: str) -> None:
         self.url = make_url(url)
         self.engine = create_engine(self.url, connect_args=_connect_args(self.url), pool_pre_ping=not self.sqlite)
-        # SQLite's writers sleep and look again, and who writes often starves the others: in one process they queue up.
-        self._turn = threading.Lock()
+        # A waiting SQLite writer polls, and a frequent writer starves it. Writers of one process wait for this lock.
+        self._write_lock = threading.Lock()
         if self.sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
 
     @property
     def sqlite(self) -> bool:
-        """A file on this machine, no server."""
+        """True if the database is a SQLite file, not a server."""
         return self.url.get_backend_name() == "sqlite"
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
-        """A transaction that may write; committed at the end of the block, rolled back on an error."""
-        with self._turn if self.sqlite else nullcontext():
+        """Open a transaction that may write. It is committed at the end of the block and rolled back on an error."""
+        with self._write_lock if self.sqlite else nullcontext():
             yield from self._session({})
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """A transaction that only reads, and blocks nobody."""
+        """Open a transaction that only reads and blocks no other transaction."""
         yield from self._session({"embedreel_readonly": True})
 
     def _session(self, options: dict[str, Any]) -> Iterator[Session]:
@@ -88,17 +97,17 @@ class Database:
             raise
 
     def check(self) -> None:
-        """Raises StorageUnavailableError where the database does not answer."""
+        """Raise StorageUnavailableError if the database does not answer."""
         with self.reading() as session:
             session.execute(text("SELECT 1"))
 
     def check_server(self) -> None:
-        """The same before the first migration; a SQLite file need not be there yet."""
+        """Check a database server before the first migration. A SQLite file need not exist yet."""
         if not self.sqlite:
             self.check()
 
     def close(self) -> None:
-        """Give all connections back."""
+        """Close all connections."""
         self.engine.dispose()
 
 
@@ -123,7 +132,7 @@ def _connect_args(url: URL) -> dict[str, Any]:
 
 
 def _prepare_sqlite(connection: Any, record: Any) -> None:  # noqa: ANN401, ARG001
-    connection.isolation_level = None  # we say BEGIN ourselves
+    connection.isolation_level = None  # _begin_sqlite sends BEGIN
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
@@ -136,10 +145,10 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _take_write_lock(connection: Connection) -> None:
-    """Begin to write as soon as nobody else does.
+    """Take SQLite's write lock as soon as it is free.
 
-    SQLite's own wait sleeps longer each time, up to 100 ms: where several processes write all the time, who has waited
-    longest comes last.
+    SQLite's own busy handler sleeps longer after each try, up to 100 ms. With several busy writers, the writer that has
+    waited longest would then get the lock last.
     """
     end = time.monotonic() + LOCK_WAIT_SECONDS
     connection.exec_driver_sql("PRAGMA busy_timeout=0")

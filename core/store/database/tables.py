@@ -1,4 +1,4 @@
-"""The tables. Times are seconds since 1970 by the database's clock."""
+"""The database tables. Times are seconds since 1970 by the database's clock."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ _QUEUED = text("status = 'queued'")
 
 
 class Base(DeclarativeBase):
-    """All tables."""
+    """Base class of all tables."""
 
     type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON, list[dict[str, str]]: JSON, float: Float, str: Text}  # noqa: RUF012
 
 
 class RunRow(Base):
-    """A run; `version` rises with every change that a poller can see, `event_seq` with every event."""
+    """A run. `version` rises with every change that a client can see. `event_seq` rises with every event."""
 
     __tablename__ = "runs"
 
@@ -41,9 +41,9 @@ class RunRow(Base):
 
 
 class StageRow(Base):
-    """A stage of a run; `token` fences: only who holds the newest one may write.
+    """A stage of a run. `token` is the fencing token: only the claim with the newest token may write.
 
-    `state_key` and `state_step` name the artifact that a training continues from after its worker was lost.
+    `state_key` and `state_step` identify the state that a training resumes from after its worker was lost.
     """
 
     __tablename__ = "stages"
@@ -77,7 +77,7 @@ class StageRow(Base):
 
 
 class EventRow(Base):
-    """Something that happened to a run; `seq` has no gaps."""
+    """An event of a run. The numbers `seq` of a run have no gaps."""
 
     __tablename__ = "events"
 
@@ -89,7 +89,10 @@ class EventRow(Base):
 
 
 class ArtifactRow(Base):
-    """A published artifact: where it is in the store, its files with size and SHA-256, and facts for quick answers."""
+    """A published artifact: its location in the store, its files with size and SHA-256, and its facts.
+
+    `facts` are small values that the API returns without reading the files.
+    """
 
     __tablename__ = "artifacts"
 
@@ -103,9 +106,12 @@ class ArtifactRow(Base):
 
 
 class ArtifactReferenceRow(Base):
-    """What a run counts on beyond its stages' artifacts: weights of a step; without a step, what another has made."""
+    """A reference from a run to an artifact that its stages do not name.
 
-    __tablename__ = "holds"
+    `step` is the step of weights that the run keeps. `step` is None for an artifact that another run made.
+    """
+
+    __tablename__ = "artifact_references"
 
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
     key: Mapped[str] = mapped_column(String(64), primary_key=True, index=True)
@@ -113,7 +119,7 @@ class ArtifactReferenceRow(Base):
 
 
 class DatasetRow(Base):
-    """An uploaded dataset: where it is in the store, its files, and in `report` what the intake found."""
+    """An uploaded dataset: its location in the store, its files, and the `report` of the inspection."""
 
     __tablename__ = "datasets"
 
@@ -127,7 +133,7 @@ class DatasetRow(Base):
 
 
 class RevisionRow(Base):
-    """The commit that a hub id's first download resolved to; required from then on."""
+    """The commit that the first download of a hub id resolved to. Every later download uses this commit."""
 
     __tablename__ = "revisions"
 
@@ -137,20 +143,20 @@ class RevisionRow(Base):
 
 
 class IdempotencyRow(Base):
-    """A POST that was answered, by its Idempotency-Key."""
+    """The result of a POST request with an Idempotency-Key."""
 
     __tablename__ = "idempotency"
 
     tenant: Mapped[str] = mapped_column(String(40), primary_key=True, default=DEFAULT_TENANT)
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
     digest: Mapped[str] = mapped_column(String(64))
-    run_id: Mapped[str] = mapped_column(String(40))
-    """Of a run or a dataset."""
+    made_id: Mapped[str] = mapped_column(String(40))
+    """Id of the run or dataset that the request made."""
     created_at: Mapped[float]
 
 
 class WorkerRow(Base):
-    """A worker's heartbeat; `doing` lists the stages that it runs now, as `{"run": …, "stage": …}`."""
+    """The heartbeat of a worker. `doing` lists the stages that the worker runs, each as `{"run": …, "stage": …}`."""
 
     __tablename__ = "workers"
 
@@ -165,7 +171,7 @@ class WorkerRow(Base):
 
 
 class ApiKeyRow(Base):
-    """An API key: its SHA-256 only, whose it is, and what it allows."""
+    """An API key: the SHA-256 of the key, its tenant, and its scopes. The key itself is not stored."""
 
     __tablename__ = "api_keys"
 
@@ -179,7 +185,7 @@ class ApiKeyRow(Base):
 
 
 class WebhookRow(Base):
-    """An address that hears of events; `secret` signs, so it is kept as it is."""
+    """An address that receives events. `secret` signs the deliveries, so it is stored unhashed."""
 
     __tablename__ = "webhooks"
 
@@ -193,9 +199,11 @@ class WebhookRow(Base):
 
 
 class DeliveryRow(Base):
-    """One event on its way to one webhook: written with the event, sent until it is answered or given up.
+    """The delivery of one event to one webhook.
 
-    `attempts` counts all, `failures` those since it was last asked for; an ended one is deleted at `forget_at`.
+    The delivery is sent again until the receiver accepts it or the sender gives up. `attempts` counts all attempts.
+    `failures` counts the failed attempts since the delivery was last requested. An ended delivery is deleted at
+    `forget_at`.
     """
 
     __tablename__ = "deliveries"
@@ -218,9 +226,10 @@ class DeliveryRow(Base):
 
 
 class ServiceRow(Base):
-    """Which service this database is of: one row, so that it never cleans up a store that is another's.
+    """The identity of the service, in one row, so that the service never deletes files in another service's store.
 
-    `has_store` from when an artifact store bears its mark: one without the mark is another then.
+    `has_store` becomes True when an artifact store is marked with the id. From then on, a store without the mark is
+    refused.
     """
 
     __tablename__ = "service"
@@ -230,7 +239,7 @@ class ServiceRow(Base):
 
 
 class CounterRow(Base):
-    """A figure that only rises, of all processes together; `labels` as `name=value,name=value`."""
+    """The value of a counter, summed over all processes. `labels` has the form `name=value,name=value`."""
 
     __tablename__ = "counters"
 

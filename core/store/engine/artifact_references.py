@@ -1,7 +1,7 @@
-"""What a run counts on beyond the stages of its plan: weights that it keeps, and what others have made.
+"""References from runs to artifacts that the stages of their plans do not name.
 
-Those are weights that it begins with, and what a comparison shows. All of it outlives the run that made it for as long
-as another counts on it.
+A run references the weights that it keeps, the weights that it starts from, and the artifacts that a comparison shows.
+An artifact is stored for as long as one run references it, even after the run that made the artifact is deleted.
 """
 
 from collections.abc import Collection, Iterable
@@ -16,36 +16,40 @@ from core.store.database.batches import batches
 from core.store.database.tables import ArtifactReferenceRow, ArtifactRow
 
 
-def hold(session: Session, run_id: str, spec: RunSpec, plan: Plan) -> None:
-    """Let a new run count on the weights that it will keep, on those that it begins with, and on what it shows."""
+def add_references(session: Session, run_id: str, spec: RunSpec, plan: Plan) -> None:
+    """Insert references from a new run to its kept weights, its initial weights and the artifacts that it shows."""
     parts = [part for stage in plan.stages for part in stage.parts if part.effect == "keeps"]
     session.add_all(ArtifactReferenceRow(run_id=run_id, key=part.key, step=part.step) for part in parts)
-    of_others = {key for stage in plan.stages for shown in stage.shows for key in shown.keys}
+    referenced = {key for stage in plan.stages for shown in stage.shows for key in shown.keys}
     if key := begins_with(spec):
-        of_others.add(key)
-    session.add_all(ArtifactReferenceRow(run_id=run_id, key=key, step=None) for key in sorted(of_others))
+        referenced.add(key)
+    session.add_all(ArtifactReferenceRow(run_id=run_id, key=key, step=None) for key in sorted(referenced))
 
 
-def release(session: Session, run_id: str) -> set[str]:
-    """Let a run that is being deleted count on nothing any more; returns the keys that no other run counts on."""
-    gone = delete(ArtifactReferenceRow).where(ArtifactReferenceRow.run_id == run_id)
-    keys = set(session.scalars(gone.returning(ArtifactReferenceRow.key)))
+def remove_references(session: Session, run_id: str) -> set[str]:
+    """Delete all references of a run that is being deleted.
+
+    Returns:
+        Keys of the artifacts that the run referenced and no other run references.
+    """
+    deleted = delete(ArtifactReferenceRow).where(ArtifactReferenceRow.run_id == run_id)
+    keys = set(session.scalars(deleted.returning(ArtifactReferenceRow.key)))
     return keys - referenced_by_others(session, run_id, keys)
 
 
 def referenced_by_others(session: Session, run_id: str, keys: Iterable[str]) -> set[str]:
-    """Those of these keys that another run counts on."""
-    held: set[str] = set()
+    """Return the subset of these keys that another run references."""
+    referenced: set[str] = set()
     for batch in batches(keys):
         others = select(ArtifactReferenceRow.key).where(
             ArtifactReferenceRow.key.in_(batch), ArtifactReferenceRow.run_id != run_id
         )
-        held.update(session.scalars(others))
-    return held
+        referenced.update(session.scalars(others))
+    return referenced
 
 
 def last_weights(session: Session, run_id: str) -> ArtifactRow | None:
-    """The last weights that a run has kept; None where it keeps none, or they are not there."""
+    """Return the last weights that a run kept; None if the run keeps no weights or they are not stored."""
     step = select(func.max(ArtifactReferenceRow.step)).where(ArtifactReferenceRow.run_id == run_id).scalar_subquery()
     mine = (ArtifactReferenceRow.run_id == run_id, ArtifactReferenceRow.step == step)
     return session.scalar(
@@ -54,7 +58,7 @@ def last_weights(session: Session, run_id: str) -> ArtifactRow | None:
 
 
 def with_weights(session: Session, run_ids: Collection[str]) -> set[str]:
-    """Those of these runs whose last weights are there."""
+    """Return the ids of the runs whose last weights are stored."""
     if not run_ids:
         return set()
     last_step = (

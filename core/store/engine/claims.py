@@ -1,7 +1,7 @@
-"""Stages as a worker sees them: claim, lease, publish.
+"""Operations of a worker on a stage: claim the stage, renew the lease, publish artifacts.
 
-Every write of a claim is fenced: it happens only while the stage still runs under the claim's token. A worker that
-was frozen, and whose stage somebody else has taken since, changes nothing.
+Every write of a claim is fenced. The write takes effect only while the stage runs under the claim's token. So a frozen
+worker whose stage another worker has taken changes nothing.
 """
 
 from collections.abc import Iterable, Mapping
@@ -26,7 +26,11 @@ from core.store.objects.stored import Stored
 
 
 class LeaseState(Enum):
-    """How a claim stands: go on, stop because the run is to stop, or stop because it is somebody else's."""
+    """State of a claim.
+
+    HELD: the stage continues. CANCEL: the stage stops because the run is being cancelled. LOST: the stage stops because
+    the claim is no longer valid.
+    """
 
     HELD = "held"
     CANCEL = "cancel"
@@ -38,8 +42,8 @@ class Claim:
     """The right to run one stage, for as long as its lease is renewed.
 
     Attributes:
-        state: what the stage continues from, None: it begins.
-        unneeded: locations that a lost attempt has stored and nobody needs, to be deleted after the commit.
+        state: stored state that the stage resumes from; None if the stage starts from the beginning.
+        unneeded: locations that a lost attempt stored and no run needs; the caller deletes them after the commit.
     """
 
     run_id: str
@@ -54,7 +58,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What is to be done after the commit: bells to be rung, and locations to be deleted from the store."""
+    """Work for the caller after the commit: wake-ups to send, and locations to delete from the store."""
 
     wake_ups: tuple[WakeUp, ...] = ()
     unneeded: tuple[str, ...] = ()
@@ -63,11 +67,15 @@ class Published:
 def claim(
     session: Session, run_id: str, stage_id: str, *, worker_id: str, lease_seconds: float
 ) -> Claim | Published | None:
-    """Take a queued stage.
+    """Claim a queued stage.
+
+    Args:
+        worker_id: id of the worker that claims the stage.
+        lease_seconds: duration of the lease.
 
     Returns:
-        The claim; what follows where another run has made the same meanwhile, so that nothing is left to do; or None:
-        somebody has it, or it is not to be run any more.
+        The claim. A `Published` if another run has stored the same artifact, so that the stage succeeds without work.
+        None if another worker has the stage, or the stage is not queued any more.
     """
     awaiting = select(StageRow.id).where(
         StageRow.run_id == run_id, StageRow.id == stage_id, StageRow.status == StageStatus.QUEUED
@@ -95,7 +103,10 @@ def claim(
     row = session.scalars(taken, execution_options={"populate_existing": True}).first()
     if row is None:
         return None
-    queued_at, started_at = cast("float", row.queued_at), cast("float", row.started_at)  # a queued stage has the first
+    queued_at, started_at = (
+        cast("float", row.queued_at),
+        cast("float", row.started_at),
+    )  # a queued stage has queued_at; the update above has set started_at
     counts.started(session, queue=row.queue, queued_at=queued_at, at=started_at)
     if run.status == RunStatus.QUEUED:
         run.started_at = lifecycle.clock(session)
@@ -104,7 +115,7 @@ def claim(
     stage = plan.stage(stage_id)
     state = recorded(session, [row.state_key]).get(row.state_key) if row.state_key else None
     step = row.state_step if state else None
-    # A token above 1: it was started before, and lost, given back, or retried by the user.
+    # A token above 1 means an earlier attempt: the stage was lost, given back, or retried by the user.
     unneeded = _forget_parts(session, run, stage, after=step) if row.token > 1 else []
     begun = {"attempt": row.attempt, "worker": worker_id} | ({} if step is None else {"resumed_step": step})
     lifecycle.emit(session, run, "stage.started", stage=stage_id, **begun)
@@ -113,40 +124,44 @@ def claim(
 
 
 def _skip(session: Session, run: RunRow, stage_id: str) -> Published | None:
-    """Finish a queued stage whose artifact is there by now; None where it is not, or the stage is not queued."""
+    """Finish a queued stage whose artifact is stored; return None if there is none or the stage is not queued."""
     row = session.get(StageRow, (run.id, stage_id), populate_existing=True)
     if row is None or row.status != StageStatus.QUEUED or not lifecycle.stored_keys(session, [row.key]):
         return None
-    lifecycle.hold_artifacts(session, to_delete=True)
+    lifecycle.lock_artifacts(session, to_delete=True)
     if stage_id not in lifecycle.made_stages(session, run):
         return None
     lifecycle.succeed(session, run, row, reused=True)
-    spent = _forget_spent(session, lifecycle.plan_of(run), row)
+    consumed = _forget_consumed(session, lifecycle.plan_of(run), row)
     session.flush()
-    return Published(tuple(lifecycle.advance(session, run)), tuple(spent))
+    return Published(tuple(lifecycle.advance(session, run)), tuple(consumed))
 
 
 def _forget_parts(session: Session, run: RunRow, stage: PlannedStage, *, after: int | None) -> list[str]:
-    """Take back what a lost attempt published beyond the state that is continued from: no film mixes two trainings.
+    """Withdraw the parts that a lost attempt published after the state that the stage resumes from.
+
+    Without this, a film could mix frames of two trainings.
 
     Args:
-        after: that state's step; None takes all back.
+        after: step of that state; None withdraws all parts.
 
     Returns:
-        Locations to be deleted from the store after the commit.
+        Locations to delete from the store after the commit.
     """
     rows = lifecycle.stages_of(session, run.id)
     parts = list(stage.parts) if after is None else _beyond(session, rows, stage, after)
     if not parts:
         return []
-    lifecycle.hold_artifacts(session, to_delete=True)
-    served = {part.key: rows[part.stage].key for part in parts}  # a part is shared with whoever has what it is for
+    lifecycle.lock_artifacts(session, to_delete=True)
+    served = {
+        part.key: rows[part.stage].key for part in parts
+    }  # runs that share a stage also share the parts made for the stage
     supplied = {part.stage for part in parts if part.effect != "keeps"}
     shared = lifecycle.shared_keys(session, run.id, served.values())
     keys = set(served) | {rows[stage_id].key for stage_id in supplied}
     deleted = keys - artifact_references.referenced_by_others(session, run.id, keys)
-    spent = sorted(key for key in deleted if served.get(key, key) not in shared)
-    locations = lifecycle.forget_artifacts(session, spent)
+    unshared = sorted(key for key in deleted if served.get(key, key) not in shared)
+    locations = lifecycle.forget_artifacts(session, unshared)
     kept = lifecycle.stored_keys(session, keys)
     for stage_id in supplied:
         row = rows[stage_id]
@@ -158,7 +173,10 @@ def _forget_parts(session: Session, run: RunRow, stage: PlannedStage, *, after: 
 
 
 def _beyond(session: Session, rows: Mapping[str, StageRow], stage: PlannedStage, after: int) -> list[Part]:
-    """The parts of later steps; where only the training knew the step, what it published says so."""
+    """Return the parts of steps after `after`.
+
+    The plan does not know the step of some parts. The step of such a part is read from the published artifact.
+    """
     unknown = {key for part in stage.parts if part.step is None for key in (part.key, rows[part.stage].key)}
     captured: dict[str, int] = {}
     for batch in batches(unknown):
@@ -168,13 +186,13 @@ def _beyond(session: Session, rows: Mapping[str, StageRow], stage: PlannedStage,
     def step(part: Part) -> int:
         if part.step is not None:
             return part.step
-        return max(captured.get(key, 0) for key in (part.key, rows[part.stage].key))  # nothing published: nothing to do
+        return max(captured.get(key, 0) for key in (part.key, rows[part.stage].key))  # 0 if nothing is published
 
     return [part for part in stage.parts if step(part) > after]
 
 
 def next_queued(session: Session, *, queues: Iterable[str]) -> StageId | None:
-    """What a worker of these queues should do next, bell or none: the earliest run's first queued stage."""
+    """Return the first queued stage of the earliest run in these queues; None if no stage is queued."""
     query = select(StageRow.run_id, StageRow.id).where(StageRow.status == QUEUED, StageRow.queue.in_(list(queues)))
     found = session.execute(query.order_by(StageRow.run_id, StageRow.position).limit(1)).first()
     return StageId(*found) if found else None
@@ -186,7 +204,7 @@ _RECORDED = select(ArtifactRow.key, ArtifactRow.location, ArtifactRow.files).whe
 
 
 def recorded(session: Session, keys: Iterable[str]) -> Mapping[str, Stored]:
-    """The artifacts of these keys that are published."""
+    """Return the published artifacts of these keys, by key."""
     found: dict[str, Stored] = {}
     for batch in batches(keys):
         for key, location, files in session.execute(_RECORDED, {"keys": batch}):
@@ -195,7 +213,7 @@ def recorded(session: Session, keys: Iterable[str]) -> Mapping[str, Stored]:
 
 
 def renew(session: Session, held: Claim, *, lease_seconds: float) -> LeaseState:
-    """Hold the stage for another lease, and learn whether to go on."""
+    """Renew the lease of a claim, and return the state of the claim."""
     extended = update(StageRow).where(*_mine(held)).values(lease_until=now() + lease_seconds).returning(StageRow.id)
     if session.execute(extended).first() is None:
         counts.FENCED_WRITES.add(session, write="renew")
@@ -204,7 +222,7 @@ def renew(session: Session, held: Claim, *, lease_seconds: float) -> LeaseState:
 
 
 def lease_state(session: Session, held: Claim) -> LeaseState:
-    """Whether to go on, without touching the lease."""
+    """Return the state of a claim without renewing the lease."""
     if not in_force(session, held):
         return LeaseState.LOST
     status = session.scalars(select(RunRow.status).where(RunRow.id == held.run_id)).one()
@@ -212,12 +230,12 @@ def lease_state(session: Session, held: Claim) -> LeaseState:
 
 
 def in_force(session: Session, held: Claim) -> bool:
-    """Whether the claim still holds."""
+    """Return True if the claim is still valid."""
     return session.scalars(select(StageRow.id).where(*_mine(held))).first() is not None
 
 
 def _fenced(session: Session, held: Claim, write: str) -> bool:
-    """Whether this write is that of a claim that holds no more: it changes nothing, and is counted."""
+    """Return True, and count a fenced write, if the claim is no longer valid: the caller must not write then."""
     if in_force(session, held):
         return False
     counts.FENCED_WRITES.add(session, write=write)
@@ -225,25 +243,38 @@ def _fenced(session: Session, held: Claim, write: str) -> bool:
 
 
 def progress(session: Session, held: Claim, *, done: int, total: int) -> None:
-    """Show how far the stage is."""
+    """Store the progress of the stage.
+
+    Args:
+        done: finished units of the stage.
+        total: all units of the stage.
+    """
     lifecycle.lock(session, held.run_id)
     session.execute(update(StageRow).where(*_mine(held)).values(done=done, total=total))
 
 
 def tell(session: Session, held: Claim, event: str, data: Mapping[str, Any]) -> None:
-    """Add an event of the running stage to the run's."""
+    """Append an event of the running stage to the events of the run."""
     run = lifecycle.lock(session, held.run_id)
     if not _fenced(session, held, "tell"):
         lifecycle.emit(session, run, event, stage=held.stage.id, **data)
 
 
 def publish_part(session: Session, held: Claim, part: Part, stored: Stored, facts: dict[str, Any]) -> Published:
-    """An artifact that a running stage made for another: that one is done with it, or can start."""
+    """Publish an artifact that a running stage made for another stage.
+
+    The other stage then succeeds or is queued, as `part.effect` says.
+
+    Args:
+        part: the planned part.
+        stored: stored folder of the artifact.
+        facts: values that the API returns without reading the files.
+    """
     run = lifecycle.lock(session, held.run_id)
     if _fenced(session, held, "publish_part"):
         return _refused(session, part.key, stored)
     row = lifecycle.stages_of(session, held.run_id)[part.stage]
-    if row.status == StageStatus.SUCCEEDED:  # another run has made what the part is for
+    if row.status == StageStatus.SUCCEEDED:  # another run has made the artifact of the stage
         return _refused(session, part.key, stored)
     unneeded = _record(session, part.key, stored, stage=part.id.split("/")[0], facts=facts)
     wake_ups = []
@@ -257,24 +288,34 @@ def publish_part(session: Session, held: Claim, part: Part, stored: Stored, fact
 
 
 def publish_state(session: Session, held: Claim, stored: Stored, *, step: int) -> Published:
-    """Remember what the stage continues from should its worker be lost, in place of an earlier state."""
+    """Record the state that the stage resumes from if its worker is lost. The new state replaces an earlier one.
+
+    Args:
+        stored: stored folder of the state.
+        step: optimizer step of the state.
+    """
     lifecycle.lock(session, held.run_id)
     key = state_key(held.run_id, held.stage.id, token=held.token, step=step)
     if _fenced(session, held, "publish_state"):
         return _refused(session, key, stored)
     row = lifecycle.stages_of(session, held.run_id)[held.stage.id]
-    if row.state_key == key:  # an answer that was lost: it is recorded already
+    if row.state_key == key:  # an earlier commit recorded the state, and its confirmation was lost
         return Published()
-    lifecycle.hold_artifacts(session, to_delete=True)
+    lifecycle.lock_artifacts(session, to_delete=True)
     older = lifecycle.forget_state(session, row)
     unneeded = _record(session, key, stored, stage="state", facts={"step": step})
     row.state_key, row.state_step = key, step
-    row.attempt = 1  # it got further: only losses in a row, without progress, end a run
+    row.attempt = 1  # the stage made progress: only successive losses without progress end a run
     return Published(unneeded=(*older, *unneeded))
 
 
 def finish(session: Session, held: Claim, stored: Stored, facts: dict[str, Any]) -> Published:
-    """The stage is done: publish its artifact and queue what waited for it."""
+    """Publish the artifact of a finished stage, and queue the stages that waited for the artifact.
+
+    Args:
+        stored: stored folder of the artifact.
+        facts: values that the API returns without reading the files.
+    """
     run = lifecycle.lock(session, held.run_id)
     if _fenced(session, held, "finish"):
         return _refused(session, held.stage.key, stored)
@@ -283,16 +324,20 @@ def finish(session: Session, held: Claim, stored: Stored, facts: dict[str, Any])
     lifecycle.succeed(session, run, row)
     if held.stage.name == EMBED.name:
         lifecycle.emit(session, run, "checkpoint", **facts)
-    spent = _forget_spent(session, held.plan, row)
+    consumed = _forget_consumed(session, held.plan, row)
     session.flush()
     if run.status == RunStatus.RUNNING:
-        return Published(tuple(lifecycle.advance(session, run)), (*unneeded, *spent))
+        return Published(tuple(lifecycle.advance(session, run)), (*unneeded, *consumed))
     lifecycle.settle_cancel(session, run)
-    return Published(unneeded=(*unneeded, *spent))
+    return Published(unneeded=(*unneeded, *consumed))
 
 
-def _forget_spent(session: Session, plan: Plan, row: StageRow) -> list[str]:
-    """What was stored only for this stage: the state it would have continued from, the checkpoint it has embedded."""
+def _forget_consumed(session: Session, plan: Plan, row: StageRow) -> list[str]:
+    """Delete the rows of artifacts that only this stage needed: its resumable state and its embedded checkpoint.
+
+    Returns:
+        Locations to delete from the store after the commit.
+    """
     keys = plan.released_to(row.id)
     session.flush()
     awaited = select(StageRow.id).where(StageRow.key == row.key, StageRow.status != StageStatus.SUCCEEDED)
@@ -300,26 +345,32 @@ def _forget_spent(session: Session, plan: Plan, row: StageRow) -> list[str]:
         keys = ()
     if not keys and row.state_key is None:
         return []
-    lifecycle.hold_artifacts(session, to_delete=True)
+    lifecycle.lock_artifacts(session, to_delete=True)
     return [*lifecycle.forget_artifacts(session, keys), *lifecycle.forget_state(session, row)]
 
 
 def fail(session: Session, held: Claim, error: EmbedreelError) -> None:
-    """The stage cannot be done: the run has failed, and says why."""
+    """Fail the stage and its run with this error."""
     run = lifecycle.lock(session, held.run_id)
     if not _fenced(session, held, "fail"):
         lifecycle.fail(session, run, lifecycle.stages_of(session, held.run_id)[held.stage.id], error)
 
 
 def fail_for_lost(session: Session, held: Claim, error: EmbedreelError, *, missing: Mapping[str, Stored]) -> None:
-    """The same for files that are gone: whoever needs them next, a retry or another run, makes them anew."""
+    """Fail the stage because files that it reads are missing.
+
+    The rows of the missing artifacts are deleted. A retry, or another run that needs the artifacts, makes them again.
+
+    Args:
+        missing: artifacts whose files are missing, by key.
+    """
     lifecycle.lock(session, held.run_id)
     lifecycle.forget_lost(session, missing)
     fail(session, held, error)
 
 
 def give_up(session: Session, held: Claim) -> None:
-    """The child was stopped because the run is to stop."""
+    """Mark the stage as cancelled after its child process was stopped for a cancelled run."""
     run = lifecycle.lock(session, held.run_id)
     if not _fenced(session, held, "give_up"):
         row = lifecycle.stages_of(session, held.run_id)[held.stage.id]
@@ -328,7 +379,7 @@ def give_up(session: Session, held: Claim) -> None:
 
 
 def give_back(session: Session, held: Claim, *, reason: str, blame: bool, max_attempts: int) -> Published:
-    """The stage was not finished through no fault of the run: another worker may take it. See `lifecycle.requeue`."""
+    """Queue the stage again after a failure that the run did not cause. See `lifecycle.requeue` for the arguments."""
     run = lifecycle.lock(session, held.run_id)
     if _fenced(session, held, "give_back"):
         return Published()
@@ -338,11 +389,16 @@ def give_back(session: Session, held: Claim, *, reason: str, blame: bool, max_at
 
 
 def begin_anew(session: Session, held: Claim, *, reason: str, max_attempts: int) -> Published:
-    """Give the stage back without the state that it could not continue from."""
+    """Delete the state that the stage could not resume from, and queue the stage again.
+
+    Args:
+        reason: why the state is unusable, for the event and for the error of a run that fails.
+        max_attempts: number of counted attempts after which the stage fails.
+    """
     lifecycle.lock(session, held.run_id)
     if _fenced(session, held, "begin_anew"):
         return Published()
-    lifecycle.hold_artifacts(session, to_delete=True)
+    lifecycle.lock_artifacts(session, to_delete=True)
     row = lifecycle.stages_of(session, held.run_id)[held.stage.id]
     unneeded = lifecycle.forget_state(session, row)
     session.flush()
@@ -360,8 +416,12 @@ def _mine(held: Claim) -> tuple[Any, ...]:
 
 
 def _record(session: Session, key: str, stored: Stored, *, stage: str, facts: dict[str, Any]) -> tuple[str, ...]:
-    """Publish what is stored, unless somebody has published this key already; returns what nobody needs then."""
-    lifecycle.hold_key(session, key)
+    """Publish a stored folder, unless an artifact of this key is published already.
+
+    Returns:
+        Locations that no run needs; empty if the folder is published.
+    """
+    lifecycle.lock_key(session, key)
     if recorded(session, [key]):
         return _refused(session, key, stored).unneeded
     session.add(
@@ -380,6 +440,9 @@ def _record(session: Session, key: str, stored: Stored, *, stage: str, facts: di
 
 
 def _refused(session: Session, key: str, stored: Stored) -> Published:
-    """Nobody needs what is stored, unless this very location is recorded: an earlier commit whose answer was lost."""
+    """Return the stored location as unneeded, unless the artifact of this key is recorded at this location.
+
+    The location is recorded if an earlier commit succeeded and its confirmation was lost.
+    """
     there = recorded(session, [key]).get(key)
     return Published() if there and there.location == stored.location else Published(unneeded=(stored.location,))

@@ -1,4 +1,4 @@
-"""What the service counts in its database. docs/observability.md says what each figure tells."""
+"""Counters and histograms that the service stores in its database. docs/observability.md describes each of them."""
 
 from sqlalchemy.orm import Session
 
@@ -25,14 +25,16 @@ STAGES_ENDED = Counter(
     {**STAGE_NAMES, "outcome": OUTCOMES},
 )
 LEASE_EXPIRIES = Counter(
-    "embedreel_lease_expiries_total", "Stages taken back from a worker that was not heard of any more", STAGE_NAMES
+    "embedreel_lease_expiries_total", "Stages taken back from workers that stopped renewing their leases", STAGE_NAMES
 )
 FENCED_WRITES = Counter(
     "embedreel_fenced_writes_total",
     "Writes of a worker that had lost its stage; they changed nothing",
     {"write": FENCED},
 )
-WAKE_UPS_SENT_AGAIN = Counter("embedreel_bells_rung_again_total", "Bells that the sweep rang for queued stages", QUEUES)
+WAKE_UPS_SENT_AGAIN = Counter(
+    "embedreel_bells_rung_again_total", "Wake-ups that the sweep sent again for queued stages", QUEUES
+)
 
 STAGE_SECONDS = Histogram(
     "embedreel_stage_duration_seconds",
@@ -42,7 +44,7 @@ STAGE_SECONDS = Histogram(
 )
 QUEUE_SECONDS = Histogram(
     "embedreel_queue_wait_seconds",
-    "From the moment that a stage could be had to its start",
+    "From the time a stage was queued to its start",
     (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 900, 3600, 14400),
     QUEUES,
 )
@@ -60,12 +62,12 @@ HISTOGRAMS = (STAGE_SECONDS, QUEUE_SECONDS)
 
 
 def started(session: Session, *, queue: str, queued_at: float, at: float) -> None:
-    """A stage was claimed."""
+    """Count the queue wait of a stage that was claimed."""
     QUEUE_SECONDS.observe(session, at - queued_at, queue=queue)
 
 
 def succeeded(session: Session, stage: StageRow, *, at: float, reused: bool) -> None:
-    """A stage's artifact is there; one that nobody started, its frame made by the training, has no time of its own."""
+    """Count a succeeded stage. A stage that never started, because the training made its frame, adds no duration."""
     STAGES_ENDED.add(session, stage=stage.name, outcome="reused" if reused else StageStatus.SUCCEEDED)
     if stage.started_at is not None and not reused:
         STAGE_SECONDS.observe(session, at - stage.started_at, stage=stage.name)

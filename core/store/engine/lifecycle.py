@@ -1,7 +1,8 @@
-"""How a run moves: the writes that every change of a run or stage shares.
+"""State changes of runs and stages.
 
-Each function works inside its caller's transaction, after `lock`: PostgreSQL then has one writer a run, as SQLite has
-one a database. Bells are returned, and rung by the caller after the commit.
+Each function works inside the transaction of its caller. The caller calls `lock` first, so that PostgreSQL has one
+writer for each run. SQLite has one writer for the whole database. Functions return wake-ups, and the caller sends them
+after the commit.
 """
 
 import time
@@ -24,17 +25,21 @@ from core.store.objects.stored import Stored
 NOTIFY_AGAIN_SECONDS = 15.0
 BACKLOG = 8
 BACKLOG_SECONDS = 1.0
-"""Where so many stages have been queued for so long, no worker is idle: each looks for more when it is done."""
+"""BACKLOG stages that have been queued for BACKLOG_SECONDS mean that no worker is idle.
+
+Each worker reads the queue again after each stage. Both numbers are choices: lower ones save wake-ups, higher ones send
+more wake-ups to workers that may be idle.
+"""
 
 ARTIFACTS_LOCK = 0x454D4241
 
 
 QUEUED = literal(StageStatus.QUEUED.value, literal_execute=True)
-"""In a query: a parameter would hide the index of queued stages."""
+"""Literal for queries. With a parameter, the database would not use the partial index of queued stages."""
 
 
 class StageId(NamedTuple):
-    """A stage of a run."""
+    """Identifies a stage of a run."""
 
     run_id: str
     stage_id: str
@@ -42,7 +47,7 @@ class StageId(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class WakeUp:
-    """A queued stage that some worker should hear of."""
+    """A notification to workers that a stage is queued."""
 
     run_id: str
     stage_id: str
@@ -50,12 +55,12 @@ class WakeUp:
 
     @property
     def stage(self) -> StageId:
-        """The stage that it is sent for."""
+        """The queued stage."""
         return StageId(self.run_id, self.stage_id)
 
 
 def lock(session: Session, run_id: str) -> RunRow:
-    """The run, held against other writers until the commit; its version rises.
+    """Lock a run against other writers until the commit, increment its version, and return the run.
 
     Raises:
         NotFoundError: there is no such run.
@@ -67,33 +72,36 @@ def lock(session: Session, run_id: str) -> RunRow:
 
 
 def plan_of(run: RunRow) -> Plan:
-    """The plan that was made when the run was accepted."""
+    """Return the plan that was made when the run was accepted."""
     return Plan.model_validate(run.plan)
 
 
 def stages_of(session: Session, run_id: str) -> dict[str, StageRow]:
-    """The run's stages by id, in the plan's order."""
+    """Return the stages of a run by id, in the order of the plan."""
     return _by_id(session, _STAGES, {"run_id": run_id})
 
 
-def _by_id(session: Session, query: Select[StageRow], asked: Mapping[str, Any]) -> dict[str, StageRow]:
-    return {row.id: row for row in session.scalars(query, asked, execution_options={"populate_existing": True})}
+def _by_id(session: Session, query: Select[StageRow], parameters: Mapping[str, Any]) -> dict[str, StageRow]:
+    return {row.id: row for row in session.scalars(query, parameters, execution_options={"populate_existing": True})}
 
 
 def emit(session: Session, run: RunRow, kind: str, **data: Any) -> None:  # noqa: ANN401 - JSON values
-    """Append an event, and what webhooks will hear of it; its number has no gaps because the run is locked."""
+    """Append an event, and the webhook deliveries of the event.
+
+    Numbers of events have no gaps because the run is locked.
+    """
     run.event_seq += 1
-    tell(session, run, kind, **data)
+    append_event_at_current_number(session, run, kind, **data)
 
 
-def tell(session: Session, run: RunRow, kind: str, **data: Any) -> None:  # noqa: ANN401 - JSON values
-    """Write the event whose number the run has reached already: `emit` without a change of the run."""
+def append_event_at_current_number(session: Session, run: RunRow, kind: str, **data: Any) -> None:  # noqa: ANN401 - JSON values
+    """Append an event with the current event number of the run, and its webhook deliveries. The run does not change."""
     event = EventRow(run_id=run.id, seq=run.event_seq, type=kind, at=clock(session), data=data)
     session.add(event)
     outbox.enqueue(session, run, event)
 
 
-# Statements that every run asks for many times are built once: building one takes longer than SQLite takes to run it.
+# Frequent statements are built once: SQLAlchemy takes longer to build one than SQLite takes to execute it.
 _CLOCK = select(now())
 _STORED = select(ArtifactRow.key).where(ArtifactRow.key.in_(bindparam("keys", expanding=True)))
 _STAGES = select(StageRow).where(StageRow.run_id == bindparam("run_id")).order_by(StageRow.position)
@@ -109,17 +117,24 @@ _BACKLOG = (
 
 
 def clock(session: Session) -> float:
-    """The database's time, seconds since 1970. SQLite's is this machine's, in whole milliseconds, and is not asked."""
+    """Return the database's time in seconds since 1970.
+
+    For SQLite, the clock of this machine is read without a query, in whole milliseconds.
+    """
     if session.get_bind().dialect.name == "sqlite":
         return time.time_ns() // 1_000_000 / 1000
     return session.execute(_CLOCK).scalar_one()
 
 
 def move(session: Session, run: RunRow, status: RunStatus, *, error: EmbedreelError | None = None) -> None:
-    """Change the run's status; a terminal one stamps the time and tells why.
+    """Change the status of a run and append an event. A terminal status also sets `finished_at`.
+
+    Args:
+        error: why the run failed; None if it did not fail.
+
 
     Raises:
-        AssertionError: the transition is not in TRANSITIONS: a defect of the caller.
+        AssertionError: the transition is not in TRANSITIONS. This is a defect of the caller.
     """
     if status not in TRANSITIONS[RunStatus(run.status)]:
         raise AssertionError(f"run {run.id}: {run.status} cannot become {status}")
@@ -131,24 +146,26 @@ def move(session: Session, run: RunRow, status: RunStatus, *, error: EmbedreelEr
     emit(session, run, f"run.{status}", **({"error": run.error} if error else {}))
 
 
-def hold_artifacts(session: Session, *, to_delete: bool = False) -> None:
-    """Until the commit, let nobody delete artifacts that this transaction counts on, or, to delete, count on them.
+def lock_artifacts(session: Session, *, to_delete: bool = False) -> None:
+    """Lock all artifacts until the commit. SQLite needs no lock because it has one writer at a time.
 
-    SQLite has one writer at a time anyway.
+    Args:
+        to_delete: True takes the exclusive lock, so that no other transaction references artifacts. False takes the
+            shared lock, so that no other transaction deletes artifacts.
     """
     if session.get_bind().dialect.name == "postgresql":
         lock_kind = "pg_advisory_xact_lock" if to_delete else "pg_advisory_xact_lock_shared"
         session.execute(text(f"SELECT {lock_kind}({ARTIFACTS_LOCK})"))
 
 
-def hold_key(session: Session, key: str) -> None:
-    """Until the commit, let nobody else publish an artifact of this key."""
+def lock_key(session: Session, key: str) -> None:
+    """Lock a key, such as an artifact key, until the commit. SQLite needs no lock: it has one writer at a time."""
     if session.get_bind().dialect.name == "postgresql":
         session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": key})
 
 
 def stored_keys(session: Session, keys: Iterable[str]) -> set[str]:
-    """Which of these artifacts are published."""
+    """Return the subset of these keys whose artifacts are published."""
     stored: set[str] = set()
     for batch in batches(keys):
         stored.update(session.scalars(_STORED, {"keys": batch}))
@@ -156,9 +173,10 @@ def stored_keys(session: Session, keys: Iterable[str]) -> set[str]:
 
 
 def forget_artifacts(session: Session, keys: Iterable[str]) -> list[str]:
-    """Delete the rows of these artifacts; returns their locations, to be deleted from the store after the commit.
+    """Delete the rows of these artifacts. The caller has called `lock_artifacts` with `to_delete`.
 
-    The caller holds the artifacts `to_delete`.
+    Returns:
+        Locations to delete from the store after the commit.
     """
     locations: list[str] = []
     for batch in batches(keys):
@@ -168,16 +186,22 @@ def forget_artifacts(session: Session, keys: Iterable[str]) -> list[str]:
 
 
 def forget_lost(session: Session, lost: Mapping[str, Stored]) -> None:
-    """Delete the rows of artifacts whose files are gone, unless they have been made anew at another location."""
+    """Delete the rows of artifacts whose files are missing.
+
+    The row of an artifact that has been made again at another location stays.
+
+    Args:
+        lost: artifacts whose files are missing, by key.
+    """
     if lost:
-        hold_artifacts(session, to_delete=True)
+        lock_artifacts(session, to_delete=True)
     for key, stored in lost.items():
         gone = delete(ArtifactRow).where(ArtifactRow.key == key, ArtifactRow.location == stored.location)
         session.execute(gone)
 
 
 def shared_keys(session: Session, run_id: str, keys: Iterable[str]) -> set[str]:
-    """Those of these stages' keys that a stage of another run has too."""
+    """Return the subset of these keys that a stage of another run has too."""
     shared: set[str] = set()
     for batch in batches(sorted(set(keys))):
         others = select(StageRow.key).where(StageRow.key.in_(batch), StageRow.run_id != run_id)
@@ -186,7 +210,7 @@ def shared_keys(session: Session, run_id: str, keys: Iterable[str]) -> set[str]:
 
 
 def forget_state(session: Session, stage: StageRow) -> list[str]:
-    """Let go of what the stage would continue from; returns locations as `forget_artifacts`."""
+    """Delete the row of the state that the stage would resume from; returns locations like `forget_artifacts`."""
     if stage.state_key is None:
         return []
     locations = forget_artifacts(session, [stage.state_key])
@@ -195,7 +219,7 @@ def forget_state(session: Session, stage: StageRow) -> list[str]:
 
 
 def queue(session: Session, run: RunRow, stage: StageRow) -> WakeUp:
-    """Make a stage ready for a worker; the sweep rings again should this bell be lost."""
+    """Queue a stage and return its wake-up. The sweep sends the wake-up again if it is lost."""
     stage.status = StageStatus.QUEUED
     stage.lease_until = stage.worker_id = None
     stage.notifications = 0
@@ -205,7 +229,7 @@ def queue(session: Session, run: RunRow, stage: StageRow) -> WakeUp:
 
 
 def succeed(session: Session, run: RunRow, stage: StageRow, *, reused: bool = False) -> None:
-    """The stage's artifact is there."""
+    """Mark a stage as succeeded; its artifact is stored."""
     at = clock(session)
     counts.succeeded(session, stage, at=at, reused=reused)
     stage.status = StageStatus.SUCCEEDED
@@ -218,12 +242,15 @@ def succeed(session: Session, run: RunRow, stage: StageRow, *, reused: bool = Fa
 
 
 def begin(session: Session, run: RunRow, plan: Plan, *, among: Collection[str]) -> list[WakeUp]:
-    """Write the stages of a new run: those that are stored are done, those that have all they need are queued.
+    """Insert the stages of a new run. Stages with stored artifacts succeed. Stages with all their inputs are queued.
 
     Args:
-        among: keys of artifacts that may be stored. One that is made meanwhile is found when its stage is claimed.
+        among: keys of artifacts that may be stored. An artifact that is made later is found when its stage is claimed.
+
+    Returns:
+        Wake-ups to send after the commit.
     """
-    hold_artifacts(session)
+    lock_artifacts(session)
     waiting: dict[str, str] = {stage.id: StageStatus.WAITING for stage in plan.stages}
     moves = _moves(plan, waiting, stored_keys(session, among))
     queued = {stage_id for stage_id, status in moves.items() if status == StageStatus.QUEUED}
@@ -250,9 +277,13 @@ def begin(session: Session, run: RunRow, plan: Plan, *, among: Collection[str]) 
 
 
 def advance(session: Session, run: RunRow) -> list[WakeUp]:
-    """Finish what is already stored, queue what has all it needs, end the run when nothing is left to do."""
+    """Finish stages with stored artifacts, queue stages with all their inputs, and end the run after its last stage.
+
+    Returns:
+        Wake-ups to send after the commit.
+    """
     plan = plan_of(run)
-    hold_artifacts(session)
+    lock_artifacts(session)
     statuses = {stage_id: status for stage_id, status in session.execute(_STATUSES, {"run_id": run.id})}  # noqa: C416
     moves = _moves(plan, statuses, stored_keys(session, plan.keys))
     wake_ups = _carry_out(session, run, moves)
@@ -261,21 +292,21 @@ def advance(session: Session, run: RunRow) -> list[WakeUp]:
 
 
 def _moves(plan: Plan, statuses: Mapping[str, str], stored: set[str]) -> dict[str, str]:
-    """What becomes of stages that wait: what is stored has succeeded, what has all it needs is queued."""
+    """Return the new status of each waiting stage that changes: succeeded if stored, queued if its inputs are there."""
     suppliers = {part.stage: part for stage in plan.stages for part in stage.parts if part.effect != "keeps"}
-    now_are = dict(statuses)
+    updated = dict(statuses)
     for stage in plan.stages:
-        if now_are[stage.id] != StageStatus.WAITING:
+        if updated[stage.id] != StageStatus.WAITING:
             continue
         if _reusable(stage, plan, stored):
-            now_are[stage.id] = StageStatus.SUCCEEDED
-        elif _ready(stage, now_are, suppliers.get(stage.id), stored):
-            now_are[stage.id] = StageStatus.QUEUED
-    return {stage_id: status for stage_id, status in now_are.items() if status != statuses[stage_id]}
+            updated[stage.id] = StageStatus.SUCCEEDED
+        elif _ready(stage, updated, suppliers.get(stage.id), stored):
+            updated[stage.id] = StageStatus.QUEUED
+    return {stage_id: status for stage_id, status in updated.items() if status != statuses[stage_id]}
 
 
 def _carry_out(session: Session, run: RunRow, moves: Mapping[str, str]) -> list[WakeUp]:
-    """Move stages that are written; returns the bells of those that are queued now."""
+    """Apply the new statuses to stages; returns the wake-ups of the stages that are queued now."""
     wake_ups = []
     for batch in batches(moves):
         for stage_id, row in _by_id(session, _THESE, {"run_id": run.id, "stage_ids": batch}).items():
@@ -292,21 +323,21 @@ def _end_if_done(session: Session, run: RunRow, statuses: Mapping[str, str]) -> 
 
 
 def _unless_backlog(session: Session, wake_ups: Iterable[WakeUp]) -> list[WakeUp]:
-    """Those of these bells that some worker may be free to hear."""
+    """Return the wake-ups whose queues have no backlog: an idle worker may receive them."""
     return [wake_up for wake_up in wake_ups if not has_backlog(session, wake_up.queue)]
 
 
 def has_backlog(session: Session, queue: str) -> bool:
-    """Whether so many wait in this queue already that one more bell would tell nobody anything.
+    """Return True if the backlog exceeds what idle workers can take, so that another wake-up is useless.
 
-    A bell costs as much as all else that is done for a POST. One that is missed is rung by the sweep.
+    A wake-up costs as much as all other work of a POST. The sweep sends a wake-up that was left out.
     """
-    asked = {"queue": queue, "before": clock(session) - BACKLOG_SECONDS}
-    return len(session.connection().execute(_BACKLOG, asked).all()) == BACKLOG
+    parameters = {"queue": queue, "before": clock(session) - BACKLOG_SECONDS}
+    return len(session.connection().execute(_BACKLOG, parameters).all()) == BACKLOG
 
 
 def made_stages(session: Session, run: RunRow) -> set[str]:
-    """Ids of the run's stages that need not be run: what they make is stored, for themselves and for others."""
+    """Return the ids of the run's stages whose artifacts, and whose parts for other stages, are all stored."""
     plan = plan_of(run)
     stored = stored_keys(session, plan.keys)
     return {stage.id for stage in plan.stages if _reusable(stage, plan, stored)}
@@ -317,7 +348,7 @@ def _reusable(stage: PlannedStage, plan: Plan, stored: set[str]) -> bool:
 
 
 def _served(part: Part, plan: Plan, stored: set[str]) -> bool:
-    """The part is there, or what it was for."""
+    """Return True if the part is stored, or the artifact of the stage that needs the part is stored."""
     return part.key in stored or (part.effect != "keeps" and plan.stage(part.stage).key in stored)
 
 
@@ -328,7 +359,7 @@ def _ready(stage: PlannedStage, statuses: Mapping[str, str], supplier: Part | No
 
 
 def drop_unfinished(rows: Iterable[StageRow], *, but: StageRow | None = None) -> None:
-    """Nothing of this run will be started any more."""
+    """Cancel all waiting and queued stages except `but`."""
     for row in rows:
         if row is not but and row.status in {StageStatus.WAITING, StageStatus.QUEUED}:
             row.status = StageStatus.CANCELLED
@@ -336,7 +367,7 @@ def drop_unfinished(rows: Iterable[StageRow], *, but: StageRow | None = None) ->
 
 
 def end_stage(session: Session, stage: StageRow, status: StageStatus) -> None:
-    """Nothing runs the stage any more."""
+    """End a stage with this status and release its lease."""
     stage.status = status
     stage.lease_until = stage.notify_at = None
     stage.finished_at = clock(session)
@@ -345,7 +376,7 @@ def end_stage(session: Session, stage: StageRow, status: StageStatus) -> None:
 
 
 def fail(session: Session, run: RunRow, stage: StageRow, error: EmbedreelError) -> None:
-    """The stage cannot be done: the run has failed, and says why."""
+    """Fail the stage with this error. The run fails too, unless it is being cancelled or has ended."""
     end_stage(session, stage, StageStatus.FAILED)
     emit(session, run, "stage.failed", stage=stage.id, error=error.describe())
     if run.status == RunStatus.CANCELLING:
@@ -358,11 +389,17 @@ def fail(session: Session, run: RunRow, stage: StageRow, error: EmbedreelError) 
 def requeue(
     session: Session, run: RunRow, stage: StageRow, *, reason: str, blame: bool, max_attempts: int
 ) -> list[WakeUp]:
-    """Another worker may take the stage, unless it was lost too often or the run is to stop.
+    """Queue a stage again for another worker.
+
+    The stage fails instead if it was lost too often. The stage is cancelled instead if the run is not running.
 
     Args:
-        reason: what happened, for the event and, in the end, for the run's error.
-        blame: False does not count as an attempt (the worker was asked to stop).
+        reason: why the stage was lost, for the event and for the error of a run that fails.
+        blame: False if the attempt does not count, because the worker was asked to stop.
+        max_attempts: number of counted attempts after which the stage fails.
+
+    Returns:
+        Wake-ups to send after the commit.
     """
     if run.status != RunStatus.RUNNING:
         end_stage(session, stage, StageStatus.CANCELLED)
@@ -373,14 +410,14 @@ def requeue(
         fail(session, run, stage, StageLostError(f"{lost} Retry the run, or make it smaller."))
         return []
     stage.attempt -= 0 if blame else 1
-    stage.token += 1  # whoever still runs it is fenced out from here on
+    stage.token += 1  # from here on, writes of the old claim are fenced
     emit(session, run, "stage.requeued", stage=stage.id, reason=reason)
     counts.STAGES_ENDED.add(session, stage=stage.name, outcome="requeued")
     return [queue(session, run, stage)]
 
 
 def settle_cancel(session: Session, run: RunRow) -> None:
-    """End a run that is being cancelled, once no stage of it runs."""
+    """End a run that is being cancelled if none of its stages is running."""
     rows = stages_of(session, run.id).values()
     if run.status == RunStatus.CANCELLING and not any(row.status == StageStatus.RUNNING for row in rows):
         move(session, run, RunStatus.CANCELLED)

@@ -1,4 +1,7 @@
-"""Deliveries are written in the transaction of the event that they tell of: neither is there without the other."""
+"""Webhook deliveries of events.
+
+A delivery is inserted in the transaction of its event, so that both are stored or neither.
+"""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -11,32 +14,33 @@ from core.domain.ids import new_id
 from core.domain.webhook import EVENTS, DeliveryStatus
 from core.store.database.tables import DeliveryRow, EventRow, RunRow, WebhookRow
 
-_LISTENING = (
+_ENABLED_WEBHOOKS = (
     select(WebhookRow)
     .where(WebhookRow.tenant == bindparam("tenant"), WebhookRow.disabled_at.is_(None))
-    # One that is being deleted is waited for: a delivery for it would fail the run's transaction.
+    # The lock waits for a webhook that is being deleted: a delivery for it would fail the transaction of the run.
     .with_for_update(read=True, key_share=True)
 )
 
 
 def enqueue(session: Session, run: RunRow, event: EventRow) -> None:
-    """Write a delivery of the event for each webhook of the run's tenant that asks for it.
+    """Insert a delivery of the event for each webhook of the run's tenant that subscribes to this type of event.
 
-    Without webhooks this costs one indexed query, and nothing for the events of stages.
+    Without webhooks this costs one indexed query. Events of stages cost no query.
     """
     if event.type not in EVENTS:
         return
-    for webhook in session.scalars(_LISTENING, {"tenant": run.tenant}):
+    for webhook in session.scalars(_ENABLED_WEBHOOKS, {"tenant": run.tenant}):
         if event.type in webhook.events:
             add(session, webhook, event.type, at=event.at, data=_data(run, event))
 
 
 def add(session: Session, webhook: WebhookRow, kind: str, *, at: float, data: Mapping[str, Any]) -> DeliveryRow:
-    """Write a delivery that is due at once.
+    """Insert a delivery that is due at once.
 
     Args:
-        at: when it happened, by the database's clock.
-        data: what the receiver is told of it.
+        kind: type of the event.
+        at: time of the event by the database's clock, seconds since 1970.
+        data: payload of the event.
     """
     timestamp = datetime.fromtimestamp(at, UTC).isoformat()
     row = DeliveryRow(

@@ -1,4 +1,4 @@
-"""What was lost: leases that ran out, bells that nobody heard, runs that go on for too long."""
+"""Recovery of lost work: expired leases, lost wake-ups, and runs past their deadline."""
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -11,12 +11,17 @@ from core.store.engine import counts, lifecycle
 from core.store.engine.lifecycle import NOTIFY_AGAIN_SECONDS, QUEUED, StageId, WakeUp
 
 LONGEST_NOTIFY_SECONDS = 600.0
+"""Longest pause between two wake-ups of one stage. A choice: a longer pause sends fewer messages and recovers later."""
+
 MOST_DOUBLINGS = 10
+"""Upper limit of the counter that doubles the pause, so that the pause stays a finite number."""
+
 NOTIFIED_AT_ONCE = 16
+"""Wake-ups that one sweep sends. A choice: more wake-ups reach more idle workers and fill the broker faster."""
 
 
 def expired(session: Session) -> list[StageId]:
-    """Running stages whose lease has run out."""
+    """Return the running stages whose leases have expired."""
     query = select(StageRow.run_id, StageRow.id).where(
         StageRow.status == StageStatus.RUNNING, StageRow.lease_until < now()
     )
@@ -24,22 +29,30 @@ def expired(session: Session) -> list[StageId]:
 
 
 def take_back(session: Session, lost: StageId, *, max_attempts: int) -> list[WakeUp]:
-    """Queue a stage again whose lease has run out, unless it has been settled meanwhile."""
+    """Queue a stage with an expired lease again, unless the stage has ended or its lease was renewed.
+
+    Args:
+        max_attempts: number of attempts after which the stage fails.
+
+    Returns:
+        Wake-ups to send after the commit.
+    """
     run = lifecycle.lock(session, lost.run_id)
     row = lifecycle.stages_of(session, lost.run_id)[lost.stage_id]
     if row.status != StageStatus.RUNNING or (row.lease_until or 0) >= lifecycle.clock(session):
         return []
     counts.LEASE_EXPIRIES.add(session, stage=row.name)
-    reason = f"worker {row.worker_id} was not heard of any more"
+    reason = f"worker {row.worker_id} stopped renewing its lease"
     return lifecycle.requeue(session, run, row, reason=reason, blame=True, max_attempts=max_attempts)
 
 
 def notify_again(session: Session) -> list[WakeUp]:
-    """Bells for queued stages whose bell nobody has heard for too long; each one's next comes after twice the pause.
+    """Return new wake-ups for queued stages that no worker has claimed. The pause doubles with each wake-up of a stage.
 
-    No more than NOTIFIED_AT_ONCE, the earliest runs' first: whoever hears a bell works until nothing is queued.
+    At most NOTIFIED_AT_ONCE wake-ups are returned, those of the earliest runs first. This is enough: a worker that
+    receives a wake-up works until no stage is queued.
     """
-    unheard = (
+    unclaimed = (
         select(StageRow)
         .where(StageRow.status == QUEUED, StageRow.notify_at < now())
         .order_by(StageRow.run_id, StageRow.position)
@@ -48,7 +61,7 @@ def notify_again(session: Session) -> list[WakeUp]:
     )
     at = lifecycle.clock(session)
     wake_ups = []
-    for row in session.scalars(unheard):
+    for row in session.scalars(unclaimed):
         counts.WAKE_UPS_SENT_AGAIN.add(session, queue=row.queue)
         row.notifications = min(row.notifications + 1, MOST_DOUBLINGS)
         row.notify_at = at + min(NOTIFY_AGAIN_SECONDS * 2**row.notifications, LONGEST_NOTIFY_SECONDS)
@@ -57,15 +70,21 @@ def notify_again(session: Session) -> list[WakeUp]:
 
 
 def overdue(session: Session, *, deadline_seconds: float) -> list[str]:
-    """Ids of runs that have been running for longer than that."""
-    going = RunRow.status.in_([RunStatus.RUNNING, RunStatus.CANCELLING])
-    return list(session.scalars(select(RunRow.id).where(going, RunRow.started_at < now() - deadline_seconds)))
+    """Return the ids of runs that have been running for longer than `deadline_seconds`."""
+    active = RunRow.status.in_([RunStatus.RUNNING, RunStatus.CANCELLING])
+    return list(session.scalars(select(RunRow.id).where(active, RunRow.started_at < now() - deadline_seconds)))
 
 
 def time_out(session: Session, run_id: str, *, deadline_seconds: float) -> list[WakeUp]:
-    """End a run that has had its time; whoever works on it is fenced out, and stops at its next look."""
+    """Fail a run that is past its deadline.
+
+    Writes of the workers that run its stages are fenced. These workers stop when they next read their lease state.
+
+    Returns:
+        An empty list: there is no wake-up to send.
+    """
     run = lifecycle.lock(session, run_id)
-    if run_id not in overdue(session, deadline_seconds=deadline_seconds):  # it has ended, or was retried meanwhile
+    if run_id not in overdue(session, deadline_seconds=deadline_seconds):  # the run has ended or was retried
         return []
     for row in lifecycle.stages_of(session, run_id).values():
         if row.status == StageStatus.RUNNING:
@@ -73,8 +92,8 @@ def time_out(session: Session, run_id: str, *, deadline_seconds: float) -> list[
             lifecycle.end_stage(session, row, StageStatus.FAILED)
     lifecycle.drop_unfinished(lifecycle.stages_of(session, run_id).values())
     detail = (
-        f"The run was not done after {deadline_seconds / 3600:.3g} hours (EMBEDREEL_DEADLINE_SECONDS). Retry it: what "
-        "is finished is kept. Or make it smaller."
+        f"The run did not finish within {deadline_seconds / 3600:.3g} hours (EMBEDREEL_DEADLINE_SECONDS). Retry the "
+        "run: finished stages are kept. Or make the run smaller."
     )
     lifecycle.move(session, run, RunStatus.FAILED, error=RunTimedOutError(detail))
     return []

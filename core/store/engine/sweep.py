@@ -1,7 +1,7 @@
-"""The sweep: end runs past their deadline, take lost stages back, and ring for those that nobody came for.
+"""The sweep: end runs past their deadline, queue lost stages again, and send lost wake-ups again.
 
-Workers and the API run it. What is ended or taken back has a transaction of its own, so that a stage that cannot be had
-now stops no other.
+Workers and the API run the sweep. Each run and each stage has its own transaction. So the failure of one transaction
+does not stop the others.
 """
 
 import logging
@@ -19,14 +19,14 @@ log = logging.getLogger(__name__)
 
 
 def sweep(database: Database, *, max_attempts: int, deadline_seconds: float) -> list[WakeUp]:
-    """One sweep.
+    """Sweep once.
 
     Args:
-        max_attempts: so many times a stage may be lost.
-        deadline_seconds: so long a run may go on.
+        max_attempts: number of attempts after which a lost stage fails.
+        deadline_seconds: longest duration of a run.
 
     Returns:
-        Bells to be rung.
+        Wake-ups to send.
 
     Raises:
         StorageUnavailableError: the database does not answer.
@@ -36,16 +36,18 @@ def sweep(database: Database, *, max_attempts: int, deadline_seconds: float) -> 
         expired = recovery.expired(session)
     wake_ups = []
     for run_id in overdue:
-        wake_ups += _alone(database, partial(recovery.time_out, run_id=run_id, deadline_seconds=deadline_seconds))
+        wake_ups += _in_own_transaction(
+            database, partial(recovery.time_out, run_id=run_id, deadline_seconds=deadline_seconds)
+        )
     for lost in expired:
-        wake_ups += _alone(database, partial(recovery.take_back, lost=lost, max_attempts=max_attempts))
-    return wake_ups + _alone(database, recovery.notify_again)
+        wake_ups += _in_own_transaction(database, partial(recovery.take_back, lost=lost, max_attempts=max_attempts))
+    return wake_ups + _in_own_transaction(database, recovery.notify_again)
 
 
-def _alone(database: Database, change: Callable[[Session], list[WakeUp]]) -> list[WakeUp]:
+def _in_own_transaction(database: Database, change: Callable[[Session], list[WakeUp]]) -> list[WakeUp]:
     try:
         with database.writing() as session:
             return change(session)
     except EmbedreelError as error:
-        log.warning("a stage is left to the next sweep: %s", error.detail)
+        log.warning("the next sweep tries this change again: %s", error.detail)
         return []

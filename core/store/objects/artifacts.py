@@ -1,8 +1,8 @@
-"""The artifact store: scratch folders that stages write to, and what became of them.
+"""The artifact store: scratch folders of running stages, and finished folders.
 
-attempts/<run>/<stage>/<token>/   what a running stage writes; nothing reads it
-incoming/<dataset>/               an upload on its way; nothing reads it
-objects/, datasets/               what is finished: see core.store.objects
+attempts/<run>/<stage>/<token>/   files of a running stage; no other process reads them
+incoming/<dataset>/               files of an unfinished upload; no other process reads them
+objects/, datasets/               finished folders: see core.store.objects.stored
 """
 
 import hashlib
@@ -16,14 +16,15 @@ from core.errors import StorageUnavailableError
 from core.store.objects.stored import FolderObjects, Objects, Stored, sync_folder, throw_away
 
 FETCHED_AT_ONCE = 8
+"""Concurrent fetches. A choice: more fetches use more bandwidth and more connections."""
 
 
 def open_store(url: str, *, home: Path) -> "ArtifactStore":
-    """The store at a path, or at an address that fsspec knows (`s3://bucket/prefix`).
+    """Return the store at a path, or at an address that fsspec supports (`s3://bucket/prefix`).
 
     Args:
-        url: a folder that API and workers share, `file:///…`, or the address of an object store.
-        home: data folder of this machine: scratch and cache of an object store are in it.
+        url: path or `file:///…` URL of a folder that API and workers share, or the address of an object store.
+        home: data folder of this machine. With an object store, scratch and cache are in this folder.
     """
     if "://" in url and not url.startswith("file://"):
         from core.store.objects.remote import RemoteObjects  # noqa: PLC0415 - most services need no fsspec
@@ -34,11 +35,11 @@ def open_store(url: str, *, home: Path) -> "ArtifactStore":
 
 
 class ArtifactStore:
-    """Scratch on this machine, and finished folders that every worker and the API can read.
+    """Scratch folders of this machine, and finished folders that every worker and the API can read.
 
     Attributes:
-        scratch: folder of this machine; the same disk as the finished folders where those are a folder too.
-        objects: keeps what is finished.
+        scratch: folder of this machine. It is on the same disk as the finished folders if those are local.
+        objects: stores the finished folders.
     """
 
     def __init__(self, objects: Objects, *, scratch: Path) -> None:
@@ -49,10 +50,10 @@ class ArtifactStore:
         self.trash = scratch / "trash"
 
     def prepare(self) -> None:
-        """Make the folders.
+        """Create the folders.
 
         Raises:
-            StorageUnavailableError: they cannot be written, or the object store does not answer.
+            StorageUnavailableError: the folders cannot be written, or the object store does not answer.
         """
         try:
             for folder in (self.attempts, self.incoming, self.trash):
@@ -62,19 +63,25 @@ class ArtifactStore:
         self.objects.prepare()
 
     def attempt(self, run_id: str, stage_id: str, *, token: int) -> Path:
-        """A new empty folder for what one attempt writes; earlier attempts at this stage lose theirs."""
+        """Create an empty folder for one attempt at a stage. Folders of earlier attempts at the stage are deleted."""
         stage = self.attempts / run_id / stage_id.replace("/", "-")
         for earlier in stage.glob("*"):
-            if int(earlier.name) <= token:  # a later one is somebody else's: this attempt is stale
+            if int(earlier.name) <= token:  # a later attempt belongs to another worker: this attempt is stale
                 self.discard(earlier)
         folder = stage / str(token)
         while True:
-            with suppress(FileNotFoundError):  # another stage of the run ended and took the empty folder with it
+            with suppress(FileNotFoundError):  # another stage of the run ended and deleted the empty parent folder
                 folder.mkdir(parents=True)
                 return folder
 
     def put(self, folder: Path, key: str, *, run_id: str, token: int) -> Stored:
-        """Store what one attempt has made under a key. It counts once the database says so.
+        """Store the output folder of an attempt. The artifact is published only by a row of the database.
+
+        Args:
+            folder: finished folder; it is moved away.
+            key: key of the artifact.
+            token: fencing token of the attempt; makes the location unique.
+
 
         Raises:
             OSError: the disk is full or broken.
@@ -83,7 +90,7 @@ class ArtifactStore:
         return self._keep(folder, f"{_prefix(key, run_id)}{token}")
 
     def put_dataset(self, folder: Path, dataset_id: str) -> Stored:
-        """Store a dataset. Raises what `put` raises."""
+        """Store the folder of a dataset. Raises the errors of `put`."""
         return self._keep(folder, f"datasets/{dataset_id}")
 
     def _keep(self, folder: Path, location: str) -> Stored:
@@ -92,53 +99,56 @@ class ArtifactStore:
         return stored
 
     def reading(self) -> AbstractContextManager[None]:
-        """While the block runs, what this process asks for stays on this machine. A stage reads for hours."""
+        """Keep all folders that this process requests on this machine until the end of the block.
+
+        A stage may read for hours.
+        """
         return self.objects.reading()
 
     def folder(self, stored: Stored) -> Path:
-        """A folder of this machine with all files of it, to be read only.
+        """Return a local folder with all files of a stored folder. The caller must not change it.
 
         Raises:
-            NotReadyError: it is not there any more.
+            NotReadyError: the folder is missing or incomplete.
             StorageUnavailableError: the object store does not answer.
         """
         return self.objects.folder(stored)
 
     def folders(self, stored: Iterable[Stored]) -> list[Path]:
-        """The same for several, in order, fetched side by side."""
+        """Return the local folders of several stored folders, in order. They are fetched concurrently."""
         with ThreadPoolExecutor(FETCHED_AT_ONCE) as pool:
             return list(pool.map(self.objects.folder, stored))
 
     def file(self, stored: Stored, name: str) -> Path:
-        """One file of it. Raises what `folder` raises."""
+        """Return the local path of one file of a stored folder. Raises the errors of `folder`."""
         return self.objects.file(stored, name)
 
     def missing(self, stored: Mapping[str, Stored]) -> dict[str, Stored]:
-        """Those of which a file is not there any more, or has another size than it was stored with."""
+        """Return the stored folders of which a file is missing or has a wrong size."""
         damaged = self.objects.damaged(list(stored.values()))
         return {key: one for key, one in stored.items() if one.location in damaged}
 
     def delete(self, locations: Iterable[str]) -> None:
-        """Remove these, if they are there; the caller knows that no row of the database names them."""
+        """Delete these locations if they exist. The caller makes sure that no row of the database names them."""
         self.objects.delete(locations)
 
     def copies(self, keys: Iterable[str], *, run_id: str) -> list[str]:
-        """All that attempts of a run have stored under these keys, recorded or not."""
+        """Return all locations that attempts of a run stored under these keys, recorded or not."""
         return self.objects.copies(_prefix(key, run_id) for key in keys)
 
     def end_attempt(self, folder: Path) -> None:
-        """Remove what an attempt left, and the folders above it that are empty now."""
+        """Delete the folder of an attempt, and the folders above it that are empty then."""
         self.discard(folder)
         with suppress(OSError):
             folder.parent.rmdir()
             folder.parent.parent.rmdir()
 
     def forget_attempts(self, run_id: str) -> None:
-        """Remove what any attempt of a run left on this machine."""
+        """Delete the folders of all attempts of a run on this machine."""
         self.discard(self.attempts / run_id)
 
     def discard(self, folder: Path) -> None:
-        """Remove a scratch folder at once, if it is there."""
+        """Delete a scratch folder at once if it exists."""
         throw_away(folder, self.trash)
 
 
@@ -147,7 +157,7 @@ def _prefix(key: str, run_id: str) -> str:
 
 
 def _sealed(folder: Path) -> dict[str, dict[str, object]]:
-    """Bring a finished folder to the disk; for each file its size and SHA-256."""
+    """Flush a finished folder to the disk; return the size and SHA-256 of each file."""
     files: dict[str, dict[str, object]] = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file():

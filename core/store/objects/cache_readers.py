@@ -1,6 +1,7 @@
-"""Which folders of a cache are being read. Each reading process has a file that lists them, locked while it lives.
+"""Marks of cache folders that are being read.
 
-The kernel drops the lock when the process ends, however it ends. So no mark outlives its reader, and no clock decides.
+Each reading process has a file that lists the locations that it reads. The file is locked while the process lives. The
+kernel releases the lock when the process ends, however it ends. So no mark outlives its reader, and no clock is needed.
 """
 
 import fcntl
@@ -10,16 +11,16 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 GUARD = "guard"
-"""Name of the file whose lock is held while marks are made or looked at."""
+"""Name of the file whose lock is held while marks are written or read."""
 
 
 @contextmanager
 def reading(folder: Path) -> Iterator[Path]:
-    """A new file of marks in `folder`, for as long as the block runs or its process lives."""
+    """Create a file of marks in `folder`. It is valid until the block or its process ends."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{uuid.uuid4().hex}.reader"
     with ExitStack() as stack:
-        with _guarded(folder):  # nobody sees it before it is locked
+        with _guarded(folder):  # no other process sees the file before it is locked
             file = stack.enter_context(path.open("w"))
             fcntl.flock(file, fcntl.LOCK_EX)
         stack.callback(path.unlink, missing_ok=True)
@@ -27,21 +28,21 @@ def reading(folder: Path) -> Iterator[Path]:
 
 
 def mark(path: Path, location: str) -> None:
-    """Add a location to a reader's file, before it is read."""
+    """Add a location to a reader's file, before the location is read."""
     with _guarded(path.parent), path.open("a") as file:
         file.write(f"{location}\n")
 
 
 @contextmanager
 def marked(folder: Path) -> Iterator[set[str]]:
-    """The locations that living readers have marked; while the block runs no other is marked."""
+    """Yield the locations that live readers have marked. No location is added during the block."""
     folder.mkdir(parents=True, exist_ok=True)
     with _guarded(folder):
         yield {location for path in folder.glob("*.reader") for location in _marks(path)}
 
 
 def _marks(path: Path) -> list[str]:
-    """What a reader has marked; the file of one that has died goes."""
+    """Return the marks of a reader. The file of a dead reader is deleted."""
     try:
         file = path.open()
     except FileNotFoundError:  # its reader has just ended

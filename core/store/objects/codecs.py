@@ -1,6 +1,6 @@
-"""Dataclasses of arrays as folders of files: `<field>.npy` for each array, `meta.json` for the rest.
+"""Dataclasses of arrays, stored as folders: `<field>.npy` for each array, `meta.json` for the other fields.
 
-Nothing is ever unpickled, and arrays are mapped, not read, so that a stage touches only the frames it works on.
+Loading never unpickles. Arrays are memory maps, so that a stage reads only the frames that it works on.
 """
 
 import dataclasses
@@ -31,17 +31,22 @@ def load_array(folder: Path, name: str) -> NDArray[Any]:
     """Read one array of a record that `save` wrote, as a read-only memory map.
 
     Raises:
-        FileNotFoundError: the folder holds no such array.
+        FileNotFoundError: the folder has no such array.
     """
     array: NDArray[Any] = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
     return array
 
 
 def load(folder: Path, kind: type[Record]) -> Record:
-    """Read what `save` wrote; arrays are read-only memory maps.
+    """Read a record that `save` wrote. Its arrays are read-only memory maps.
+
+    Args:
+        folder: folder that `save` wrote.
+        kind: dataclass of the record.
+
 
     Raises:
-        FileNotFoundError: the folder holds no such record.
+        FileNotFoundError: the folder has no such record.
     """
     meta = json.loads((folder / "meta.json").read_text())
     values = {}

@@ -1,7 +1,7 @@
-"""Garbage collection: what killed processes left behind, and what nobody needs any more.
+"""Garbage collection of files that no row of the database names.
 
-Nothing of this is needed for a run to be right: every file that counts is named by a row, and rows of what is not
-needed go in the transaction that ends the need. Collected is what a process could not remove because it died first.
+Such files are left by processes that were killed before they deleted the files. Runs are correct without the
+collection: a row names every valid file, and the row is deleted in the transaction that ends the need.
 """
 
 import logging
@@ -22,25 +22,27 @@ from core.store.objects.ownership import owns
 log = logging.getLogger(__name__)
 
 ORPHANED_SECONDS = 24 * 3600.0
-"""Younger things may belong to a transaction that has not ended."""
+"""Younger files may belong to an unfinished transaction. A choice: a shorter time frees space sooner."""
 
 
 def collect(database: Database, store: ArtifactStore, *, older_than_seconds: float = ORPHANED_SECONDS) -> list[str]:
-    """Remove what is stored and no row names, if the store is this database's, and scratch that nobody writes to.
+    """Delete stored folders that no row names, and unused scratch folders.
+
+    Stored folders are deleted only if the store belongs to this database.
 
     Args:
-        older_than_seconds: younger files stay.
+        older_than_seconds: younger folders stay.
 
     Returns:
-        Locations that were removed.
+        The deleted locations.
 
     Raises:
-        StorageUnavailableError: database or store do not answer; what was not removed is left to the next time.
+        StorageUnavailableError: database or store do not answer; the next collection deletes the rest.
     """
     before = time.time() - older_than_seconds
     collect_scratch(database, store, older_than_seconds=older_than_seconds)
     if not owns(database, store):
-        log.warning("nothing is collected: these artifacts are of a service with another database")
+        log.warning("nothing is collected: this artifact store belongs to another database")
         return []
     old = (found.location for found in store.objects.everything() if found.modified_at < before)
     removed = []
@@ -51,12 +53,16 @@ def collect(database: Database, store: ArtifactStore, *, older_than_seconds: flo
         store.delete(orphans)
         removed += orphans
     if removed:
-        log.info("%d stored folders that no run needs were removed", len(removed))
+        log.info("%d stored folders that no run needs were deleted", len(removed))
     return removed
 
 
 def collect_scratch(database: Database, store: ArtifactStore, *, older_than_seconds: float = ORPHANED_SECONDS) -> None:
-    """Bound the cache, and remove scratch folders of this machine that nobody writes to any more."""
+    """Limit the size of the cache, and delete unused scratch folders of this machine.
+
+    Args:
+        older_than_seconds: younger folders stay.
+    """
     store.objects.make_room()
     before = time.time() - older_than_seconds
     for folder in (*store.incoming.glob("*"), *store.trash.glob("*")):
@@ -64,15 +70,15 @@ def collect_scratch(database: Database, store: ArtifactStore, *, older_than_seco
             store.discard(folder)
     for run in store.attempts.glob("*"):
         for attempt in run.glob("*/*"):
-            if _modified_at(attempt) < before and not _goes_on(database, run.name, attempt):
+            if _modified_at(attempt) < before and not _is_running(database, run.name, attempt):
                 store.end_attempt(attempt)
         for folder in (*run.glob("*"), run):
             if _modified_at(folder) < before:
                 with suppress(OSError):
-                    folder.rmdir()  # only an empty one goes
+                    folder.rmdir()  # rmdir deletes only empty folders
 
 
-def _goes_on(database: Database, run_id: str, attempt: Path) -> bool:
+def _is_running(database: Database, run_id: str, attempt: Path) -> bool:
     stage_id = attempt.parent.name.replace("-", "/")
     with database.reading() as session:
         row = session.get(StageRow, (run_id, stage_id))
@@ -87,5 +93,5 @@ def _named(session: Session, locations: list[str]) -> set[str]:
 def _modified_at(folder: Path) -> float:
     try:
         return folder.stat().st_mtime
-    except FileNotFoundError:  # somebody else has just removed it
+    except FileNotFoundError:  # another process has just deleted it
         return time.time()

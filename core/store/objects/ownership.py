@@ -1,4 +1,4 @@
-"""Whose an artifact store is: a mark in the store and a row in the database, which must agree."""
+"""Ownership of an artifact store: a mark in the store must match a row of the database."""
 
 from sqlalchemy import select, update
 
@@ -8,12 +8,13 @@ from core.store.objects.artifacts import ArtifactStore
 
 
 def claim(database: Database, store: ArtifactStore) -> None:
-    """Make the store this database's, or refuse one that cannot be where the service has stored what it knows of.
+    """Mark the store as owned by this database, or refuse a store that is not the one of the service.
 
-    A store that began with another database is let pass: nothing is collected there (`core.store.objects.collect`).
+    A service without a store of its own may use the store of another database. Nothing is collected in such a store
+    (`core.store.objects.collect`).
 
     Raises:
-        ValueError: the service has a store already, and this is another.
+        ValueError: the service has another store already.
         StorageUnavailableError: database or store do not answer.
     """
     with database.reading() as session:
@@ -24,14 +25,14 @@ def claim(database: Database, store: ArtifactStore) -> None:
                 session.execute(update(ServiceRow).values(has_store=True))
     elif store.objects.owner() != service.id:
         raise ValueError(
-            f"the artifact store {store.objects} is not the one that this service has stored in so far. Give every API "
-            "and worker of the service the same EMBEDREEL_ARTIFACTS_URL (or EMBEDREEL_HOME). If it was emptied on "
-            f"purpose, write {service.id} into a file named owner there: lost artifacts are made again on retry."
+            f"the artifact store {store.objects} is not the one of this service. Give every API and worker of the "
+            "service the same EMBEDREEL_ARTIFACTS_URL (or EMBEDREEL_HOME). If it was emptied on "
+            f"purpose, write {service.id} into a file named owner there: a retry makes lost artifacts again."
         )
 
 
 def owns(database: Database, store: ArtifactStore) -> bool:
-    """Whether the store is this database's, so that what no row names is nobody's."""
+    """Return True if the store belongs to this database, so that folders without a row may be deleted."""
     with database.reading() as session:
         service = session.scalars(select(ServiceRow.id)).one()
     return store.objects.owner(service) == service

@@ -1,7 +1,7 @@
-"""Stored folders in an object store (S3 and what fsspec knows besides), with a cache on this machine.
+"""Stored folders in an object store (S3 and other stores that fsspec supports), with a cache on this machine.
 
-Everything is fetched whole before it is read, checked against its SHA-256, and kept in the cache until room is needed:
-locations never change, so what the cache has is right.
+A file is fetched whole and checked against its SHA-256 before it is read. The cache keeps the file until space is
+needed. The content of a location never changes, so the cache is always valid.
 """
 
 import hashlib
@@ -23,17 +23,19 @@ from core.store.objects import cache_readers
 from core.store.objects.stored import KINDS, OWNER, Stored, StoredFolder, T, gone, retry_while_unavailable
 
 CACHE_BYTES = 20 << 30
+"""Size limit of the cache. A choice: a smaller cache uses less disk and fetches more often."""
+
 ASKED_AT_ONCE = 32
-"""Requests that one call has under way at the store."""
+"""Concurrent requests of one call. A choice: more requests are faster and open more connections."""
 
 WRITABLE_SECONDS = 10.0
-"""A store that could be written lately is taken to be writable."""
+"""For this time after a successful write, the store is assumed to be writable. A choice: it limits probe writes."""
 
 IN_USE_SECONDS = 3600.0
-"""What was asked for more recently stays in the cache: an answer may still be read from it."""
+"""Folders that were requested within this time stay in the cache: a response may still read from them."""
 
 READERS = "readers"
-"""Folder of the cache where stages mark what they read, for however long (`core.store.objects.cache_readers`)."""
+"""Folder of the cache where stages mark the locations that they read (`core.store.objects.cache_readers`)."""
 
 
 class RemoteObjects:
@@ -47,17 +49,17 @@ class RemoteObjects:
         self._reader: Path | None = None
         self._marked: set[str] = set()
         with self._answering():
-            # Others store and delete there too: what was listed once says nothing of later.
+            # Other processes store and delete there too, so listings must not be cached.
             self._files, self._root = fsspec.url_to_fs(url, use_listings_cache=False, **_options(url))
 
     def __str__(self) -> str:
         return self._url
 
     def prepare(self) -> None:
-        """Write a small object, to see that it can be done.
+        """Write a small object to check that the store is writable.
 
         Raises:
-            StorageUnavailableError: the store does not answer, or does not let us write.
+            StorageUnavailableError: the store does not answer or refuses the write.
         """
         self._cache.mkdir(parents=True, exist_ok=True)
         if time.monotonic() - self._written_at > WRITABLE_SECONDS:
@@ -66,7 +68,7 @@ class RemoteObjects:
             self._written_at = time.monotonic()
 
     def put(self, folder: Path, stored: Stored) -> None:
-        """Upload the files; then they are in the cache too."""
+        """Upload the files and move the folder into the cache."""
         with self._answering():
             for name in stored.files:
                 self._files.put_file(str(folder / name), self._address(stored.location, name))
@@ -77,20 +79,20 @@ class RemoteObjects:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """While the block runs, no process of this machine gives up what this one asks for."""
+        """Keep all folders that this process requests in the cache until the end of the block."""
         with cache_readers.reading(self._cache / READERS) as reader:
             self._reader = reader
             yield
         self._reader, self._marked = None, set()
 
     def folder(self, stored: Stored) -> Path:
-        """Fetch what the cache has not."""
+        """Return the folder in the cache, and fetch files that are not there."""
         for name in stored.files:
             self.file(stored, name)
         return self._cache / stored.location
 
     def file(self, stored: Stored, name: str) -> Path:
-        """Fetch it, unless the cache has it."""
+        """Return the file in the cache, and fetch it if it is not there."""
         self._mark(stored.location)
         path = self._cache / stored.location / name
         if not path.is_file():
@@ -105,7 +107,7 @@ class RemoteObjects:
             self._marked.add(location)
 
     def damaged(self, stored: Sequence[Stored]) -> set[str]:
-        """Lists each location once."""
+        """Return the damaged locations. Each location is listed once."""
         listed = self._side_by_side(self._sizes, [one.location for one in stored])
         pairs = zip(stored, listed, strict=True)
         return {
@@ -115,7 +117,7 @@ class RemoteObjects:
         }
 
     def delete(self, locations: Iterable[str]) -> None:
-        """Remove them there and here: a listing each, then all files together."""
+        """Delete the locations in the store and in the cache: one listing for each, then one request for all files."""
         every = list(locations)
         for location in every:
             shutil.rmtree(self._cache / location, ignore_errors=True)
@@ -126,32 +128,32 @@ class RemoteObjects:
                 self._files.rm(files)
 
     def copies(self, prefixes: Iterable[str]) -> list[str]:
-        """Locations that begin so; each folder above them is listed once."""
+        """Return the locations with these prefixes. Each parent folder is listed once."""
         wanted = tuple(prefixes)
         listed = self._side_by_side(self._names, sorted({prefix.rpartition("/")[0] for prefix in wanted}))
         return sorted(location for names in listed for location in names if location.startswith(wanted))
 
     def _sizes(self, location: str) -> dict[str, int]:
-        """Of every file below a location."""
+        """Return the size in bytes of every file below a location."""
         with self._answering(), suppress(FileNotFoundError):
             found = self._files.find(f"{self._root}/{location}", detail=True)
             return {path.removeprefix(self._address(location, "")): info["size"] for path, info in found.items()}
         return {}
 
     def _names(self, folder: str) -> list[str]:
-        """What is in a folder of locations."""
+        """Return the locations in a folder."""
         with self._answering(), suppress(FileNotFoundError):
             found = self._files.ls(f"{self._root}/{folder}", detail=False)
             return [f"{folder}/{path.rstrip('/').rpartition('/')[2]}" for path in found]
         return []
 
     def _side_by_side(self, ask: Callable[[str], T], about: Sequence[str]) -> list[T]:
-        """Ask the store about each, ASKED_AT_ONCE at a time: a request is mostly waiting. Answers come in order."""
+        """Call `ask` for each location, ASKED_AT_ONCE at a time. The results are in order."""
         with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
             return list(pool.map(ask, about))
 
     def everything(self) -> Iterator[StoredFolder]:
-        """All locations; each as old as its newest file."""
+        """Return all locations. The age of a location is the age of its newest file."""
         newest: dict[str, float] = {}
         for kind, depth in zip(KINDS, (3, 2), strict=True):
             with self._answering(), suppress(FileNotFoundError):
@@ -161,7 +163,7 @@ class RemoteObjects:
         return (StoredFolder(location, at) for location, at in sorted(newest.items()))
 
     def owner(self, claimant: str = "") -> str:
-        """As an object says that is written once."""
+        """Return the content of the owner object, which is written once."""
         path = f"{self._root}/{OWNER}"
         with self._answering():
             if self._files.exists(path):
@@ -171,12 +173,15 @@ class RemoteObjects:
         return claimant
 
     def make_room(self) -> None:
-        """Bound the cache: what was not asked for longest goes first; what is read or was asked for lately stays."""
-        # Another process of this machine makes room too.
+        """Evict the least recently requested folders until the cache is below its limit.
+
+        Folders that a reader has marked, or that were requested within IN_USE_SECONDS, stay.
+        """
+        # Another process of this machine may evict the same folders at the same time.
         with suppress(FileNotFoundError), cache_readers.marked(self._cache / READERS) as marked:
-            held = sorted((path.stat().st_mtime, path) for kind in KINDS for path in self._folders(kind))
-            size = sum(_size(path) for _, path in held)
-            for used_at, path in held:
+            cached = sorted((path.stat().st_mtime, path) for kind in KINDS for path in self._folders(kind))
+            size = sum(_size(path) for _, path in cached)
+            for used_at, path in cached:
                 if size <= self._cache_bytes or used_at > time.time() - IN_USE_SECONDS:
                     return
                 if str(path.relative_to(self._cache)) not in marked:
@@ -184,7 +189,7 @@ class RemoteObjects:
                     shutil.rmtree(path, ignore_errors=True)
 
     def free_bytes(self) -> int | None:
-        """Object stores do not tell."""
+        """Return None: object stores do not report free space."""
         return None
 
     def _folders(self, kind: str) -> Iterator[Path]:
@@ -199,7 +204,7 @@ class RemoteObjects:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         if digest != stored.files[name]["sha256"]:
             draft.unlink()
-            raise StorageUnavailableError(f"{self._address(stored.location, name)} came broken. Try again.")
+            raise StorageUnavailableError(f"{self._address(stored.location, name)} was damaged in transfer. Try again.")
         draft.rename(path)
 
     def _get(self, location: str, name: str, draft: Path) -> None:
@@ -217,7 +222,7 @@ class RemoteObjects:
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
-        """Client libraries have exceptions of their own: what is no missing file is a store that does not answer."""
+        """Convert every exception of the client library except FileNotFoundError to StorageUnavailableError."""
         try:
             yield
         except FileNotFoundError:
@@ -228,13 +233,13 @@ class RemoteObjects:
 
 
 def _options(url: str) -> dict[str, Any]:
-    """The S3 client keeps ten connections unless it is told otherwise."""
+    """Return the client options. The S3 client keeps ten connections by default."""
     return {"config_kwargs": {"max_pool_connections": ASKED_AT_ONCE}} if url.startswith("s3://") else {}
 
 
 def _modified_at(info: dict[str, Any]) -> float:
-    moment: Any = info.get("LastModified") or info.get("created") or info.get("mtime")
-    return float(moment.timestamp() if hasattr(moment, "timestamp") else moment or time.time())
+    value: Any = info.get("LastModified") or info.get("created") or info.get("mtime")
+    return float(value.timestamp() if hasattr(value, "timestamp") else value or time.time())
 
 
 def _size(folder: Path) -> int:

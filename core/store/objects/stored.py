@@ -1,7 +1,7 @@
-"""Where finished artifacts and datasets are: complete folders of files that never change, found by location.
+"""Finished artifacts and datasets: complete folders of files that never change, found by location.
 
-A location is a relative path that only one attempt ever writes (`objects/ab/<key>-<run>-<token>`, `datasets/<id>`), so
-no attempt can touch what another has stored, however late it comes. Which one counts is for the database to say.
+A location is a relative path that only one attempt writes (`objects/ab/<key>-<run>-<token>`, `datasets/<id>`). So a
+late attempt cannot change the files of another attempt. The database records which location is valid.
 """
 
 import os
@@ -20,13 +20,16 @@ from core.errors import NotReadyError, StorageUnavailableError
 T = TypeVar("T")
 
 REACHES, FIRST_PAUSE_SECONDS = 5, 1.0
-"""How often an object store is tried, and the first pause between two tries; each later pause is twice as long."""
+"""Number of tries at an object store, and the first pause in seconds. Each later pause is twice as long.
+
+Both are choices: the sum of 15 seconds bridges short outages and delays an error by so much.
+"""
 
 OWNER = "owner"
-"""Name of the file that says whose store it is."""
+"""Name of the file with the id of the service that owns the store."""
 
 KINDS = ("objects", "datasets")
-"""The first part of every location."""
+"""The possible first parts of a location."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,60 +41,64 @@ class Stored:
 
     @property
     def size_bytes(self) -> int:
-        """All files together."""
+        """The size of all files together."""
         return sum(file["size"] for file in self.files.values())
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFolder:
-    """A location that exists, and when it was last written, seconds since 1970."""
+    """An existing location, and the time of its last write in seconds since 1970."""
 
     location: str
     modified_at: float
 
 
 class Objects(Protocol):
-    """What keeps stored folders."""
+    """A place for stored folders."""
 
     def prepare(self) -> None:
-        """Raises StorageUnavailableError where nothing can be stored."""
+        """Make the store ready. Raises StorageUnavailableError if nothing can be stored."""
 
     def put(self, folder: Path, stored: Stored) -> None:
-        """Keep a sealed folder at its location; the folder itself is gone afterwards."""
+        """Store a finished folder at its location. The folder itself is moved away."""
 
     def reading(self) -> AbstractContextManager[None]:
-        """While the block runs, what this process asks for stays here, however long ago it has asked."""
+        """Keep all folders that this process requests on this machine until the end of the block."""
 
     def folder(self, stored: Stored) -> Path:
-        """A folder of this machine with all of its files. Raises NotReadyError where they are not there any more."""
+        """Return a local folder with all files. Raises NotReadyError if a file is missing."""
 
     def file(self, stored: Stored, name: str) -> Path:
-        """A file of this machine with that content. Raises NotReadyError where it is not there any more."""
+        """Return the local path of one file. Raises NotReadyError if the file is missing."""
 
     def damaged(self, stored: Sequence[Stored]) -> set[str]:
-        """Locations of those of which a recorded file is not there, or has another size."""
+        """Return the locations of which a recorded file is missing or has a wrong size."""
 
     def delete(self, locations: Iterable[str]) -> None:
-        """Remove these locations, if they are there."""
+        """Delete these locations if they exist."""
 
     def copies(self, prefixes: Iterable[str]) -> list[str]:
-        """Locations that begin with one of these: `objects/ab/abcd…-run_…-`."""
+        """Return the locations that start with one of these prefixes, such as `objects/ab/abcd…-run_…-`."""
 
     def everything(self) -> Iterator[StoredFolder]:
-        """All locations."""
+        """Return all locations."""
 
     def owner(self, claimant: str = "") -> str:
-        """Id of the service whose store this is, or ""; the first claimant becomes it."""
+        """Return the id of the service that owns the store; empty if there is none.
+
+        Args:
+            claimant: id that becomes the owner if there is none; empty to claim nothing.
+        """
 
     def make_room(self) -> None:
-        """Give up what is here only to be at hand."""
+        """Evict cached folders that are not in use."""
 
     def free_bytes(self) -> int | None:
-        """Room that is left; None where nobody knows. Raises OSError where the disk is away."""
+        """Return the free space in bytes; None if it is not known. Raises OSError if the disk is not available."""
 
 
 class FolderObjects:
-    """Stored folders below one folder, which every worker and the API share."""
+    """Stored folders below one folder that every worker and the API share."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -101,7 +108,7 @@ class FolderObjects:
         return str(self._root)
 
     def prepare(self) -> None:
-        """Make the folders."""
+        """Create the folders. Raises StorageUnavailableError if they cannot be written."""
         try:
             for name in (*KINDS, self._trash.name):
                 (self._root / name).mkdir(parents=True, exist_ok=True)
@@ -119,24 +126,24 @@ class FolderObjects:
         sync_folder(target.parent)
 
     def reading(self) -> AbstractContextManager[None]:
-        """Nothing to do: only what no row names is removed."""
+        """Do nothing: only folders that no row names are deleted."""
         return nullcontext()
 
     def folder(self, stored: Stored) -> Path:
-        """Where it is."""
+        """Return the path of the stored folder."""
         if self.damaged([stored]):
             raise gone(stored.location)
         return self._root / stored.location
 
     def file(self, stored: Stored, name: str) -> Path:
-        """Where it is."""
+        """Return the path of the stored file."""
         path = self._root / stored.location / name
         if not _has_size(path, stored.files[name]["size"]):
             raise gone(stored.location, name)
         return path
 
     def damaged(self, stored: Sequence[Stored]) -> set[str]:
-        """Asks the disk for the size of each file."""
+        """Return the damaged locations. The size of each file is read from the disk."""
         return {one.location for one in stored if not self._is_whole(one)}
 
     def _is_whole(self, stored: Stored) -> bool:
@@ -144,24 +151,24 @@ class FolderObjects:
         return folder.is_dir() and all(_has_size(folder / name, file["size"]) for name, file in stored.files.items())
 
     def delete(self, locations: Iterable[str]) -> None:
-        """Remove at once what readers could otherwise see half of."""
+        """Rename each location into the trash, so that readers see all of a folder or nothing, and delete it there."""
         for location in locations:
             throw_away(self._root / location, self._trash)
 
     def copies(self, prefixes: Iterable[str]) -> list[str]:
-        """Locations that begin so."""
+        """Return the locations that start with one of these prefixes."""
         return [
             str(path.relative_to(self._root)) for prefix in prefixes for path in sorted(self._root.glob(f"{prefix}*"))
         ]
 
     def everything(self) -> Iterator[StoredFolder]:
-        """All locations."""
+        """Return all locations."""
         for path in (*self._root.glob("objects/*/*"), *self._root.glob("datasets/*")):
             with suppress(FileNotFoundError):
                 yield StoredFolder(str(path.relative_to(self._root)), path.stat().st_mtime)
 
     def owner(self, claimant: str = "") -> str:
-        """As a file says that is written once."""
+        """Return the content of the owner file, which is written once."""
         path = self._root / OWNER
         if claimant:
             with suppress(FileExistsError), path.open("x") as file:
@@ -169,21 +176,25 @@ class FolderObjects:
         return path.read_text().strip() if path.exists() else ""
 
     def make_room(self) -> None:
-        """Nothing: all that is here is needed."""
+        """Do nothing: there is no cache."""
 
     def free_bytes(self) -> int | None:
-        """Of the folder's disk."""
+        """Return the free space of the folder's disk in bytes."""
         return shutil.disk_usage(self._root).free
 
 
 def retry_while_unavailable(reach: Callable[[], T], *, give_up: Callable[[], bool] = lambda: False) -> T:
-    """Reach for an object store, again and again while it is away, for a quarter of a minute.
+    """Call a function, and retry while the object store does not answer, for about 15 seconds.
 
     Args:
-        hopeless: asked before each pause; what is true then is that waiting makes no sense any more.
+        reach: function that uses the object store.
+        give_up: called after each failure; True ends the retries.
+
+    Returns:
+        The result of `reach`.
 
     Raises:
-        StorageUnavailableError: it stayed away.
+        StorageUnavailableError: the object store did not answer in any try.
     """
     retrying = Retrying(
         retry=retry_if_exception(lambda error: isinstance(error, StorageUnavailableError) and not give_up()),
@@ -195,16 +206,16 @@ def retry_while_unavailable(reach: Callable[[], T], *, give_up: Callable[[], boo
 
 
 def throw_away(folder: Path, trash: Path) -> None:
-    """Remove a folder at once, if it is there; `trash` must be on the same disk."""
+    """Delete a folder at once if it exists. `trash` must be on the same disk."""
     trash.mkdir(parents=True, exist_ok=True)
-    grave = trash / uuid.uuid4().hex
+    target = trash / uuid.uuid4().hex
     with suppress(FileNotFoundError):
-        folder.rename(grave)
-        shutil.rmtree(grave, ignore_errors=True)
+        folder.rename(target)
+        shutil.rmtree(target, ignore_errors=True)
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk."""
+    """Flush the names in a folder to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -213,7 +224,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def gone(location: str, name: str = "") -> NotReadyError:
-    """What to say of a stored folder, or a file of it, that is not there any more."""
+    """Return the error for a missing stored folder, or for a missing file of the folder."""
     advice = "Upload the dataset again." if location.startswith("datasets/") else "Retry the run to make it again."
     return NotReadyError(f"{name or location} is not stored any more. {advice}")
 

@@ -1,4 +1,4 @@
-"""Uploaded datasets, and the revisions that hub ids are pinned to."""
+"""Uploaded datasets, and the pinned revisions of hub ids."""
 
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ Hold = Literal["to_read", "to_delete"]
 def add(
     session: Session, dataset_id: str, *, tenant: str, name: str, report: dict[str, Any], stored: Stored
 ) -> DatasetRow:
-    """Write a dataset whose files are in place."""
+    """Insert a dataset whose files are stored already."""
     row = DatasetRow(
         id=dataset_id,
         tenant=tenant,
@@ -33,11 +33,11 @@ def add(
 
 
 def get(session: Session, dataset_id: str, *, tenant: str, hold: Hold | None = None) -> DatasetRow:
-    """One dataset of a tenant.
+    """Return one dataset of a tenant.
 
     Args:
-        hold: "to_read": it is not deleted before our commit; "to_delete": and no run is accepted on it. SQLite has one
-            writer at a time anyway.
+        hold: lock until the commit; None takes no lock. "to_read": the dataset is not deleted. "to_delete": the dataset
+            is not deleted, and no run is accepted on it. SQLite needs no lock because it has one writer at a time.
 
     Raises:
         NotFoundError: the tenant has no such dataset.
@@ -45,32 +45,35 @@ def get(session: Session, dataset_id: str, *, tenant: str, hold: Hold | None = N
     query = select(DatasetRow).where(DatasetRow.id == dataset_id, DatasetRow.tenant == tenant)
     row = session.scalar(query.with_for_update(read=hold == "to_read") if hold else query)
     if row is None:
-        raise NotFoundError(f"There is no dataset {dataset_id}. GET /v1/datasets lists those there are.")
+        raise NotFoundError(f"There is no dataset {dataset_id}. GET /v1/datasets lists the existing ones.")
     return row
 
 
 def every(session: Session, *, tenant: str) -> list[DatasetRow]:
-    """All datasets of a tenant, newest first."""
+    """Return all datasets of a tenant, newest first."""
     return list(session.scalars(select(DatasetRow).where(DatasetRow.tenant == tenant).order_by(DatasetRow.id.desc())))
 
 
 def count(session: Session, *, tenant: str) -> int:
-    """How many datasets a tenant has. Until the commit, no other transaction that asks gets an answer."""
-    lifecycle.hold_key(session, f"datasets of {tenant}")
+    """Return the number of datasets of a tenant. Other transactions that count wait until the commit."""
+    lifecycle.lock_key(session, f"datasets of {tenant}")
     return session.scalar(select(func.count()).where(DatasetRow.tenant == tenant)) or 0
 
 
 def stored(session: Session, dataset_id: str) -> Stored | None:
-    """Where an uploaded dataset is; None for any other. A run may only name its tenant's, so this asks for none."""
+    """Return the stored folder of an uploaded dataset; None if there is no such dataset.
+
+    The tenant is not checked here: a run was accepted only on a dataset of its own tenant.
+    """
     row = session.get(DatasetRow, dataset_id)
     return Stored(row.location, row.files) if row else None
 
 
 def remove(session: Session, dataset_id: str, *, tenant: str) -> str:
-    """Forget a dataset.
+    """Delete a dataset.
 
     Returns:
-        Its location, to be deleted from the store after the commit.
+        The location to delete from the store after the commit.
 
     Raises:
         NotFoundError: the tenant has no such dataset.
@@ -90,13 +93,13 @@ def remove(session: Session, dataset_id: str, *, tenant: str) -> str:
 
 
 def pinned_revision(session: Session, source: str) -> str | None:
-    """The revision that is required of a hub id, None before its first download."""
+    """Return the pinned revision of a hub id; None before the first download."""
     row = session.get(RevisionRow, source)
     return row.revision if row else None
 
 
 def pin_revision(session: Session, source: str, revision: str) -> None:
-    """Require this revision from now on; the first one stays."""
-    lifecycle.hold_key(session, source)
+    """Pin the revision of a hub id. A revision that is pinned already stays."""
+    lifecycle.lock_key(session, source)
     if session.get(RevisionRow, source) is None:
         session.add(RevisionRow(source=source, revision=revision, created_at=lifecycle.clock(session)))

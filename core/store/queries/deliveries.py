@@ -1,8 +1,8 @@
-"""Deliveries as their sender sees them: claim, and say what came of it; and as their owner does: list, send again.
+"""Webhook deliveries. The sender claims deliveries and records results. The owner lists and resends deliveries.
 
-A claim raises `attempts` and moves `next_at` on by a lease, in one transaction: no two processes send the same
-attempt, and one that dies loses nothing, since the delivery is due again when the lease is over. What came of an
-attempt is written only while it is the newest.
+A claim increments `attempts` and postpones `next_at` by the lease, in one transaction. So no two processes send the
+same attempt. If a sender dies, the delivery is due again when the lease expires. The result of an attempt is recorded
+only while the attempt is the newest.
 """
 
 from collections.abc import Collection
@@ -28,8 +28,8 @@ class DeliveryAttempt:
     """The right to send a delivery once.
 
     Attributes:
-        number: counts from 1 over the delivery's whole life; fences.
-        failures: attempts that failed since it was last asked for.
+        number: number of the attempt, from 1, over all attempts of the delivery; also the fencing token.
+        failures: failed attempts since the delivery was last requested.
     """
 
     delivery_id: str
@@ -42,10 +42,12 @@ class DeliveryAttempt:
 
 
 def claim(session: Session, *, limit: int, lease_seconds: float, busy: Collection[str] = ()) -> list[DeliveryAttempt]:
-    """Take deliveries that are due: the oldest of each webhook, so that one slow receiver holds up only itself.
+    """Claim due deliveries, the oldest of each webhook. So a slow receiver delays only its own deliveries.
 
     Args:
-        busy: webhooks that the caller is sending to already.
+        limit: largest number of deliveries.
+        lease_seconds: time after which a claimed delivery is due again.
+        busy: ids of webhooks that the caller is sending to already.
     """
     at = lifecycle.clock(session)
     oldest = _due(func.min(DeliveryRow.id), at, busy)
@@ -64,7 +66,11 @@ def claim(session: Session, *, limit: int, lease_seconds: float, busy: Collectio
 
 
 def awaited(session: Session, *, busy: Collection[str] = ()) -> bool:
-    """Whether there is anything to claim; asked first, since `claim` takes SQLite's write lock."""
+    """Return True if a delivery is due. Call this before `claim`, which takes SQLite's write lock.
+
+    Args:
+        busy: ids of webhooks that the caller is sending to already.
+    """
     return session.scalars(_due(DeliveryRow.id, lifecycle.clock(session), busy).limit(1)).first() is not None
 
 
@@ -86,7 +92,7 @@ def _attempt(delivery: DeliveryRow, webhook: WebhookRow) -> DeliveryAttempt:
 
 
 def delivered(session: Session, attempt: DeliveryAttempt, *, status: int) -> None:
-    """The receiver has it."""
+    """Record that the receiver accepted the delivery with this HTTP status."""
     at = lifecycle.clock(session)
     _settle(
         session,
@@ -101,12 +107,12 @@ def delivered(session: Session, attempt: DeliveryAttempt, *, status: int) -> Non
 
 
 def failed(session: Session, attempt: DeliveryAttempt, *, status: int | None, error: str, pause: float | None) -> None:
-    """The attempt failed.
+    """Record a failed attempt.
 
     Args:
-        status: the receiver's answer, None where there was none.
-        error: what happened, in words.
-        pause: seconds until the next attempt, None to give the delivery up.
+        status: HTTP status of the response; None if there was no response.
+        error: description of the failure.
+        pause: seconds until the next attempt; None to give up the delivery.
     """
     at = lifecycle.clock(session)
     further = _given_up(at) if pause is None else {"next_at": at + pause}
@@ -114,7 +120,7 @@ def failed(session: Session, attempt: DeliveryAttempt, *, status: int | None, er
 
 
 def gone(session: Session, attempt: DeliveryAttempt, *, status: int, error: str) -> None:
-    """The receiver wants no more: disable the webhook, and give up all that is on its way to it."""
+    """Disable a webhook whose receiver answered 410 Gone, and give up all of its pending deliveries."""
     at = lifecycle.clock(session)
     session.execute(update(WebhookRow).where(WebhookRow.id == attempt.webhook_id).values(disabled_at=at))
     _settle(session, attempt, last_status=status)
@@ -133,13 +139,16 @@ def _settle(session: Session, attempt: DeliveryAttempt, **values: Any) -> None: 
         DeliveryRow.id == attempt.delivery_id,
         DeliveryRow.status == DeliveryStatus.PENDING,
         DeliveryRow.attempts == attempt.number,
-        DeliveryRow.failures == attempt.failures,  # else somebody has asked for it again meanwhile
+        DeliveryRow.failures == attempt.failures,  # otherwise the delivery was requested again
     )
     session.execute(newest.values(**values))
 
 
 def page(session: Session, webhook_id: str, *, tenant: str, before: str | None, limit: int) -> list[DeliveryRow]:
-    """Up to `limit` deliveries of a webhook, newest first (ids rise with time), older than the delivery `before`.
+    """Return up to `limit` deliveries of a webhook, newest first. Ids rise with time.
+
+    Args:
+        before: id of a delivery; only older deliveries are returned. None starts with the newest.
 
     Raises:
         NotFoundError: the tenant has no such webhook.
@@ -150,17 +159,17 @@ def page(session: Session, webhook_id: str, *, tenant: str, before: str | None, 
 
 
 def redeliver(session: Session, webhook_id: str, delivery_id: str, *, tenant: str) -> DeliveryRow:
-    """Send a delivery again at once, however it ended, with all its attempts before it.
+    """Make a delivery due at once, whatever its result was, with the full number of attempts.
 
     Raises:
-        NotFoundError: the tenant has no such webhook, or it no such delivery.
+        NotFoundError: the tenant has no such webhook, or the webhook has no such delivery.
         ConflictError: the webhook is disabled.
     """
     webhooks.refuse_disabled(webhooks.get(session, webhook_id, tenant=tenant))
     row = session.get(DeliveryRow, delivery_id, with_for_update=True)
     if row is None or row.webhook_id != webhook_id:
         raise NotFoundError(
-            f"There is no delivery {delivery_id}. It may be forgotten: delivered ones are after a week."
+            f"There is no delivery {delivery_id}. It may have been deleted: accepted deliveries are kept for a week."
         )
     row.status = DeliveryStatus.PENDING
     row.failures = 0
@@ -170,6 +179,6 @@ def redeliver(session: Session, webhook_id: str, delivery_id: str, *, tenant: st
 
 
 def forget(session: Session) -> None:
-    """Let go of deliveries that ended long ago: delivered ones after a week, failed ones after a month."""
+    """Delete old deliveries: accepted ones after a week, failed ones after a month."""
     old = select(DeliveryRow.id).where(DeliveryRow.forget_at <= lifecycle.clock(session)).limit(FORGOTTEN_AT_ONCE)
     session.execute(delete(DeliveryRow).where(DeliveryRow.id.in_(old.with_for_update(skip_locked=True))))

@@ -1,4 +1,4 @@
-"""How the service stands now: a query for each figure, each on an index."""
+"""Current values of the service's gauges. Each gauge is one query that uses an index."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from core.store.queries import workers
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What is queued: how many stages, and for how long the oldest of them, seconds."""
+    """Queued stages of a queue: their number, and the waiting time of the oldest in seconds."""
 
     stages: int = 0
     age_seconds: float = 0.0
@@ -22,15 +22,14 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
-    """Figures that rise and fall.
+    """Values that rise and fall.
 
     Attributes:
-        runs: by status.
-        stages: by stage name and status, those queued or running: how many have ended is counted, and the others wait
-            for these.
-        queues: by queue.
-        workers: alive, by queue and device.
-        deliveries: that are still to be sent.
+        runs: number of runs by status.
+        stages: number of queued and running stages by name and status. Counters count the ended stages.
+        queues: queued stages by queue.
+        workers: number of live workers by queue and device.
+        deliveries: number of pending deliveries.
     """
 
     runs: dict[str, int]
@@ -41,7 +40,7 @@ class Gauges:
 
 
 def measure(session: Session) -> Gauges:
-    """All of them."""
+    """Return the current values of all gauges."""
     return Gauges(
         runs=_runs(session),
         stages=_stages(session),
@@ -53,7 +52,7 @@ def measure(session: Session) -> Gauges:
 
 def _runs(session: Session) -> dict[str, int]:
     query = select(RunRow.status, func.count()).group_by(RunRow.status)
-    return {status: count for status, count in session.execute(query)}  # noqa: C416 - rows are no pairs to mypy
+    return {status: count for status, count in session.execute(query)}  # noqa: C416 - mypy does not accept rows as pairs
 
 
 def _stages(session: Session) -> dict[tuple[str, str], int]:

@@ -1,4 +1,7 @@
-"""What POSTs under an Idempotency-Key have made, kept for a day: the same request is answered with it again."""
+"""Results of POST requests with an Idempotency-Key, kept for a day.
+
+A repeated request returns the run or dataset that the first request made.
+"""
 
 from sqlalchemy import delete, text
 from sqlalchemy.orm import Session
@@ -11,33 +14,39 @@ KEPT_SECONDS = 24 * 3600.0
 
 
 def remembered(session: Session, key: str, *, tenant: str) -> IdempotencyRow | None:
-    """What was answered to this Idempotency-Key of a tenant."""
+    """Return the recorded result of a tenant's Idempotency-Key; None if there is none."""
     return session.get(IdempotencyRow, (tenant, key))
 
 
 def hold(session: Session, key: str, *, tenant: str) -> bool:
-    """Until the commit, let nobody else answer to this Idempotency-Key; False where somebody is at it.
+    """Lock a tenant's Idempotency-Key until the commit. SQLite needs no lock because it has one writer at a time.
 
-    SQLite has one writer at a time anyway.
+    Returns:
+        False if another transaction has the lock.
     """
     if session.get_bind().dialect.name != "postgresql":
         return True
-    held = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 1))")
-    return bool(session.execute(held, {"key": f"{tenant} {key}"}).scalar_one())
+    lock = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 1))")
+    return bool(session.execute(lock, {"key": f"{tenant} {key}"}).scalar_one())
 
 
-def remember(session: Session, key: str, *, tenant: str, digest: str, run_id: str) -> None:
-    """Keep the answer to an Idempotency-Key, in the transaction that makes the run or dataset."""
+def remember(session: Session, key: str, *, tenant: str, digest: str, made_id: str) -> None:
+    """Record the result of a request, in the transaction that makes the run or dataset.
+
+    Args:
+        digest: SHA-256 of the request's address and body, in hexadecimal.
+        made_id: id of the run or dataset that the request made.
+    """
     session.add(
-        IdempotencyRow(tenant=tenant, key=key, digest=digest, run_id=run_id, created_at=lifecycle.clock(session))
+        IdempotencyRow(tenant=tenant, key=key, digest=digest, made_id=made_id, created_at=lifecycle.clock(session))
     )
 
 
-def forget(session: Session, run_id: str) -> None:
-    """Let go of the answers that name a run or dataset, which is being deleted."""
-    session.execute(delete(IdempotencyRow).where(IdempotencyRow.run_id == run_id))
+def forget(session: Session, made_id: str) -> None:
+    """Delete the recorded results that name a run or dataset that is being deleted."""
+    session.execute(delete(IdempotencyRow).where(IdempotencyRow.made_id == made_id))
 
 
 def forget_old(session: Session) -> None:
-    """Let go of the answers that are older than a day."""
+    """Delete the recorded results that are older than a day."""
     session.execute(delete(IdempotencyRow).where(IdempotencyRow.created_at < now() - KEPT_SECONDS))

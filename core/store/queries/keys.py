@@ -1,4 +1,4 @@
-"""API keys: whose each is and what it allows. The key itself is nowhere: only its SHA-256."""
+"""API keys with their tenants and scopes. Only the SHA-256 of a key is stored, not the key itself."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,11 @@ from core.store.engine import lifecycle
 
 
 def add(session: Session, key_id: str, *, name: str, tenant: str, digest: str, scopes: Iterable[str]) -> ApiKeyRow:
-    """Write a key; `digest` is its SHA-256 in hexadecimal."""
+    """Insert a key.
+
+    Args:
+        digest: SHA-256 of the key, in hexadecimal.
+    """
     row = ApiKeyRow(
         id=key_id,
         name=name,
@@ -27,17 +31,17 @@ def add(session: Session, key_id: str, *, name: str, tenant: str, digest: str, s
 
 
 def every(session: Session) -> list[ApiKeyRow]:
-    """All keys of all tenants, newest first, the revoked ones among them."""
+    """Return all keys of all tenants, newest first, including revoked keys."""
     return list(session.scalars(select(ApiKeyRow).order_by(ApiKeyRow.id.desc())))
 
 
 def valid(session: Session, digest: str) -> ApiKeyRow | None:
-    """The key of this SHA-256, None where there is none or it is revoked."""
+    """Return the key with this SHA-256; None if there is no such key or it is revoked."""
     return session.scalar(select(ApiKeyRow).where(ApiKeyRow.digest == digest, ApiKeyRow.revoked_at.is_(None)))
 
 
 def revoke(session: Session, key_id: str) -> None:
-    """Make a key useless for ever; one that is revoked stays as it is.
+    """Revoke a key for ever. A revoked key stays unchanged.
 
     Raises:
         NotFoundError: there is no such key.
@@ -45,14 +49,14 @@ def revoke(session: Session, key_id: str) -> None:
     revoked = update(ApiKeyRow).where(ApiKeyRow.id == key_id, ApiKeyRow.revoked_at.is_(None)).values(revoked_at=now())
     session.execute(revoked)
     if session.get(ApiKeyRow, key_id) is None:
-        raise NotFoundError(f"There is no key {key_id}. GET /v1/keys lists those there are.")
+        raise NotFoundError(f"There is no key {key_id}. GET /v1/keys lists the existing ones.")
 
 
 def any_valid(session: Session) -> bool:
-    """Whether some key can be used."""
+    """Return True if there is a key that is not revoked."""
     return bool(session.scalar(select(exists().where(ApiKeyRow.revoked_at.is_(None)))))
 
 
 def ever_made(session: Session) -> bool:
-    """Whether there has been a key, revoked or not."""
+    """Return True if a key was ever made, revoked or not."""
     return bool(session.scalar(select(exists().where(ApiKeyRow.id.is_not(None)))))

@@ -1,4 +1,4 @@
-"""Runs as the API sees them: accept, list, cancel, retry, delete, and what happened."""
+"""Operations of the API on runs: accept, list, cancel, retry, delete, and read events and artifacts."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ from core.store.objects.stored import Stored
 from core.store.queries import idempotency
 
 RECENT_RUNS = 5
+"""Runs that `seconds_per_frame` reads. A choice: more runs cover more stages and cost a longer query."""
 
 
 def accept(
@@ -33,10 +34,14 @@ def accept(
     drawn_from: str | None = None,
     among: Collection[str] | None = None,
 ) -> tuple[RunRow, list[WakeUp]]:
-    """Write a run with its stages; what is stored already is not made again.
+    """Insert a run with its stages. Stages with stored artifacts are not run again.
 
     Args:
-        among: keys of what may be stored, None: of all that the plan makes.
+        drawn_from: id of the run whose training this run draws again; None if the run has its own training.
+        among: keys of artifacts that may be stored; None means all keys of the plan.
+
+    Returns:
+        The run, and the wake-ups to send after the commit.
     """
     run = RunRow(
         id=run_id,
@@ -51,14 +56,14 @@ def accept(
     )
     session.add(run)
     session.flush()
-    artifact_references.hold(session, run_id, spec, plan)
-    lifecycle.tell(session, run, "run.queued")
+    artifact_references.add_references(session, run_id, spec, plan)
+    lifecycle.append_event_at_current_number(session, run, "run.queued")
     counts.RUNS_ACCEPTED.add(session)
     return run, lifecycle.begin(session, run, plan, among=plan.keys if among is None else among)
 
 
 def get(session: Session, run_id: str) -> RunRow:
-    """One run, whosever it is: for the engine. The API asks `of_tenant`.
+    """Return one run of any tenant, for the engine. The API calls `of_tenant`.
 
     Raises:
         NotFoundError: there is no such run.
@@ -67,13 +72,13 @@ def get(session: Session, run_id: str) -> RunRow:
 
 
 def of_tenant(session: Session, run_id: str, *, tenant: str, hold: bool = False) -> RunRow:
-    """One run of a tenant.
+    """Return one run of a tenant.
 
     Args:
-        hold: it is neither changed nor deleted before our commit.
+        hold: True locks the run until the commit, so that it is not changed or deleted.
 
     Raises:
-        NotFoundError: the tenant has no such run; another's is not told from one that does not exist.
+        NotFoundError: the tenant has no such run. The error is the same for a run of another tenant.
     """
     query = select(RunRow).where(RunRow.id == run_id, RunRow.tenant == tenant)
     return _found(session.scalar(query.with_for_update() if hold else query), run_id)
@@ -81,42 +86,50 @@ def of_tenant(session: Session, run_id: str, *, tenant: str, hold: bool = False)
 
 def _found(run: RunRow | None, run_id: str) -> RunRow:
     if run is None:
-        raise NotFoundError(f"There is no run {run_id}. GET /v1/runs lists those there are.")
+        raise NotFoundError(f"There is no run {run_id}. GET /v1/runs lists the existing ones.")
     return run
 
 
 def in_flight(session: Session, *, tenant: str) -> int:
-    """How many runs of a tenant are queued or running.
+    """Return the number of queued and running runs of a tenant.
 
-    Until the commit, no other transaction that asks gets an answer for this tenant: who counts may add.
+    Other transactions that count the runs of this tenant wait until the commit. So the caller may add a run safely.
     """
-    lifecycle.hold_key(session, f"runs in flight of {tenant}")
-    active = [RunStatus.QUEUED, RunStatus.RUNNING]
-    return session.scalar(select(func.count()).where(RunRow.tenant == tenant, RunRow.status.in_(active))) or 0
+    lifecycle.lock_key(session, f"runs in flight of {tenant}")
+    statuses = [RunStatus.QUEUED, RunStatus.RUNNING]
+    return session.scalar(select(func.count()).where(RunRow.tenant == tenant, RunRow.status.in_(statuses))) or 0
 
 
 _THESE = select(RunRow).where(RunRow.id.in_(bindparam("run_ids", expanding=True)))
 
 
 def these(session: Session, run_ids: Sequence[str]) -> list[RunRow]:
-    """Those of these runs that are there."""
+    """Return the runs with these ids; unknown ids are left out."""
     return list(session.scalars(_THESE, {"run_ids": run_ids}))
 
 
 def page(session: Session, *, tenant: str, before: str | None, limit: int) -> list[RunRow]:
-    """Up to `limit` runs of a tenant, newest first (ids rise with time), older than the run `before`."""
+    """Return up to `limit` runs of a tenant, newest first. Ids rise with time.
+
+    Args:
+        before: id of a run; only older runs are returned. None starts with the newest.
+    """
     query = select(RunRow).where(RunRow.tenant == tenant).order_by(RunRow.id.desc()).limit(limit)
     return list(session.scalars(query.where(RunRow.id < before) if before else query))
 
 
 def events(session: Session, run_id: str, *, after: int, limit: int) -> list[EventRow]:
-    """Up to `limit` events after number `after`, in order."""
+    """Return up to `limit` events after number `after`, in order."""
     query = select(EventRow).where(EventRow.run_id == run_id, EventRow.seq > after)
     return list(session.scalars(query.order_by(EventRow.seq).limit(limit)))
 
 
 def cancel(session: Session, run_id: str) -> RunRow:
-    """Ask a run to stop. Queued stages stop now, a running one when its worker sees it; a finished run stays."""
+    """Cancel a run.
+
+    Queued stages are cancelled at once. A running stage stops when its worker reads its lease state. A run that has
+    ended stays unchanged.
+    """
     run = lifecycle.lock(session, run_id)
     if RunStatus(run.status).terminal or run.status == RunStatus.CANCELLING:
         return run
@@ -133,22 +146,25 @@ NOTHING: Mapping[str, Stored] = MappingProxyType({})
 
 
 def retry(session: Session, run_id: str, *, missing: Mapping[str, Stored] = NOTHING) -> tuple[RunRow, list[WakeUp]]:
-    """Start a run again that has failed, was cancelled, or lost what it had made; finished stages are kept.
+    """Retry a run that failed, was cancelled, or lost artifacts. Finished stages are kept.
 
     Args:
-        missing: artifacts of this run whose files are gone, by key: they are made anew.
+        missing: artifacts of this run whose files are missing, by key. They are made again.
+
+    Returns:
+        The run, and the wake-ups to send after the commit.
 
     Raises:
-        ConflictError: the run goes on, or has succeeded and nothing of it is missing.
+        ConflictError: the run has not ended, or has succeeded and none of its artifacts is missing.
     """
     run = lifecycle.lock(session, run_id)
     if not RunStatus(run.status).terminal:
-        raise ConflictError(f"The run is {run.status}; a run can be retried when it has ended.")
-    lifecycle.hold_artifacts(session, to_delete=True)
+        raise ConflictError(f"The run is {run.status}; only a run that has ended can be retried.")
+    lifecycle.lock_artifacts(session, to_delete=True)
     lifecycle.forget_lost(session, missing)
     made = lifecycle.made_stages(session, run)
     if run.status == RunStatus.SUCCEEDED and len(made) == len(lifecycle.plan_of(run).stages):
-        raise ConflictError("The run has succeeded and nothing of it is missing; there is nothing to retry.")
+        raise ConflictError("The run has succeeded and none of its artifacts is missing: there is nothing to retry.")
     for row in lifecycle.stages_of(session, run_id).values():
         if row.status != StageStatus.SUCCEEDED or row.id not in made:
             row.status = StageStatus.WAITING
@@ -162,20 +178,25 @@ def retry(session: Session, run_id: str, *, missing: Mapping[str, Stored] = NOTH
 
 
 def stored(session: Session, run_id: str) -> Mapping[str, Stored]:
-    """Where everything is that a run has made or counts on, by key: artifacts, parts, states."""
+    """Return the stored folders that a run made or reads, by key: artifacts, parts and states."""
     states = {row.state_key for row in lifecycle.stages_of(session, run_id).values() if row.state_key}
     plan = lifecycle.plan_of(get(session, run_id))
     return {**stored_for(session, plan), **recorded(session, sorted(states))}
 
 
 def stored_for(session: Session, plan: Plan) -> Mapping[str, Stored]:
-    """Where that is which a plan would make and is recorded already, by key: artifacts and parts."""
+    """Return the recorded artifacts and parts of a plan, by key."""
     return recorded(session, plan.keys)
 
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """What a deleted run leaves to be deleted from the store."""
+    """Stored data of a deleted run.
+
+    Attributes:
+        keys: keys of all artifacts that the run made.
+        locations: locations that no other run needs, to delete from the store after the commit.
+    """
 
     keys: list[str]
     locations: list[str]
@@ -185,8 +206,7 @@ def remove(session: Session, run_id: str) -> Removed:
     """Delete a run that has ended.
 
     Returns:
-        Keys of all that it made, and locations of what no other run shares, to be deleted from the store after the
-        commit.
+        The keys of the run's artifacts, and the locations to delete from the store after the commit.
 
     Raises:
         ConflictError: the run has not ended.
@@ -194,15 +214,15 @@ def remove(session: Session, run_id: str) -> Removed:
     run = lifecycle.lock(session, run_id)
     if not RunStatus(run.status).terminal:
         raise ConflictError(f"The run is {run.status}. Cancel it, wait until it has stopped, then delete it.")
-    lifecycle.hold_artifacts(session, to_delete=True)
+    lifecycle.lock_artifacts(session, to_delete=True)
     plan = lifecycle.plan_of(run)
     shared = lifecycle.shared_keys(session, run_id, (stage.key for stage in plan.stages))
     made = {stage.key: stage.key for stage in plan.stages}
     made |= {part.key: plan.stage(part.stage).key for stage in plan.stages for part in stage.parts}
     states = [row.state_key for row in lifecycle.stages_of(session, run_id).values() if row.state_key]
-    held = artifact_references.referenced_by_others(session, run_id, made)
-    orphans = {key for key, served in made.items() if served not in shared and key not in held}
-    released = artifact_references.release(session, run_id)
+    referenced = artifact_references.referenced_by_others(session, run_id, made)
+    orphans = {key for key, served in made.items() if served not in shared and key not in referenced}
+    released = artifact_references.remove_references(session, run_id)
     orphans |= released - lifecycle.shared_keys(session, run_id, released)
     locations = lifecycle.forget_artifacts(session, sorted({*orphans, *states}))
     idempotency.forget(session, run_id)
@@ -214,14 +234,14 @@ def remove(session: Session, run_id: str) -> Removed:
 
 @dataclass(frozen=True, slots=True)
 class FrameArtifact:
-    """What is known of a checkpoint once it is embedded."""
+    """An embedded checkpoint: its index in the film, and its facts."""
 
     index: int
     facts: dict[str, float]
 
 
 def frames(session: Session, run: RunRow) -> list[FrameArtifact]:
-    """The checkpoints embedded so far, in order, with the facts of each."""
+    """Return the embedded checkpoints of a run, in order."""
     query = (
         select(StageRow.id, ArtifactRow.facts)
         .join(ArtifactRow, ArtifactRow.key == StageRow.key)
@@ -233,12 +253,12 @@ def frames(session: Session, run: RunRow) -> list[FrameArtifact]:
 
 
 def is_comparison(run: RunRow) -> bool:
-    """Whether a run only draws what others have made."""
+    """Return True if the run is a comparison, which only draws artifacts of other runs."""
     return bool(run.spec["compared"])
 
 
 def artifact(session: Session, run: RunRow, stage_id: str) -> ArtifactRow | None:
-    """The artifact of a finished stage, None while it is not there."""
+    """Return the artifact of a succeeded stage; None if the stage has not succeeded."""
     query = (
         select(ArtifactRow)
         .join(StageRow, StageRow.key == ArtifactRow.key)
@@ -248,7 +268,7 @@ def artifact(session: Session, run: RunRow, stage_id: str) -> ArtifactRow | None
 
 
 def artifacts(session: Session, keys: Iterable[str]) -> dict[str, ArtifactRow]:
-    """Those of these artifacts that are published, by key."""
+    """Return the published artifacts of these keys, by key."""
     found: dict[str, ArtifactRow] = {}
     for batch in batches(keys):
         query = select(ArtifactRow).where(ArtifactRow.key.in_(batch))
@@ -257,15 +277,15 @@ def artifacts(session: Session, keys: Iterable[str]) -> dict[str, ArtifactRow]:
 
 
 def unrecorded(session: Session, locations: Iterable[str]) -> list[str]:
-    """Those of these locations that no artifact is at."""
-    wanted, there = list(locations), set[str]()
+    """Return the subset of these locations that no artifact row names."""
+    wanted, recorded_locations = list(locations), set[str]()
     for batch in batches(wanted):
-        there.update(session.scalars(select(ArtifactRow.location).where(ArtifactRow.location.in_(batch))))
-    return [location for location in wanted if location not in there]
+        recorded_locations.update(session.scalars(select(ArtifactRow.location).where(ArtifactRow.location.in_(batch))))
+    return [location for location in wanted if location not in recorded_locations]
 
 
 def can_rerender(session: Session, plan: Plan) -> bool:
-    """Whether all that a new drawing needs of trainings is stored, as this version stores it."""
+    """Return True if all artifacts of trainings that the plan needs are stored in the format of this version."""
     learned = {stage.key for stage in plan.stages if STAGES[stage.name].learns}
     learned |= {key for stage in plan.stages for shown in stage.shows for key in shown.keys}
     return lifecycle.stored_keys(session, learned) == learned
@@ -273,7 +293,7 @@ def can_rerender(session: Session, plan: Plan) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class StageGroup:
-    """The tasks of a run that have one stage name and one status."""
+    """All stages of a run with the same name and the same status."""
 
     name: str
     queue: str
@@ -287,7 +307,7 @@ class StageGroup:
     finished_at: float | None
 
 
-# Statements that are asked all the time are built once: building one takes longer than SQLite takes to run it.
+# Frequent statements are built once: SQLAlchemy takes longer to build one than SQLite takes to execute it.
 _GROUPS = (
     select(
         StageRow.run_id,
@@ -309,7 +329,7 @@ _STEPS = select(RunRow.id, RunRow.plan["steps"]).where(RunRow.id.in_(bindparam("
 
 
 def stage_groups(session: Session, run_ids: Iterable[str]) -> dict[str, list[StageGroup]]:
-    """The stages of each run, counted by name and status."""
+    """Return the stages of each run, grouped by name and status."""
     groups: dict[str, list[StageGroup]] = {run_id: [] for run_id in run_ids}
     for run_id, name, queue, status, *sums in session.execute(_GROUPS, {"run_ids": list(groups)}):
         groups[run_id].append(StageGroup(name, queue, StageStatus(status), *sums))
@@ -317,13 +337,13 @@ def stage_groups(session: Session, run_ids: Iterable[str]) -> dict[str, list[Sta
 
 
 def captured_steps(session: Session, run_ids: Iterable[str]) -> dict[str, list[int]]:
-    """The steps of each run's checkpoints, without reading the rest of its plan."""
+    """Return the captured steps of each run, without reading the rest of the plan."""
     found = session.execute(_STEPS, {"run_ids": list(run_ids)})
-    return {run_id: steps for run_id, steps in found}  # noqa: C416 - rows are no pairs to mypy
+    return {run_id: steps for run_id, steps in found}  # noqa: C416 - mypy does not accept rows as pairs
 
 
 def skipped_frames(session: Session, run_ids: Iterable[str]) -> dict[str, int]:
-    """How many frames of each run its training has ended before; runs with all of theirs are left out."""
+    """Return the number of frames of each run that an early end of the training left out. Other runs are not listed."""
     if not (wanted := list(run_ids)):
         return {}
     query = (
@@ -337,14 +357,14 @@ def skipped_frames(session: Session, run_ids: Iterable[str]) -> dict[str, int]:
         )
         .group_by(StageRow.run_id)
     )
-    return {run_id: count for run_id, count in session.execute(query)}  # noqa: C416 - rows are no pairs to mypy
+    return {run_id: count for run_id, count in session.execute(query)}  # noqa: C416 - mypy does not accept rows as pairs
 
 
 def seconds_per_frame(session: Session) -> dict[str, float]:
-    """How long the stages after training last took, divided by the frames of their run.
+    """Return the latest duration in seconds of each stage after the training, divided by the number of frames.
 
-    Read from the newest runs that succeeded and were drawn; a stage that was not run in any of them, or only reused, is
-    left out.
+    The durations are read from the newest RECENT_RUNS runs that succeeded and were drawn. Stages that did not run in
+    these runs, or were only reused, are left out.
     """
     trained = exists().where(StageRow.run_id == RunRow.id, StageRow.id == FINE_TUNE.name)  # no comparison
     recent = select(RunRow.id).where(RunRow.status == RunStatus.SUCCEEDED, trained).order_by(RunRow.id.desc())
@@ -359,13 +379,13 @@ def seconds_per_frame(session: Session) -> dict[str, float]:
     )
     rows = session.execute(query).all()
     drawn = {run_id: frames for run_id, name, _seconds, frames in rows if name == RENDER.name}
-    pace: dict[str, float] = {}
+    seconds_by_stage: dict[str, float] = {}
     for run_id, name, seconds, _total in rows:
         if seconds is not None and run_id in drawn:
-            pace[name] = seconds / drawn[run_id]  # the newest run comes last
-    return pace
+            seconds_by_stage[name] = seconds / drawn[run_id]  # rows are ordered by run, so the newest run wins
+    return seconds_by_stage
 
 
 def missing(run_id: str, what: str) -> NotFoundError:
-    """The error for a thing that a run has not."""
+    """Return the error for a resource that a run does not have."""
     return NotFoundError(f"Run {run_id} has no {what}.")

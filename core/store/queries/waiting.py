@@ -1,4 +1,4 @@
-"""What runs wait for: their place in the queue, and queues that no worker serves."""
+"""Waiting runs: their queue positions, and the queues that no worker serves."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -12,12 +12,13 @@ from core.store.engine.lifecycle import QUEUED
 from core.store.queries import workers
 
 MOST_AHEAD = 1000
+"""Upper limit of a reported position. A choice: a higher limit makes the query longer."""
 
 _THESE: BindParameter[str] = bindparam("run_ids", expanding=True)
-_STATUS = StageRow.status + ""  # so that SQLite looks these runs up, instead of going through all that is queued
+_STATUS = StageRow.status + ""  # the expression makes SQLite search by run id, not scan all queued stages
 _Ahead = aliased(StageRow)
 
-# Statements are built once, and go past the session: each of these takes longer than SQLite takes to run a statement.
+# Statements are built once and bypass the session: both would take longer than SQLite takes to execute a statement.
 _NEEDED = (
     select(StageRow.run_id, StageRow.queue)
     .where(StageRow.run_id.in_(_THESE), _STATUS.in_([StageStatus.QUEUED, StageStatus.RUNNING]))
@@ -42,11 +43,12 @@ _VERSIONS = select(RunRow.id, RunRow.tenant, RunRow.status, RunRow.version).wher
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """All that decides whether a poller has seen a run as it is.
+    """The values that decide whether a client has the current state of a run.
 
     Attributes:
-        position: as for `positions`; None unless the run is queued.
-        unserved: as for `unserved`.
+        version: rises with every change of the run.
+        position: number of earlier runs in the queue, see `positions`; None unless the run is queued.
+        unserved: needed queues that no worker serves, see `unserved`.
     """
 
     tenant: str
@@ -57,7 +59,7 @@ class RunState:
 
 
 def run_states(session: Session, run_ids: Collection[str]) -> dict[str, RunState]:
-    """How these runs are, without reading them; those that are not there are left out."""
+    """Return the state of each run without reading its spec and plan; unknown ids are left out."""
     rows = session.connection().execute(_VERSIONS, {"run_ids": list(run_ids)}).all()
     places = positions(session, [row.id for row in rows if row.status == RunStatus.QUEUED])
     missing = unserved(session, [row.id for row in rows if not RunStatus(row.status).terminal])
@@ -68,18 +70,18 @@ def run_states(session: Session, run_ids: Collection[str]) -> dict[str, RunState
 
 
 def positions(session: Session, run_ids: Collection[str]) -> dict[str, int]:
-    """How many earlier runs wait in the queue where the run's first queued stage waits; 0 is next.
+    """Return the number of earlier runs in the queue of each run's first queued stage; 0 means next.
 
-    No more than MOST_AHEAD are counted.
+    At most MOST_AHEAD runs are counted.
     """
     if not run_ids:
         return {}
     found = session.connection().execute(_POSITIONS, {"run_ids": list(run_ids), "most": MOST_AHEAD})
-    return {run_id: ahead for run_id, ahead in found}  # noqa: C416 - rows are no pairs to mypy
+    return {run_id: ahead for run_id, ahead in found}  # noqa: C416 - mypy does not accept rows as pairs
 
 
 def unserved(session: Session, run_ids: Collection[str]) -> Mapping[str, tuple[str, ...]]:
-    """Of each run, the queues that it needs now and no living worker serves."""
+    """Return, for each run, the queues that it needs now and no live worker serves. Other runs are left out."""
     if not run_ids:
         return {}
     served = workers.served(session)

@@ -1,4 +1,4 @@
-"""Webhooks of a tenant. Whose they are is always asked: another tenant's are not there."""
+"""Webhooks of a tenant. Every query checks the tenant, so webhooks of another tenant are not found."""
 
 from collections.abc import Sequence
 
@@ -12,16 +12,16 @@ from core.store.database.tables import DeliveryRow, WebhookRow
 from core.store.engine import lifecycle, outbox
 
 MOST = 20
-"""Webhooks of one tenant."""
+"""Largest number of webhooks of a tenant. A choice: each webhook adds a delivery to every event."""
 
 
 def add(session: Session, *, tenant: str, url: str, secret: str, events: Sequence[str]) -> WebhookRow:
-    """Write a webhook; it hears of what happens from the commit on.
+    """Insert a webhook. It receives the events that happen after the commit.
 
     Raises:
-        ConflictError: the tenant has as many as it may have.
+        ConflictError: the tenant has the largest allowed number of webhooks.
     """
-    lifecycle.hold_key(session, f"webhooks of {tenant}")
+    lifecycle.lock_key(session, f"webhooks of {tenant}")
     count = session.scalars(select(func.count()).where(WebhookRow.tenant == tenant)).one()
     if count >= MOST:
         raise ConflictError(f"There are {count} webhooks, and there may be {MOST}. Delete one that is not needed.")
@@ -39,24 +39,24 @@ def add(session: Session, *, tenant: str, url: str, secret: str, events: Sequenc
 
 
 def get(session: Session, webhook_id: str, *, tenant: str) -> WebhookRow:
-    """One webhook.
+    """Return one webhook of a tenant.
 
     Raises:
         NotFoundError: the tenant has no such webhook.
     """
     row = session.get(WebhookRow, webhook_id)
     if row is None or row.tenant != tenant:
-        raise NotFoundError(f"There is no webhook {webhook_id}. GET /v1/webhooks lists those there are.")
+        raise NotFoundError(f"There is no webhook {webhook_id}. GET /v1/webhooks lists the existing ones.")
     return row
 
 
 def every(session: Session, *, tenant: str) -> list[WebhookRow]:
-    """All webhooks, newest first."""
+    """Return all webhooks of a tenant, newest first."""
     return list(session.scalars(select(WebhookRow).where(WebhookRow.tenant == tenant).order_by(WebhookRow.id.desc())))
 
 
 def remove(session: Session, webhook_id: str, *, tenant: str) -> None:
-    """Forget a webhook and its deliveries.
+    """Delete a webhook and its deliveries.
 
     Raises:
         NotFoundError: the tenant has no such webhook.
@@ -66,11 +66,11 @@ def remove(session: Session, webhook_id: str, *, tenant: str) -> None:
 
 
 def add_test(session: Session, webhook_id: str, *, tenant: str) -> DeliveryRow:
-    """A delivery that tells of nothing but the webhook itself.
+    """Insert a test delivery, whose payload names only the webhook.
 
     Raises:
         NotFoundError: the tenant has no such webhook.
-        ConflictError: it is disabled.
+        ConflictError: the webhook is disabled.
     """
     row = get(session, webhook_id, tenant=tenant)
     refuse_disabled(row)
@@ -80,6 +80,6 @@ def add_test(session: Session, webhook_id: str, *, tenant: str) -> DeliveryRow:
 
 
 def refuse_disabled(webhook: WebhookRow) -> None:
-    """Raises ConflictError where the receiver has said that it is gone."""
+    """Raise ConflictError if the webhook is disabled because its receiver answered 410 Gone."""
     if webhook.disabled_at is not None:
         raise ConflictError("The webhook is disabled: its receiver answered 410 Gone. Delete it and make a new one.")

@@ -11,7 +11,10 @@ from core.store.engine import lifecycle
 from core.version import installed_version
 
 ALIVE_SECONDS = 20.0
+"""A worker is alive if its last heartbeat is younger: four heartbeats of the default 5 seconds. A choice."""
+
 FORGOTTEN_SECONDS = 24 * 3600.0
+"""The row of a worker without heartbeats is deleted after this time. A choice: until then the row is listed."""
 
 
 def beat(
@@ -23,28 +26,28 @@ def beat(
     concurrency: int = 1,
     doing: Sequence[dict[str, str]] = (),
 ) -> None:
-    """Say that this worker is alive, and what it does.
+    """Record a heartbeat of a worker, and the stages that it runs.
 
     Args:
-        concurrency: stages that it runs at once.
-        doing: those that it runs now, each as `{"run": …, "stage": …}`.
+        concurrency: largest number of stages that the worker runs at once.
+        doing: stages that the worker runs now, each as `{"run": …, "stage": …}`.
     """
-    told = {
+    values = {
         "queues": list(queues),
         "device": device,
         "version": installed_version(),
         "concurrency": concurrency,
         "doing": list(doing),
     }
-    beaten = update(WorkerRow).where(WorkerRow.id == worker_id).values(heartbeat_at=now(), **told)
+    beaten = update(WorkerRow).where(WorkerRow.id == worker_id).values(heartbeat_at=now(), **values)
     if session.execute(beaten.returning(WorkerRow.id)).first() is None:
         at = lifecycle.clock(session)
-        session.add(WorkerRow(id=worker_id, started_at=at, heartbeat_at=at, **told))
+        session.add(WorkerRow(id=worker_id, started_at=at, heartbeat_at=at, **values))
         session.execute(delete(WorkerRow).where(WorkerRow.heartbeat_at < at - FORGOTTEN_SECONDS))
 
 
 def leave(session: Session, worker_id: str) -> None:
-    """Say that this worker has stopped."""
+    """Delete the row of a worker that has stopped."""
     session.execute(delete(WorkerRow).where(WorkerRow.id == worker_id))
 
 
@@ -53,16 +56,16 @@ _SERVED = select(WorkerRow.queues).where(_ALIVE)
 
 
 def alive(session: Session) -> list[WorkerRow]:
-    """Workers heard of lately."""
+    """Return the workers that are alive."""
     return list(session.scalars(select(WorkerRow).where(_ALIVE)))
 
 
 def served(session: Session) -> set[str]:
-    """Queues of the workers that were heard of lately."""
+    """Return the queues that live workers serve."""
     return {queue for queues in session.connection().execute(_SERVED).scalars() for queue in queues}
 
 
 def every(session: Session) -> list[tuple[WorkerRow, bool]]:
-    """Workers heard of in the last day, the latest heartbeat first, and whether each is alive."""
+    """Return the workers of the last day, latest heartbeat first, each with True if the worker is alive."""
     query = select(WorkerRow, _ALIVE)
     return [(row, bool(living)) for row, living in session.execute(query.order_by(WorkerRow.heartbeat_at.desc()))]

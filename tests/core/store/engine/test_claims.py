@@ -73,7 +73,7 @@ def test_attempts_are_capped_with_the_reason(engine):
     run = engine.run(run_id)
     assert run.status == "failed"
     assert run.error["type"] == "stage-lost"
-    assert "worker w1 was not heard of" in run.error["detail"]
+    assert "worker w1 stopped renewing its lease" in run.error["detail"]
     assert set(engine.statuses(run_id).values()) == {"failed", "cancelled"}
 
 

@@ -62,7 +62,7 @@ def test_what_was_made_anew_meanwhile_is_not_forgotten(engine):
     engine.call(runs.retry, one, missing=lost)
     engine.finish(engine.claim(one, "render"))
     anew = recorded(engine, key)
-    with pytest.raises(ConflictError, match="nothing of it is missing"):
+    with pytest.raises(ConflictError, match="none of its artifacts is missing"):
         engine.call(runs.retry, two, missing=lost)
     assert recorded(engine, key) == anew != lost[key]
     assert engine.run(two).status == "succeeded"
