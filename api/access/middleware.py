@@ -30,9 +30,9 @@ def is_open(path: str) -> bool:
 class AuthMiddleware:
     """Finds out who asks, counts, checks what they may do, and bounds the body, before the application is asked."""
 
-    def __init__(self, app: ASGIApp, *, ring: KeyRing, hosts: Hosts, meter: RateLimiter) -> None:
+    def __init__(self, app: ASGIApp, *, keyring: KeyRing, hosts: Hosts, meter: RateLimiter) -> None:
         self._app = app
-        self._ring = ring
+        self._keyring = keyring
         self._hosts = hosts
         self._meter = meter
 
@@ -85,7 +85,7 @@ class AuthMiddleware:
             self._count(request, address)
             looked_up += 1
 
-        caller = await self._ring.identify(request.headers, before_look_up=count_look_up)
+        caller = await self._keyring.identify(request.headers, before_look_up=count_look_up)
         key_id = caller and caller.key_id
         if key_id:
             for _ in range(looked_up):

@@ -26,7 +26,7 @@ class Sweeper:
         self._settings = settings
         self._database = database
         self._store = store
-        self._ring = notify
+        self._notify = notify
         self._collected_at = time.monotonic()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._work, name="sweep", daemon=True)
@@ -43,7 +43,7 @@ class Sweeper:
     def sweep(self) -> None:
         """One sweep."""
         settings = self._settings
-        self._ring(
+        self._notify(
             sweep.sweep(self._database, max_attempts=settings.max_attempts, deadline_seconds=settings.deadline_seconds)
         )
         with self._database.writing() as session:
