@@ -8,7 +8,7 @@ from pathlib import Path
 from embedreel.api import Client
 from embedreel.connection import DEFAULT_URL
 from embedreel.errors import ApiError
-from embedreel.retry import PATIENCE_SECONDS, Failure, Patience
+from embedreel.retry import RETRY_SECONDS, Failure, RetryPolicy
 
 UNAUTHORIZED, FORBIDDEN = 401, 403
 
@@ -21,10 +21,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--api-key-file", type=Path, metavar="FILE", help="file that holds the service's API key")
     parser.add_argument(
         "--patience",
+        dest="retry_seconds",
         type=float,
-        default=PATIENCE_SECONDS,
+        default=RETRY_SECONDS,
         metavar="SECONDS",
-        help=f"how long to try again when the service does not answer (default {PATIENCE_SECONDS:.0f}; 0: not at all)",
+        help=f"how long to try again when the service does not answer (default {RETRY_SECONDS:.0f}; 0: not at all)",
     )
 
 
@@ -35,8 +36,8 @@ def connect(options: argparse.Namespace) -> Client:
         OSError: the file of the key cannot be read.
         ValueError: it is empty, or the URL is none.
     """
-    patience = Patience(options.patience, tell=_tell)
-    return Client(options.url, api_key(options.api_key_file), patience=patience)
+    retry = RetryPolicy(options.retry_seconds, tell=_tell)
+    return Client(options.url, api_key(options.api_key_file), retry=retry)
 
 
 def api_key(file: Path | None = None) -> str | None:

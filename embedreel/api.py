@@ -17,7 +17,7 @@ import httpx
 from embedreel.connection import DEFAULT_URL, Connection, Json, Received
 from embedreel.errors import ApiError, UnreachableError, UploadError
 from embedreel.progress import ENDED
-from embedreel.retry import Patience
+from embedreel.retry import RetryPolicy
 from embedreel.sending import ProgressCallback, Sending
 
 PAGE_SIZE = 100
@@ -37,7 +37,7 @@ class Client:
         url: str = DEFAULT_URL,
         api_key: str | None = None,
         *,
-        patience: Patience | None = None,
+        retry: RetryPolicy | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         """Make ready to talk to the service at `url`; nothing is sent yet.
@@ -45,13 +45,13 @@ class Client:
         Args:
             url: where the service is.
             api_key: its key, if it has one.
-            patience: how long a request is sent again; without it, a minute.
+            retry: how long a request is sent again; without it, a minute.
             transport: what carries the requests; tests put their own in its place.
 
         Raises:
             ValueError: the URL is none.
         """
-        self._connection = Connection(url, api_key, patience=patience or Patience(), transport=transport)
+        self._connection = Connection(url, api_key, retry=retry or RetryPolicy(), transport=transport)
 
     @property
     def url(self) -> str:
@@ -140,7 +140,7 @@ class Client:
                         after = event["seq"]
                         yield event
             if after == began_after:
-                self._connection.patience.sleep(RECONNECT_SECONDS)
+                self._connection.retry.sleep(RECONNECT_SECONDS)
 
     def checkpoints(self, run_id: str) -> list[Json]:
         """Step, epoch, loss and accuracy of each checkpoint so far, oldest first."""

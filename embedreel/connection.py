@@ -11,7 +11,7 @@ import httpx
 from httpx_sse import EventSource, SSEError
 
 from embedreel.errors import ApiError, UnreachableError
-from embedreel.retry import Patience, retry_after
+from embedreel.retry import RetryPolicy, retry_after
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 TIMEOUT = httpx.Timeout(60, connect=5)
@@ -23,17 +23,17 @@ Received = Callable[[int, int | None], None]
 
 
 class Connection:
-    """Sends requests as `patience` says.
+    """Sends requests as `retry` says.
 
     Every method raises ApiError when the service refuses, UnreachableError when it does not answer. `repeatable` says
     that a request may be done twice without harm; `options` are those of httpx.
     """
 
     def __init__(
-        self, url: str, api_key: str | None, *, patience: Patience, transport: httpx.BaseTransport | None = None
+        self, url: str, api_key: str | None, *, retry: RetryPolicy, transport: httpx.BaseTransport | None = None
     ) -> None:
         self.url = url.rstrip("/")
-        self.patience = patience
+        self.retry = retry
         try:
             loopback = httpx.URL(self.url).host in {"127.0.0.1", "::1", "localhost"}
         except httpx.InvalidURL as error:
@@ -125,7 +125,7 @@ class Connection:
 
     def _until_answered(self, attempt: Callable[[], T], *, repeatable: bool) -> T:
         try:
-            return self.patience.send(attempt, repeatable=repeatable)
+            return self.retry.send(attempt, repeatable=repeatable)
         except httpx.TransportError as error:
             raise UnreachableError(self.url, error) from error
 

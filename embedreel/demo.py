@@ -16,7 +16,7 @@ from embedreel.access import api_key
 from embedreel.api import Client
 from embedreel.connection import Json
 from embedreel.errors import ClientError, describe
-from embedreel.retry import Patience
+from embedreel.retry import RetryPolicy
 from embedreel.watch import watch
 
 BODY = {
@@ -67,7 +67,7 @@ def run(home: Path, *, keep_serving: bool = False, processes: serve.Commands | N
         service.check()
         time.sleep(seconds)
 
-    with service, Client(url, api_key(), patience=Patience(sleep=look_and_sleep)) as client:
+    with service, Client(url, api_key(), retry=RetryPolicy(sleep=look_and_sleep)) as client:
         service.wait_until_ready()
         ended = _film(client, look_and_sleep)
         if ended["status"] != "succeeded":

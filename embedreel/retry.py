@@ -17,7 +17,7 @@ from tenacity import RetryCallState, Retrying
 
 from embedreel.errors import ApiError
 
-PATIENCE_SECONDS = 60.0
+RETRY_SECONDS = 60.0
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 16.0
 IN_FLIGHT_SECONDS = 1.0
@@ -33,12 +33,12 @@ T = TypeVar("T")
 Failure = httpx.TransportError | ApiError
 
 
-class Patience:
+class RetryPolicy:
     """Sends a request until it is answered, or the time is up."""
 
     def __init__(
         self,
-        seconds: float = PATIENCE_SECONDS,
+        seconds: float = RETRY_SECONDS,
         *,
         tell: Callable[[Failure, float], None] | None = None,
         sleep: Callable[[float], None] = time.sleep,
