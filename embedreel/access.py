@@ -36,7 +36,7 @@ def connect(options: argparse.Namespace) -> Client:
         OSError: the file of the key cannot be read.
         ValueError: it is empty, or the URL is none.
     """
-    retry = RetryPolicy(options.retry_seconds, tell=_tell)
+    retry = RetryPolicy(options.retry_seconds, report=_report)
     return Client(options.url, api_key(options.api_key_file), retry=retry)
 
 
@@ -74,6 +74,6 @@ def advice(error: ApiError) -> str:
     return ""
 
 
-def _tell(error: Failure, pause_seconds: float) -> None:
+def _report(error: Failure, pause_seconds: float) -> None:
     what = error if isinstance(error, ApiError) else f"No answer ({error})"
     print(f"embedreel: {str(what).rstrip('.')}. Trying again in {pause_seconds:.1f} s.", file=sys.stderr, flush=True)

@@ -37,10 +37,10 @@ class ProcessSupervisor:
     """Looks after the processes whenever it is asked to."""
 
     def __init__(
-        self, processes: Processes, *, tell: Callable[[str], None], now: Callable[[], float] = time.monotonic
+        self, processes: Processes, *, report: Callable[[str], None], now: Callable[[], float] = time.monotonic
     ) -> None:
         self._processes = processes
-        self._tell = tell
+        self._report = report
         self._now = now
         self._began_at = now()
         self._histories: dict[str, _History] = {}
@@ -58,7 +58,7 @@ class ProcessSupervisor:
     def _note_end(self, name: str, history: _History) -> None:
         if self._now() - history.started_at >= SOUND_SECONDS:
             history.pause_seconds = FIRST_PAUSE_SECONDS
-        self._tell(
+        self._report(
             f"{self._processes.how_ended(name)} It is started again in {history.pause_seconds:.0f} s; no run is lost."
         )
         history.due_at = self._now() + history.pause_seconds

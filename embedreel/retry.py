@@ -40,7 +40,7 @@ class RetryPolicy:
         self,
         seconds: float = RETRY_SECONDS,
         *,
-        tell: Callable[[Failure, float], None] | None = None,
+        report: Callable[[Failure, float], None] | None = None,
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
@@ -49,14 +49,14 @@ class RetryPolicy:
 
         Args:
             seconds: how long one request may take in all, pauses included; 0: it is sent once.
-            tell: called before each pause, with what went wrong and the seconds until the next try.
+            report: called before each pause, with what went wrong and the seconds until the next try.
             sleep: waits.
             now: the time, seconds.
             rng: makes the pauses differ, so that many clients do not come back at once.
         """
         self.seconds = seconds
         self.sleep = sleep
-        self._tell = tell
+        self._report = report
         self._now = now
         self._rng = rng or random.Random()  # noqa: S311 - no secret
 
@@ -89,8 +89,8 @@ class RetryPolicy:
 
     def _before_sleep(self, state: RetryCallState) -> None:
         error = _failure(state)
-        if self._tell and error:
-            self._tell(error, state.upcoming_sleep)
+        if self._report and error:
+            self._report(error, state.upcoming_sleep)
 
     def _pause(self, state: RetryCallState) -> float:
         """Twice as long with each try, half of it by chance; never shorter than the service asks for."""

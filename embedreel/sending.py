@@ -22,7 +22,7 @@ class Sending:
         self._told = told
         try:
             for path in paths:
-                self.files.append(Counted(path, self._tell))
+                self.files.append(Counted(path, self._report))
         except BaseException:
             self._close()
             raise
@@ -45,7 +45,7 @@ class Sending:
         """The files as fields of a multipart form."""
         return [("file", (file.path.name, file)) for file in self.files]
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         if self._told:
             self._told(self.sent_bytes, self.total_bytes)
 

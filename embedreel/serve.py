@@ -255,7 +255,7 @@ def serve(host: str, port: int, *, processes: Commands | None = None) -> None:
     environment = {"EMBEDREEL_HOST": host, "EMBEDREEL_PORT": str(port)}
     url = url_of(host, port)
     with Interrupt() as interrupt, LocalService(processes or commands(), url=url, environment=environment) as run:
-        supervisor = ProcessSupervisor(run, tell=_say)
+        supervisor = ProcessSupervisor(run, report=_say)
         run.wait_until_ready(stop=interrupt.asked, supervisor=supervisor)
         if not interrupt.asked.is_set():
             _say(f"Embedreel is at {url} (how to use it: {url}/docs). Ctrl-C stops it.")

@@ -57,15 +57,15 @@ class Observer:
         logs.begin(request=request.id, **tracing.trace())
 
         async def answer(message: Message) -> None:
-            request.hear(message)
+            request.on_message(message)
             await send(message)
 
         try:
             await self._app(scope, receive, answer)
         finally:
-            self._tell(request)
+            self._report(request)
 
-    def _tell(self, request: "_Request") -> None:
+    def _report(self, request: "_Request") -> None:
         self._requests.labels(request.route, request.method, str(request.status)).inc()
         self._seconds.labels(request.route, request.method).observe(request.seconds_to_answer)
         if log.isEnabledFor(request.level):
@@ -84,7 +84,7 @@ class _Request:
         self._answered_at: float | None = None
         self._made = ""
 
-    def hear(self, message: Message) -> None:
+    def on_message(self, message: Message) -> None:
         """Look at the head of the answer, and write the id into it."""
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)

@@ -52,7 +52,7 @@ class EventList(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class EventsRead:
     """Events after some number, the run's version before they were read, and whether no more will come."""
 
     events: list[EventOut]
@@ -68,8 +68,8 @@ def events(
     limit: Annotated[int, Query(ge=1, le=1000)] = BATCH,
 ) -> EventList:
     """Events after a number, in order."""
-    heard = hear(parts.database, run_id, parts.tenant, after=after, limit=limit)
-    return EventList(events=heard.events, last=heard.events[-1].seq if heard.events else after)
+    found = read_events(parts.database, run_id, parts.tenant, after=after, limit=limit)
+    return EventList(events=found.events, last=found.events[-1].seq if found.events else after)
 
 
 @router.get(
@@ -88,7 +88,7 @@ async def stream(
     last_event_id: Annotated[int, Header(ge=0, le=MAX_SEQ)] = 0,
 ) -> Response:
     """Events as they happen, from the one after Last-Event-ID. Ends when the run has ended."""
-    first = await _hear(parts, run_id, after=last_event_id)
+    first = await _read_events(parts, run_id, after=last_event_id)
     if first.ended and not first.events and last_event_id:
         return Response(status_code=status.HTTP_204_NO_CONTENT)
     return StreamingResponse(
@@ -98,23 +98,23 @@ async def stream(
     )
 
 
-async def _follow(parts: Parts, run_id: str, heard: Heard, *, after: int) -> AsyncIterator[bytes]:
+async def _follow(parts: Parts, run_id: str, found: EventsRead, *, after: int) -> AsyncIterator[bytes]:
     """Each stream reads the events itself, as fast as its client takes them: a slow one holds up nobody else."""
     yield format_sse_event(retry=RETRY_MILLISECONDS)
     while True:
-        for event in heard.events:
+        for event in found.events:
             after = event.seq
             yield _as_sse(event)
-        if heard.ended or parts.stopping.is_set():
+        if found.ended or parts.stopping.is_set():
             return
         try:
-            if len(heard.events) < BATCH and not await _changed(parts, run_id, heard.version):
+            if len(found.events) < BATCH and not await _changed(parts, run_id, found.version):
                 yield PING
-            heard = await _hear(parts, run_id, after=after)
+            found = await _read_events(parts, run_id, after=after)
         except StorageUnavailableError as error:
             log.warning("stream of %s: %s", run_id, error.detail)
             await asyncio.sleep(AWAY_SECONDS)
-            heard = replace(heard, events=[])
+            found = replace(found, events=[])
             yield PING
         except NotFoundError:
             return
@@ -128,13 +128,13 @@ async def _changed(parts: Parts, run_id: str, version: int) -> bool:
     return seen.version != version
 
 
-async def _hear(parts: Parts, run_id: str, *, after: int) -> Heard:
-    """The same as `hear`, from the thread that all streams share: a hundred that wake at once hold up nobody else."""
-    read = partial(hear, parts.database, run_id, parts.tenant, after=after, limit=BATCH)
+async def _read_events(parts: Parts, run_id: str, *, after: int) -> EventsRead:
+    """The same as `read_events`, from the thread that all streams share: a hundred that wake at once hold up nobody else."""
+    read = partial(read_events, parts.database, run_id, parts.tenant, after=after, limit=BATCH)
     return await asyncio.get_running_loop().run_in_executor(parts.run_reads.streams, read)
 
 
-def hear(database: Database, run_id: str, tenant: str, *, after: int, limit: int) -> Heard:
+def read_events(database: Database, run_id: str, tenant: str, *, after: int, limit: int) -> EventsRead:
     """Up to `limit` events after number `after`.
 
     The run is read before its events: if it has ended by then, the event that says so is among them.
@@ -143,7 +143,7 @@ def hear(database: Database, run_id: str, tenant: str, *, after: int, limit: int
         run = run_of(session, run_id, tenant)
         rows = runs.events(session, run_id, after=after, limit=limit)
     found = [EventOut(seq=row.seq, type=row.type, at=optional_timestamp(row.at), data=row.data) for row in rows]
-    return Heard(found, version=run.version, ended=RunStatus(run.status).terminal and len(found) < limit)
+    return EventsRead(found, version=run.version, ended=RunStatus(run.status).terminal and len(found) < limit)
 
 
 def _as_sse(event: EventOut) -> bytes:

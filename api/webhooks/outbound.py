@@ -58,7 +58,7 @@ def post(target: Target, body: bytes, headers: Mapping[str, str], *, seconds: fl
         response = connection.getresponse()
         if time.monotonic() >= deadline:  # its headers were cut, and look as if they had ended
             raise TimeoutError
-        return _heard(response)
+        return _response_of(response)
     except (OSError, http.client.HTTPException) as error:
         late = time.monotonic() >= deadline
         return WebhookResponse(None, f"It did not answer within {seconds:.0f} seconds." if late else _reason(error))
@@ -124,7 +124,7 @@ def _first_that_answers(target: Target, deadline: float) -> socket.socket:
     raise failure
 
 
-def _heard(response: http.client.HTTPResponse) -> WebhookResponse:
+def _response_of(response: http.client.HTTPResponse) -> WebhookResponse:
     """The answer's status; of its body so much is read that an honest receiver can end in peace."""
     with response, suppress(OSError, http.client.HTTPException):
         response.read(MAX_ANSWER_BYTES)

@@ -89,7 +89,7 @@ def test_send__tells_what_went_wrong_and_counts_the_tries() -> None:
         raise errors.pop()
 
     with pytest.raises(ApiError) as caught:
-        time.retry(tell=lambda error, pause: told.append((error.status, pause))).send(attempt, repeatable=True)
+        time.retry(report=lambda error, pause: told.append((error.status, pause))).send(attempt, repeatable=True)
     assert (caught.value.status, caught.value.tries) == (404, 3)
     assert told == [(502, time.pauses[0]), (503, time.pauses[1])]
 
