@@ -1,8 +1,8 @@
-"""`python -m api`: the API on EMBEDREEL_HOST and EMBEDREEL_PORT. `python -m api keys`: its keys.
+"""`python -m api` serves the API on EMBEDREEL_HOST and EMBEDREEL_PORT. `python -m api keys` manages its keys.
 
-Beyond loopback the API wants a key of everybody, and does not start where there is none. On loopback it wants none
-until there is one: the operator's (EMBEDREEL_API_KEY, EMBEDREEL_API_KEY_FILE), or the first in the table. From then on
-it is closed there too, also when the last key in the table is revoked; `keys add` makes another.
+If the API listens beyond loopback, every request needs a key, and the API does not start without one. On loopback, no
+key is needed until the first one exists: the operator's (EMBEDREEL_API_KEY, EMBEDREEL_API_KEY_FILE) or a stored one.
+From then on every request needs a key, even after the last key is revoked; `keys add` makes another.
 """
 
 import gc
@@ -30,11 +30,13 @@ from core.store.queries import keys
 SHUTDOWN_SECONDS = 5
 GARBAGE_THRESHOLD = 10_000
 SWITCH_SECONDS = 0.0005
-"""A thread gives way to the others so often: at Python's own 5 ms, every poll waits so long for every POST."""
+"""Interval at which a thread gives up the interpreter lock, seconds. With Python's default of 5 ms, each POST delays
+each poll by up to 5 ms.
+"""
 
 
 def main(arguments: Sequence[str] = ()) -> int:
-    """Serve until SIGTERM or Ctrl-C; with `keys …`, do that instead."""
+    """Serve until SIGTERM or Ctrl-C, or run the command `keys …`. Return the exit status."""
     try:
         settings = read_settings()
         if arguments:
@@ -49,10 +51,11 @@ def main(arguments: Sequence[str] = ()) -> int:
 
 
 def command(settings: Settings, arguments: Sequence[str]) -> str:
-    """What a command has to say.
+    """Run a command and return the text to print.
 
     Raises:
-        ValueError: there is no such command.
+        ValueError: the command does not exist, or its arguments are invalid.
+        EmbedreelError: the key does not exist, or the database does not answer.
     """
     if arguments[0] in {"-h", "--help"}:
         return f"{__doc__}"
@@ -64,7 +67,7 @@ def command(settings: Settings, arguments: Sequence[str]) -> str:
 
 
 def serve(settings: Settings) -> int:
-    """The API, until SIGTERM or Ctrl-C."""
+    """Serve the API until SIGTERM or Ctrl-C. Return the exit status."""
     logs.configure(settings.log_level, settings.log_format)
     tracing.configure("embedreel-api")
     app = create_app(settings)
@@ -89,31 +92,31 @@ def serve(settings: Settings) -> int:
 
 
 class Server(uvicorn.Server):
-    """Says that it is asked to end before it waits for the answers under way."""
+    """A uvicorn server that sets `stopping` before it waits for the requests under way."""
 
     def __init__(self, config: uvicorn.Config, stopping: threading.Event) -> None:
         super().__init__(config)
         self._stopping = stopping
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and spare the garbage collector what lives as long as the process: it stops every answer meanwhile."""
+        """Start, then exclude all existing objects from garbage collection, which would pause every request."""
         await super().startup(sockets)
         gc.collect()
         gc.freeze()
         gc.set_threshold(GARBAGE_THRESHOLD, 20, 20)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Called with SIGTERM and SIGINT."""
+        """Set `stopping` on SIGTERM or SIGINT, then shut down."""
         self._stopping.set()
         super().handle_exit(sig, frame)
 
 
 def check(settings: Settings) -> None:
-    """Refuse to let strangers in.
+    """Check that a service that other machines can reach has an API key.
 
     Raises:
-        ValueError: the service would be reached from other machines, and has no API key; or the key is unusable.
-        StorageUnavailableError: whether it has a key is known to the database only, and that does not answer.
+        ValueError: other machines can reach the service and it has no API key, or the operator's key is unusable.
+        StorageUnavailableError: the database is needed for the check and does not answer.
     """
     if operators_key(settings) is None and not is_loopback(settings.host) and not has_keys(settings):
         raise ValueError(
@@ -124,7 +127,7 @@ def check(settings: Settings) -> None:
 
 
 def has_keys(settings: Settings) -> bool:
-    """Whether some key in the table can be used; nothing is made or migrated for the question."""
+    """Return True if the table has a valid key. The check neither creates nor migrates the database."""
     database = Database(settings.database)
     try:
         if database.sqlite and not Path(str(database.url.database)).exists():
@@ -137,7 +140,7 @@ def has_keys(settings: Settings) -> bool:
 
 
 def _refuse(reason: str) -> int:
-    print("embedreel api:", " ".join(reason.split()), file=sys.stderr)  # libpq tells in several lines
+    print("embedreel api:", " ".join(reason.split()), file=sys.stderr)  # libpq's messages have several lines
     return 1
 
 

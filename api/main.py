@@ -76,7 +76,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for module in ROUTES:
         app.include_router(module.router)
     app.add_middleware(
-        AuthMiddleware, ring=parts.keyring, hosts=Hosts(settings), meter=RateLimiter(settings.rate_limit)
+        AuthMiddleware, keyring=parts.keyring, hosts=Hosts(settings), meter=RateLimiter(settings.rate_limit)
     )
     app.add_middleware(Observer, registry=app.state.registry)  # the last one is the outermost
     errors.install(app)

@@ -1,4 +1,4 @@
-"""How the service is reached: its URL and its key, from options and EMBEDREEL_* variables."""
+"""Connect to the service: its URL and API key come from options and EMBEDREEL_* variables."""
 
 import argparse
 import os
@@ -8,43 +8,50 @@ from pathlib import Path
 from embedreel.api import Client
 from embedreel.connection import DEFAULT_URL
 from embedreel.errors import ApiError
-from embedreel.retry import PATIENCE_SECONDS, Failure, Patience
+from embedreel.retry import RETRY_SECONDS, Failure, RetryPolicy
 
 UNAUTHORIZED, FORBIDDEN = 401, 403
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Give the command line the flags that say where the service is."""
+    """Add the flags for the service's URL, its key and the retry time."""
     port = os.environ.get("EMBEDREEL_PORT")  # where `embedreel serve` listens in the same environment
     url = os.environ.get("EMBEDREEL_URL") or (f"http://127.0.0.1:{port}" if port else DEFAULT_URL)
-    parser.add_argument("--url", default=url, help=f"the service (now {url})")
+    parser.add_argument("--url", default=url, help=f"URL of the service (now {url})")
     parser.add_argument("--api-key-file", type=Path, metavar="FILE", help="file that holds the service's API key")
     parser.add_argument(
         "--patience",
+        dest="retry_seconds",
         type=float,
-        default=PATIENCE_SECONDS,
+        default=RETRY_SECONDS,
         metavar="SECONDS",
-        help=f"how long to try again when the service does not answer (default {PATIENCE_SECONDS:.0f}; 0: not at all)",
+        help=f"how long to retry when the service does not answer (default {RETRY_SECONDS:.0f}; 0: no retry)",
     )
 
 
 def connect(options: argparse.Namespace) -> Client:
-    """The service that the command line names.
+    """Make a client of the service that the options name.
 
     Raises:
-        OSError: the file of the key cannot be read.
-        ValueError: it is empty, or the URL is none.
+        OSError: the key file cannot be read.
+        ValueError: the key file has no key, or the URL is invalid.
     """
-    patience = Patience(options.patience, tell=_tell)
-    return Client(options.url, api_key(options.api_key_file), patience=patience)
+    retry = RetryPolicy(options.retry_seconds, report=_report)
+    return Client(options.url, api_key(options.api_key_file), retry=retry)
 
 
 def api_key(file: Path | None = None) -> str | None:
-    """The key of `file`, of EMBEDREEL_API_KEY, or of the file that EMBEDREEL_API_KEY_FILE names; the first there is.
+    """Return the API key from `file`, EMBEDREEL_API_KEY or EMBEDREEL_API_KEY_FILE, in this order of precedence.
+
+    Args:
+        file: file with the key; None reads the variables.
+
+    Returns:
+        The key, or None if neither the argument nor a variable is set.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it holds no key.
+        ValueError: the file has no key.
     """
     if file is None:
         if key := os.environ.get("EMBEDREEL_API_KEY", "").strip():
@@ -59,7 +66,7 @@ def api_key(file: Path | None = None) -> str | None:
 
 
 def advice(error: ApiError) -> str:
-    """What to set after a refusal for want of a key; empty after any other."""
+    """Return a hint on which key to set after status 401 or 403; empty after any other error."""
     if error.status == UNAUTHORIZED:
         return (
             "\nSet EMBEDREEL_API_KEY to a key of this service, or EMBEDREEL_API_KEY_FILE or --api-key-file to a file "
@@ -73,6 +80,6 @@ def advice(error: ApiError) -> str:
     return ""
 
 
-def _tell(error: Failure, pause_seconds: float) -> None:
-    what = error if isinstance(error, ApiError) else f"No answer ({error})"
-    print(f"embedreel: {str(what).rstrip('.')}. Trying again in {pause_seconds:.1f} s.", file=sys.stderr, flush=True)
+def _report(error: Failure, pause_seconds: float) -> None:
+    reason = error if isinstance(error, ApiError) else f"No answer ({error})"
+    print(f"embedreel: {str(reason).rstrip('.')}. Trying again in {pause_seconds:.1f} s.", file=sys.stderr, flush=True)

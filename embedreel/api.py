@@ -1,7 +1,7 @@
-"""A Python client of the Embedreel HTTP API: plain JSON in and out, one kind of error.
+"""A Python client of the Embedreel HTTP API. Requests and responses are plain JSON.
 
-It holds nothing of the service: the service says what it can do, and refuses what it cannot. Requests are sent again as
-embedreel/retry.py says; a POST that makes a run carries an Idempotency-Key, so that the run is made once.
+The client does not validate requests: the service does, and refuses invalid ones. embedreel/retry.py decides which
+requests are retried. A POST that makes a run carries an Idempotency-Key, so that a retry does not make a second run.
 """
 
 import uuid
@@ -17,19 +17,19 @@ import httpx
 from embedreel.connection import DEFAULT_URL, Connection, Json, Received
 from embedreel.errors import ApiError, UnreachableError, UploadError
 from embedreel.progress import ENDED
-from embedreel.retry import Patience
+from embedreel.retry import RetryPolicy
 from embedreel.sending import ProgressCallback, Sending
 
 PAGE_SIZE = 100
 EVENTS_PAGE_SIZE = 1000
 RECONNECT_SECONDS = 1.0
-UPLOAD_TIMEOUT = httpx.Timeout(1800, connect=5)  # the answer comes when every image has been looked at
+UPLOAD_TIMEOUT = httpx.Timeout(1800, connect=5)  # the response comes after every image has been checked
 
 
 class Client:
-    """One connection to one service; use it in a `with` block.
+    """A connection to one service. Use it in a `with` block.
 
-    Every method raises ApiError when the service refuses, UnreachableError when it does not answer.
+    Every method raises ApiError if the service refuses the request, and UnreachableError if it does not answer.
     """
 
     def __init__(
@@ -37,25 +37,25 @@ class Client:
         url: str = DEFAULT_URL,
         api_key: str | None = None,
         *,
-        patience: Patience | None = None,
+        retry: RetryPolicy | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        """Make ready to talk to the service at `url`; nothing is sent yet.
+        """Set the connection up. No request is sent yet.
 
         Args:
-            url: where the service is.
-            api_key: its key, if it has one.
-            patience: how long a request is sent again; without it, a minute.
-            transport: what carries the requests; tests put their own in its place.
+            url: URL of the service.
+            api_key: API key; None if the service needs none.
+            retry: when and how long requests are retried; None retries for RETRY_SECONDS.
+            transport: httpx transport; None uses the network. Tests pass their own.
 
         Raises:
-            ValueError: the URL is none.
+            ValueError: the URL is invalid.
         """
-        self._connection = Connection(url, api_key, patience=patience or Patience(), transport=transport)
+        self._connection = Connection(url, api_key, retry=retry or RetryPolicy(), transport=transport)
 
     @property
     def url(self) -> str:
-        """Where the service is, without a slash at the end."""
+        """URL of the service, without a trailing slash."""
         return self._connection.url
 
     def __enter__(self) -> Self:
@@ -67,32 +67,35 @@ class Client:
         self._connection.__exit__(kind, error, trace)
 
     def submit(self, body: Mapping[str, Any]) -> Json:
-        """Ask for a run; returns it with its plan and links."""
+        """Make a run. Return it with its plan and links."""
         return self._post_once("/v1/runs", body)
 
     def draw(self, run_id: str, body: Mapping[str, Any]) -> Json:
-        """Ask for a run that draws another one otherwise; nothing is trained again."""
+        """Make a run that draws another run's film with other settings, without training. Return the new run."""
         return self._post_once(f"/v1/runs/{run_id}/renders", body)
 
     def compare(self, body: Mapping[str, Any]) -> Json:
-        """Ask for runs side by side; returns the table. The film is drawn by a run of the same id."""
+        """Compare runs. Return the comparison's table; a run with the same id draws the film."""
         return self._post_once("/v1/comparisons", body)
 
     def comparison(self, run_id: str) -> Json:
-        """A comparison: its table, and how much alike its runs are."""
+        """Return a comparison: its table, and the similarity of the runs' representations."""
         return self._get(f"/v1/comparisons/{run_id}")
 
     def run(self, run_id: str) -> Json:
-        """One run as it is now."""
+        """Return one run."""
         return self._get(f"/v1/runs/{run_id}")
 
     def poll(self, run_id: str, etag: str | None, *, wait_seconds: int = 0) -> tuple[Json | None, str | None]:
-        """One run if it has changed since `etag`, else None; and the ETag to ask with next.
+        """Read a run if it has changed.
 
         Args:
             run_id: the run.
-            etag: of the last look; None at the first, which is answered at once.
-            wait_seconds: how long the service may hold back its answer while there is no change, if it knows how to.
+            etag: ETag of the previous poll; None for the first poll, which returns at once.
+            wait_seconds: how long the service may delay its response while the run does not change (`Prefer: wait`).
+
+        Returns:
+            The run, or None if it has not changed since `etag`; and the ETag for the next poll.
         """
         headers = {"If-None-Match": etag} if etag else {}
         headers |= {"Prefer": f"wait={wait_seconds}"} if etag and wait_seconds else {}
@@ -102,7 +105,7 @@ class Client:
         return self._connection.decoded(response), response.headers.get("ETag")
 
     def runs(self, *, limit: int = 20) -> list[Json]:
-        """The newest runs, newest first, over as many pages as it takes."""
+        """Return up to `limit` runs, newest first, from as many pages as needed."""
         found: list[Json] = []
         cursor = None
         while len(found) < limit:
@@ -115,7 +118,7 @@ class Client:
         return found[:limit]
 
     def events(self, run_id: str, *, after: int = 0) -> list[Json]:
-        """What happened to a run after event number `after`, over as many pages as it takes."""
+        """Return a run's events after number `after`, from as many pages as needed."""
         found: list[Json] = []
         while True:
             params = {"after": found[-1]["seq"] if found else after, "limit": EVENTS_PAGE_SIZE}
@@ -125,9 +128,9 @@ class Client:
                 return found
 
     def follow(self, run_id: str, *, after: int = 0) -> Iterator[Json]:
-        """What happens to a run after event number `after`, as it happens, until the run has ended.
+        """Yield a run's events after number `after` as they happen, until the run has ended.
 
-        A stream that breaks off is taken up after the last event that came.
+        A broken stream is resumed after the last received event.
         """
         while True:
             headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": str(after)} if after else {})
@@ -140,66 +143,66 @@ class Client:
                         after = event["seq"]
                         yield event
             if after == began_after:
-                self._connection.patience.sleep(RECONNECT_SECONDS)
+                self._connection.retry.sleep(RECONNECT_SECONDS)
 
     def checkpoints(self, run_id: str) -> list[Json]:
-        """Step, epoch, loss and accuracy of each checkpoint so far, oldest first."""
+        """Return step, epoch, loss and accuracy of each checkpoint so far, oldest first."""
         return self._listed(f"/v1/runs/{run_id}/checkpoints", "checkpoints")
 
     def cancel(self, run_id: str) -> Json:
-        """Ask a run to stop."""
+        """Cancel a run. Return the run; running stages stop soon after."""
         return self._connection.json("POST", f"/v1/runs/{run_id}/cancel", repeatable=True)
 
     def retry(self, run_id: str) -> Json:
-        """Start a failed or cancelled run again; its finished stages are kept."""
+        """Restart a failed or cancelled run. Its finished stages are kept."""
         try:
             return self._post_once(f"/v1/runs/{run_id}/retry")
         except ApiError as error:
             if error.status != httpx.codes.CONFLICT or error.tries == 1:
                 raise
-            run = self.run(run_id)  # an earlier try may have been done, and its answer lost
+            run = self.run(run_id)  # an earlier try may have succeeded, and its response been lost
             if run["status"] in ENDED:
                 raise
             return run
 
     def delete(self, run_id: str) -> None:
-        """Delete a run that has ended, and what it made, unless another run shares it."""
+        """Delete a run that has ended, with those of its artifacts that no other run shares."""
         self._delete(f"/v1/runs/{run_id}")
 
     def quality(self, run_id: str) -> Json:
-        """How far the run's film can be trusted."""
+        """Return the quality of the run's film: how faithfully the layout shows the embeddings."""
         return self._get(f"/v1/runs/{run_id}/quality")
 
     def highlights(self, run_id: str) -> list[Json]:
-        """What happened while the run's model learnt."""
+        """Return the notable events of the run's training."""
         return self._listed(f"/v1/runs/{run_id}/highlights", "highlights")
 
     def evaluation(self, run_id: str) -> Json:
-        """How well the run's model tells the classes apart at the end of each phase."""
+        """Return the model's accuracy, in total and by class, at the end of each training phase."""
         return self._get(f"/v1/runs/{run_id}/evaluation")
 
     def label_issues(self, run_id: str) -> Json:
-        """What looks wrong with the labels of the run's probe images, and which of them it may have trained on."""
+        """Return suspicious labels of the run's probe images, and probe images that duplicate training images."""
         return self._get(f"/v1/runs/{run_id}/label-issues")
 
     def figures(self, run_id: str) -> list[Json]:
-        """The figures that the service draws, and whether this run has each."""
+        """Return the service's figures, and whether each is available for this run."""
         return self._listed(f"/v1/runs/{run_id}/figures", "figures")
 
     def models(self) -> list[Json]:
-        """What can be fine-tuned."""
+        """Return the models that can be fine-tuned."""
         return self._listed("/v1/models", "models")
 
     def model(self, model_id: str) -> Json:
-        """One of them, with its layers and blocks."""
+        """Return one model with its layers and blocks."""
         return self._get(f"/v1/models/{quote(model_id)}")
 
     def workers(self) -> list[Json]:
-        """The workers, and what each does now."""
+        """Return the workers and the stages that each is running."""
         return self._listed("/v1/workers", "workers")
 
     def datasets(self) -> list[Json]:
-        """What a run may be made of."""
+        """Return the datasets that a run may use."""
         return self._listed("/v1/datasets", "datasets")
 
     def upload_dataset(
@@ -210,16 +213,16 @@ class Client:
         allow_broken: bool = False,
         told: ProgressCallback | None = None,
     ) -> Json:
-        """Send the files of one dataset; returns it with its id once every image has been checked.
+        """Upload the files of one dataset. Return the dataset after the service has checked every image.
 
         Args:
-            paths: a ZIP, or Parquet files.
-            name: what to call the dataset; without it, the service finds one.
-            allow_broken: images that cannot be used are left out, and named in the report.
-            told: called with the bytes sent and the bytes in all, again and again.
+            paths: one ZIP, or Parquet files.
+            name: name of the dataset; None lets the service choose one.
+            allow_broken: leave out unusable images and list them in the report, instead of refusing the dataset.
+            told: called repeatedly with the bytes sent and the total bytes.
 
         Raises:
-            UploadError: the connection broke; it says how far the files had come.
+            UploadError: the connection broke during the upload; the message says how many bytes were sent.
         """
         with Sending(paths, told) as sending:
             data = ({"name": name} if name else {}) | ({"allow_broken": "true"} if allow_broken else {})
@@ -233,50 +236,52 @@ class Client:
                 raise UploadError(**far, reason=error.__cause__) from error
 
     def delete_dataset(self, dataset_id: str) -> None:
-        """Delete an uploaded dataset; films that were made from it stay."""
+        """Delete an uploaded dataset. Films that were made from it stay."""
         self._delete(f"/v1/datasets/{dataset_id}")
 
     def webhooks(self) -> list[Json]:
-        """Where the service sends its events."""
+        """Return the webhooks."""
         return self._listed("/v1/webhooks", "webhooks")
 
     def add_webhook(self, url: str, events: Sequence[str] | None = None) -> Json:
-        """Have events sent to a URL; returns it with its id and the secret that signs them, shown only now."""
+        """Register a webhook. Return it with its id and its signing secret, which no later response shows."""
         body = {"url": url} | ({"events": list(events)} if events else {})
         return self._connection.json("POST", "/v1/webhooks", json=body, repeatable=False)
 
     def delete_webhook(self, webhook_id: str) -> None:
-        """Send no more events there."""
+        """Delete a webhook."""
         self._delete(f"/v1/webhooks/{webhook_id}")
 
     def test_webhook(self, webhook_id: str) -> Json:
-        """Have an event sent there that says nothing; returns what the service says of it."""
+        """Queue a test event for a webhook. Return the delivery."""
         return self._connection.json("POST", f"/v1/webhooks/{webhook_id}/test", repeatable=True)
 
     def keys(self) -> list[Json]:
-        """The API keys, without the keys themselves."""
+        """Return the records of the API keys, without the secrets."""
         return self._listed("/v1/keys", "keys")
 
     def add_key(self, name: str, *, tenant: str | None = None, scopes: Sequence[str] | None = None) -> Json:
-        """Make an API key; returns it with its id and the key itself, shown only now."""
+        """Make an API key. Return it with its id and the secret, which no later response shows."""
         body = {"name": name} | ({"tenant": tenant} if tenant else {}) | ({"scopes": list(scopes)} if scopes else {})
         return self._connection.json("POST", "/v1/keys", json=body, repeatable=False)
 
     def revoke_key(self, key_id: str) -> None:
-        """Let nobody in with this key any more."""
+        """Revoke an API key permanently."""
         self._delete(f"/v1/keys/{key_id}")
 
     def download(self, run_id: str, what: str, path: Path, *, told: Received | None = None) -> Path:
-        """Save `film.gif`, `frames/<i>.png`, `log.csv` … of a run; the file is there whole or not at all.
+        """Download a file of a run, such as `film.gif`, `frames/<i>.png` or `log.csv`.
+
+        The file is written under a temporary name and renamed when it is complete.
 
         Args:
             run_id: the run.
-            what: the end of its address.
-            path: where to save it.
-            told: called with the bytes received and the bytes in all, again and again.
+            what: path of the file below `/v1/runs/<run_id>/`.
+            path: where to save the file.
+            told: called repeatedly with the bytes received and the total bytes, or None if the total is unknown.
 
         Returns:
-            The path, absolute.
+            The absolute path.
         """
         path = path.absolute()
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -296,7 +301,7 @@ class Client:
         return self._connection.json("GET", path, repeatable=True, params=params)
 
     def _post_once(self, path: str, body: Mapping[str, Any] | None = None) -> Json:
-        """A POST that is done once, however often it is sent."""
+        """Send a POST with an Idempotency-Key, so that retries do not repeat its effect."""
         headers = {"Idempotency-Key": str(uuid.uuid4())}
         return self._connection.json("POST", path, repeatable=True, json=body, headers=headers)
 
@@ -304,5 +309,7 @@ class Client:
         try:
             self._connection.send("DELETE", path, repeatable=True)
         except ApiError as error:
-            if error.status != httpx.codes.NOT_FOUND or error.tries == 1:  # else an earlier try has done it
+            if (
+                error.status != httpx.codes.NOT_FOUND or error.tries == 1
+            ):  # on a retry, 404 means that an earlier try deleted it
                 raise

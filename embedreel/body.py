@@ -1,4 +1,7 @@
-"""The body of a request for a film from what was typed: a file, then flags, then `--set`, each over the last."""
+"""Build the body of a request from the command line.
+
+The values come from a file, then from flags, then from `--set`. Later sources override earlier ones.
+"""
 
 import json
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
@@ -10,7 +13,13 @@ from embedreel.choices import in_words
 
 
 class Flag(NamedTuple):
-    """A flag for a field of the body."""
+    """A flag that sets one field of the body.
+
+    Attributes:
+        field: path of the field, such as `train.steps`.
+        kind: converts the flag's text.
+        help: the flag's help text.
+    """
 
     field: str
     kind: Callable[[str], Any]
@@ -21,7 +30,7 @@ Flags: TypeAlias = Mapping[str, Flag]
 
 
 def numbers(text: str) -> list[int]:
-    """Whole numbers with commas between them.
+    """Parse integers separated by commas.
 
     >>> numbers("17,4")
     [17, 4]
@@ -34,17 +43,17 @@ SUBMITTED: Flags = {
     "--model": Flag("model", str, "vit-tiny, resnet-tiny, a hub id (see `embedreel models`), or run:RUN"),
     "--name": Flag("name", str, "shown in the film"),
     "--recipe": Flag("train.recipe", str, "fine_tune, head_only or two_phase"),
-    "--steps": Flag("train.steps", int, "optimiser steps"),
-    "--batch-size": Flag("train.batch_size", int, "images a forward pass"),
-    "--learning-rate": Flag("train.learning_rate", float, "peak rate"),
+    "--steps": Flag("train.steps", int, "optimizer steps"),
+    "--batch-size": Flag("train.batch_size", int, "images in a forward pass"),
+    "--learning-rate": Flag("train.learning_rate", float, "peak learning rate"),
     "--train-size": Flag("train.train_size", int, "images to train on (default: all)"),
-    "--seed": Flag("train.seed", int, "same seed, same film"),
-    "--frames": Flag("capture.frames", int, "checkpoints, the untrained model included"),
-    "--spacing": Flag("capture.spacing", str, "even, log, or drift: where the model moves"),
-    "--probe-size": Flag("capture.probe_size", int, "images that are embedded"),
+    "--seed": Flag("train.seed", int, "random seed; the same seed makes the same film"),
+    "--frames": Flag("capture.frames", int, "checkpoints, including the untrained model"),
+    "--spacing": Flag("capture.spacing", str, "even, log, or drift: more checkpoints where embeddings change faster"),
+    "--probe-size": Flag("capture.probe_size", int, "images to embed"),
     "--mode": Flag("capture.mode", str, "inline or offload"),
 }
-"""Flags of a run that is to be made."""
+"""Flags of `submit`."""
 
 DRAWN: Flags = {
     "--name": Flag("name", str, "shown in the film"),
@@ -53,28 +62,28 @@ DRAWN: Flags = {
     "--fps": Flag("render.fps", int, "frames a second"),
     "--theme": Flag("render.theme", str, "light or dark"),
     "--tween": Flag("render.tween", int, "frames drawn between two checkpoints"),
-    "--max-bytes": Flag("render.max_bytes", int, "of the GIF; tweens and size are given up for it"),
+    "--max-bytes": Flag("render.max_bytes", int, "size limit of the GIF; fewer tweens and pixels are drawn if needed"),
     "--leaderboard": Flag("render.leaderboard", int, "worst outliers shown"),
-    "--trails": Flag("render.trails", numbers, "images whose way is drawn, as `image` in the outliers: 17,4"),
-    "--k": Flag("score.k", int, "nearest neighbours that an outlier score looks at"),
+    "--trails": Flag("render.trails", numbers, "images whose trails are drawn, by their `image` in the outliers: 17,4"),
+    "--k": Flag("score.k", int, "nearest neighbors in an outlier score"),
     "--project": Flag("project.method", str, in_words("project.method")),
     "--align": Flag("align.method", str, in_words("align.method")),
-    "--reference": Flag("align.reference", str, "what frames are kept still against: last, previous or first"),
+    "--reference": Flag("align.reference", str, "frame that the others are aligned to: last, previous or first"),
 }
-"""Flags of a run that is to be drawn otherwise."""
+"""Flags of `draw`."""
 
 _UNSEEN = {"leaderboard", "score", "project", "align"}
 COMPARED: Flags = {flag: asked for flag, asked in DRAWN.items() if not _UNSEEN.intersection(asked.field.split("."))}
-"""Flags of a comparison, which shows runs as they are laid out, without their leaderboards."""
+"""Flags of `compare`. A comparison keeps the runs' layouts and shows no leaderboards."""
 
 
 def add_flags(parser: ArgumentParser, flags: Flags, *, rest: str) -> None:
-    """Give a command the flags that describe a run.
+    """Add the flags that describe a run to a command.
 
     Args:
-        parser: the command's.
-        flags: for the fields that are asked for most; `--set` reaches the others.
-        rest: what becomes of the fields that are left out.
+        parser: the command's parser.
+        flags: flags for frequently used fields; `--set` sets any field.
+        rest: help text on the fields that are left out.
     """
     group = parser.add_argument_group(f"the run ({rest})")
     for flag, (field, kind, text) in flags.items():
@@ -93,10 +102,10 @@ def add_flags(parser: ArgumentParser, flags: Flags, *, rest: str) -> None:
 
 
 def setting(text: str) -> tuple[str, Any]:
-    """Read `section.field=value`; the value is JSON where it can be, else text.
+    """Parse `section.field=value`. The value is parsed as JSON if it is valid JSON, else it is text.
 
     Raises:
-        ArgumentTypeError: there is no field before, or no "=".
+        ArgumentTypeError: the field or the "=" is missing.
 
     >>> setting("render.fps=24"), setting("align.method=rigid")
     (('render.fps', 24), ('align.method', 'rigid'))
@@ -111,14 +120,14 @@ def setting(text: str) -> tuple[str, Any]:
 
 
 def from_arguments(arguments: Namespace, flags: Flags) -> dict[str, Any]:
-    """The body, without anything that was not asked for.
+    """Return the body, with only those fields that the user has set.
 
     Args:
-        arguments: what was typed.
-        flags: those that the command has.
+        arguments: the parsed command line.
+        flags: the command's flags.
 
     Raises:
-        ValueError: the file is no JSON object, or a field is set inside one that is no section.
+        ValueError: the file is not a JSON object, or a field's parent is not an object.
         OSError: the file cannot be read.
     """
     body: dict[str, Any] = {}

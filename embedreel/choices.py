@@ -1,14 +1,14 @@
-"""The values that fields of a run take, as the service of this version offers them; `make openapi` writes the file."""
+"""The values that fields of a run may have in this version. `make openapi` writes choices.json."""
 
 import json
 from importlib import resources
 
 CHOICES: dict[str, list[str]] = json.loads(resources.files("embedreel").joinpath("choices.json").read_text())
-"""By field."""
+"""Values by field."""
 
 
 def in_words(field: str) -> str:
-    """The values of a field in words.
+    """Return the values of a field as a phrase.
 
     >>> in_words("render.formats")
     'gif, mp4 or webp'

@@ -32,17 +32,17 @@ examples:
   embedreel events RUN --follow
 
 variables:
-  EMBEDREEL_URL           where the service is (default 127.0.0.1, port EMBEDREEL_PORT or 8000)
+  EMBEDREEL_URL           URL of the service (default 127.0.0.1, port EMBEDREEL_PORT or 8000)
   EMBEDREEL_API_KEY       its key, if it has one
   EMBEDREEL_API_KEY_FILE  a file that holds the key, if EMBEDREEL_API_KEY is not set
 
 exit status:
     0  done
-    1  the run failed or was cancelled; what `serve` starts did not start
+    1  the run failed or was cancelled; a process of `serve` did not start
     2  the request is wrong or was refused
-    3  the service does not answer, or is out of order; an upload broke off
+    3  the service does not answer or has failed; an upload was interrupted
   130  Ctrl-C
-  141  nobody reads the output any more, as after `| head`
+  141  the output's reader has ended, as with `| head`
 """
 
 COMMANDS = (
@@ -60,15 +60,15 @@ COMMANDS = (
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns the exit status."""
+    """Run one command. Return the exit status."""
     try:
         options = _parser().parse_args(arguments)
         status = int(options.command(options))
-        sys.stdout.flush()  # so that a pipe that is gone is noticed here
+        sys.stdout.flush()  # so that a broken pipe raises here
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more as it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes stdout again at exit
         return BROKEN_PIPE
     except (ClientError, ServeError, OSError, ValueError) as error:
         advice = access.advice(error) if isinstance(error, ApiError) else ""
@@ -78,7 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _status(error: Exception) -> int:
-    """The exit status that says what kind of error it was."""
+    """Return the exit status for an error."""
     match error:
         case ApiError():
             return USAGE if error.status < SERVER_ERROR else UNREACHABLE
@@ -91,7 +91,7 @@ def _status(error: Exception) -> int:
 
 
 class _ShowVersion(argparse.Action):
-    """Looks the version up only when it is asked for."""
+    """Prints the version. The lookup is slow, so it happens only if the flag is given."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_rest: object) -> None:
         print(f"embedreel {version('embedreel')}")
@@ -102,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     layout = argparse.RawDescriptionHelpFormatter
     about = "Film a vision model while it learns."
     parser = argparse.ArgumentParser(prog="embedreel", description=about, epilog=EPILOG, formatter_class=layout)
-    parser.add_argument("--version", action=_ShowVersion, nargs=0, help="show which version this is, and end")
+    parser.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version and exit")
     access.add_flags(parser)
     add(parser.add_subparsers(title="commands", required=True, metavar="COMMAND"), COMMANDS)
     return parser

@@ -1,4 +1,4 @@
-"""What a command of the command line is."""
+"""Definition of a command of the command line, and the exit statuses."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
 
 
 def no_flags(parser: argparse.ArgumentParser) -> None:
-    """A command that takes nothing."""
+    """Add no arguments."""
 
 
 def run_argument(parser: argparse.ArgumentParser) -> None:
-    """A command that is about one run."""
+    """Add the argument RUN."""
     parser.add_argument("run", metavar="RUN", help="the run's id")
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command: what it does, and what it takes.
+    """A command.
 
     Attributes:
-        name: what is typed.
-        run: does it, and returns the exit status; its docstring is the help.
-        add_flags: adds arguments to its parser.
+        name: its name on the command line.
+        run: function that runs the command and returns the exit status; its docstring is the help text.
+        add_flags: adds the command's arguments to its parser.
     """
 
     name: str
@@ -38,7 +38,13 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Commands below a word of their own."""
+    """A group of subcommands, such as `embedreel keys add`.
+
+    Attributes:
+        name: the group's name on the command line.
+        about: help text.
+        commands: the subcommands.
+    """
 
     name: str
     about: str
@@ -46,7 +52,7 @@ class Group:
 
 
 def add(known: "Known", commands: Sequence[Command | Group]) -> None:
-    """Make commands known to the parser."""
+    """Add commands to the parser."""
     for command in commands:
         if isinstance(command, Group):
             parser = known.add_parser(command.name, help=command.about, description=command.about)

@@ -1,4 +1,4 @@
-"""One HTTP connection to one service: requests that are sent again, and refusals as errors."""
+"""An HTTP connection to one service, with retries. Refusals become errors."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +11,7 @@ import httpx
 from httpx_sse import EventSource, SSEError
 
 from embedreel.errors import ApiError, UnreachableError
-from embedreel.retry import Patience, retry_after
+from embedreel.retry import RetryPolicy, retry_after
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 TIMEOUT = httpx.Timeout(60, connect=5)
@@ -19,21 +19,21 @@ TIMEOUT = httpx.Timeout(60, connect=5)
 Json: TypeAlias = dict[str, Any]
 T = TypeVar("T")
 Received = Callable[[int, int | None], None]
-"""Told of bytes received and bytes in all; None where the service does not say how many."""
+"""Called with the bytes received and the total bytes; the total is None if the service does not send it."""
 
 
 class Connection:
-    """Sends requests as `patience` says.
+    """Sends requests, with retries by `retry`.
 
-    Every method raises ApiError when the service refuses, UnreachableError when it does not answer. `repeatable` says
-    that a request may be done twice without harm; `options` are those of httpx.
+    Every method raises ApiError if the service refuses, and UnreachableError if the service does not answer. The
+    argument `repeatable` is True if a request may safely be carried out twice. The `options` are those of httpx.
     """
 
     def __init__(
-        self, url: str, api_key: str | None, *, patience: Patience, transport: httpx.BaseTransport | None = None
+        self, url: str, api_key: str | None, *, retry: RetryPolicy, transport: httpx.BaseTransport | None = None
     ) -> None:
         self.url = url.rstrip("/")
-        self.patience = patience
+        self.retry = retry
         try:
             loopback = httpx.URL(self.url).host in {"127.0.0.1", "::1", "localhost"}
         except httpx.InvalidURL as error:
@@ -43,7 +43,7 @@ class Connection:
             headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
             timeout=TIMEOUT,
             transport=transport,
-            trust_env=not loopback,  # a proxy of the environment does not reach this machine's own ports
+            trust_env=not loopback,  # a proxy from the environment cannot reach this machine's loopback ports
         )
 
     def __enter__(self) -> Self:
@@ -55,7 +55,7 @@ class Connection:
         self._http.close()
 
     def send(self, method: str, path: str, *, repeatable: bool, **options: Any) -> httpx.Response:  # noqa: ANN401
-        """The answer to a request."""
+        """Send a request and return the response."""
 
         def attempt() -> httpx.Response:
             response = self._http.request(method, path, **options)
@@ -65,19 +65,19 @@ class Connection:
         return self._until_answered(attempt, repeatable=repeatable)
 
     def json(self, method: str, path: str, *, repeatable: bool, **options: Any) -> Json:  # noqa: ANN401
-        """The answer's body."""
+        """Send a request and return the response's JSON body."""
         return self.decoded(self.send(method, path, repeatable=repeatable, **options))
 
     def decoded(self, response: httpx.Response) -> Json:
-        """The body of an answer, which must be JSON."""
+        """Return the JSON body of a response. Raise UnreachableError if the body is not JSON."""
         try:
             body: Json = response.json()
         except json.JSONDecodeError as error:
-            raise UnreachableError(self.url, f"what answers sends no JSON, but {response.text[:80]!r}") from error
+            raise UnreachableError(self.url, f"the response is not JSON, but {response.text[:80]!r}") from error
         return body
 
     def save(self, path: str, file: Path, told: Received | None = None) -> None:
-        """Write what GET answers to a file; it is whole when this returns."""
+        """Download the response to GET into a file. The file is complete when this returns."""
 
         def attempt() -> None:
             with self._http.stream("GET", path) as response, file.open("wb") as opened:
@@ -92,10 +92,10 @@ class Connection:
 
     @contextmanager
     def opened(self, path: str, *, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
-        """The answer to GET, to be read as it comes.
+        """Open the response to GET for streaming.
 
         Raises:
-            TransportError: inside the block, when the connection breaks while it is read.
+            TransportError: inside the block, if the connection breaks while the response is read.
         """
 
         def attempt() -> httpx.Response:
@@ -111,7 +111,7 @@ class Connection:
             yield response
 
     def events(self, response: httpx.Response) -> Iterator[Json]:
-        """The data of each server-sent event of an answer, as it comes; pings and an event that broke off are left out.
+        """Yield the data of each server-sent event as it arrives. Pings and incomplete events are left out.
 
         Raises:
             TransportError: the connection broke.
@@ -121,11 +121,11 @@ class Connection:
                 if event.data:
                     yield event.json()
         except SSEError as error:
-            raise UnreachableError(self.url, f"what answers sends no event stream: {error}") from error
+            raise UnreachableError(self.url, f"the response is not an event stream: {error}") from error
 
     def _until_answered(self, attempt: Callable[[], T], *, repeatable: bool) -> T:
         try:
-            return self.patience.send(attempt, repeatable=repeatable)
+            return self.retry.send(attempt, repeatable=repeatable)
         except httpx.TransportError as error:
             raise UnreachableError(self.url, error) from error
 

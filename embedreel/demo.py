@@ -1,4 +1,4 @@
-"""What `make demo` runs: a service of its own, one run of the built-in digits, the film, and nothing left running."""
+"""`make demo`: start a service, film one run on the built-in digits, download the film, and stop the service."""
 
 import argparse
 import os
@@ -16,7 +16,7 @@ from embedreel.access import api_key
 from embedreel.api import Client
 from embedreel.connection import Json
 from embedreel.errors import ClientError, describe
-from embedreel.retry import Patience
+from embedreel.retry import RetryPolicy
 from embedreel.watch import watch
 
 BODY = {
@@ -29,12 +29,12 @@ BODY = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Make the film; returns the exit status."""
+    """Make the film. Return the exit status."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--keep-serving", action="store_true", help="go on serving the film until Ctrl-C")
     options = parser.parse_args(arguments)
     home = Path(os.environ.get("EMBEDREEL_HOME") or ".embedreel").expanduser().resolve()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a plain kill, too, stops what was started
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that SIGTERM, too, stops the service
     try:
         return run(home, keep_serving=options.keep_serving)
     except (serve.ServeError, ClientError, OSError, ValueError) as error:
@@ -46,11 +46,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def run(home: Path, *, keep_serving: bool = False, processes: serve.Commands | None = None) -> int:
-    """Start, film, download, stop; returns the exit status.
+    """Start the service, make and download the film, and stop the service. Return the exit status.
+
+    Args:
+        home: folder of the service's data; the film and the log go to its subfolder "demo".
+        keep_serving: serve the film until Ctrl-C.
+        processes: the service's processes; None starts the API and a worker.
 
     Raises:
-        ServeError: the service did not start, or ended.
-        ClientError: the service refused, or does not answer.
+        ServeError: the service did not start, or has ended.
+        ClientError: the service refused a request, or does not answer.
         KeyboardInterrupt: Ctrl-C; the run is cancelled.
     """
     folder = home / "demo"
@@ -67,7 +72,7 @@ def run(home: Path, *, keep_serving: bool = False, processes: serve.Commands | N
         service.check()
         time.sleep(seconds)
 
-    with service, Client(url, api_key(), patience=Patience(sleep=look_and_sleep)) as client:
+    with service, Client(url, api_key(), retry=RetryPolicy(sleep=look_and_sleep)) as client:
         service.wait_until_ready()
         ended = _film(client, look_and_sleep)
         if ended["status"] != "succeeded":

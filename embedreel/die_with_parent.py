@@ -1,8 +1,9 @@
-"""Run a command that is asked to end (SIGTERM) when the process that started it is gone, SIGKILL included.
+"""Run a command that receives SIGTERM when its parent process ends, even by SIGKILL.
 
-`python tether.py PARENT COMMAND...`, where PARENT is the starter's process id. Linux watches the starter for us
-(PR_SET_PDEATHSIG survives exec); elsewhere the command just runs. What Linux watches is the starter's *thread*: whoever
-starts a tethered command does so from a thread that lives as long as the process, the main one.
+Usage: `python die_with_parent.py PARENT COMMAND...`, where PARENT is the parent's process id. On Linux, the kernel
+sends the signal (PR_SET_PDEATHSIG, which survives exec). On other systems, the command runs without this protection.
+Linux sends the signal when the parent's *thread* ends. The parent must therefore start the command from its main
+thread.
 """
 
 import ctypes
@@ -15,13 +16,13 @@ NOT_FOUND = 127
 
 
 def main(parent: int, command: list[str]) -> int:
-    """Become the command; returns only if that cannot be."""
+    """Replace this process by the command. Return an exit status only if the command cannot be started."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it was gone before the kernel knew what to do then
+        if os.getppid() != parent:  # the parent ended before prctl was called
             return 0
     try:
-        os.execvp(command[0], command)  # noqa: S606 - what our starter asks for
+        os.execvp(command[0], command)  # noqa: S606 - the parent's own command
     except OSError as error:
         print(f"{command[0]} cannot be started: {error.strerror}", file=sys.stderr)
     return NOT_FOUND

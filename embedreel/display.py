@@ -1,4 +1,4 @@
-"""How a run is shown while it goes on: bars on a terminal, lines elsewhere."""
+"""Show a run's progress: bars on a terminal, lines elsewhere."""
 
 import time
 from contextlib import AbstractContextManager
@@ -18,25 +18,25 @@ BEGUN = ENDED | {"running"}
 
 
 class Display(AbstractContextManager["Display"], Protocol):
-    """Shows a run; told of every change, and by `tick` of every look that found none."""
+    """Shows a run. `show` is called after a poll that found a change, `tick` after any other poll."""
 
     def show(self, run: Json, checkpoint: Json | None) -> None:
-        """Show a run that has changed, and its newest checkpoint."""
+        """Show a changed run and its newest checkpoint."""
 
     def tick(self) -> None:
-        """Nothing has changed since."""
+        """Refresh the display; the run has not changed."""
 
     def say(self, text: str) -> None:
-        """Show a line that stays."""
+        """Print a permanent line."""
 
 
 def on(console: Console) -> Display:
-    """The display that suits the console."""
+    """Return bars for a terminal, lines for any other console."""
     return Bars(console) if console.is_terminal else Lines(console)
 
 
 class Lines(Display):
-    """A line when a stage begins or ends, and about every ten seconds between: a log stays readable."""
+    """Prints a line when a stage starts or ends, and every LINE_SECONDS in between, so that a log stays readable."""
 
     def __init__(self, console: Console, *, now: Clock = time.monotonic) -> None:
         self._console = console
@@ -53,10 +53,10 @@ class Lines(Display):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Nothing is open."""
+        """Do nothing: there is nothing to close."""
 
     def show(self, run: Json, checkpoint: Json | None) -> None:
-        """Print what is new."""
+        """Print the changes since the last call."""
         self._measures = measures(checkpoint)
         if run.get("notice") != self._notice:
             self._notice = run.get("notice")
@@ -71,7 +71,7 @@ class Lines(Display):
         self.tick()
 
     def tick(self) -> None:
-        """Print how far the running stages are, unless a line was printed lately."""
+        """Print the progress of the running stages if no line was printed for LINE_SECONDS."""
         if self._now() - self._last_line < LINE_SECONDS:
             return
         running = [stage for stage in self._stages.values() if stage.status == "running"]
@@ -83,7 +83,7 @@ class Lines(Display):
             self._line(self._notice or "waiting for a worker")
 
     def say(self, text: str) -> None:
-        """Print it."""
+        """Print a line."""
         self._line(text)
 
     def _how_far(self, stage: Stage) -> str:
@@ -108,19 +108,19 @@ def _change(stage: Stage) -> str:
 
 
 class _Cell(ProgressColumn):
-    """A column that shows one of a task's own fields."""
+    """A column that shows one custom field of a task."""
 
     def __init__(self, field: str) -> None:
         super().__init__()
         self._field = field
 
     def render(self, task: Task) -> Text:
-        """The field, as it is."""
+        """Return the field's text, right-aligned."""
         return Text(str(task.fields[self._field]), justify="right")
 
 
 class Bars(Display):
-    """A bar a stage, with its rate, time left and time taken; below, the newest checkpoint."""
+    """Draws a bar for each stage with its rate, time left and elapsed time. Below is the newest checkpoint."""
 
     def __init__(self, console: Console, *, now: Clock = time.monotonic) -> None:
         self._rates = Rates(now)
@@ -146,16 +146,16 @@ class Bars(Display):
         self._live.stop()
 
     def show(self, run: Json, checkpoint: Json | None) -> None:
-        """Draw what is new."""
+        """Redraw the bars."""
         self._run, self._checkpoint = run, checkpoint
         self.tick()
 
     def tick(self) -> None:
-        """Let the clocks go on; they also do by themselves, however long the next look takes."""
+        """Redraw the clocks. A background thread of `Live` also redraws them between polls."""
         self._live.refresh()
 
     def say(self, text: str) -> None:
-        """Print it above the bars."""
+        """Print a line above the bars."""
         self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _bar(self, stage: Stage) -> None:
@@ -168,11 +168,11 @@ class Bars(Display):
         }
         if stage.name not in self._tasks:
             self._tasks[stage.name] = self._progress.add_task(stage.name, **fields)
-        total = stage.total or 1  # a bar without a total would pulse, as if something happened
+        total = stage.total or 1  # rich animates a bar without a total, which would look like progress
         self._progress.update(self._tasks[stage.name], completed=stage.done, total=total, **fields)
 
     def _picture(self) -> Group:
-        """What is to be seen now; asked for by one thread at a time."""
+        """Return the current content. `Live` calls this in one thread at a time."""
         run = self._run
         for stage in stages(run):
             self._rates.add(stage)

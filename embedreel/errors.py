@@ -1,42 +1,42 @@
-"""What can go wrong between this client and the service."""
+"""Errors of the client."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 class ClientError(Exception):
-    """Something between this client and the service went wrong."""
+    """Base class of the client's errors."""
 
 
 class UnreachableError(ClientError):
-    """Nothing answers at the URL, or the answer broke off."""
+    """No Embedreel service answers at the URL, or the connection broke."""
 
     def __init__(self, url: str, reason: object) -> None:
         super().__init__(f"No Embedreel service answers at {url} ({reason}). Start it with `make serve`.")
 
 
 class UploadError(ClientError):
-    """The connection broke while files were sent."""
+    """The connection broke during an upload."""
 
     def __init__(self, *, sent_bytes: int, total_bytes: int, reason: object) -> None:
         sent, total = (count / 1e6 for count in (sent_bytes, total_bytes))
         then = "Send it again."
         if sent_bytes >= total_bytes:
-            then = "The service may have taken it all the same: see `embedreel datasets` before you send it again."
+            then = "The service may have accepted it: see `embedreel datasets` before you send it again."
         super().__init__(f"The upload broke off at {sent:.1f} of {total:.1f} MB ({reason}). {then}")
 
 
 class ApiError(ClientError):
-    """The service refused; it says why.
+    """The service refused a request.
 
     Attributes:
         status: HTTP status, 400 to 599.
-        title: what kind of error.
+        title: kind of error, in words.
         detail: what happened and what to do next.
-        field: path of the field at fault in the body, or None.
-        type: the problem's stable address, such as /problems/not-found; empty where the answer is no problem object.
-        retry_after_seconds: how long the service asks to wait before the next try, or None.
-        tries: how often the request had been sent when this answer came.
+        field: path of the invalid field in the body, or None.
+        type: the problem's stable type, such as /problems/not-found; empty if the response is not a problem object.
+        retry_after_seconds: seconds to wait before the next try (Retry-After), or None.
+        tries: number of times that the request was sent.
     """
 
     tries = 1
@@ -61,12 +61,12 @@ class ApiError(ClientError):
 
     @property
     def slug(self) -> str:
-        """The last part of the type, such as `not-found`."""
+        """Last part of the type, such as `not-found`."""
         return self.type.rpartition("/")[2]
 
 
 def describe(problem: Mapping[str, Any]) -> str:
-    """A problem object (RFC 9457) in one line.
+    """Format a problem object (RFC 9457) as one line.
 
     >>> describe({"title": "Not there yet", "detail": "The film is not drawn.", "field": None})
     'Not there yet: The film is not drawn.'

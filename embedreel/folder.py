@@ -1,4 +1,4 @@
-"""A folder of images as one ZIP, for as long as it takes to send it."""
+"""Pack a folder of images into a temporary ZIP for an upload."""
 
 import os
 import shutil
@@ -13,15 +13,15 @@ from embedreel.sending import ProgressCallback
 
 @contextmanager
 def packed(paths: Sequence[Path], told: ProgressCallback | None = None) -> Iterator[Sequence[Path]]:
-    """The files to send: those that were named, or one ZIP of the folder that was.
+    """Yield the files to send: the given files, or one temporary ZIP of the given folder.
 
     Args:
         paths: files, or one folder.
-        told: called with the bytes packed and the bytes in all, again and again.
+        told: called repeatedly with the bytes packed and the total bytes.
 
     Raises:
-        ValueError: a folder beside other paths, or without any file.
-        OSError: something cannot be read, or the ZIP cannot be written.
+        ValueError: a folder is given with other paths, or the folder has no files.
+        OSError: a file cannot be read, or the ZIP cannot be written.
     """
     if not any(path.is_dir() for path in paths):
         yield paths
@@ -36,19 +36,19 @@ def packed(paths: Sequence[Path], told: ProgressCallback | None = None) -> Itera
 
 
 def pack(folder: Path, archive: Path, told: ProgressCallback | None = None) -> None:
-    """Write the files below a folder into a ZIP, as they are: images hardly shrink.
+    """Write the files below a folder into an uncompressed ZIP, because images hardly compress.
 
-    Names that begin with a dot are passed over. The same files make the same bytes, whenever and wherever: the dates
-    are left out.
+    Files and folders whose names begin with a dot are left out. Dates are left out, so that the same files make the
+    same bytes.
 
     Args:
-        folder: what to pack.
-        archive: the file to write.
-        told: called with the bytes packed and the bytes in all, again and again.
+        folder: the folder to pack.
+        archive: the ZIP to write.
+        told: called repeatedly with the bytes packed and the total bytes.
 
     Raises:
-        ValueError: there is no file.
-        OSError: something cannot be read, or the ZIP cannot be written.
+        ValueError: the folder has no files.
+        OSError: a file cannot be read, or the ZIP cannot be written.
     """
     sizes = {path: path.stat().st_size for path in files_below(folder)}
     if not sizes:
@@ -66,7 +66,7 @@ def pack(folder: Path, archive: Path, told: ProgressCallback | None = None) -> N
 
 
 def files_below(folder: Path) -> list[Path]:
-    """All files, by name, but for hidden ones."""
+    """Return all files below a folder except hidden ones, sorted by path."""
     found: list[Path] = []
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]

@@ -1,4 +1,4 @@
-"""What commands print: tables for people, JSON for scripts."""
+"""Output of commands: tables for people, JSON for scripts."""
 
 import argparse
 import json
@@ -11,20 +11,20 @@ from embedreel.connection import Json
 
 
 class Terminal(Console):
-    """A console that leaves it to its caller when nobody reads any more, instead of ending the process."""
+    """A console that raises BrokenPipeError to its caller, instead of ending the process as rich does."""
 
     def on_broken_pipe(self) -> None:
-        """Called while the BrokenPipeError is handled."""
+        """Raise the BrokenPipeError that rich is handling."""
         raise  # noqa: PLE0704
 
 
 def add_json_flag(parser: argparse.ArgumentParser) -> None:
-    """Give a command that prints a table the flag for scripts."""
-    parser.add_argument("--json", action="store_true", help="everything, as JSON")
+    """Add the flag --json."""
+    parser.add_argument("--json", action="store_true", help="print all fields as JSON")
 
 
 def show(rows: Sequence[Json], columns: Sequence[str], *, as_json: bool) -> None:
-    """Print rows: all that the service says of them as JSON, or these columns as a table."""
+    """Print rows: all fields as JSON, or the given columns as a table."""
     if as_json:
         print(json.dumps(rows, indent=2))
     else:
@@ -32,7 +32,14 @@ def show(rows: Sequence[Json], columns: Sequence[str], *, as_json: bool) -> None
 
 
 def show_once(made: Json, title: str, secret: str, *, as_json: bool) -> None:
-    """Print something new with its secret, the member of that name, which the service never tells again."""
+    """Print a new resource with its secret, which the service never shows again.
+
+    Args:
+        made: the resource.
+        title: printed after its id.
+        secret: name of the field with the secret.
+        as_json: print all fields as JSON.
+    """
     if as_json:
         print(json.dumps(made, indent=2))
     else:
@@ -41,14 +48,14 @@ def show_once(made: Json, title: str, secret: str, *, as_json: bool) -> None:
 
 
 def byte_bar() -> Progress:
-    """A bar of bytes on standard error; where there is no terminal, nothing is drawn."""
+    """Make a progress bar of bytes on standard error. It is invisible if standard error is not a terminal."""
     console = Console(stderr=True)
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     return Progress(TextColumn("{task.description}"), *columns, console=console, disable=not console.is_terminal)
 
 
 def print_table(rows: Sequence[Json], columns: Sequence[str]) -> None:
-    """Columns as wide as their longest entry: an id is for copying, so nothing is cut off."""
+    """Print a table. Columns are as wide as their longest entry, so that ids can be copied whole."""
     cells = [list(columns), *([_cell(row.get(column)) for column in columns] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for line in cells:
@@ -63,17 +70,17 @@ def _cell(value: object) -> str:
     return str(value)
 
 
-def percent(share: float | None) -> str | None:
-    """A share as people read it.
+def percent(fraction: float | None) -> str | None:
+    """Format a fraction as a percentage; None stays None.
 
     >>> percent(0.5)
     '50.0 %'
     """
-    return None if share is None else f"{100 * share:.1f} %"
+    return None if fraction is None else f"{100 * fraction:.1f} %"
 
 
 def moment(text: str | None) -> str:
-    """A time of the API, to the second.
+    """Shorten an ISO 8601 time to seconds; None becomes empty.
 
     >>> moment("2026-01-01T10:20:30.123456+00:00")
     '2026-01-01T10:20:30'

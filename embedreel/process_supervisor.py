@@ -1,32 +1,39 @@
-"""Keeps the processes of a service going: one that ends is started again, after a pause that grows with each time."""
+"""Restart the processes of a service when they end, with a pause that doubles after each restart."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+# These numbers are choices: longer pauses spare the machine, shorter ones end an outage earlier.
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 15.0
-SOUND_SECONDS = 15.0  # a process that has run for so long was not started in vain
+SOUND_SECONDS = 15.0  # after this running time, a process counts as healthy, and its pause is reset
 
 
 class Processes(Protocol):
-    """What is kept going."""
+    """The processes under supervision."""
 
     @property
     def ended(self) -> list[str]:
-        """Names of the processes that run no more."""
+        """Names of the processes that have ended."""
 
     def how_ended(self, name: str) -> str:
-        """How one of them ended, in words."""
+        """Describe how a process ended, in a sentence."""
 
     def start(self, name: str) -> None:
-        """Start one of them anew."""
+        """Start a process again."""
 
 
 @dataclass(slots=True)
 class _History:
-    """Of one process: when it was started last, the pause that comes next, when it is due again (None: it runs)."""
+    """The restart history of one process.
+
+    Attributes:
+        started_at: time of its last start.
+        pause_seconds: pause before its next restart.
+        due_at: time of its pending restart; None while the process runs.
+    """
 
     started_at: float
     pause_seconds: float = FIRST_PAUSE_SECONDS
@@ -34,19 +41,19 @@ class _History:
 
 
 class ProcessSupervisor:
-    """Looks after the processes whenever it is asked to."""
+    """Restarts ended processes. The caller calls `look` repeatedly."""
 
     def __init__(
-        self, processes: Processes, *, tell: Callable[[str], None], now: Callable[[], float] = time.monotonic
+        self, processes: Processes, *, report: Callable[[str], None], now: Callable[[], float] = time.monotonic
     ) -> None:
         self._processes = processes
-        self._tell = tell
+        self._report = report
         self._now = now
         self._began_at = now()
         self._histories: dict[str, _History] = {}
 
     def look(self) -> None:
-        """Note which processes have ended, and start again those that are due."""
+        """Report processes that have ended, and restart those whose pause is over."""
         for name in self._processes.ended:
             history = self._histories.setdefault(name, _History(self._began_at))
             if history.due_at is None:
@@ -58,7 +65,7 @@ class ProcessSupervisor:
     def _note_end(self, name: str, history: _History) -> None:
         if self._now() - history.started_at >= SOUND_SECONDS:
             history.pause_seconds = FIRST_PAUSE_SECONDS
-        self._tell(
+        self._report(
             f"{self._processes.how_ended(name)} It is started again in {history.pause_seconds:.0f} s; no run is lost."
         )
         history.due_at = self._now() + history.pause_seconds

@@ -1,4 +1,4 @@
-"""What a run's JSON says about its progress, and how fast it goes."""
+"""Progress and rates of a run's stages, from the run's JSON."""
 
 import time
 from collections import deque
@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 ENDED = {"succeeded", "failed", "cancelled"}
 UNITS = {"fine_tune": "steps"}  # every other stage counts frames
-RATE_SECONDS = 15.0  # rates are over this long
+RATE_SECONDS = 15.0  # rates are averages over this time; a choice between a steady and a current number
 
 Clock: TypeAlias = Callable[[], float]
 
@@ -20,10 +20,11 @@ class Stage:
 
     Attributes:
         status: waiting, queued, running, succeeded, failed or cancelled.
-        done: of `total`, in `unit`; total is 0 while it is not known.
-        reused: another run had made it already.
-        elapsed_seconds: since it began, until it ended; None before.
-        attempt: how often it was started.
+        done: progress, in `unit`.
+        total: total number of units; 0 while it is unknown.
+        reused: the stage's results are those of another run.
+        elapsed_seconds: seconds from its start to its end, or to now; None before its start.
+        attempt: number of times that it was started.
     """
 
     name: str
@@ -36,17 +37,17 @@ class Stage:
 
     @property
     def unit(self) -> str:
-        """What `done` counts."""
+        """The unit of `done` and `total`: steps or frames."""
         return UNITS.get(self.name, "frames")
 
     @property
     def outcome(self) -> str:
-        """The status, in the user's words."""
+        """The status as shown to the user; "reused" for a reused stage."""
         return "reused" if self.reused and self.status == "succeeded" else self.status
 
 
 def stages(run: dict[str, Any]) -> list[Stage]:
-    """The run's stages, in the order of its plan."""
+    """Return the run's stages in the order of its plan."""
     return [
         Stage(
             name=stage["name"],
@@ -62,7 +63,7 @@ def stages(run: dict[str, Any]) -> list[Stage]:
 
 
 def headline(run: dict[str, Any]) -> str:
-    """The run's name and status, and how long it will be.
+    """Return the run's name and status, the number of runs ahead, and the time left.
 
     >>> headline({"name": "digits", "status": "queued", "queue_position": 2})
     'digits  queued, 2 runs ahead of it'
@@ -83,18 +84,18 @@ def _elapsed(stage: dict[str, Any]) -> float | None:
 
 
 class Rates:
-    """Units a second of each stage, over the last few seconds."""
+    """Measures the rate of each stage over the last RATE_SECONDS."""
 
     def __init__(self, now: Clock = time.monotonic) -> None:
         self._now = now
         self._samples: dict[str, deque[tuple[float, int]]] = {}
 
     def add(self, stage: Stage) -> None:
-        """Note how far a running stage is now."""
+        """Record the current progress of a running stage."""
         if stage.status != "running":
             return
         samples = self._samples.setdefault(stage.name, deque())
-        if samples and samples[-1][1] > stage.done:  # begun again on another worker
+        if samples and samples[-1][1] > stage.done:  # restarted on another worker
             samples.clear()
         if not samples or samples[-1][1] != stage.done:
             samples.append((self._now(), stage.done))
@@ -102,7 +103,7 @@ class Rates:
             samples.popleft()
 
     def of(self, stage: Stage) -> float | None:
-        """Units a second; of an ended stage over all its time; None while nothing is known."""
+        """Return a stage's rate, units per second; for an ended stage the average. None if it is unknown."""
         if stage.status in ENDED:
             return stage.done / stage.elapsed_seconds if stage.elapsed_seconds else None
         samples = self._samples.get(stage.name)
@@ -112,13 +113,13 @@ class Rates:
         return (last - first) / (ended - began) if last > first and ended > began else None
 
     def left_seconds(self, stage: Stage) -> float | None:
-        """Seconds until a running stage is done; None while nothing is known."""
+        """Return the seconds until a running stage is done, or None if they are unknown."""
         rate = self.of(stage)
         return (stage.total - stage.done) / rate if rate and stage.status == "running" else None
 
 
 def clock(seconds: float | None) -> str:
-    """Hours, minutes and seconds.
+    """Format seconds as hours, minutes and seconds.
 
     >>> clock(75.4), clock(3700), clock(None)
     ('1:15', '1:01:40', '-:--')
@@ -131,7 +132,7 @@ def clock(seconds: float | None) -> str:
 
 
 def speed(rate: float, unit: str) -> str:
-    """Units a second.
+    """Format a rate, units per second.
 
     >>> speed(12.34, "steps"), speed(0.123, "frames")
     ('12.3 steps/s', '0.12 frames/s')
@@ -140,7 +141,7 @@ def speed(rate: float, unit: str) -> str:
 
 
 def measures(checkpoint: dict[str, Any] | None) -> str:
-    """Loss and accuracy of a checkpoint in words; empty without one.
+    """Format a checkpoint's step, loss and accuracy; empty without a checkpoint.
 
     >>> measures({"step": 80, "loss": 0.8123, "accuracy": 0.712})
     'step 80, loss 0.812, accuracy 71.2 %'

@@ -1,4 +1,4 @@
-"""Why a stage starts again: asked of the run's events, and only when there are signs of it."""
+"""Report why a stage restarts. The run's events are read only if its JSON shows signs of a restart."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 from embedreel.progress import Stage, stages
 
 Events = Callable[[int], list[dict[str, Any]]]
-"""The run's events after a number."""
+"""Returns the run's events after a number."""
 
 
 class RestartNotices:
-    """Notices that a stage was lost, and finds out what happened."""
+    """Detects that a stage was lost, and reads the reason from the run's events."""
 
     def __init__(self, events: Events) -> None:
         self._events = events
@@ -19,7 +19,7 @@ class RestartNotices:
         self._lost: set[str] = set()
 
     def told(self, run: dict[str, Any]) -> list[str]:
-        """A line for each restart since the last call; of those before the first call, too."""
+        """Return a line for each restart since the last call. The first call covers all earlier restarts."""
         signs = [self._sign(stage) for stage in stages(run)]
         if not any(signs):
             return []
@@ -28,7 +28,7 @@ class RestartNotices:
         return [line for event in events for line in _lines(event)]
 
     def _sign(self, stage: Stage) -> bool:
-        """Whether the stage was lost, runs again after it was, or has got more to do."""
+        """Return True if the stage was lost, has restarted after a loss, or has a larger total than before."""
         before = self._last.get(stage.name)
         self._last[stage.name] = stage
         if before is not None and 0 < before.total < stage.total:
@@ -36,7 +36,7 @@ class RestartNotices:
         if _was_lost(before, stage):
             self._lost.add(stage.name)
             return True
-        if stage.name in self._lost and stage.status == "running":  # it may say where it continues
+        if stage.name in self._lost and stage.status == "running":  # an event may name the step at which it continues
             self._lost.remove(stage.name)
             return before is not None and before.status != "running"
         return False

@@ -1,8 +1,8 @@
-"""When a request is sent again, and after what pause: the one policy of this client.
+"""The retry policy of the client: which requests are retried, and after which pause.
 
-A request that may be sent twice (it only reads, or carries an Idempotency-Key, or says the same twice) is repeated when
-the connection breaks and when the service or what stands before it is out of order for a while. Any other is repeated
-only where it cannot have been done: the connection did not come about, or the service said "not now".
+A request is repeatable if it only reads, carries an Idempotency-Key, or has the same effect when it is sent twice.
+Repeatable requests are retried if the connection breaks, or if the service or a proxy answers 502, 503 or 504. Other
+requests are retried only if they cannot have been carried out: the connection was not made, or the status is 429.
 """
 
 import random
@@ -17,7 +17,8 @@ from tenacity import RetryCallState, Retrying
 
 from embedreel.errors import ApiError
 
-PATIENCE_SECONDS = 60.0
+# These numbers are choices: longer times outlast longer outages, shorter ones report a failure earlier.
+RETRY_SECONDS = 60.0
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 16.0
 IN_FLIGHT_SECONDS = 1.0
@@ -25,51 +26,51 @@ IN_FLIGHT = "idempotency-in-flight"
 QUOTA = "quota-exceeded"
 
 TOO_MANY_REQUESTS = 429
-OUT_OF_ORDER = frozenset({502, 503, 504})
+UNAVAILABLE = frozenset({502, 503, 504})
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-HOPELESS = (httpx.UnsupportedProtocol, httpx.LocalProtocolError)
+PERMANENT = (httpx.UnsupportedProtocol, httpx.LocalProtocolError)
 
 T = TypeVar("T")
 Failure = httpx.TransportError | ApiError
 
 
-class Patience:
-    """Sends a request until it is answered, or the time is up."""
+class RetryPolicy:
+    """Retries a request until it succeeds, fails permanently, or the time is up."""
 
     def __init__(
         self,
-        seconds: float = PATIENCE_SECONDS,
+        seconds: float = RETRY_SECONDS,
         *,
-        tell: Callable[[Failure, float], None] | None = None,
+        report: Callable[[Failure, float], None] | None = None,
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
     ) -> None:
-        """Be patient for so long.
+        """Set the limits.
 
         Args:
-            seconds: how long one request may take in all, pauses included; 0: it is sent once.
-            tell: called before each pause, with what went wrong and the seconds until the next try.
-            sleep: waits.
-            now: the time, seconds.
-            rng: makes the pauses differ, so that many clients do not come back at once.
+            seconds: time limit for all tries of one request, including pauses; 0 sends the request once.
+            report: called before each pause with the failure and the pause in seconds.
+            sleep: waits for a number of seconds.
+            now: returns the current time, seconds.
+            rng: randomizes the pauses, so that many clients do not retry at the same time; None makes a new one.
         """
         self.seconds = seconds
         self.sleep = sleep
-        self._tell = tell
+        self._report = report
         self._now = now
         self._rng = rng or random.Random()  # noqa: S311 - no secret
 
     def send(self, attempt: Callable[[], T], *, repeatable: bool) -> T:
-        """Call `attempt` until it returns.
+        """Call `attempt` until it succeeds. Return its result.
 
         Args:
             attempt: sends the request once.
-            repeatable: the request may be done twice without harm.
+            repeatable: the request may safely be carried out twice.
 
         Raises:
-            TransportError: of the last attempt; the time is up, or another attempt would be of no use.
-            ApiError: likewise; `tries` says how often it was sent.
+            TransportError: the last attempt failed, and the time is up or the failure is permanent.
+            ApiError: the service refused the last attempt, likewise; `tries` is the number of attempts.
         """
         until = self._now() + self.seconds
 
@@ -89,11 +90,15 @@ class Patience:
 
     def _before_sleep(self, state: RetryCallState) -> None:
         error = _failure(state)
-        if self._tell and error:
-            self._tell(error, state.upcoming_sleep)
+        if self._report and error:
+            self._report(error, state.upcoming_sleep)
 
     def _pause(self, state: RetryCallState) -> float:
-        """Twice as long with each try, half of it by chance; never shorter than the service asks for."""
+        """Return the pause before the next try, seconds.
+
+        The pause doubles with each try, up to LONGEST_PAUSE_SECONDS, times a random factor from 0.5 to 1. The seconds
+        of Retry-After are added.
+        """
         error, tries = _failure(state), state.attempt_number
         if isinstance(error, ApiError) and error.slug == IN_FLIGHT:
             return IN_FLIGHT_SECONDS
@@ -103,7 +108,7 @@ class Patience:
 
 
 def _failure(state: RetryCallState) -> Failure | None:
-    """What went wrong in an attempt; an ApiError is told which attempt it was. None for any other exception."""
+    """Return the failure of an attempt, or None for other exceptions. Set `tries` of an ApiError."""
     error = state.outcome.exception() if state.outcome else None
     if isinstance(error, ApiError):
         error.tries = state.attempt_number
@@ -111,16 +116,16 @@ def _failure(state: RetryCallState) -> Failure | None:
 
 
 def may_repeat(error: Failure, *, repeatable: bool) -> bool:
-    """Whether sending the request again is of use, and does no harm."""
+    """Return True if a retry is safe and may succeed."""
     if isinstance(error, ApiError):
-        if error.status == TOO_MANY_REQUESTS:  # waiting does not help where something must be deleted first
+        if error.status == TOO_MANY_REQUESTS:  # a quota without Retry-After needs a deletion, so waiting does not help
             return error.slug != QUOTA or error.retry_after_seconds is not None
-        return repeatable and (error.status in OUT_OF_ORDER or error.slug == IN_FLIGHT)
-    return isinstance(error, NEVER_SENT) or (repeatable and not isinstance(error, HOPELESS))
+        return repeatable and (error.status in UNAVAILABLE or error.slug == IN_FLIGHT)
+    return isinstance(error, NEVER_SENT) or (repeatable and not isinstance(error, PERMANENT))
 
 
 def retry_after(header: str | None, *, now: datetime | None = None) -> float | None:
-    """Seconds that a Retry-After header asks for: a number, or a date; None for anything else.
+    """Parse a Retry-After header (seconds or a date). Return the seconds from `now`, or None if it is invalid.
 
     >>> retry_after("7"), retry_after(None), retry_after("soon")
     (7.0, None, None)

@@ -1,4 +1,4 @@
-"""Files on their way to the service, and how many of their bytes have gone."""
+"""The files of an upload, with a count of the bytes sent."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -7,14 +7,15 @@ from types import TracebackType
 from typing import Self
 
 ProgressCallback = Callable[[int, int], None]
-"""Told of bytes sent and bytes in all."""
+"""Called with the bytes sent and the total bytes."""
 
 
 class Sending:
-    """The files of one upload, open while the `with` block runs.
+    """The files of one upload, which are open inside the `with` block.
 
     Attributes:
-        total_bytes: of all files.
+        files: the open files.
+        total_bytes: sum of the files' sizes.
     """
 
     def __init__(self, paths: Sequence[Path], told: ProgressCallback | None = None) -> None:
@@ -22,7 +23,7 @@ class Sending:
         self._told = told
         try:
             for path in paths:
-                self.files.append(Counted(path, self._tell))
+                self.files.append(Counted(path, self._report))
         except BaseException:
             self._close()
             raise
@@ -38,14 +39,14 @@ class Sending:
 
     @property
     def sent_bytes(self) -> int:
-        """Bytes that have gone to the connection so far; counted anew when the files are sent again."""
+        """Bytes given to the connection so far. The count restarts when the files are sent again."""
         return sum(file.n_read for file in self.files)
 
     def form(self) -> list[tuple[str, tuple[str, "Counted"]]]:
-        """The files as fields of a multipart form."""
+        """Return the files as fields of a multipart form."""
         return [("file", (file.path.name, file)) for file in self.files]
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         if self._told:
             self._told(self.sent_bytes, self.total_bytes)
 
@@ -55,7 +56,12 @@ class Sending:
 
 
 class Counted(io.FileIO):
-    """A file that counts what is read of it."""
+    """A file that counts the bytes read from it.
+
+    Attributes:
+        path: path of the file.
+        n_read: position of the next byte to read, which is the number of bytes read so far.
+    """
 
     def __init__(self, path: Path, told: Callable[[], None]) -> None:
         super().__init__(path)
@@ -64,12 +70,12 @@ class Counted(io.FileIO):
         self._told = told
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a place; what lies before it counts as read."""
+        """Move to a position. The bytes before it count as read."""
         self.n_read = super().seek(offset, whence)
         return self.n_read
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Read, and say so."""
+        """Read up to `size` bytes and report the progress."""
         content = super().read(-1 if size is None else size) or b""
         self.n_read += len(content)
         self._told()

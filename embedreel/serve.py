@@ -1,8 +1,8 @@
-"""`embedreel serve`: the API and a worker together, from one terminal, until Ctrl-C.
+"""`embedreel serve`: run the API and a worker in one terminal until Ctrl-C.
 
-Both are child processes in groups of their own, so that a Ctrl-C reaches this process only and both are
-stopped in the same, orderly way: SIGTERM, half a minute to finish, then SIGKILL. Should this process be killed
-itself, they are asked to end all the same (embedreel/die_with_parent.py).
+Both are child processes in their own process groups, so Ctrl-C reaches only this process. This process then stops both
+in the same way: SIGTERM, STOP_SECONDS to finish, then SIGKILL. If this process is killed, the children receive SIGTERM
+(embedreel/die_with_parent.py).
 """
 
 import os
@@ -28,22 +28,22 @@ PORT = 8000
 READY_SECONDS = 90.0
 STOP_SECONDS = 30.0
 LOOK_SECONDS, LONGEST_LOOK_SECONDS = 0.1, 1.0
-UNSPECIFIED = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where "everywhere" is reached from here
+UNSPECIFIED = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - the loopback address that reaches each
 
 Commands = Mapping[str, Sequence[str]]
 
 
 class ServeError(Exception):
-    """The service cannot be started, or one of its processes ended."""
+    """The service cannot be started, or one of its processes has ended."""
 
 
 def commands() -> Commands:
-    """The processes of the service, by name. EMBEDREEL_HOST and EMBEDREEL_PORT tell the API where to listen."""
+    """Return the command lines of the service's processes, by name. The API listens on EMBEDREEL_HOST and _PORT."""
     return {name: [sys.executable, "-m", name] for name in ("api", "worker")}
 
 
 def url_of(host: str, port: int) -> str:
-    """Where the service is reached from this machine.
+    """Return the service's URL for clients on this machine.
 
     >>> url_of("0.0.0.0", 8000), url_of("::1", 80)
     ('http://127.0.0.1:8000', 'http://[::1]:80')
@@ -53,10 +53,17 @@ def url_of(host: str, port: int) -> str:
 
 
 def free_port(host: str, port: int = 0) -> int:
-    """The port, if nothing listens there; for 0 any that is free.
+    """Check that a port is free, or choose a free one.
+
+    Args:
+        host: address to listen on.
+        port: the port; 0 chooses a free one.
+
+    Returns:
+        The port.
 
     Raises:
-        ServeError: the port is taken, or the host is not one of this machine.
+        ServeError: the port is taken, or the host is not an address of this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -66,25 +73,31 @@ def free_port(host: str, port: int = 0) -> int:
         except (OSError, OverflowError) as error:
             raise ServeError(
                 f"Cannot listen on {host}:{port} ({getattr(error, 'strerror', None) or error}). Choose another port "
-                "with --port or EMBEDREEL_PORT, or 0 for any that is free."
+                "with --port or EMBEDREEL_PORT, or 0 for any free port."
             ) from error
         chosen: int = probe.getsockname()[1]
     return chosen
 
 
 class LocalService:
-    """The processes of the service; leaving the `with` block stops those that still run."""
+    """The processes of the service. Leaving the `with` block stops them.
+
+    Attributes:
+        url: URL of the service.
+        processes: the running or ended processes, by name.
+    """
 
     def __init__(
         self, processes: Commands, *, url: str, environment: Mapping[str, str] | None = None, log: Path | None = None
     ) -> None:
-        """Name what to start.
+        """Configure the processes. They start when the `with` block is entered.
 
         Args:
             processes: command lines by name.
-            url: where readiness is asked for.
-            environment: variables over those of this process.
-            log: file that the output goes to; None passes it through, each line after its process's name.
+            url: URL of the service, for readiness checks.
+            environment: variables that override those of this process.
+            log: file for the processes' output; None prints it to standard error. Each line begins with the process's
+                name.
         """
         self.url = url
         self._commands = processes
@@ -116,15 +129,15 @@ class LocalService:
         stop: threading.Event | None = None,
         supervisor: ProcessSupervisor | None = None,
     ) -> None:
-        """Wait for /readyz to answer 200 and to know of a worker, or for `stop`.
+        """Wait until /readyz returns 200 and reports a worker, or until `stop` is set.
 
         Args:
-            seconds: how long, from the last start of a process.
-            stop: ends the waiting.
-            keeper: starts a process again that is killed meanwhile.
+            seconds: time limit, counted from the last start of a process.
+            stop: event that ends the wait; None waits for readiness only.
+            supervisor: restarts processes that are killed by a signal; None restarts none.
 
         Raises:
-            ServeError: a process ended before, by itself or without a keeper, or the time is up.
+            ServeError: a process exited by itself, a process was killed and there is no supervisor, or the time is up.
         """
         stop = stop or threading.Event()
         until, pause = time.monotonic() + seconds, LOOK_SECONDS
@@ -146,31 +159,31 @@ class LocalService:
 
     @property
     def ended(self) -> list[str]:
-        """Names of the processes that run no more."""
+        """Names of the processes that have ended."""
         return [name for name, process in self.processes.items() if process.poll() is not None]
 
     @property
     def _gave_up(self) -> bool:
-        """Whether a process ended by itself, with an exit status: it would again."""
+        """True if a process ended by itself with an exit status, because a restart would end in the same way."""
         return any(self.processes[name].returncode >= 0 for name in self.ended)
 
     def check(self) -> None:
-        """Look whether all processes run.
+        """Check that all processes are running.
 
         Raises:
-            ServeError: one has ended.
+            ServeError: a process has ended.
         """
         for name in self.ended:
             raise ServeError(f"{self.how_ended(name)}{self._see_log()}")
 
     def how_ended(self, name: str) -> str:
-        """How a process that has ended did so, in a sentence."""
+        """Describe how an ended process ended, in a sentence."""
         code = self.processes[name].returncode
         how = f"exit status {code}" if code >= 0 else signal.Signals(-code).name
         return f"The {name} process ended ({how})."
 
     def stop(self, *, seconds: float = STOP_SECONDS) -> None:
-        """SIGTERM to each process, SIGKILL to the groups of those that have not ended within `seconds`."""
+        """Send SIGTERM to each process, and SIGKILL to the process groups that have not ended within `seconds`."""
         for process in self.processes.values():
             with suppress(ProcessLookupError):
                 process.terminate()
@@ -189,7 +202,7 @@ class LocalService:
                 pump.join(timeout=1)
 
     def start(self, name: str) -> None:
-        """Start a process; one of that name that has ended gives its place up."""
+        """Start a process. It replaces an ended process of the same name."""
         process = subprocess.Popen(  # noqa: S603 - our own commands
             _dying_with_parent(self._commands[name]),
             env=self._environment,
@@ -215,14 +228,17 @@ class LocalService:
 
 
 def _dying_with_parent(command: Sequence[str]) -> Sequence[str]:
-    """The command as one that does not outlive this process; any but the main thread might end before the process."""
+    """Wrap a command so that it ends with this process.
+
+    Outside the main thread, the command is returned unchanged: the signal would come when the thread ends.
+    """
     if threading.current_thread() is not threading.main_thread():
         return command
     return [sys.executable, "-I", "-S", die_with_parent.__file__, str(os.getpid()), *command]
 
 
 class Interrupt:
-    """Ctrl-C and SIGTERM as a flag while the block runs; the second one raises KeyboardInterrupt."""
+    """Turn Ctrl-C and SIGTERM into the event `asked` inside the block. The second signal raises KeyboardInterrupt."""
 
     def __init__(self) -> None:
         self.asked = threading.Event()
@@ -244,18 +260,23 @@ class Interrupt:
 
 
 def serve(host: str, port: int, *, processes: Commands | None = None) -> None:
-    """Run API and worker until Ctrl-C or SIGTERM; a second one does not wait for them.
+    """Run the API and a worker until Ctrl-C or SIGTERM. A second signal does not wait for them to finish.
 
-    Whichever ends by itself (killed for its memory, say) is started again, after pauses that grow.
+    A process that ends, for example because the system is out of memory, is restarted after increasing pauses.
+
+    Args:
+        host: address to listen on.
+        port: port to listen on; 0 chooses a free one.
+        processes: the service's processes; None starts the API and a worker.
 
     Raises:
-        ServeError: the port is taken, or one of them ended by itself before both were ready; the other is stopped then.
+        ServeError: the port is taken, or a process exited before both were ready. The other process is then stopped.
     """
     port = free_port(host, port)
     environment = {"EMBEDREEL_HOST": host, "EMBEDREEL_PORT": str(port)}
     url = url_of(host, port)
     with Interrupt() as interrupt, LocalService(processes or commands(), url=url, environment=environment) as run:
-        supervisor = ProcessSupervisor(run, tell=_say)
+        supervisor = ProcessSupervisor(run, report=_say)
         run.wait_until_ready(stop=interrupt.asked, supervisor=supervisor)
         if not interrupt.asked.is_set():
             _say(f"Embedreel is at {url} (how to use it: {url}/docs). Ctrl-C stops it.")
@@ -265,5 +286,5 @@ def serve(host: str, port: int, *, processes: Commands | None = None) -> None:
 
 
 def _say(text: str) -> None:
-    """Print a line that stands out between those of the processes."""
+    """Print a message between blank lines, so that it stands out from the processes' output."""
     print(f"\n{text}\n", flush=True)

@@ -1,8 +1,8 @@
-"""Follow a run until it ends. Watching never changes a run: whoever stops watching leaves it going.
+"""Follow a run until it ends. Watching never changes a run, and the run continues when watching stops.
 
-The service is asked to hold its answer back until there is something new (`Prefer: wait`), so that a run that takes
-hours costs it a request every ten seconds; a service that does not know the preference is polled. Either way, two looks
-are POLL_SECONDS apart at least: a run that changes all the time is not looked at all the time.
+The client uses long polling (`Prefer: wait`): the service delays its response until the run changes. A run that takes
+hours therefore costs about one request every WAIT_SECONDS while nothing changes. If the service ignores the preference,
+the client polls. Two polls are at least POLL_SECONDS apart, also for a run that changes all the time.
 """
 
 import time
@@ -23,18 +23,24 @@ WAIT_SECONDS = 10
 def watch(client: Client, run_id: str, *, console: Console, sleep: Callable[[float], None] = time.sleep) -> Json:
     """Show a run until it has succeeded, failed or been cancelled.
 
+    Args:
+        client: connection to the service.
+        run_id: the run.
+        console: where to show the run.
+        sleep: waits for a number of seconds.
+
     Returns:
-        The run as it ended.
+        The run in its final state.
 
     Raises:
-        ApiError: there is no such run.
-        UnreachableError: the service has not answered for as long as the client is patient.
+        ApiError: the run does not exist.
+        UnreachableError: the service did not answer within the client's retry time.
     """
     follower = _Follower(client, run_id)
     with display.on(console) as shown:
         while True:
             began = time.monotonic()
-            run = follower.look()
+            run = follower.poll()
             if run is None:
                 shown.tick()
             else:
@@ -47,7 +53,7 @@ def watch(client: Client, run_id: str, *, console: Console, sleep: Callable[[flo
 
 
 class _Follower:
-    """Looks at a run again and again."""
+    """Polls a run, its newest checkpoint and its restarts."""
 
     def __init__(self, client: Client, run_id: str) -> None:
         self.checkpoint: Json | None = None
@@ -57,14 +63,14 @@ class _Follower:
         self._etag: str | None = None
         self._n_embedded = 0
 
-    def look(self) -> Json | None:
-        """The run, if it has changed since the last look."""
+    def poll(self) -> Json | None:
+        """Return the run if it has changed since the last poll, else None."""
         run, self._etag = self._client.poll(self._run_id, self._etag, wait_seconds=WAIT_SECONDS)
         if run:
-            self._look_at_checkpoints(run)
+            self._read_checkpoints(run)
         return run
 
-    def _look_at_checkpoints(self, run: Json) -> None:
+    def _read_checkpoints(self, run: Json) -> None:
         n_embedded = sum(stage.done for stage in stages(run) if stage.name == "embed")
         if n_embedded != self._n_embedded:
             rows = self._client.checkpoints(self._run_id)

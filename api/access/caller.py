@@ -1,4 +1,4 @@
-"""Who sends a request: the tenant that it acts for, and what it may do. `Gate` finds out, before any route is asked."""
+"""The caller of a request: its tenant and its scopes. `AuthMiddleware` determines the caller before any route runs."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,7 +7,7 @@ from core.store.database.tables import DEFAULT_TENANT
 
 
 class Scope(StrEnum):
-    """What a key may do. `admin` is of the whole service: keys of every tenant, workers, metrics."""
+    """What a key permits. `admin` covers the whole service: the keys of every tenant, the workers and the metrics."""
 
     READ = "read"
     WRITE = "write"
@@ -16,7 +16,13 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whoever sends a request; `key_id` is None where no key was needed."""
+    """The sender of a request.
+
+    Attributes:
+        tenant: owner of the runs and datasets that the caller can reach.
+        scopes: what the caller may do.
+        key_id: id of the API key; None if the request needed no key.
+    """
 
     tenant: str
     scopes: frozenset[Scope]
@@ -24,20 +30,22 @@ class Caller:
 
 
 OPERATOR = Caller(DEFAULT_TENANT, frozenset(Scope), "operator")
-"""With the key of EMBEDREEL_API_KEY."""
+"""A caller with the operator's key (EMBEDREEL_API_KEY or EMBEDREEL_API_KEY_FILE)."""
 
 LOCAL_CALLER = Caller(DEFAULT_TENANT, frozenset(Scope))
-"""Without a key, on this machine, where the service has none."""
+"""A caller without a key, on a service that listens on loopback and has no keys."""
 
 NOBODY = Caller("", frozenset())
-"""At an address that is open to everybody; no row has this tenant."""
+"""The caller at a path that needs no key. No database row has this tenant."""
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _ADMIN_PATHS = ("/v1/keys", "/v1/workers", "/metrics")
 
 
 def scope_needed(method: str, path: str) -> Scope:
-    """What a request needs, by its address alone, so that a route that is added later is closed too.
+    """Return the scope that a request needs.
+
+    Only the method and the path decide. A new route therefore needs a scope without any declaration of its own.
 
     >>> scope_needed("GET", "/v1/runs"), scope_needed("DELETE", "/v1/runs/x"), scope_needed("GET", "/v1/keys/x")
     (<Scope.READ: 'read'>, <Scope.WRITE: 'write'>, <Scope.ADMIN: 'admin'>)

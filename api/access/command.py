@@ -1,4 +1,4 @@
-"""`python -m api keys …`: API keys from the terminal of whoever runs the service, whether it runs or not."""
+"""`python -m api keys …`: manage API keys from the operator's terminal. The service need not be running."""
 
 import argparse
 from collections.abc import Sequence
@@ -15,20 +15,20 @@ from core.store.database.tables import DEFAULT_TENANT
 from core.store.queries import keys as stored_keys
 
 FIRST = (
-    "\nIt is the first: the service wants a key of everybody from now on, also on this machine. The embedreel command "
-    "takes it from EMBEDREEL_API_KEY."
+    "\nThis is the first key: from now on, every request needs a key, also on this machine. The embedreel command "
+    "reads it from EMBEDREEL_API_KEY."
 )
 
 
 def run(settings: Settings, arguments: Sequence[str]) -> str:
-    """Do what the arguments say.
+    """Run one `keys` command.
 
     Returns:
-        What to show.
+        The text to print.
 
     Raises:
-        ValueError: a name, tenant or scope is none.
-        EmbedreelError: there is no such key, or the database does not answer.
+        ValueError: a name, tenant or scope is invalid.
+        EmbedreelError: the key does not exist, or the database does not answer.
     """
     asked = _parser().parse_args(arguments)
     database = Database(settings.database)
@@ -45,7 +45,7 @@ def _do(keys: KeyService, asked: argparse.Namespace, settings: Settings) -> str:
         return _add(keys, asked, closes=operators_key(settings) is None and not _ever_made(keys))
     if asked.action == "revoke":
         keys.revoke(asked.id)
-        return f"{asked.id} is revoked; within seconds nobody comes in with it any more."
+        return f"{asked.id} is revoked. The service rejects it within seconds."
     return "\n".join(_table(keys))
 
 

@@ -1,8 +1,9 @@
-"""Web pages that the user visits must not reach a service that needs no key.
+"""Protection of a service without keys against web pages that its user visits.
 
-A page's own name may be made to point to this machine (DNS rebinding): then the Host header names the page, not the
-machine. And a page may send requests that it cannot read the answers of: then Origin and Sec-Fetch-Site name it.
-A key keeps both out by itself, since it travels in a header that no browser adds.
+DNS rebinding: a page makes its own name resolve to this machine. The Host header then names the page, and the check of
+Host rejects the request. Cross-site requests: a page sends a request although it cannot read the response. The headers
+Origin and Sec-Fetch-Site then name the page, and the check of Origin rejects the request.
+A service with keys needs neither check, because browsers never add the key's header by themselves.
 """
 
 import ipaddress
@@ -15,11 +16,11 @@ from api.http.errors import CrossSiteError, UnknownHostError
 from core.settings import Settings
 
 OWN_SITE = frozenset({"same-origin", "none"})
-"""What Sec-Fetch-Site says of our own pages, and of what the user did without a page."""
+"""Values of Sec-Fetch-Site for this service's own pages and for requests that no page sent."""
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a service that listens here.
+    """Return True if only this machine can reach a service that listens on `host`.
 
     >>> is_loopback("127.0.0.1"), is_loopback("0.0.0.0")
     (True, False)
@@ -33,18 +34,23 @@ def is_loopback(host: str) -> bool:
 
 
 class Hosts:
-    """The names that this service goes by: loopback's, `host`, and those of `allowed_hosts`."""
+    """The host names of this service: loopback names, `host`, and the names in `allowed_hosts`."""
 
     def __init__(self, settings: Settings) -> None:
         self._listed = frozenset(name.lower() for name in settings.allowed_hosts)
         self._own = self._listed | {settings.host.lower()}
 
     def check(self, request: Request, *, has_key: bool) -> None:
-        """Let a request pass that this service is meant by, and that no other site has sent.
+        """Check that a request is addressed to this service and that no other site's page sent it.
+
+        Args:
+            request: the request.
+            has_key: the request carries a valid key. The Host check then applies only if `allowed_hosts` is set, and
+                the Origin check does not apply.
 
         Raises:
-            UnknownHostError: it is addressed to a name that is not ours.
-            CrossSiteError: another site's page has sent it.
+            UnknownHostError: the Host header names another host.
+            CrossSiteError: another site's page sent the request.
         """
         if self._listed or not has_key:
             self._check_host(request.headers.get("host", ""))

@@ -1,8 +1,8 @@
-"""From a request's key to its caller.
+"""Find the caller of a request by its API key.
 
-The operator's key (EMBEDREEL_API_KEY or EMBEDREEL_API_KEY_FILE) is of the tenant "default" and may do everything; all
-others are in the table. The service is open to its own machine only while there is neither an operator's key nor has
-there ever been one in the table: revoking the last key does not open it again.
+The operator's key (EMBEDREEL_API_KEY or EMBEDREEL_API_KEY_FILE) belongs to the tenant "default" and has every scope.
+All other keys are in the database table. The service accepts local requests without a key only while there is no
+operator's key and the table has never had a key. Revoking the last key therefore does not open the service again.
 """
 
 import hmac
@@ -19,13 +19,17 @@ from core.store.database.session import Database
 from core.store.queries import keys
 
 KEPT_SECONDS = 2.0
-"""So long an answer of the table is believed: a revoked key works no longer than this."""
+"""How long a key lookup is cached, seconds. A revoked key works at most this long.
+
+The number is a choice: a longer time saves database reads, a shorter one makes revocation faster.
+"""
 
 MOST_KEPT = 10_000
+"""Number of cached keys at which the cache is emptied. The number is a choice that bounds memory."""
 
 
 class KeyRing:
-    """Knows callers by their keys. Of the table's answers it keeps those about keys that are valid."""
+    """Finds callers by their keys, and caches the lookups of valid keys."""
 
     def __init__(
         self,
@@ -45,15 +49,15 @@ class KeyRing:
     async def identify(
         self, headers: Mapping[str, str], *, before_look_up: Callable[[], None] | None = None
     ) -> Caller | None:
-        """The caller of a request with these headers, None where they must not come in.
+        """Return the caller of a request with these headers, or None if access is denied.
 
         Args:
-            headers: of the request.
-            before_look_up: called before the table is asked for a key that this process does not know to have been
-                valid. What it raises is passed on, and the table is not asked.
+            headers: the request's headers.
+            before_look_up: called before each database lookup of a key that is not in the cache. An exception that it
+                raises propagates, and the lookup does not happen.
 
         Raises:
-            StorageUnavailableError: the table has to be asked, and does not answer.
+            StorageUnavailableError: a lookup is needed, and the database does not answer.
         """
         offered = [digest(key) for key in _offered(headers)]
         if self._operator and any([hmac.compare_digest(one, self._operator) for one in offered]):  # noqa: C419 - all
@@ -68,7 +72,7 @@ class KeyRing:
         return LOCAL_CALLER if self._may_be_open and await self._is_open() else None
 
     def forget(self) -> None:
-        """Ask the table again from now on: a key was made or revoked by this process."""
+        """Empty the cache, because this process has made or revoked a key."""
         self._known.clear()
         self._open_until = 0.0
 
@@ -109,7 +113,7 @@ class KeyRing:
 
 
 def _offered(headers: Mapping[str, str]) -> list[str]:
-    """The keys that a request brings: in X-API-Key and as a bearer; never a cookie's, which browsers add themselves."""
+    """Return the keys in X-API-Key and in the bearer token. Cookies are ignored, because browsers add them."""
     scheme, _, bearer = headers.get("authorization", "").partition(" ")
     sent = [headers.get("x-api-key", ""), bearer.strip() if scheme.lower() == "bearer" else ""]
     return [key for key in sent if key]

@@ -1,7 +1,7 @@
-"""API keys: made, listed, revoked. A key is shown once; only its SHA-256 is kept.
+"""API keys: make, list, revoke. A key is shown once; only its SHA-256 digest is stored.
 
-A key begins with its id, so that one that was found somewhere can be revoked. It has 256 random bits besides: nobody
-finds it by trying, and one round of SHA-256 is enough to hide it.
+A key begins with its id, so that a leaked key can be identified and revoked. The rest has 256 random bits. Guessing is
+therefore infeasible, and one round of SHA-256 is enough to protect the stored digest.
 """
 
 import hashlib
@@ -28,24 +28,25 @@ PREFIX = "er_"
 
 
 class KeyCreate(Frozen):
-    """A key to be made."""
+    """A request for a new key."""
 
     name: Annotated[
-        str, Field(min_length=1, max_length=NAME_LENGTH, pattern=ONE_LINE, description="Who or what uses it.")
+        str, Field(min_length=1, max_length=NAME_LENGTH, pattern=ONE_LINE, description="Who or what uses the key.")
     ]
     tenant: Annotated[
         str,
         Field(
-            pattern=r"^[a-z0-9][a-z0-9-]{0,39}$", description="Whose runs and datasets it reaches; made by naming it."
+            pattern=r"^[a-z0-9][a-z0-9-]{0,39}$",
+            description="Owner of the runs and datasets that the key reaches. A new name creates a new tenant.",
         ),
     ] = DEFAULT_TENANT
-    scopes: Annotated[frozenset[Scope], Field(min_length=1, description="What it may do.")] = frozenset(
+    scopes: Annotated[frozenset[Scope], Field(min_length=1, description="What the key permits.")] = frozenset(
         {Scope.READ, Scope.WRITE}
     )
 
 
 class KeyOut(Frozen):
-    """A key, without the key."""
+    """A key's record, without the secret."""
 
     id: str
     name: str
@@ -56,7 +57,7 @@ class KeyOut(Frozen):
 
 
 class KeyMade(KeyOut):
-    """A new key; `key` is shown this once."""
+    """A new key. `key` is the secret; no later response shows it."""
 
     key: str
 
@@ -68,7 +69,7 @@ class KeyService:
     database: Database
 
     def make(self, body: KeyCreate) -> KeyMade:
-        """Make a key."""
+        """Make a key and store its digest."""
         key_id = new_id("key")
         key = f"{PREFIX}{key_id.removeprefix('key_')}_{secrets.token_urlsafe(32)}"
         scopes = [scope for scope in Scope if scope in body.scopes]
@@ -77,15 +78,15 @@ class KeyService:
         return KeyMade(key=key, **_shown(row).model_dump())
 
     def every(self) -> list[KeyOut]:
-        """All keys, newest first."""
+        """Return all keys, newest first."""
         with self.database.reading() as session:
             return [_shown(row) for row in keys.every(session)]
 
     def revoke(self, key_id: str) -> None:
-        """Make a key useless for ever.
+        """Revoke a key permanently.
 
         Raises:
-            NotFoundError: there is no such key.
+            NotFoundError: the key does not exist.
         """
         if not is_id(key_id, "key"):
             raise NotFoundError("There is no such key. GET /v1/keys lists those there are.")
@@ -94,15 +95,15 @@ class KeyService:
 
 
 def digest(key: str) -> str:
-    """What is kept of a key: its SHA-256, in hexadecimal."""
+    """Return the SHA-256 digest of a key as 64 hexadecimal digits."""
     return hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()
 
 
 def operators_key(settings: Settings) -> str | None:
-    """The key that the operator has set, None where there is none.
+    """Return the key that the operator has set, or None.
 
     Raises:
-        ValueError: the key, or the file that should hold it, is empty or cannot be read.
+        ValueError: the key is empty, or its file is empty or cannot be read.
     """
     if settings.api_key is not None:
         key = settings.api_key.get_secret_value().strip()

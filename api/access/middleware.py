@@ -1,7 +1,7 @@
-"""Who may come in, and how much they may bring.
+"""Authentication, rate limiting and a limit on the body's size, applied before any route runs.
 
-The gate stands before everything: a route that is added later is closed, and needs a scope, without doing anything for
-it. It puts the caller into the request's scope; `PartsOf` gives the routes the parts of that caller's tenant only.
+The middleware covers every path, so a new route needs a key and a scope without any declaration of its own. It stores
+the caller in the request's scope under "caller". `PartsOf` then gives each route the parts of that caller's tenant.
 """
 
 from fastapi import Request
@@ -23,21 +23,21 @@ UPLOADS = "/v1/datasets"
 
 
 def is_open(path: str) -> bool:
-    """Whether anybody may ask for this address."""
+    """Return True if a path needs no key."""
     return path in OPEN or path.startswith(OPEN_BELOW)
 
 
 class AuthMiddleware:
-    """Finds out who asks, counts, checks what they may do, and bounds the body, before the application is asked."""
+    """ASGI middleware: identify the caller, count the request, check its scope, and limit its body."""
 
-    def __init__(self, app: ASGIApp, *, ring: KeyRing, hosts: Hosts, meter: RateLimiter) -> None:
+    def __init__(self, app: ASGIApp, *, keyring: KeyRing, hosts: Hosts, meter: RateLimiter) -> None:
         self._app = app
-        self._ring = ring
+        self._keyring = keyring
         self._hosts = hosts
         self._meter = meter
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the request through, or answer it."""
+        """Pass the request on, or respond with a problem."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -54,7 +54,7 @@ class AuthMiddleware:
             await respond(error)(scope, receive, send)
             return
         logs.bind(tenant=scope["caller"].tenant, key=scope["caller"].key_id)
-        uploads = path == UPLOADS  # counted there, by its own limit
+        uploads = path == UPLOADS  # the upload route applies its own size limit
         await self._app(scope, receive if uploads else _bounded(receive), send)
 
     async def _authenticate(self, request: Request, path: str) -> Caller:
@@ -69,14 +69,14 @@ class AuthMiddleware:
         return caller
 
     async def _identify(self, request: Request, *, counts: bool) -> Caller | None:
-        """Who asks; None: nobody who may come in.
+        """Return the caller, or None if access is denied.
 
-        A key that nobody knows is counted for its address before the database is asked for it, wherever it is sent. If
-        it turns out to be valid, the request is counted for the key instead.
+        A key that is not in the cache counts against the client's IP address before the database lookup, at any path.
+        If the key turns out to be valid, that count is taken back and the request counts against the key.
 
         Args:
-            request: what came.
-            counts: whether a request to this address is counted in any case.
+            request: the request.
+            counts: True if requests to this path count against the rate limit even without a lookup.
         """
         address, looked_up = _address(request), 0
 
@@ -85,7 +85,7 @@ class AuthMiddleware:
             self._count(request, address)
             looked_up += 1
 
-        caller = await self._ring.identify(request.headers, before_look_up=count_look_up)
+        caller = await self._keyring.identify(request.headers, before_look_up=count_look_up)
         key_id = caller and caller.key_id
         if key_id:
             for _ in range(looked_up):
@@ -112,7 +112,7 @@ def _address(request: Request) -> str:
 
 
 def _announcing(request: Request, send: Send) -> Send:
-    """Tell with the answer where the sender stands."""
+    """Wrap `send` so that the response carries the rate limit headers."""
 
     async def announcing(message: Message) -> None:
         if message["type"] == "http.response.start" and (limit := request.scope.get(RATE_LIMIT)):
@@ -124,13 +124,14 @@ def _announcing(request: Request, send: Send) -> Send:
 
 
 def _bounded(receive: Receive) -> Receive:
+    """Wrap `receive` so that a body of more than MAX_BODY_BYTES fails with status 413."""
     received = 0
 
     async def bounded() -> Message:
         nonlocal received
         message = await receive()
         received += len(message.get("body", b""))
-        if received > MAX_BODY_BYTES:  # of all errors, FastAPI lets only this one through while it reads a body
+        if received > MAX_BODY_BYTES:  # FastAPI passes on only HTTPException while it reads a body
             raise HTTPException(413, f"The body is longer than {MAX_BODY_BYTES} bytes; only a dataset may be.")
         return message
 

@@ -1,4 +1,4 @@
-"""What the operator allows, checked before the 202: so much of a run, so many runs, so much disk."""
+"""Limits that the operator sets, checked before a run is accepted: size of a run, number of runs, free disk space."""
 
 from sqlalchemy.orm import Session
 
@@ -9,14 +9,14 @@ from core.store.objects.artifacts import ArtifactStore
 from core.store.queries import datasets, runs
 
 RUNS_WAIT_SECONDS = 30
-"""When to try again after too many runs in flight: by then one may have ended."""
+"""Retry-After of QuotaExceededError for runs, seconds. The number is a choice; how long a run takes varies widely."""
 
 
 def check_training(settings: Settings, spec: RunSpec) -> None:
-    """What a run learns and embeds.
+    """Check the size of a run's training.
 
     Raises:
-        InvalidSpecError: it has too many steps, or too many probe images.
+        InvalidSpecError: the run has too many steps or too many probe images.
     """
     if spec.train.steps > settings.max_steps:
         detail = f"steps is {spec.train.steps}, but this service takes at most {settings.max_steps}"
@@ -27,7 +27,7 @@ def check_training(settings: Settings, spec: RunSpec) -> None:
 
 
 def check_film(settings: Settings, spec: RunSpec) -> None:
-    """What a run draws.
+    """Check the number of pixels of a run's film.
 
     Raises:
         InvalidSpecError: the film has too many pixels.
@@ -43,10 +43,12 @@ def check_film(settings: Settings, spec: RunSpec) -> None:
 
 
 def check_runs(settings: Settings, session: Session, *, tenant: str) -> None:
-    """Whether the tenant may have one run more in flight; asked in the transaction that adds it, before any lock.
+    """Check that the tenant may have one more run in flight.
+
+    Call this in the transaction that adds the run, before any lock is taken.
 
     Raises:
-        QuotaExceededError: it has as many as it may.
+        QuotaExceededError: the tenant already has the maximum number of runs in flight.
     """
     most = settings.max_runs_in_flight
     if most and (running := runs.in_flight(session, tenant=tenant)) >= most:
@@ -58,10 +60,10 @@ def check_runs(settings: Settings, session: Session, *, tenant: str) -> None:
 
 
 def check_datasets(settings: Settings, session: Session, *, tenant: str) -> None:
-    """Whether the tenant may store one dataset more.
+    """Check that the tenant may store one more dataset.
 
     Raises:
-        QuotaExceededError: it has as many as it may.
+        QuotaExceededError: the tenant already stores the maximum number of datasets.
     """
     most = settings.max_datasets
     if most and (stored := datasets.count(session, tenant=tenant)) >= most:
@@ -72,10 +74,10 @@ def check_datasets(settings: Settings, session: Session, *, tenant: str) -> None
 
 
 def check_space(settings: Settings, store: ArtifactStore) -> None:
-    """Whether the artifacts' disk has room for what a run makes; an object store is not asked.
+    """Check that the disk of the artifacts has `min_free_bytes` free. Object stores are not checked.
 
     Raises:
-        InsufficientStorageError: it has not.
+        InsufficientStorageError: less is free.
     """
     free = store.objects.free_bytes() if settings.min_free_bytes else None
     if free is not None and free < settings.min_free_bytes:

@@ -1,7 +1,7 @@
-"""How many requests a minute: a window for each key, or for each address where there is no key.
+"""A fixed-window rate limit of requests a minute, with one window for each key or, without a key, each IP address.
 
-Counted in this process's memory: a service of several API processes takes as many times as much. What is announced
-follows draft-ietf-httpapi-ratelimit-headers-11.
+The counts are in this process's memory. With n API processes, the effective limit is n times as high. The headers
+follow draft-ietf-httpapi-ratelimit-headers-11.
 """
 
 import math
@@ -11,12 +11,20 @@ from dataclasses import dataclass
 
 WINDOW_SECONDS = 60
 MOST_WINDOWS = 10_000
-"""With more senders than this, the oldest window is forgotten, and its sender starts anew."""
+"""Maximum number of windows. Beyond it, the oldest window is dropped, and its sender gets a new one.
+
+The number is a choice that bounds memory.
+"""
 
 
 @dataclass(slots=True)
 class Window:
-    """What a sender has used since its first request in it; `ends_at` by the meter's clock."""
+    """The requests of one sender in one minute.
+
+    Attributes:
+        ends_at: end of the window on the limiter's clock, seconds.
+        used: number of requests so far.
+    """
 
     ends_at: float
     used: int = 0
@@ -24,7 +32,14 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Where a sender stands after a request: how many more it may send, and the seconds until it may send all again."""
+    """The state of a sender's window after a request.
+
+    Attributes:
+        limit: requests a window.
+        left: requests left in the window.
+        seconds: seconds until the window ends, rounded up.
+        exceeded: the request is over the limit.
+    """
 
     limit: int
     left: int
@@ -32,7 +47,7 @@ class Reading:
     exceeded: bool
 
     def headers(self) -> dict[str, str]:
-        """The same for the answer."""
+        """Return the RateLimit headers for the response."""
         return {
             "RateLimit-Policy": f'"default";q={self.limit};w={WINDOW_SECONDS}',
             "RateLimit": f'"default";r={self.left};t={self.seconds}',
@@ -40,7 +55,7 @@ class Reading:
 
 
 class RateLimiter:
-    """Counts requests. A limit of 0 counts nothing."""
+    """Counts requests by sender. A limit of 0 disables counting."""
 
     def __init__(self, limit: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._limit = limit
@@ -48,7 +63,7 @@ class RateLimiter:
         self._windows: dict[str, Window] = {}  # in the order of their ends
 
     def count(self, sender: str) -> Reading | None:
-        """One more request of this sender; None where nothing is limited."""
+        """Count one request of this sender. Return None if there is no limit."""
         if not self._limit:
             return None
         now = self._clock()
@@ -60,7 +75,7 @@ class RateLimiter:
         return Reading(self._limit, max(0, left), math.ceil(window.ends_at - now), exceeded=left < 0)
 
     def take_back(self, sender: str) -> None:
-        """One request of this sender less: it was another's."""
+        """Subtract one request of this sender, because it is counted for another sender."""
         if window := self._windows.get(sender):
             window.used -= 1
 

@@ -1,4 +1,4 @@
-"""API keys, for those whose own key has the scope admin."""
+"""Routes for API keys. They need the scope admin."""
 
 from fastapi import APIRouter, Response, status
 
@@ -10,9 +10,9 @@ router = APIRouter(prefix="/v1/keys", tags=["keys"])
 
 @router.post("", operation_id="makeKey", summary="Make a key", status_code=status.HTTP_201_CREATED)
 def make(parts: PartsOf, response: Response, body: KeyCreate) -> KeyMade:
-    """Make a key of any tenant. It is shown in this answer and never again. Needs the scope admin.
+    """Make a key for any tenant. Only this response shows the key. Needs the scope admin.
 
-    On a service that needed no key this is the first: from now on it needs one of everybody.
+    If the service had no keys before, every request needs a key from now on.
     """
     response.headers["Cache-Control"] = "no-store"
     made = parts.keys.make(body)
@@ -22,12 +22,12 @@ def make(parts: PartsOf, response: Response, body: KeyCreate) -> KeyMade:
 
 @router.get("", operation_id="listKeys", summary="List keys")
 def every(parts: PartsOf) -> dict[str, list[KeyOut]]:
-    """All keys of all tenants, newest first, the revoked ones among them. Needs the scope admin."""
+    """List the keys of all tenants, newest first, including revoked keys. Needs the scope admin."""
     return {"keys": parts.keys.every()}
 
 
 @router.delete("/{key_id}", operation_id="revokeKey", summary="Revoke a key", status_code=status.HTTP_204_NO_CONTENT)
 def revoke(parts: PartsOf, key_id: str) -> None:
-    """Make a key useless for ever, within seconds. Needs the scope admin."""
+    """Revoke a key permanently. The service rejects it within seconds. Needs the scope admin."""
     parts.keys.revoke(key_id)
     parts.keyring.forget()

@@ -1,4 +1,4 @@
-"""Where a page of runs or deliveries ends: opaque to the user."""
+"""Pagination cursors for runs and deliveries. A cursor encodes the last id of a page and is opaque to the user."""
 
 import base64
 
@@ -7,18 +7,19 @@ from core.errors import InvalidSpecError
 
 
 def make(last_id: str) -> str:
-    """The cursor of the page after this one."""
+    """Return the cursor of the page that follows `last_id`."""
     return base64.urlsafe_b64encode(last_id.encode()).decode().rstrip("=")
 
 
 def read(cursor: str, *, kind: str = "run") -> str:
-    """The id that the page begins after.
+    """Decode a cursor. The page begins after the returned id.
 
     Args:
-        kind: of the id, as for `is_id`.
+        cursor: as made by `make`.
+        kind: kind of the id, as for `is_id`.
 
     Raises:
-        InvalidSpecError: this service gave out no such cursor.
+        InvalidSpecError: this service did not make the cursor.
     """
     try:
         last_id = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()

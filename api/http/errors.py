@@ -1,6 +1,6 @@
-"""How errors reach the user: one table from core error to status, and RFC 9457 problems for all of them.
+"""Errors over HTTP: a table from each error class to its status, and an RFC 9457 problem for every error.
 
-A problem's `type` is `/problems/<slug>`: stable, and an address of this service that explains it.
+A problem's `type` is `/problems/<slug>`. It is stable, and GET on it explains the error.
 """
 
 import logging
@@ -23,11 +23,11 @@ log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
 RATE_LIMIT = "embedreel.rate_limit"
-"""Where in a request's scope the gate puts the headers that say how many requests are left."""
+"""Key in a request's scope under which `AuthMiddleware` stores the RateLimit headers."""
 
 
 class UnauthorizedError(EmbedreelError):
-    """The request carries no API key, or not the one of this service."""
+    """The request carries no valid API key of this service."""
 
     type = "unauthorized"
     title = "An API key is needed"
@@ -44,23 +44,24 @@ class MissingScopeError(EmbedreelError):
 
 
 class UnknownHostError(EmbedreelError):
-    """The Host header names another machine than this one: perhaps a web page is reaching for a local service."""
+    """The Host header names another host: a web page may be trying to reach a local service (DNS rebinding)."""
 
     type = "unknown-host"
     title = "The service does not go by this name"
 
 
 class CrossSiteError(EmbedreelError):
-    """A page of another web site tried to change something on a service that asks for no key."""
+    """A page of another web site tried to change something on a service that needs no key."""
 
     type = "cross-site"
     title = "Another site's page may not do this"
 
 
 class RateLimitedError(EmbedreelError):
-    """More requests came within a minute than this service takes from one key or address.
+    """One key or IP address sent more requests within a minute than this service accepts.
 
-    `Retry-After` says when to go on; the header `RateLimit` of every answer says how many are left.
+    `Retry-After` gives the seconds until the next request may succeed. The header `RateLimit` of every response gives
+    the number of requests left.
     """
 
     type = "rate-limited"
@@ -72,7 +73,7 @@ class RateLimitedError(EmbedreelError):
 
 
 class UploadsBusyError(EmbedreelError):
-    """As many datasets are being uploaded as this service takes at a time. `Retry-After` says when to try again."""
+    """The maximum number of uploads is already under way. `Retry-After` says when to try again."""
 
     type = "uploads-busy"
     title = "Too many uploads are under way"
@@ -87,21 +88,21 @@ class MalformedBodyError(EmbedreelError):
 
 
 class MediaTypeError(EmbedreelError):
-    """The Content-Type of the body is not the one that this address takes."""
+    """The path does not accept the Content-Type of the body."""
 
     type = "unsupported-media-type"
     title = "The body is of the wrong kind"
 
 
 class MethodNotAllowedError(EmbedreelError):
-    """The address is there, but does not take this method; the Allow header lists those it takes."""
+    """The path exists, but does not accept this method. The Allow header lists the accepted methods."""
 
     type = "method-not-allowed"
     title = "The address does not take this method"
 
 
 class InFlightError(EmbedreelError):
-    """A request with the same Idempotency-Key is being answered at this moment; its answer is not known yet."""
+    """A request with the same Idempotency-Key is still being processed, so its result is not known yet."""
 
     type = "idempotency-in-flight"
     title = "The same request is under way"
@@ -115,14 +116,14 @@ class RangeError(EmbedreelError):
 
 
 class RefusedUrlError(EmbedreelError):
-    """A webhook's URL is not one that this service sends to: https, and a host whose every address is public."""
+    """The service does not send to this webhook URL: it must be https, and every address of its host public."""
 
     type = "refused-url"
     title = "The service does not send to this URL"
 
 
 class UnexpectedError(EmbedreelError):
-    """The service met an error that nobody foresaw: a defect worth reporting. Its log has the details."""
+    """The service failed with an unexpected error. This is a defect; please report it. The log has the details."""
 
     type = "unexpected"
     title = "The service failed"
@@ -143,14 +144,14 @@ STATUS: Mapping[type[EmbedreelError], int] = {
     errors.StorageUnavailableError: 503,
     errors.InsufficientStorageError: 507,
     errors.QuotaExceededError: 429,
-    # Met by stages, and shown as the error of a run.
+    # Raised by stages, and shown as the error of a run.
     errors.TrainingDivergedError: 422,
     errors.DegenerateEmbeddingsError: 422,
     errors.RunTimedOutError: 500,
     errors.UnusableStateError: 500,
     errors.StageLostError: 500,
     errors.StageCrashedError: 500,
-    # Met before the core is asked.
+    # Raised by the API itself.
     UnauthorizedError: 401,
     MissingScopeError: 403,
     CrossSiteError: 403,
@@ -177,7 +178,7 @@ _SAID: Mapping[str, str] = {
     "extra_forbidden": "There is no such field; /docs lists those there are",
     "missing": "This is required",
 }
-"""What pydantic says in its own terms, in the user's."""
+"""Texts that replace pydantic's messages, by pydantic's error type."""
 
 _LATER = {"Retry-After": str(RETRY_AFTER_SECONDS)}
 _HEADERS: Mapping[type[EmbedreelError], Mapping[str, str]] = {
@@ -188,7 +189,7 @@ _HEADERS: Mapping[type[EmbedreelError], Mapping[str, str]] = {
 
 
 def known() -> Iterator[type[EmbedreelError]]:
-    """All error classes, those of the core and those of this module."""
+    """Yield all error classes: `EmbedreelError` and every subclass."""
     pending: list[type[EmbedreelError]] = [EmbedreelError]
     while pending:
         kind = pending.pop(0)
@@ -197,14 +198,20 @@ def known() -> Iterator[type[EmbedreelError]]:
 
 
 def as_problem(described: Mapping[str, Any]) -> dict[str, Any]:
-    """A described error, as stored with a run, with the address of its type."""
+    """Return an error record, such as a run's, with `type` as the path `/problems/<slug>`."""
     return {**described, "type": f"/problems/{described['type']}"}
 
 
 def respond(
     error: EmbedreelError, *, headers: Mapping[str, str] | None = None, listed: Sequence[Mapping[str, Any]] = ()
 ) -> JSONResponse:
-    """The error as an HTTP answer; `listed` are all faults where the body has several."""
+    """Return the error as a problem response.
+
+    Args:
+        error: the error; its class must be in `STATUS`.
+        headers: further headers; they override the defaults of the error's class.
+        listed: every fault of an invalid body, as the member `errors`.
+    """
     status = STATUS[type(error)]
     content = {**as_problem(error.describe()), "status": status} | ({"errors": list(listed)} if listed else {})
     wait = {} if error.wait_seconds is None else {"Retry-After": f"{error.wait_seconds:.0f}"}
@@ -215,7 +222,7 @@ def respond(
 
 
 def install(app: FastAPI) -> None:
-    """Make every error of the application a problem."""
+    """Register handlers that turn every error of the application into a problem response."""
     app.add_exception_handler(EmbedreelError, _on_core_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_framework_error)
@@ -231,7 +238,7 @@ async def _on_core_error(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _on_system_error(request: Request, error: Exception) -> JSONResponse:
-    """A full disk can be met anywhere; any other error of the system is one that nobody foresaw."""
+    """Turn "disk full" into an `InsufficientStorageError`. Raise any other OSError again, as unexpected."""
     assert isinstance(error, OSError)  # noqa: S101
     if error.errno not in errors.FULL:
         raise error
@@ -255,7 +262,7 @@ async def _on_framework_error(request: Request, error: Exception) -> JSONRespons
 
 
 def _methods(request: Request) -> set[str]:
-    """What the address takes; Starlette's own Allow header looks at the first route of the path only."""
+    """Return the methods that the path accepts. Starlette's own Allow header covers only the path's first route."""
     found: set[str] = set()
     for context in iter_route_contexts(request.app.routes):
         match, _ = context.matches(request.scope)
@@ -284,10 +291,10 @@ async def _on_invalid_request(request: Request, error: Exception) -> JSONRespons
 
 
 async def _on_unexpected_error(request: Request, error: Exception) -> JSONResponse:
-    """Answer without internals; the server logs the traceback, since Starlette raises the error again."""
+    """Respond without internal details. Starlette raises the error again, so the server logs the traceback."""
     log.error("%s %s failed: %s", request.method, request.url.path, type(error).__name__)
-    shown = UnexpectedError("An error that nobody foresaw: the log of the service has the details.")
-    return respond(shown, headers=request.scope.get(RATE_LIMIT))  # this answer does not pass the gate
+    shown = UnexpectedError("The service failed unexpectedly; its log has the details.")
+    return respond(shown, headers=request.scope.get(RATE_LIMIT))  # this response bypasses AuthMiddleware
 
 
 def _says_json(request: Request) -> bool:
@@ -296,5 +303,5 @@ def _says_json(request: Request) -> bool:
 
 
 def _path(location: Sequence[str | int]) -> str:
-    """`("body", "capture", "frames")` is `capture.frames`."""
+    """Return the field's path: `capture.frames` for `("body", "capture", "frames")`."""
     return ".".join(str(part) for part in location[1:])

@@ -1,4 +1,4 @@
-"""Files over HTTP: ETag, 304, and a single Range. A part that the client did not get can be fetched alone."""
+"""Files over HTTP with ETag, 304 and a single Range, so that a client can resume a download."""
 
 import re
 from collections.abc import Iterator
@@ -26,20 +26,20 @@ class StoredFile:
 
 
 def of_type(media_type: str) -> dict[int | str, dict[str, Any]]:
-    """What the API's description says of a file's answers."""
+    """Return the OpenAPI responses of a route that sends a file."""
     content = {media_type: content_of(media_type)}
     return {200: {"description": "The whole file.", "content": content}, **_of_parts(content)}
 
 
 def content_of(media_type: str) -> dict[str, Any]:
-    """The same of its content in one of its types."""
+    """Return the OpenAPI description of binary content of one media type."""
     return {"schema": {"type": "string", "contentMediaType": media_type}}
 
 
 def of_model(model: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
-    """The same of a file that holds a JSON record."""
+    """Return the OpenAPI responses of a route that sends a JSON file of this model."""
     piece = {"application/json": {"schema": {"type": "string"}}}
-    return {200: {"description": "All of it.", "model": model}, **_of_parts(piece)}
+    return {200: {"description": "The whole record.", "model": model}, **_of_parts(piece)}
 
 
 def _of_parts(content: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
@@ -50,7 +50,7 @@ def _of_parts(content: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
 
 
 def matches(request: Request, etag: str) -> bool:
-    """Whether the client has this version already (If-None-Match)."""
+    """Return True if the client already has this version (If-None-Match)."""
     wanted = request.headers.get("if-none-match")
     if wanted is None:
         return False
@@ -59,7 +59,7 @@ def matches(request: Request, etag: str) -> bool:
 
 
 def answer(request: Request, stored: StoredFile, media_type: str) -> Response:
-    """The file, the part that was asked for, or 304. It never changes, so it may be kept.
+    """Respond with the file, the requested range, or 304. Stored files never change, so clients may cache them.
 
     Raises:
         NotReadyError: the file has just been deleted.
@@ -88,7 +88,7 @@ def answer(request: Request, stored: StoredFile, media_type: str) -> Response:
 
 
 def _stream(request: Request, file: BinaryIO, part: tuple[int, int], head: Response) -> Response:
-    """The head with that part of the file as its body; HEAD asks for no body."""
+    """Return the response with bytes [start, end) of the file as its body; without a body for HEAD."""
     if request.method == "HEAD":
         file.close()
         return head
@@ -103,7 +103,10 @@ def _open(path: Path) -> tuple[BinaryIO, int]:
 
 
 def _range(request: Request, etag: str, size: int) -> tuple[int, int] | None:
-    """First byte, and the one after the last; None: the whole file. Several ranges, and nonsense, are ignored."""
+    """Return the requested range as [start, end), or None for the whole file.
+
+    Several ranges and malformed headers are ignored, as RFC 9110 allows.
+    """
     match = _RANGE.fullmatch(request.headers.get("range", "").strip())
     if match is None or request.headers.get("if-range", etag) != etag:
         return None

@@ -1,4 +1,4 @@
-"""A POST that may be sent twice and is done once."""
+"""Idempotency keys: a client may send a POST several times, and the service carries it out once."""
 
 import hashlib
 import json
@@ -22,26 +22,32 @@ IdempotencyKey = Annotated[
         min_length=1,
         max_length=255,
         pattern=r"^[\x21-\x7e]+$",
-        description="The same key and body make one thing, however often they are sent; kept for a day.",
+        description="Requests with the same key and body are carried out once. Keys are kept for a day.",
     ),
 ]
 
 REPLAYED = {
     "Idempotency-Replayed": {
-        "description": "`true`: an earlier request with this Idempotency-Key made it.",
+        "description": "`true`: an earlier request with this Idempotency-Key created the resource.",
         "schema": {"type": "string"},
     }
 }
 
 
 def replay_header(*, replayed: bool) -> dict[str, str]:
-    """The header of an answer that was given before."""
+    """Return the header that marks a replayed response; empty if `replayed` is False."""
     return {"Idempotency-Replayed": "true"} if replayed else {}
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a tenant asked, and under which Idempotency-Key; None: it may be done twice."""
+    """A request and its Idempotency-Key.
+
+    Attributes:
+        tenant: the caller's tenant.
+        key: the Idempotency-Key; None if the request may be carried out several times.
+        digest: SHA-256 of path and body.
+    """
 
     tenant: str
     key: str | None
@@ -49,16 +55,16 @@ class Asked:
 
     @classmethod
     def of(cls, tenant: str, key: str | None, address: str, body: Frozen | Mapping[str, Any]) -> "Asked":
-        """The same key must come with the same address and the same body."""
+        """Make the record of a request. A key may be reused only with the same path and body."""
         content = body.model_dump(mode="json", exclude_unset=True) if isinstance(body, Frozen) else body
         identity = json.dumps([address, content], sort_keys=True)
         return cls(tenant, key, hashlib.sha256(identity.encode()).hexdigest())
 
     def answered(self, session: Session) -> str | None:
-        """Id of what this has made before.
+        """Return the id of the run or dataset that an earlier request with this key created, or None.
 
         Raises:
-            InvalidSpecError: the key came with something else before.
+            InvalidSpecError: the key was used for another request before.
         """
         row = idempotency.remembered(session, self.key, tenant=self.tenant) if self.key else None
         if row is None:
@@ -69,18 +75,18 @@ class Asked:
         return row.made_id
 
     def claim(self, session: Session) -> str | None:
-        """Id of what this has made before; None: until the commit, nobody else makes one under this key.
+        """Lock the key until the commit, and return the id that an earlier request with this key created, or None.
 
         Raises:
-            InFlightError: another process is making it now.
-            InvalidSpecError: the key came with something else before.
+            InFlightError: another process holds the lock of this key.
+            InvalidSpecError: the key was used for another request before.
         """
         if self.key and not idempotency.hold(session, self.key, tenant=self.tenant):
             raise InFlightError(BUSY)
         return self.answered(session)
 
     def remember(self, session: Session, made_id: str) -> None:
-        """Keep the answer, in the transaction that makes the run or dataset."""
+        """Store the created id under the key. Call this in the transaction that creates the run or dataset."""
         if self.key:
             idempotency.remember(session, self.key, tenant=self.tenant, digest=self.digest, made_id=made_id)
             session.flush()
@@ -91,17 +97,17 @@ BUSY = "A request with this Idempotency-Key is being answered right now. Send yo
 
 @dataclass(frozen=True, slots=True)
 class InFlight:
-    """The Idempotency-Keys that this process is working on."""
+    """The Idempotency-Keys whose requests this process is handling."""
 
     _keys: set[tuple[str, str]] = field(default_factory=set)
     _turn: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
     def exclusive(self, tenant: str, key: str | None) -> Iterator[None]:
-        """Do the block for one request of this key at a time.
+        """Run the block for at most one request of this key at a time. Without a key, there is no limit.
 
         Raises:
-            InFlightError: another thread is in the block with this key.
+            InFlightError: another thread is running the block with this key.
         """
         if key is None:
             yield

@@ -1,6 +1,6 @@
-"""Ids from an address: whatever a caller names goes through here, so that nobody reaches another tenant's.
+"""Ids in request paths. Every route resolves ids here, so that no caller reaches another tenant's rows.
 
-They are checked before the database sees them: PostgreSQL refuses some characters, and a path takes any.
+Ids are validated before they reach the database: a path may contain characters that PostgreSQL refuses.
 """
 
 import re
@@ -14,20 +14,23 @@ from core.store.queries.datasets import Hold
 
 
 def is_id(text: str, kind: str) -> bool:
-    """Whether this could be an id of this kind: `run`, `ds`, `wh`, `dlv`, `key`."""
+    """Return True if the text has the form of an id of this kind: `run`, `ds`, `wh`, `dlv` or `key`."""
     return re.fullmatch(rf"{kind}_[0-9a-z]{{26}}", text, re.ASCII) is not None
 
 
 def is_run(run_id: str) -> bool:
-    """Whether this could be the id of a run."""
+    """Return True if the text has the form of a run's id."""
     return is_id(run_id, "run")
 
 
 def run_of(session: Session, run_id: str, tenant: str, *, hold: bool = False) -> RunRow:
-    """The run of this id.
+    """Return the run with this id.
 
     Args:
-        hold: it is neither changed nor deleted before our commit.
+        session: an open transaction.
+        run_id: as sent by the caller; any text.
+        tenant: the caller's tenant.
+        hold: lock the row until the commit, so that no other transaction changes or deletes it.
 
     Raises:
         NotFoundError: the tenant has no such run.
@@ -38,10 +41,13 @@ def run_of(session: Session, run_id: str, tenant: str, *, hold: bool = False) ->
 
 
 def dataset_of(session: Session, dataset_id: str, tenant: str, *, hold: Hold | None = None) -> DatasetRow:
-    """The uploaded dataset of this id.
+    """Return the uploaded dataset with this id.
 
     Args:
-        hold: as for `datasets.get`.
+        session: an open transaction.
+        dataset_id: as sent by the caller; any text.
+        tenant: the caller's tenant.
+        hold: how to lock the row, as for `datasets.get`; None does not lock.
 
     Raises:
         NotFoundError: the tenant has no such dataset.

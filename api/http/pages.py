@@ -1,4 +1,4 @@
-"""Small HTML pages for people who open an address of the service in a browser; programs get the same as JSON."""
+"""Content negotiation: a small HTML page for browsers, the same content as JSON for programs."""
 
 from collections.abc import Mapping
 from html import escape
@@ -28,10 +28,13 @@ NEGOTIATED: dict[int | str, dict[str, Any]] = {
 
 
 def answer(request: Request, content: Mapping[str, Any], *, title: str, body: str) -> Response:
-    """The page for browsers, the content as JSON for everybody else.
+    """Respond with HTML if the client accepts it, else with JSON.
 
     Args:
-        body: HTML; whoever made it has escaped what needs to be.
+        request: its Accept header decides.
+        content: the JSON object.
+        title: the page's title; it is escaped here.
+        body: HTML; the caller has escaped it.
     """
     headers = {"Vary": "Accept"}
     if "text/html" in request.headers.get("accept", ""):
@@ -40,6 +43,6 @@ def answer(request: Request, content: Mapping[str, Any], *, title: str, body: st
 
 
 def listed(entries: Mapping[str, str]) -> str:
-    """Addresses with what is there, as a list of links."""
+    """Return paths and their descriptions as an HTML list of links."""
     lines = (f'<dt><a href="{escape(path)}">{escape(path)}</a><dd>{escape(what)}' for path, what in entries.items())
     return f"<dl>{''.join(lines)}</dl>"

@@ -1,4 +1,4 @@
-"""`Prefer: wait=N` (RFC 7240): a client that would rather wait than ask again."""
+"""`Prefer: wait=N` (RFC 7240), for long polling."""
 
 import re
 from typing import Annotated
@@ -12,15 +12,15 @@ _WAIT = re.compile(r'wait\s*=\s*"?(\d{1,9})"?', re.ASCII | re.IGNORECASE)
 Prefer = Annotated[
     str | None,
     Header(
-        description=f"`wait=N` waits up to N seconds, at most {MAX_SECONDS}, for what the client hopes for; the answer "
-        "is then the one it would have got in the end.",
+        description=f"`wait=N` delays the response by up to N seconds, at most {MAX_SECONDS}, until the run has the "
+        "state that the route waits for. After that time the response shows the current state.",
         examples=["wait=30"],
     ),
 ]
 
 
 def wait_seconds(prefer: str | None) -> int | None:
-    """Seconds that the client would wait, None where it asks for no such thing. What is not understood is ignored.
+    """Return the seconds that the client asks to wait, or None. Unknown preferences are ignored.
 
     >>> wait_seconds("respond-async, wait=10"), wait_seconds("wait=3600"), wait_seconds("wait=soon")
     (10, 60, None)
@@ -33,6 +33,6 @@ def wait_seconds(prefer: str | None) -> int | None:
 
 
 def applied(response: Response, seconds: int | None) -> None:
-    """Say that the wish was granted."""
+    """Set the header Preference-Applied if the client asked to wait."""
     if seconds is not None:
         response.headers["Preference-Applied"] = f"wait={seconds}"

@@ -1,4 +1,4 @@
-"""What errors mean: a page for each `type` of a problem."""
+"""Documentation of errors: one page for each problem type."""
 
 import inspect
 from html import escape
@@ -14,7 +14,7 @@ router = APIRouter(prefix="/problems", tags=["service"])
 
 
 class ProblemTypeOut(BaseModel):
-    """The type of a problem, explained."""
+    """A problem type and its meaning."""
 
     type: str
     title: str
@@ -23,7 +23,7 @@ class ProblemTypeOut(BaseModel):
 
 
 class ProblemTypeList(BaseModel):
-    """Every type there is."""
+    """All problem types."""
 
     problems: list[ProblemTypeOut]
 
@@ -36,7 +36,7 @@ class ProblemTypeList(BaseModel):
     responses=pages.NEGOTIATED,
 )
 async def every(request: Request) -> Response:
-    """All types of problems that this service answers with."""
+    """List all problem types of this service."""
     found = sorted((_explained(kind) for kind in errors.known()), key=lambda explained: explained.type)
     body = pages.listed({explained.type: explained.title for explained in found})
     return pages.answer(request, ProblemTypeList(problems=found).model_dump(), title="Problems", body=body)
@@ -50,7 +50,7 @@ async def every(request: Request) -> Response:
     responses=pages.NEGOTIATED,
 )
 async def explain(request: Request, slug: str) -> Response:
-    """The type of a problem, explained."""
+    """Explain one problem type."""
     kind = next((kind for kind in errors.known() if kind.type == slug), None)
     if kind is None:
         raise NotFoundError("There is no problem of this type. GET /problems lists those there are.")

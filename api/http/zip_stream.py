@@ -1,4 +1,4 @@
-"""A few files as one ZIP, made while it is sent. Nothing is compressed: weights would hardly get smaller."""
+"""Stream several files as one uncompressed ZIP. Model weights hardly compress, so compression is not worth its time."""
 
 import hashlib
 import io
@@ -22,29 +22,29 @@ DESCRIBED: dict[int | str, dict[str, Any]] = {
     },
     304: {"description": "The client has it already (If-None-Match)."},
 }
-"""What the API's description says of its answers."""
+"""OpenAPI responses of a route that sends a ZIP."""
 _READABLE = 0o644 << 16
 _LARGE_BYTES = 1 << 30
-"""A larger ZIP is sent without its length: its headers may be longer."""
+"""From this size on, no Content-Length is sent: ZIP64 headers would make the computed length wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A file of the ZIP: one of the store, or its bytes."""
+    """A file of the ZIP: a stored file, or bytes in memory."""
 
     name: str
     content: StoredFile | bytes
 
     @property
     def sha256(self) -> str:
-        """Of its bytes."""
+        """SHA-256 digest of the content, hexadecimal."""
         return hashlib.sha256(self.content).hexdigest() if isinstance(self.content, bytes) else self.content.sha256
 
     def open(self) -> BinaryIO:
-        """Its bytes, to be read.
+        """Open the content for reading.
 
         Raises:
-            NotReadyError: it has just been deleted.
+            NotReadyError: the file has just been deleted.
         """
         if isinstance(self.content, bytes):
             return io.BytesIO(self.content)
@@ -56,7 +56,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A member, open."""
+    """An opened member; `size` in bytes."""
 
     name: str
     size: int
@@ -64,7 +64,7 @@ class _Entry:
 
 
 class _Outlet:
-    """What a ZIP is written to: it cannot go back, and is emptied again and again."""
+    """The output of `ZipFile`: a buffer without seek, which is drained after each write."""
 
     def __init__(self) -> None:
         self._written = bytearray()
@@ -74,19 +74,20 @@ class _Outlet:
         return len(content)
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: `ZipFile` needs the method."""
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: there is nothing to close."""
 
-    def taken(self) -> bytes:
+    def drain(self) -> bytes:
+        """Return the bytes written since the last call."""
         content = bytes(self._written)
         self._written.clear()
         return content
 
 
 def answer(request: Request, members: Sequence[Member], *, filename: str) -> Response:
-    """The ZIP of these files, or 304. Equal files make equal bytes.
+    """Respond with a ZIP of the members, or 304. Equal members make equal bytes.
 
     Raises:
         NotReadyError: a file has just been deleted.
@@ -115,7 +116,7 @@ def _opened(member: Member, files: ExitStack) -> _Entry:
 
 
 def _size(entries: Iterable[_Entry]) -> int:
-    """Bytes of the ZIP: those of the files, and those around them."""
+    """Return the size of the ZIP in bytes: the files' sizes plus the ZIP's own headers."""
     empty = [_Entry(entry.name, 0, io.BytesIO()) for entry in entries]
     return sum(map(len, _packed(empty))) + sum(entry.size for entry in entries)
 
@@ -129,11 +130,11 @@ def _packed(entries: Iterable[_Entry]) -> Iterator[bytes]:
     outlet = _Outlet()
     with ZipFile(outlet, "w", ZIP_STORED) as archive:
         for entry in entries:
-            info = ZipInfo(entry.name)  # of 1980, so that the bytes are always the same
+            info = ZipInfo(entry.name)  # its default date is in 1980, so that equal files make equal bytes
             info.external_attr, info.file_size = _READABLE, entry.size
             entry.file.seek(0)
             with archive.open(info, "w") as packed:
                 while chunk := entry.file.read(CHUNK_BYTES):
                     packed.write(chunk)
-                    yield outlet.taken()
-    yield outlet.taken()
+                    yield outlet.drain()
+    yield outlet.drain()

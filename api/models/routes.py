@@ -1,4 +1,4 @@
-"""Models: what can be fine-tuned, and what it is made of."""
+"""Routes for models: the models that can be fine-tuned, and their layers."""
 
 from dataclasses import asdict
 from typing import Literal
@@ -14,54 +14,56 @@ from core.store.queries import datasets
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
 _FLOPS = (
-    "Floating-point operations of the forward pass of one image: convolutions and matrix products, a multiply-add as "
-    "two. Biases, norms, activations and softmax are not counted."
+    "Floating-point operations of the forward pass of one image. Convolutions and matrix products are counted, a "
+    "multiply-add as two operations. Biases, norms, activations and softmax are not counted."
 )
 
 
 class InputOut(BaseModel):
-    """A size that the input may have, and the model there, with a head of ten classes."""
+    """An input size of a model, with the parameters and FLOPs at this size and a head of ten classes."""
 
-    image_size: int = Field(description="Side, pixels.")
+    image_size: int = Field(description="Side length, pixels.")
     parameters: int
     flops: int
 
 
 class ModelOut(BaseModel):
-    """A model; null where only loading it tells."""
+    """A model. A field is null if it is unknown until the model is loaded."""
 
-    id: str = Field(description="What a run's `model` says.")
+    id: str = Field(description="Value of a run's `model`.")
     kind: Literal["preset", "hub"] = Field(description="preset: random weights, no download.")
-    parameters: int | None = Field(description="With a head of ten classes; a preset at 32 pixels.")
-    flops: int | None = Field(description=f"{_FLOPS} With a head of ten classes; a preset at 32 pixels.")
-    layers: int | None = Field(description="Transformer blocks, or residual blocks of a convolutional network.")
-    width: int | None = Field(description="Features of an embedding.")
-    image_size: int | None = Field(description="Side of the input, pixels; null where it follows the images.")
-    inputs: list[InputOut] = Field(
-        description="Every size that the input may have. A preset takes the smallest that holds the dataset's images, "
-        "else the largest. Empty where only loading the model tells."
+    parameters: int | None = Field(
+        description="Number of parameters with a head of ten classes; for a preset, at 32 pixels."
     )
-    family: str | None = Field(description="Models of one architecture, such as ViT or ResNet.")
-    pooling: str | None = Field(description="What the features of an embedding are: what the head is given.")
+    flops: int | None = Field(description=f"{_FLOPS} With a head of ten classes; for a preset, at 32 pixels.")
+    layers: int | None = Field(description="Transformer blocks, or residual blocks of a convolutional network.")
+    width: int | None = Field(description="Number of features of an embedding.")
+    image_size: int | None = Field(description="Side length of the input, pixels; null if it depends on the images.")
+    inputs: list[InputOut] = Field(
+        description="All input sizes. A preset uses the smallest size that is not below the dataset's images, or the "
+        "largest. Empty if the sizes are unknown until the model is loaded."
+    )
+    family: str | None = Field(description="Architecture, such as ViT or ResNet.")
+    pooling: str | None = Field(description="How an embedding is computed: the classifier head's input.")
     head: str
-    revision: str | None = Field(description="The commit that is required, null before the first download.")
+    revision: str | None = Field(description="The pinned commit; null before the first download.")
 
 
 class ModelDetailOut(ModelOut):
-    """A model, and what it is made of; null where only loading it tells."""
+    """A model and its layers. A field is null if it is unknown until the model is loaded."""
 
     blocks: list[layers.DescribedBlock] | None = Field(
-        description="Layers that learn at one rate, from the input to the head."
+        description="Groups of layers that share a learning rate, from the input to the head."
     )
     layer_tree: layers.Layer | None = Field(
-        description="The model and all below it, a preset at 32 pixels. Equal layers that follow each other are told "
-        "once; what has no weights and keeps the shape, such as an activation, is left out."
+        description="The model's tree of modules; for a preset, at 32 pixels. Consecutive equal layers are one entry. "
+        "Modules without weights that keep the shape, such as activations, are left out."
     )
 
 
 @router.get("", operation_id="listModels", summary="List models")
 def every(parts: PartsOf) -> dict[str, list[ModelOut]]:
-    """All models that a run may name."""
+    """List all models that a run may name."""
     cards = models.known_models(parts.settings.allowed_models)
     with parts.database.reading() as session:
         revisions = {card.id: datasets.pinned_revision(session, card.id) for card in cards}
@@ -70,9 +72,9 @@ def every(parts: PartsOf) -> dict[str, list[ModelOut]]:
 
 @router.get("/{model_id:path}", operation_id="getModel", summary="Show a model")
 def show(parts: PartsOf, model_id: str) -> ModelDetailOut:
-    """A model with its layers, their parameters, FLOPs and output shapes, and the blocks that learn at one rate.
+    """Show a model with its layers, their parameters, FLOPs and output shapes, and its learning-rate blocks.
 
-    Of a checkpoint of the hub that is allowed but not among the well-known ones, nothing is known before it is loaded.
+    The layers of a hub checkpoint that is allowed but not described here are unknown until it is loaded.
     """
     cards = models.known_models(parts.settings.allowed_models)
     card = next((card for card in cards if card.id == model_id), None)

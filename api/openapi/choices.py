@@ -1,6 +1,7 @@
-"""What the tables offer, written down for those who cannot import them: readers and the command line.
+"""Export the registries of datasets, model families, layouts, alignments and formats.
 
-`make docs` writes docs/choices.md and embedreel/choices.json, which a test holds against the tables.
+`make docs` writes docs/choices.md for readers and embedreel/choices.json for the command line, which must not import
+core. A test compares both files with the registries.
 """
 
 import json
@@ -20,13 +21,13 @@ Row = Sequence[str]
 
 
 def client_text() -> str:
-    """The values of the fields that the command line offers, by field, as JSON."""
+    """Return the values of the fields that the command line offers, by field, as JSON."""
     choices = {"project.method": list(LAYOUTS), "align.method": list(ALIGNMENTS), "render.formats": list(FORMATS)}
     return json.dumps(choices, indent=2) + "\n"
 
 
 def document_text() -> str:
-    """Every table as Markdown."""
+    """Return every registry as a Markdown table."""
     sections = (
         _section(
             "Datasets",

@@ -1,4 +1,4 @@
-"""The API, interactively: Swagger UI, served from this package. The page asks nothing of other servers."""
+"""Interactive documentation of the API: Swagger UI, served from this package. The page needs no other server."""
 
 from pathlib import Path
 from typing import Literal
@@ -11,12 +11,12 @@ router = APIRouter(prefix="/docs", include_in_schema=False)
 FOLDER = Path(__file__).parent / "swagger_ui"
 SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src 'self' data: blob:; "  # data: icons of the style sheet; blob: pictures that an operation answers with
+    "img-src 'self' data: blob:; "  # data: icons of the style sheet; blob: images in responses
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _KEPT = {"Cache-Control": "max-age=3600", "X-Content-Type-Options": "nosniff"}
 
-# Addresses are relative, so that the page also works under a prefix that a proxy adds.
+# URLs are relative, so that the page also works under a path prefix of a proxy.
 _PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -32,7 +32,7 @@ _PAGE = """<!doctype html>
 
 @router.get("")
 async def page() -> HTMLResponse:
-    """The page; /openapi.json has what it shows."""
+    """Send the page, which shows /openapi.json."""
     return HTMLResponse(_PAGE, headers={"Content-Security-Policy": SECURITY_POLICY})
 
 
@@ -40,5 +40,5 @@ async def page() -> HTMLResponse:
 async def asset(
     name: Literal["swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png", "start.js"],
 ) -> FileResponse:
-    """A file of the page."""
+    """Send a file of the page."""
     return FileResponse(FOLDER / name, headers=_KEPT)

@@ -1,6 +1,6 @@
-"""The OpenAPI document: FastAPI's own, with an example of each answer, and the problems that each operation may meet.
+"""The OpenAPI document: FastAPI's own, plus an example of each response and the problems of each operation.
 
-`make docs` writes it to docs/openapi.json. A test holds that file against the application.
+`make docs` writes it to docs/openapi.json. A test compares that file with the application.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,7 +18,7 @@ from core.domain.formats import FORMATS
 _UNUSED = ("HTTPValidationError", "ValidationError")
 _EXAMPLED = ("application/json", "text/event-stream", "text/csv")
 
-# What an operation may meet follows from its address and its parameters, but for these.
+# The problems of an operation follow from its path and parameters. These sets list the exceptions.
 _ONCE = frozenset({"submitRun", "drawRun", "compareRuns", "uploadDataset"})
 _CONFLICTS = _ONCE | {"retryRun", "deleteRun", "deleteDataset", "registerWebhook", "testWebhook", "redeliver"}
 _FILMS = frozenset(film_format.operation_id for film_format in FORMATS.values())
@@ -30,16 +30,16 @@ _NOT_READY = _RESULTS | {"getComparison", "getLog", "getProjection", "getTrained
 _STORING = _ONCE | {"retryRun"}
 
 
-_KEY = "A key of this service; none where it has no keys and is on loopback."
+_KEY = "An API key of this service. Not needed if the service has no keys and listens on loopback."
 _SCHEMES = {
     "HTTPBearer": {"type": "http", "scheme": "bearer", "description": _KEY},
     "APIKeyHeader": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": _KEY},
 }
-"""How a key is sent. The gate looks for it: as dependencies of each route these would cost a poll a quarter."""
+"""How a key is sent. `AuthMiddleware` reads it: dependencies on each route would make a poll a quarter slower."""
 
 
 def install(app: FastAPI) -> None:
-    """Describe what this service really sends."""
+    """Make the application's OpenAPI document include problems and examples."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -51,28 +51,28 @@ def install(app: FastAPI) -> None:
 
 
 def complete(document: dict[str, Any]) -> None:
-    """Add problems and examples to FastAPI's document, in place."""
+    """Add problems, examples and security schemes to FastAPI's document, in place."""
     components = document["components"]
     components["schemas"]["Problem"] = ProblemOut.model_json_schema()
     for name in _UNUSED:
         components["schemas"].pop(name, None)
-    met = {"default"}
+    used = {"default"}
     for path, operations in document["paths"].items():
         for operation in operations.values():
-            answers = operation["responses"]
-            answers.pop("422", None)
+            responses = operation["responses"]
+            responses.pop("422", None)
             if not is_open(path):
                 operation["security"] = [{name: []} for name in _SCHEMES]
-            _give_examples(operation)
+            _add_examples(operation)
             for status in sorted(str(status) for status in _problems(path, operation)):
-                answers[status] = {"$ref": f"#/components/responses/Problem{status}"}
-                met.add(status)
-            answers["default"] = {"$ref": "#/components/responses/Problemdefault"}
+                responses[status] = {"$ref": f"#/components/responses/Problem{status}"}
+                used.add(status)
+            responses["default"] = {"$ref": "#/components/responses/Problemdefault"}
     components["securitySchemes"] = _SCHEMES
-    components["responses"] = {f"Problem{status}": _problem(status) for status in sorted(met)}
+    components["responses"] = {f"Problem{status}": _problem(status) for status in sorted(used)}
 
 
-def _give_examples(operation: Mapping[str, Any]) -> None:
+def _add_examples(operation: Mapping[str, Any]) -> None:
     name = operation["operationId"]
     if name in examples.REQUESTS:
         operation["requestBody"]["content"]["application/json"]["example"] = examples.REQUESTS[name]
@@ -83,7 +83,7 @@ def _give_examples(operation: Mapping[str, Any]) -> None:
 
 
 def _problems(path: str, operation: Mapping[str, Any]) -> Iterator[int]:
-    """Statuses of the problems that this operation may meet."""
+    """Yield the statuses of the problems that this operation may respond with."""
     name, places = operation["operationId"], {parameter["in"] for parameter in operation.get("parameters", ())}
     if path.startswith("/v1/"):
         yield from (401, 403, 429, 503)
@@ -104,9 +104,9 @@ def _problems(path: str, operation: Mapping[str, Any]) -> Iterator[int]:
 
 
 def _problem(status: str) -> dict[str, Any]:
-    """The answer of this status; the example is the first error that has it."""
+    """Return the response object of a status. Its example is the first error class with this status."""
     content: dict[str, Any] = {"schema": {"$ref": "#/components/schemas/Problem"}}
-    phrase = "Anything else that goes wrong" if status == "default" else HTTPStatus(int(status)).phrase
+    phrase = "Any other error" if status == "default" else HTTPStatus(int(status)).phrase
     kind = next((kind for kind, sent in STATUS.items() if str(sent) == status), None)
     if kind is not None:
         summary = (kind.__doc__ or "").split("\n", maxsplit=1)[0]

@@ -1,4 +1,4 @@
-"""What this is, whether it lives, and whether it is ready."""
+"""Routes for the service itself: index, liveness and readiness."""
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
@@ -10,9 +10,9 @@ from core.version import installed_version
 router = APIRouter(tags=["service"])
 
 ADDRESSES = {
-    "/docs": "The API, interactively",
+    "/docs": "Interactive documentation of the API",
     "/openapi.json": "The API as an OpenAPI document",
-    "/problems": "What its errors mean",
+    "/problems": "Explanations of errors",
     "/v1/runs": "Runs",
     "/v1/datasets": "Datasets",
     "/v1/models": "Models",
@@ -22,7 +22,7 @@ ADDRESSES = {
 
 
 class IndexOut(BaseModel):
-    """What this is, and where to go on."""
+    """The service's name and version, and links."""
 
     service: str
     version: str
@@ -36,7 +36,7 @@ class LiveOut(BaseModel):
 
 
 class ReadyOut(BaseModel):
-    """Runs can be accepted; the workers that are alive, and the queues that they serve."""
+    """The service can accept runs. `workers` counts the live workers, `queues` lists the queues that they serve."""
 
     status: str
     database: str
@@ -47,7 +47,7 @@ class ReadyOut(BaseModel):
 
 @router.get("/", operation_id="index", summary="What is this?", response_model=IndexOut, responses=pages.NEGOTIATED)
 async def index(request: Request) -> Response:
-    """What this is, and the addresses to go on from."""
+    """Show the service's name and version, and links to its main paths."""
     links = {path.rsplit("/", 1)[1].removesuffix(".json"): path for path in ADDRESSES}
     content = IndexOut(service="Embedreel", version=installed_version(), links=links)
     return pages.answer(request, content.model_dump(), title="Embedreel", body=pages.listed(ADDRESSES))
@@ -55,12 +55,12 @@ async def index(request: Request) -> Response:
 
 @router.get("/livez", operation_id="live", summary="Is the process alive?")
 async def live() -> LiveOut:
-    """Touches nothing."""
+    """Respond without reading the database or the store."""
     return LiveOut(status="ok")
 
 
 @router.get("/readyz", operation_id="ready", summary="Can runs be accepted?")
 async def ready(parts: PartsOf) -> ReadyOut:
-    """Looks at database and store, at most once a second. A missing worker is told, but is no failure: runs wait."""
+    """Check the database and the store, at most once a second. Without a worker the service is ready: runs wait."""
     found = await parts.readiness.read()
     return ReadyOut(status="ok", database="ok", store="ok", workers=found.workers, queues=list(found.queues))

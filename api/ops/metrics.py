@@ -1,4 +1,4 @@
-"""The figures of the service, as Prometheus reads them: from the database, the same in every API process."""
+"""Prometheus metrics of the service. They come from the database, so every API process reports the same values."""
 
 import math
 import shutil
@@ -22,7 +22,7 @@ from core.store.queries import gauges
 from core.store.queries.gauges import Gauges
 
 ValuesOfLabels = Mapping[str, Sequence[str]]
-"""For each label, in order, the values that are told even while they are zero: a rate needs a zero to rise from."""
+"""For each label, in order, the values that are exported even at zero. `rate()` needs the zero before an increase."""
 
 RUNS: ValuesOfLabels = {"status": tuple(RunStatus)}
 STAGE_STATUSES: ValuesOfLabels = {"stage": tuple(STAGES), "status": (StageStatus.QUEUED, StageStatus.RUNNING)}
@@ -31,10 +31,12 @@ WORKERS: ValuesOfLabels = {"queue": tuple(Queue), "device": ("cpu", "cuda")}
 
 
 def make_registry(database: Database, artifacts: Path, *, version: str) -> CollectorRegistry:
-    """A registry with the figures of the service, and memory, time and files of this process.
+    """Make a registry with the service's metrics and this process's memory, CPU time and open files.
 
     Args:
-        artifacts: the folder whose free space is told.
+        database: where the metrics are read.
+        artifacts: folder whose free space is exported.
+        version: of Embedreel, exported as a label.
     """
     registry = CollectorRegistry()
     registry.register(_Service(database, artifacts, version))
@@ -43,7 +45,7 @@ def make_registry(database: Database, artifacts: Path, *, version: str) -> Colle
 
 
 class _Service(Collector):
-    """Reads the figures of the service whenever they are asked for."""
+    """Reads the service's metrics at each scrape."""
 
     def __init__(self, database: Database, artifacts: Path, version: str) -> None:
         self._database = database
@@ -51,11 +53,11 @@ class _Service(Collector):
         self._version = version
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: the registry need not ask the database before it is open."""
+        """Return no metrics, so that registration does not read the database before it is open."""
         return ()
 
     def collect(self) -> Iterable[Metric]:
-        """All figures; while the database does not answer, those that need none."""
+        """Yield all metrics, or only those that do not need the database if it does not answer."""
         yield _gauge("embedreel_build_info", "1, for the version that answers", {"version": ()}, {(self._version,): 1})
         yield from _free(self._artifacts)
         try:
@@ -73,7 +75,7 @@ class _Service(Collector):
 def _free(folder: Path) -> Iterable[Metric]:
     try:
         free = shutil.disk_usage(folder).free
-    except OSError:  # it is not there, or not now
+    except OSError:  # the folder does not exist or cannot be read now
         return
     yield _gauge("embedreel_artifacts_free_bytes", "Free space where artifacts are stored", {}, {(): free})
 
@@ -95,7 +97,7 @@ def _gauges(measured: Gauges) -> Iterable[Metric]:
         QUEUES,
         {queue: waiting.age_seconds for queue, waiting in queues.items()},
     )
-    yield _gauge("embedreel_workers", "Workers heard of lately", WORKERS, measured.workers)
+    yield _gauge("embedreel_workers", "Workers with a recent heartbeat", WORKERS, measured.workers)
     yield _gauge("embedreel_webhook_deliveries_pending", "Deliveries still to be sent", {}, {(): measured.deliveries})
 
 
@@ -117,18 +119,18 @@ def _counter(counter: Counter, counts: Mapping[str, Mapping[Labels, float]]) -> 
 def _histogram(histogram: Histogram, counts: Mapping[str, Mapping[Labels, float]]) -> Metric:
     family = HistogramMetricFamily(histogram.name, histogram.help, labels=list(histogram.labels))
     sums = _by_values(histogram.labels, counts.get(f"{histogram.name}_sum", {}))
-    fallen: dict[tuple[str, ...], list[tuple[float, float]]] = {}
+    counted_by_bucket: dict[tuple[str, ...], list[tuple[float, float]]] = {}
     for found, value in counts.get(f"{histogram.name}_bucket", {}).items():
-        fallen.setdefault(_ordered(histogram.labels, found), []).append((float(dict(found)["le"]), value))
+        counted_by_bucket.setdefault(_ordered(histogram.labels, found), []).append((float(dict(found)["le"]), value))
     for series, total in {**_zeros(histogram.labels), **sums}.items():
-        family.add_metric(series, _cumulative(histogram, fallen.get(series, [])), total)
+        family.add_metric(series, _cumulative(histogram, counted_by_bucket.get(series, [])), total)
     return family
 
 
-def _cumulative(histogram: Histogram, fallen: Sequence[tuple[float, float]]) -> list[tuple[str, float]]:
-    """How many were at or below each bound."""
+def _cumulative(histogram: Histogram, counted: Sequence[tuple[float, float]]) -> list[tuple[str, float]]:
+    """Return the number of observations at or below each bound, from (bound, count) of each bucket alone."""
     return [
-        ("+Inf" if bound == math.inf else str(float(bound)), sum(value for below, value in fallen if below <= bound))
+        ("+Inf" if bound == math.inf else str(float(bound)), sum(value for below, value in counted if below <= bound))
         for bound in histogram.buckets
     ]
 

@@ -1,7 +1,7 @@
-"""Whether runs can be accepted: one look at database and store answers all who ask within a second.
+"""Readiness of the service. One check of the database and the store serves all requests of a second.
 
-`/readyz` is open to everybody and counted for nobody, so however often it is asked, it costs the same. It has a thread
-of its own: it answers also while all other threads are busy.
+`/readyz` needs no key and has no rate limit. The cache keeps its cost constant, however often clients request it. The
+check has its own thread, so it responds even while all other threads are busy.
 """
 
 import time
@@ -21,14 +21,19 @@ KEPT_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Database and store answer; `queues` are those that the `workers` that are alive serve, sorted."""
+    """The database and the store answer.
+
+    Attributes:
+        workers: number of live workers.
+        queues: names of the queues that they serve, sorted.
+    """
 
     workers: int
     queues: tuple[str, ...]
 
 
 class Readiness:
-    """Asks database and store, one request at a time, and keeps the answer, also where it is an error."""
+    """Checks the database and the store, one check at a time, and caches the result for KEPT_SECONDS, errors too."""
 
     def __init__(
         self, database: Database, store: ArtifactStore, *, clock: Callable[[], float] = time.monotonic
@@ -42,10 +47,10 @@ class Readiness:
         self._kept_until = 0.0
 
     async def read(self) -> Ready:
-        """The answer, at most a second old.
+        """Return the result of a check that is at most KEPT_SECONDS old.
 
         Raises:
-            StorageUnavailableError: database or store does not answer.
+            StorageUnavailableError: the database or the store does not answer.
         """
         async with self._turn:
             if self._answer is None or self._clock() >= self._kept_until:

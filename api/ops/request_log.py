@@ -1,7 +1,7 @@
-"""What is told of every request: an id, a line in the log, and two figures. The outermost middleware.
+"""The outermost middleware. It gives every request an id, a log line and two metrics.
 
-A request's task is its own, so what is bound here and further in (`logs.bind`: who asks) is in every line about the
-request, the server's own about a failure included, and is not unbound.
+Each request runs in its own asyncio task. Fields bound here or by inner layers (`logs.bind`, such as tenant and key)
+therefore appear in every log line of the request, including the server's line about a failure. They need no unbinding.
 """
 
 import logging
@@ -29,10 +29,10 @@ _RUN = re.compile(r"/v1/runs/(run_[0-9a-z]{26})", re.ASCII)
 
 
 class Observer:
-    """Names, measures and logs each request."""
+    """Gives each request an id, measures it, and logs it."""
 
     def __init__(self, app: ASGIApp, *, registry: CollectorRegistry) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for each would say when it began
+        disable_created_metrics()  # type: ignore[no-untyped-call] # else each metric gets a second series, `_created`
         self._app = app
         self._requests = Counter(
             "embedreel_http_requests_total",
@@ -49,23 +49,23 @@ class Observer:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, and tell of it."""
+        """Handle a request, then log and count it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         request = _Request(scope)
         logs.begin(request=request.id, **tracing.trace())
 
-        async def answer(message: Message) -> None:
-            request.hear(message)
+        async def observed_send(message: Message) -> None:
+            request.on_message(message)
             await send(message)
 
         try:
-            await self._app(scope, receive, answer)
+            await self._app(scope, receive, observed_send)
         finally:
-            self._tell(request)
+            self._report(request)
 
-    def _tell(self, request: "_Request") -> None:
+    def _report(self, request: "_Request") -> None:
         self._requests.labels(request.route, request.method, str(request.status)).inc()
         self._seconds.labels(request.route, request.method).observe(request.seconds_to_answer)
         if log.isEnabledFor(request.level):
@@ -74,18 +74,20 @@ class Observer:
 
 
 class _Request:
-    """One request, as it is told."""
+    """One request, with the values that are logged and measured."""
 
     def __init__(self, scope: Scope) -> None:
         self.id = _id(Headers(scope=scope).get(REQUEST_ID, ""))
-        self.status: int = HTTPStatus.INTERNAL_SERVER_ERROR  # what the server answers where nobody else does
+        self.status: int = (
+            HTTPStatus.INTERNAL_SERVER_ERROR
+        )  # the server's own status if the application sends no response
         self._scope = scope
         self._came_at = time.perf_counter()
         self._answered_at: float | None = None
         self._made = ""
 
-    def hear(self, message: Message) -> None:
-        """Look at the head of the answer, and write the id into it."""
+    def on_message(self, message: Message) -> None:
+        """Note status and time of the response's head, and add the request's id to its headers."""
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             headers[REQUEST_ID] = self.id
@@ -95,28 +97,28 @@ class _Request:
 
     @property
     def route(self) -> str:
-        """The template of its address: there are as many as routes, whatever strangers ask for."""
+        """The route's path template. It bounds the number of label values, because clients can request any path."""
         return getattr(self._scope.get("route"), "path", UNMATCHED)
 
     @property
     def method(self) -> str:
-        """Its method, if it is one."""
+        """The HTTP method; "other" if it is not one of METHODS."""
         method: str = self._scope["method"]
         return method if method in METHODS else "other"
 
     @property
     def seconds_to_answer(self) -> float:
-        """Time to the first byte of the answer; to the end, where there was none."""
+        """Seconds to the first byte of the response, or to the end if no response was sent."""
         return (self._answered_at or time.perf_counter()) - self._came_at
 
     @property
     def level(self) -> int:
-        """Clients poll: reading without an error fills no disk."""
+        """The log level: DEBUG for a safe request without an error, because clients poll, else INFO."""
         quiet = self.method in SAFE and self.status < HTTPStatus.BAD_REQUEST
         return logging.DEBUG if quiet else logging.INFO
 
     def fields(self) -> dict[str, logs.Field]:
-        """What its line in the log says: neither the query nor a body, which may hold what is nobody's business."""
+        """Return the fields of the log line. Query and body are left out, because they may hold private data."""
         run = self._scope.get("path_params", {}).get("run_id") or _run(self._made)
         return {
             "method": self.method,
@@ -128,11 +130,11 @@ class _Request:
 
 
 def _id(offered: str) -> str:
-    """The client's own id, if it is one that a log can show."""
+    """Return the client's own id if it is safe to log, else a new id."""
     return offered if _SANE.fullmatch(offered) else f"req_{uuid.uuid4().hex}"
 
 
 def _run(location: str) -> str | None:
-    """Id of the run that was made, from the answer's Location."""
+    """Return the id of a created run from the response's Location header, or None."""
     found = _RUN.match(location)
     return found[1] if found else None

@@ -1,4 +1,4 @@
-"""What the API does beside answering: take lost work back, ring again, and forget what has had its time."""
+"""Periodic background work of the API: requeue lost stages, send wake-ups again, and delete expired records."""
 
 import logging
 import threading
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class Sweeper:
-    """The sweep every few seconds, garbage collection every hour, in a thread."""
+    """A thread that sweeps every `sweep_seconds` and collects garbage every `collect_seconds`."""
 
     def __init__(
         self, settings: Settings, database: Database, store: ArtifactStore, notify: Callable[[Iterable[WakeUp]], None]
@@ -26,24 +26,24 @@ class Sweeper:
         self._settings = settings
         self._database = database
         self._store = store
-        self._ring = notify
+        self._notify = notify
         self._collected_at = time.monotonic()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._work, name="sweep", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End, after the sweep that may be under way."""
+        """Stop the thread after the current sweep."""
         self._stopped.set()
         self._thread.join()
 
     def sweep(self) -> None:
-        """One sweep."""
+        """Run one sweep: requeue lost stages, delete expired records, and collect garbage if it is due."""
         settings = self._settings
-        self._ring(
+        self._notify(
             sweep.sweep(self._database, max_attempts=settings.max_attempts, deadline_seconds=settings.deadline_seconds)
         )
         with self._database.writing() as session:
@@ -60,4 +60,4 @@ class Sweeper:
             except StorageUnavailableError as error:
                 log.warning("sweep: %s", error.detail)
             except Exception:
-                log.exception("the sweep failed; it is tried again")
+                log.exception("the sweep failed; the next one follows")

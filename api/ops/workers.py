@@ -1,4 +1,4 @@
-"""Workers: who is there, and what they do."""
+"""The route that lists workers and their current stages."""
 
 from datetime import datetime
 from typing import Annotated
@@ -15,35 +15,37 @@ router = APIRouter(prefix="/v1/workers", tags=["workers"])
 
 
 class DoingOut(BaseModel):
-    """A stage under way."""
+    """A stage that a worker is running."""
 
     run: str
     stage: str
 
 
 class WorkerOut(BaseModel):
-    """A worker, as it last told of itself."""
+    """A worker, as of its last heartbeat."""
 
-    id: Annotated[str, Field(description="Its host's name, process id, and a random part.")]
+    id: Annotated[str, Field(description="Host name, process id and a random part.")]
     queues: list[str]
     device: Annotated[str, Field(description="cuda or cpu.")]
-    version: Annotated[str, Field(description="Of Embedreel.")]
-    concurrency: Annotated[int, Field(description="Stages that it runs at once.")]
-    doing: Annotated[list[DoingOut], Field(description="Those that it ran at its last heartbeat.")]
+    version: Annotated[str, Field(description="Version of Embedreel.")]
+    concurrency: Annotated[int, Field(description="Maximum number of stages at a time.")]
+    doing: Annotated[list[DoingOut], Field(description="Stages that it was running at its last heartbeat.")]
     started_at: datetime | None
     heartbeat_at: datetime | None
-    alive: Annotated[bool, Field(description=f"Heard of in the last {workers.ALIVE_SECONDS:.0f} s.")]
+    alive: Annotated[
+        bool, Field(description=f"True if the last heartbeat is at most {workers.ALIVE_SECONDS:.0f} s old.")
+    ]
 
 
 class WorkerList(BaseModel):
-    """Workers heard of in the last day, the latest heartbeat first."""
+    """Workers with a heartbeat in the last day, the latest first."""
 
     workers: list[WorkerOut]
 
 
 @router.get("", operation_id="listWorkers", summary="List workers")
 def every(parts: PartsOf) -> WorkerList:
-    """All workers of the last day that did not take their leave, and the stages that they run now."""
+    """List the workers of the last day that have not signed off, and the stages that they are running."""
     with parts.database.reading() as session:
         return WorkerList(workers=[_shown(row, alive=alive) for row, alive in workers.every(session)])
 

@@ -1,4 +1,4 @@
-"""From rows to what the user reads: a run with its stages, its time left, and its links."""
+"""Convert a run's database rows to the API's representation: stages, time left and links."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,12 +20,13 @@ from core.store.queries.waiting import RunState
 FIRST_GUESS: Mapping[str, float] = {
     stage.name: stage.seconds_per_frame for stage in STAGES.values() if stage.seconds_per_frame is not None
 }
-"""Seconds per frame, until this service has drawn a film and knows better."""
+"""Initial guess of seconds per frame for each stage, until this service has measured a run."""
 
 NO_WORKER = (
-    "No worker for the {queues} queue has been heard of lately. One that is just starting takes up to a minute; if "
-    "none is, start one with `make serve`, or `python -m worker` on any machine that reaches the same database, broker "
-    "and artifacts. If there is one, its log tells why it is not heard of. The run then goes on by itself."
+    "No worker for the {queues} queue has sent a heartbeat lately. A starting worker takes up to a minute. If none is "
+    "starting, start one with `make serve`, or `python -m worker` on any machine that reaches the same database, "
+    "broker and artifacts. If a worker is running, its log says why no heartbeat arrives. The run then continues by "
+    "itself."
 )
 
 _PRECEDENCE = (StageStatus.FAILED, StageStatus.RUNNING, StageStatus.CANCELLED, StageStatus.QUEUED)
@@ -33,7 +34,16 @@ _PRECEDENCE = (StageStatus.FAILED, StageStatus.RUNNING, StageStatus.CANCELLED, S
 
 @dataclass(frozen=True, slots=True)
 class StageSummary:
-    """A stage, its tasks taken together; times are seconds since 1970."""
+    """A stage, summed over its tasks.
+
+    Attributes:
+        tasks: number of tasks.
+        done: progress units done, of `total`.
+        attempt: highest attempt number of its tasks.
+        reused: every task reuses an existing artifact.
+        started_at: seconds since 1970; None before the first task starts.
+        finished_at: seconds since 1970; None until the stage has ended.
+    """
 
     name: str
     queue: str
@@ -48,7 +58,7 @@ class StageSummary:
 
 
 def describe(session: Session, rows: Sequence[RunRow]) -> list[RunOut]:
-    """Runs as the API shows them."""
+    """Return the runs of these rows, in their order, as the API shows them."""
     ids = [row.id for row in rows]
     groups, steps = runs.stage_groups(session, ids), runs.captured_steps(session, ids)
     waits = _Waits.of(session, rows)
@@ -70,7 +80,12 @@ def describe(session: Session, rows: Sequence[RunRow]) -> list[RunOut]:
 
 @dataclass(frozen=True, slots=True)
 class _Waits:
-    """What keeps each run waiting, by its id."""
+    """The reasons why runs wait, by run id.
+
+    Attributes:
+        positions: number of queued runs ahead.
+        unserved: queues that the run needs and no live worker serves.
+    """
 
     positions: Mapping[str, int]
     unserved: Mapping[str, tuple[str, ...]]
@@ -87,10 +102,11 @@ class _Waits:
 
 
 def collect(groups: Sequence[StageGroup], *, skipped: int = 0) -> list[StageSummary]:
-    """One stage a name, in the order of a run.
+    """Sum task groups by stage name, in the order of a run's stages.
 
     Args:
-        skipped: frames that the training has ended before: nobody waits for them.
+        groups: task counts by stage name and status.
+        skipped: frames that early stopping left out; they are subtracted from the embedding's tasks.
     """
     by_name: dict[str, list[StageGroup]] = {name: [] for name in STAGES}
     for group in groups:
@@ -129,24 +145,23 @@ def _status(groups: list[StageGroup], *, finished: int) -> StageStatus:
     for status in _PRECEDENCE:
         if status in statuses:
             return StageStatus.RUNNING if status is StageStatus.QUEUED and finished else status
-    return StageStatus.RUNNING  # some succeeded, the others wait: frames that training makes as it goes
+    return StageStatus.RUNNING  # some succeeded, the others wait for frames that the training has not made yet
 
 
 def seconds_left(stages: Sequence[StageSummary], *, at: float, pace: Mapping[str, float], inline: bool) -> float | None:
-    """Time until the film is there, seconds; None while there is nothing to go by.
+    """Estimate the seconds until the film is ready, or return None if there is no basis for an estimate.
 
-    A running stage goes on at the rate it has had since it started: elapsed * (total - done) / done. Where other
-    workers embed while training goes on, the longer of the two counts. A stage to come takes as long a frame as it
-    last took on this service, or FIRST_GUESS.
+    A running stage continues at its average rate: elapsed * (total - done) / done. If other workers embed during the
+    training, the longer of the two times counts. A stage that has not started takes `pace` seconds per frame.
 
     Args:
-        stages: of a run that is running.
-        at: the database's time.
-        pace: seconds a frame of the stages after training.
-        inline: the frames are embedded by the training itself.
+        stages: stages of a running run.
+        at: the database's current time, seconds since 1970.
+        pace: seconds per frame by stage name: the last measurement on this service, or FIRST_GUESS.
+        inline: the training stage embeds the frames itself.
     """
     by_name = {stage.name: stage for stage in stages}
-    frames = (by_name.get(EMBED.name) or by_name[RENDER.name]).total  # a comparison embeds nothing
+    frames = (by_name.get(EMBED.name) or by_name[RENDER.name]).total  # a comparison has no embedding stage
     if not frames:
         return None
     names = [FINE_TUNE.name] if inline else [FINE_TUNE.name, EMBED.name]
@@ -157,7 +172,7 @@ def seconds_left(stages: Sequence[StageSummary], *, at: float, pace: Mapping[str
         return None
     seconds = max(rated, default=0.0)
     for name, guess in pace.items():
-        stage = by_name.get(name)  # a comparison has none but the last
+        stage = by_name.get(name)  # a comparison has only the last of these stages
         if stage and stage.status is not StageStatus.SUCCEEDED:
             own = _at_its_rate(stage, at)
             seconds += guess * frames if own is None else own
@@ -165,24 +180,31 @@ def seconds_left(stages: Sequence[StageSummary], *, at: float, pace: Mapping[str
 
 
 def _at_its_rate(stage: StageSummary, at: float) -> float | None:
+    """Return the seconds left of a running stage at its average rate, or None if it has no progress yet."""
     if stage.status is not StageStatus.RUNNING or not stage.done or stage.started_at is None:
         return None
     return max(0.0, at - stage.started_at) * (stage.total - stage.done) / stage.done
 
 
 def etag(*, version: int, position: int | None, unserved: bool) -> str:
-    """Names what a poller has seen of a run. Weak, since the time left is measured anew for each answer."""
+    """Return the ETag of a run's state. It is weak, because each response estimates the time left anew.
+
+    Args:
+        version: the run's version.
+        position: number of queued runs ahead; None if the run is not queued.
+        unserved: no live worker serves a queue that the run needs.
+    """
     place = "" if position is None else f"-{position}"
     return f'W/"{version}{place}{"-waiting" if unserved else ""}"'
 
 
 def etag_of(run: RunOut) -> str:
-    """The same of a run that is described."""
+    """Return the ETag of a described run."""
     return etag(version=run.version, position=run.queue_position, unserved=run.notice is not None)
 
 
 def etag_at(seen: RunState) -> str:
-    """The same of a run that was only glanced at."""
+    """Return the ETag of a run's state as read for polling."""
     return etag(version=seen.version, position=seen.position, unserved=bool(seen.unserved))
 
 
@@ -237,7 +259,14 @@ def _stage(stage: StageSummary) -> StageOut:
 
 
 def links(run_id: str, *, film: bool, model: bool, comparison: bool = False) -> Links:
-    """Addresses of what belongs to a run; of its film and its trained model where they are there."""
+    """Return the paths of a run's resources.
+
+    Args:
+        run_id: the run.
+        film: the film exists.
+        model: the trained weights exist.
+        comparison: the run is the film of a comparison.
+    """
     base = f"/v1/runs/{run_id}"
     below = (
         "events",

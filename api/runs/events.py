@@ -1,4 +1,4 @@
-"""What happened to a run: as JSON, and as a stream of server-sent events."""
+"""Routes for a run's events: as JSON, and as a stream of server-sent events."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ router = APIRouter(prefix="/v1/runs/{run_id}", tags=["events"])
 
 PING_SECONDS = 15.0
 RETRY_MILLISECONDS = 2000
-"""A client whose stream broke off comes back after this time."""
+"""Time after which a client reconnects a broken stream, sent to it as `retry`. The number is a choice."""
 
 BATCH = 500
 AWAY_SECONDS = 1.0
@@ -36,7 +36,7 @@ MAX_SEQ = 2**31 - 1
 
 
 class EventOut(BaseModel):
-    """Something that happened; `seq` counts from 1 without gaps."""
+    """An event of a run. `seq` counts from 1 without gaps."""
 
     seq: int
     type: str
@@ -45,15 +45,21 @@ class EventOut(BaseModel):
 
 
 class EventList(BaseModel):
-    """Events in order; `last` is what to ask for next as `after`."""
+    """Events in order. `last` is the value of `after` for the next request."""
 
     events: list[EventOut]
     last: int
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """Events after some number, the run's version before they were read, and whether no more will come."""
+class EventsRead:
+    """Events of a run.
+
+    Attributes:
+        events: events in order.
+        version: the run's version, read before the events.
+        ended: the run has ended, and these are its last events.
+    """
 
     events: list[EventOut]
     version: int
@@ -64,12 +70,12 @@ class Heard:
 def events(
     parts: PartsOf,
     run_id: str,
-    after: Annotated[int, Query(ge=0, le=MAX_SEQ, description="Number of the last event that is known.")] = 0,
+    after: Annotated[int, Query(ge=0, le=MAX_SEQ, description="Number of the last known event; 0 for all.")] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = BATCH,
 ) -> EventList:
-    """Events after a number, in order."""
-    heard = hear(parts.database, run_id, parts.tenant, after=after, limit=limit)
-    return EventList(events=heard.events, last=heard.events[-1].seq if heard.events else after)
+    """List the events after a number, in order."""
+    found = read_events(parts.database, run_id, parts.tenant, after=after, limit=limit)
+    return EventList(events=found.events, last=found.events[-1].seq if found.events else after)
 
 
 @router.get(
@@ -79,7 +85,7 @@ def events(
     response_class=StreamingResponse,
     responses={
         200: {"description": "Server-sent events; the data of each is JSON.", "content": {"text/event-stream": {}}},
-        204: {"description": "The run has ended, and the client has heard all."},
+        204: {"description": "The run has ended, and the client has all events."},
     },
 )
 async def stream(
@@ -87,8 +93,8 @@ async def stream(
     run_id: str,
     last_event_id: Annotated[int, Header(ge=0, le=MAX_SEQ)] = 0,
 ) -> Response:
-    """Events as they happen, from the one after Last-Event-ID. Ends when the run has ended."""
-    first = await _hear(parts, run_id, after=last_event_id)
+    """Stream events as they happen, starting after Last-Event-ID. The stream ends when the run has ended."""
+    first = await _read_events(parts, run_id, after=last_event_id)
     if first.ended and not first.events and last_event_id:
         return Response(status_code=status.HTTP_204_NO_CONTENT)
     return StreamingResponse(
@@ -98,52 +104,59 @@ async def stream(
     )
 
 
-async def _follow(parts: Parts, run_id: str, heard: Heard, *, after: int) -> AsyncIterator[bytes]:
-    """Each stream reads the events itself, as fast as its client takes them: a slow one holds up nobody else."""
+async def _follow(parts: Parts, run_id: str, found: EventsRead, *, after: int) -> AsyncIterator[bytes]:
+    """Yield a run's events as server-sent events until the run has ended.
+
+    Each stream reads its own events, at the speed of its client. A slow client therefore does not delay others.
+    """
     yield format_sse_event(retry=RETRY_MILLISECONDS)
     while True:
-        for event in heard.events:
+        for event in found.events:
             after = event.seq
             yield _as_sse(event)
-        if heard.ended or parts.stopping.is_set():
+        if found.ended or parts.stopping.is_set():
             return
         try:
-            if len(heard.events) < BATCH and not await _changed(parts, run_id, heard.version):
+            if len(found.events) < BATCH and not await _changed(parts, run_id, found.version):
                 yield PING
-            heard = await _hear(parts, run_id, after=after)
+            found = await _read_events(parts, run_id, after=after)
         except StorageUnavailableError as error:
             log.warning("stream of %s: %s", run_id, error.detail)
             await asyncio.sleep(AWAY_SECONDS)
-            heard = replace(heard, events=[])
+            found = replace(found, events=[])
             yield PING
         except NotFoundError:
             return
 
 
 async def _changed(parts: Parts, run_id: str, version: int) -> bool:
-    """Whether anything happened to the run before it was time for a sign of life."""
+    """Wait for up to PING_SECONDS. Return True if the run's version has changed."""
     seen = await parts.run_reads.until(
         run_id, lambda seen: seen.version != version, tenant=parts.tenant, seconds=PING_SECONDS
     )
     return seen.version != version
 
 
-async def _hear(parts: Parts, run_id: str, *, after: int) -> Heard:
-    """The same as `hear`, from the thread that all streams share: a hundred that wake at once hold up nobody else."""
-    read = partial(hear, parts.database, run_id, parts.tenant, after=after, limit=BATCH)
+async def _read_events(parts: Parts, run_id: str, *, after: int) -> EventsRead:
+    """Call `read_events` in the thread that all streams share, so that many streams do not block other requests."""
+    read = partial(read_events, parts.database, run_id, parts.tenant, after=after, limit=BATCH)
     return await asyncio.get_running_loop().run_in_executor(parts.run_reads.streams, read)
 
 
-def hear(database: Database, run_id: str, tenant: str, *, after: int, limit: int) -> Heard:
-    """Up to `limit` events after number `after`.
+def read_events(database: Database, run_id: str, tenant: str, *, after: int, limit: int) -> EventsRead:
+    """Read up to `limit` events after number `after`.
 
-    The run is read before its events: if it has ended by then, the event that says so is among them.
+    The run is read before its events. If the run has ended, the events therefore include the one that says so.
+
+    Raises:
+        NotFoundError: the tenant has no such run.
+        StorageUnavailableError: the database does not answer.
     """
     with database.reading() as session:
         run = run_of(session, run_id, tenant)
         rows = runs.events(session, run_id, after=after, limit=limit)
     found = [EventOut(seq=row.seq, type=row.type, at=optional_timestamp(row.at), data=row.data) for row in rows]
-    return Heard(found, version=run.version, ended=RunStatus(run.status).terminal and len(found) < limit)
+    return EventsRead(found, version=run.version, ended=RunStatus(run.status).terminal and len(found) < limit)
 
 
 def _as_sse(event: EventOut) -> bytes:

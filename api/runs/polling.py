@@ -1,7 +1,7 @@
-"""Reads that many clients ask for all the time: all that ask at once share one look at the database.
+"""Coalesced reads for polling: requests that arrive at the same time share one database read.
 
-A look begins after it was asked for, so nobody is told less than was true then. Each kind of look has a thread of its
-own: it waits neither for uploads nor for writers, and a hundred pollers cost little more than one.
+A request only joins a read that starts after it arrived, so it never sees data older than itself. Each kind of read has
+its own thread, so it waits neither for uploads nor for writers. A hundred pollers cost little more than one.
 """
 
 import asyncio
@@ -22,51 +22,57 @@ from core.store.queries import runs, waiting
 from core.store.queries.waiting import RunState
 
 TICK_SECONDS = 0.25
-"""Who waits for a change looks this often, all at the same moment."""
+"""Interval between reads for requests that wait for a change, seconds. All of them read at the same ticks.
+
+The number is a choice: a shorter interval reports changes earlier and reads the database more often.
+"""
 
 GATHER_SECONDS = 0.002
-"""Where one look follows another, a pause between: under load, more come together, and one costs less than many."""
+"""Pause between two consecutive reads, seconds, so that more requests share a read under load.
+
+The number is a choice: a longer pause shares more reads and adds latency.
+"""
 
 MOST_KEPT = 500
-"""Runs whose JSON is kept."""
+"""Number of runs whose JSON is cached. The number is a choice that bounds memory."""
 
 T = TypeVar("T")
 
 
 class CoalescedReads(Generic[T]):
-    """One kind of look.
+    """One kind of coalesced read.
 
     Args:
-        read: answers for these runs, those that are not there left out; called in a thread.
+        read: reads these runs and returns the result of each by run id; missing runs are left out. Called in a thread.
     """
 
     def __init__(self, read: Callable[[Sequence[str]], Mapping[str, T]]) -> None:
         self._read = read
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="look")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="coalesced-read")
         self._asked: _Asked[T] = {}
         self._reading: asyncio.Task[None] | None = None
 
     async def at(self, run_id: str) -> T:
-        """The run as it is now, whosever it is.
+        """Return the run's current state. The caller checks the tenant.
 
         Raises:
-            NotFoundError: there is no such run.
+            NotFoundError: the run does not exist.
             StorageUnavailableError: the database does not answer.
         """
         if not is_run(run_id):
             raise NotFoundError("There is no such run. GET /v1/runs lists those there are.")
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[T | None] = loop.create_future()
-        self._asked.setdefault(run_id, []).append(answer)
+        result: asyncio.Future[T | None] = loop.create_future()
+        self._asked.setdefault(run_id, []).append(result)
         if self._reading is None or self._reading.done():
             self._reading = loop.create_task(self._read_all())
-        found = await answer
+        found = await result
         if found is None:
             raise _no_run(run_id)
         return found
 
     def close(self) -> None:
-        """Let the thread go."""
+        """End the thread."""
         self._thread.shutdown(wait=False)
 
     async def _read_all(self) -> None:
@@ -77,13 +83,13 @@ class CoalescedReads(Generic[T]):
             asked, self._asked = self._asked, {}
             try:
                 found = await self._found(list(asked))
-            except Exception as error:  # noqa: BLE001 - it is raised where the look was asked for
-                for answer in _unanswered(asked.values()):
-                    answer.set_exception(error)
+            except Exception as error:  # noqa: BLE001 - each waiting request raises it
+                for result in _pending(asked.values()):
+                    result.set_exception(error)
             else:
-                for run_id, answers in asked.items():
-                    for answer in _unanswered([answers]):
-                        answer.set_result(found.get(run_id))
+                for run_id, results in asked.items():
+                    for result in _pending([results]):
+                        result.set_result(found.get(run_id))
 
     async def _found(self, run_ids: Sequence[str]) -> Mapping[str, T]:
         reading = asyncio.get_running_loop().run_in_executor(self._thread, self._read, run_ids)
@@ -96,14 +102,14 @@ class CoalescedReads(Generic[T]):
 _Asked = dict[str, list[asyncio.Future[T | None]]]
 
 
-def _unanswered(answers: Iterable[list[asyncio.Future[T | None]]]) -> Iterator[asyncio.Future[T | None]]:
-    """Those that somebody still waits for: a client may have gone."""
-    return (answer for several in answers for answer in several if not answer.done())
+def _pending(results: Iterable[list[asyncio.Future[T | None]]]) -> Iterator[asyncio.Future[T | None]]:
+    """Return the futures that are not done. A future is done early if its client has disconnected."""
+    return (result for several in results for result in several if not result.done())
 
 
 @dataclass(frozen=True, slots=True)
 class RunSnapshot:
-    """A run as JSON, whose it is, and the tag of that state."""
+    """A run as JSON, with its tenant and the ETag of its state."""
 
     tenant: str
     etag: str
@@ -111,10 +117,10 @@ class RunSnapshot:
 
 
 class RunReads:
-    """What is looked at.
+    """Reads of runs for polling, long polling and event streams.
 
     Attributes:
-        streams: the thread in which event streams read.
+        streams: executor with the one thread that reads for event streams.
     """
 
     def __init__(self, database: Database, stopping: threading.Event) -> None:
@@ -126,16 +132,25 @@ class RunReads:
         self.streams = ThreadPoolExecutor(1, thread_name_prefix="streams")
 
     def close(self) -> None:
-        """End."""
+        """End the threads."""
         self._states.close()
         self._runs.close()
         self.streams.shutdown(wait=False)
 
     async def until(self, run_id: str, met: Callable[[RunState], bool], *, tenant: str, seconds: float) -> RunState:
-        """Wait until this is true of the run, but only so long, and not when the process is asked to end.
+        """Wait until a condition on the run is met, the time is up, or the process is stopping.
+
+        Args:
+            run_id: the run.
+            met: the condition.
+            tenant: the caller's tenant.
+            seconds: maximum time to wait.
+
+        Returns:
+            The run's last state, whether or not it meets the condition.
 
         Raises:
-            NotFoundError: there is no such run, or not any more.
+            NotFoundError: the tenant has no such run, or it has been deleted.
             StorageUnavailableError: the database does not answer.
         """
         end = time.monotonic() + seconds
@@ -146,12 +161,18 @@ class RunReads:
         return seen
 
     async def run(self, run_id: str, *, tenant: str, seen: RunState | None = None) -> RunSnapshot:
-        """A run of a tenant as it is now. Raises what `until` raises.
+        """Return a tenant's run as it is now.
 
-        While a run does not run, its tag says all that its JSON depends on, and the JSON is made once.
+        Unless the run is running, its ETag covers everything that its JSON depends on, so the cached JSON is reused.
 
         Args:
-            seen: what a glance for the same request has shown; it need not be looked at once more.
+            run_id: the run.
+            tenant: the caller's tenant.
+            seen: the run's state, if it was already read for the same request; None reads it.
+
+        Raises:
+            NotFoundError: the tenant has no such run.
+            StorageUnavailableError: the database does not answer.
         """
         if kept := self._kept.get(run_id):
             seen = seen or await self._state_of(run_id, tenant)

@@ -1,4 +1,4 @@
-"""A run's trained model as a folder in Hugging Face format: what is stored, and the card that tells of it."""
+"""A run's trained model as a folder in Hugging Face format: the stored files and a model card."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -22,16 +22,16 @@ from core.store.queries import runs
 
 
 def members(results: RunArtifacts, run_id: str, *, service: str) -> list[Member]:
-    """The files of the last weights that a run has kept, the card first.
+    """Return the files of the last weights that a run has kept, with the model card first.
 
     Args:
-        results: of the tenant that asks.
+        results: artifacts of the caller's tenant.
         run_id: the run.
-        service: address of the service, without a slash at the end, for the card.
+        service: URL of the service for the card, without a trailing slash.
 
     Raises:
-        NotFoundError: there is no such run, or it keeps no weights.
-        NotReadyError: its training is not done, or the weights are not stored any more.
+        NotFoundError: the tenant has no such run, or the run keeps no weights.
+        NotReadyError: the training has not finished, or the weights are not stored any more.
     """
     with results.database.reading() as session:
         run = run_of(session, run_id, results.tenant)
@@ -47,14 +47,16 @@ def members(results: RunArtifacts, run_id: str, *, service: str) -> list[Member]
 
 
 def kept(session: Session, run: RunRow) -> ArtifactRow:
-    """The last weights that a run has kept.
+    """Return the artifact of the last weights that a run has kept.
 
     Raises:
-        NotFoundError: it keeps none.
-        NotReadyError: its training is not done, or they are not stored any more.
+        NotFoundError: the run is a comparison, or keeps no weights.
+        NotReadyError: the training has not finished, or the weights are not stored any more.
     """
     if runs.is_comparison(run):
-        raise NotFoundError(f"Run {run.id} is a comparison, which has no model: ask the runs that it shows.")
+        raise NotFoundError(
+            f"Run {run.id} is a comparison, which has no model. Request the model of a run that it shows."
+        )
     if run.spec["train"]["keep_weights"] == "none":
         raise NotFoundError(
             f'Run {run.id} has not kept its weights. Run it again with train.keep_weights "last": the same training '

@@ -1,7 +1,7 @@
-"""Send what is due to webhooks: a thread that claims, and a few that send.
+"""Send due webhook deliveries: one thread claims them, and up to SENDERS threads send them.
 
-A delivery is claimed for longer than sending may take, and settled afterwards: a process that is killed in between
-loses nothing, since another attempt follows when the claim has run out.
+A claim lasts longer than sending may take, and the result is stored afterwards. If the process is killed in between,
+the claim expires and another attempt follows, so no delivery is lost.
 """
 
 import json
@@ -32,13 +32,13 @@ LOOKUP_SECONDS = 5.0
 LEASE_SECONDS = 60.0
 STOP_SECONDS = 2.0
 JITTER = 0.2
-"""Pauses are up to this share longer, so that receivers that came back are not met by all at once."""
+"""Pauses are up to this fraction longer, at random, so that retries to a receiver that is back do not come at once."""
 
 _WAITS = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 
 
 class Deliverer:
-    """Sends deliveries in threads, several at once but one at a time to each webhook."""
+    """Sends deliveries in threads: several at once, but one at a time for each webhook."""
 
     def __init__(
         self,
@@ -61,11 +61,11 @@ class Deliverer:
         self._thread = threading.Thread(target=self._work, name="webhooks", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the claiming thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End. What cannot be finished in two seconds is left to its lease."""
+        """Stop within STOP_SECONDS. A delivery that is still being sent is retried after its lease expires."""
         self._stopped.set()
         self._awake.set()
         deadline = time.monotonic() + STOP_SECONDS
@@ -81,7 +81,7 @@ class Deliverer:
             except StorageUnavailableError as error:
                 log.warning("webhooks: %s", error.detail)
             except Exception:
-                log.exception("webhooks could not be looked after; it is tried again")
+                log.exception("due webhook deliveries could not be claimed; the next attempt follows")
             self._awake.wait(self._poll_seconds)
 
     def _start_due(self) -> None:
@@ -102,18 +102,18 @@ class Deliverer:
 
     def _deliver(self, attempt: DeliveryAttempt) -> None:
         try:
-            answer = self._answer(attempt)
+            response = self._attempt(attempt)
             if not self._abandoned.is_set():
-                self._settle(attempt, answer)
+                self._settle(attempt, response)
         except StorageUnavailableError as error:
             log.warning("webhook %s: the attempt is repeated: %s", attempt.webhook_id, error.detail)
         except Exception:
             log.exception("webhook %s: the attempt is repeated", attempt.webhook_id)
         finally:
             del self._sending[attempt.webhook_id]
-            self._awake.set()  # the next one to this webhook need not wait
+            self._awake.set()  # the next delivery to this webhook can start at once
 
-    def _answer(self, attempt: DeliveryAttempt) -> WebhookResponse:
+    def _attempt(self, attempt: DeliveryAttempt) -> WebhookResponse:
         try:
             return self._send(attempt)
         except Exception:
@@ -134,25 +134,25 @@ class Deliverer:
             return WebhookResponse(None, error.detail)
         return outbound.post(target, body, headers, seconds=SEND_SECONDS - (time.monotonic() - started))
 
-    def _settle(self, attempt: DeliveryAttempt, answer: WebhookResponse) -> None:
-        status = answer.status
-        error = answer.error or f"It answered {status}, not 2xx."
+    def _settle(self, attempt: DeliveryAttempt, response: WebhookResponse) -> None:
+        status = response.status
+        error = response.error or f"It answered {status}, not 2xx."
         with self._database.writing() as session:
             if status is not None and HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
                 deliveries.delivered(session, attempt, status=status)
             elif status == HTTPStatus.GONE:
                 deliveries.gone(session, attempt, status=status, error=error)
             else:
-                deliveries.failed(session, attempt, status=status, error=error, pause=self._pause(attempt, answer))
+                deliveries.failed(session, attempt, status=status, error=error, pause=self._pause(attempt, response))
 
-    def _pause(self, attempt: DeliveryAttempt, answer: WebhookResponse) -> float | None:
-        asked = answer.retry_after if answer.status in _WAITS else None
+    def _pause(self, attempt: DeliveryAttempt, response: WebhookResponse) -> float | None:
+        asked = response.retry_after if response.status in _WAITS else None
         pause = pause_after(attempt.failures + 1, asked=asked, pauses=self._pauses)
         return None if pause is None else pause * random.uniform(1, 1 + JITTER)  # noqa: S311 - no secret
 
 
 def message(attempt: DeliveryAttempt) -> bytes:
-    """The body: what the outbox wrote, with the addresses of the run and errors as the rest of the API shows them."""
+    """Return the JSON body of a delivery: the outbox's payload, with the run's links and the error as a problem."""
     data = dict(attempt.payload["data"])
     keeps_weights = data.pop("keeps_weights", False)
     if "run_id" in data:

@@ -1,7 +1,8 @@
-"""POST to a checked target: to the address that was checked, within a time and a size, following nothing.
+"""POST to a checked target, with limits on time and response size.
 
-The name is not looked up again, so it cannot lead elsewhere by now; TLS still asks for the name's certificate.
-Redirects are answers like others, and proxies of the environment are not asked.
+The connection goes to the addresses that were checked. The host name is not resolved again, so a changed DNS record
+cannot redirect it. TLS still verifies the certificate of the host name. Redirects are not followed, and proxies from
+the environment are not used.
 """
 
 import http.client
@@ -26,12 +27,12 @@ _SECONDS = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class WebhookResponse:
-    """What a receiver said.
+    """The response of a receiver.
 
     Attributes:
-        status: None where there was no answer.
-        error: then, what happened.
-        retry_after: seconds that it asks to wait.
+        status: HTTP status; None if no response came.
+        error: why no response came; None if one came.
+        retry_after: seconds in the Retry-After header, or None.
     """
 
     status: int | None
@@ -40,25 +41,28 @@ class WebhookResponse:
 
 
 def post(target: Target, body: bytes, headers: Mapping[str, str], *, seconds: float) -> WebhookResponse:
-    """Send a POST and hear the answer. Raises nothing that a receiver could cause.
+    """Send a POST and return the response. A receiver's failure is returned as an error and never raised.
 
     Args:
-        seconds: for all of it: connecting, sending, and the answer. Where none is left, nothing is sent.
+        target: where to connect to.
+        body: the request's body.
+        headers: the request's headers, without Host and Content-Length.
+        seconds: time limit for connecting, sending and the response together. If it is not positive, nothing is sent.
     """
     if seconds <= 0:
         return WebhookResponse(None, "No time was left to send it.")
     deadline = time.monotonic() + seconds
     connection = _Pinned(target, deadline)
-    # A timeout of the socket starts again with every byte; this one does not.
+    # A socket's timeout restarts with every byte, but this timer does not.
     cut = threading.Timer(seconds, connection.cut)
     cut.daemon = True
     cut.start()
     try:
         connection.request("POST", target.path, body, dict(headers))
         response = connection.getresponse()
-        if time.monotonic() >= deadline:  # its headers were cut, and look as if they had ended
+        if time.monotonic() >= deadline:  # the cut connection can look like the regular end of the headers
             raise TimeoutError
-        return _heard(response)
+        return _response_of(response)
     except (OSError, http.client.HTTPException) as error:
         late = time.monotonic() >= deadline
         return WebhookResponse(None, f"It did not answer within {seconds:.0f} seconds." if late else _reason(error))
@@ -68,24 +72,24 @@ def post(target: Target, body: bytes, headers: Mapping[str, str], *, seconds: fl
 
 
 class _Pinned(http.client.HTTPConnection):
-    """A connection to one of the target's addresses, whatever its name means by now."""
+    """A connection to one of the target's checked addresses, without another DNS lookup."""
 
     def __init__(self, target: Target, deadline: float) -> None:
         super().__init__(target.host, target.port)
-        self.default_port = HTTPS_PORT if target.tls else HTTP_PORT  # left out of the Host header
+        self.default_port = HTTPS_PORT if target.tls else HTTP_PORT  # http.client omits this port from the Host header
         self._target = target
         self._deadline = deadline
-        self._opened: socket.socket | None = None  # `sock` is gone while the answer's body is read
+        self._opened: socket.socket | None = None  # http.client sets `sock` to None while the response's body is read
 
     def connect(self) -> None:
-        """Connect, and for https make sure that the receiver has the name's certificate.
+        """Connect, and for https verify that the certificate belongs to the host name.
 
         Raises:
-            OSError: no address can be reached in time, or the certificate is another's.
+            OSError: no address can be reached in time, or the certificate is not valid for the host name.
         """
         plain = _first_that_answers(self._target, self._deadline)
         if self._target.tls:
-            # The handshake waits until `cut` can find the socket.
+            # The handshake starts below, after `_opened` is set, so that `cut` can end it.
             wrap = _context().wrap_socket
             self.sock = wrap(plain, server_hostname=self._target.host, do_handshake_on_connect=False)
         else:
@@ -97,10 +101,12 @@ class _Pinned(http.client.HTTPConnection):
             self.sock.do_handshake()
 
     def cut(self) -> None:
-        """End whatever is under way, from another thread."""
+        """Shut the connection down from another thread."""
         if self._opened is not None:
             with suppress(OSError):
-                socket.socket.shutdown(self._opened, socket.SHUT_RDWR)  # TLS would say goodbye first
+                socket.socket.shutdown(
+                    self._opened, socket.SHUT_RDWR
+                )  # SSLSocket.shutdown would first end the TLS session
 
 
 @cache
@@ -124,15 +130,15 @@ def _first_that_answers(target: Target, deadline: float) -> socket.socket:
     raise failure
 
 
-def _heard(response: http.client.HTTPResponse) -> WebhookResponse:
-    """The answer's status; of its body so much is read that an honest receiver can end in peace."""
+def _response_of(response: http.client.HTTPResponse) -> WebhookResponse:
+    """Return the response's status. Up to MAX_ANSWER_BYTES of the body are read, so that the receiver can finish."""
     with response, suppress(OSError, http.client.HTTPException):
         response.read(MAX_ANSWER_BYTES)
     return WebhookResponse(response.status, retry_after=_seconds(response.headers.get("Retry-After", "")))
 
 
 def _seconds(retry_after: str) -> float | None:
-    """Seconds from now, however the header says it."""
+    """Parse a Retry-After header (seconds or a date). Return the seconds from now, or None if it is invalid."""
     if _SECONDS.fullmatch(retry_after):
         return float(retry_after)
     try:
@@ -143,7 +149,7 @@ def _seconds(retry_after: str) -> float | None:
 
 
 def _reason(error: Exception) -> str:
-    """In words of our own: what a receiver sends is not repeated."""
+    """Describe a failure in our own words. Text from the receiver is never repeated."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"Its certificate is not accepted: {error.verify_message}."
     if isinstance(error, ssl.SSLError):

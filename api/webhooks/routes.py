@@ -1,4 +1,4 @@
-"""Webhooks: register, list, show, delete, test, and their deliveries."""
+"""Routes for webhooks and their deliveries."""
 
 from typing import Annotated
 
@@ -16,7 +16,7 @@ REGISTERED = {
 
 
 async def tenant_of(parts: PartsOf) -> str:
-    """Whose webhooks the request is about."""
+    """Return the caller's tenant."""
     return parts.tenant
 
 
@@ -30,7 +30,7 @@ def register(
     response: Response,
     body: Annotated[WebhookCreate, Body(openapi_examples=REGISTERED)],
 ) -> WebhookMade:
-    """Send events to a URL, signed by the Standard Webhooks scheme with the secret that only this answer shows."""
+    """Register a URL that receives events. Only this response shows the secret that signs them (Standard Webhooks)."""
     webhook = parts.webhooks.register(body, tenant=tenant)
     response.headers["Location"] = f"/v1/webhooks/{webhook.id}"
     response.headers["Cache-Control"] = "no-store"
@@ -39,13 +39,13 @@ def register(
 
 @router.get("", operation_id="listWebhooks", summary="List webhooks, newest first")
 def every(parts: PartsOf, tenant: Tenant) -> WebhookList:
-    """All webhooks, without their secrets."""
+    """List all webhooks, without their secrets."""
     return parts.webhooks.every(tenant=tenant)
 
 
 @router.get("/{webhook_id}", operation_id="getWebhook", summary="Show a webhook")
 def show(parts: PartsOf, tenant: Tenant, webhook_id: str) -> WebhookOut:
-    """A webhook, without its secret."""
+    """Show a webhook, without its secret."""
     return parts.webhooks.one(webhook_id, tenant=tenant)
 
 
@@ -56,7 +56,7 @@ def show(parts: PartsOf, tenant: Tenant, webhook_id: str) -> WebhookOut:
     status_code=status.HTTP_204_NO_CONTENT,
 )
 def remove(parts: PartsOf, tenant: Tenant, webhook_id: str) -> None:
-    """Delete a webhook with its deliveries; what is not sent yet is not sent any more."""
+    """Delete a webhook and its deliveries. Pending deliveries are not sent."""
     parts.webhooks.remove(webhook_id, tenant=tenant)
 
 
@@ -67,7 +67,7 @@ def remove(parts: PartsOf, tenant: Tenant, webhook_id: str) -> None:
     status_code=status.HTTP_202_ACCEPTED,
 )
 def test(parts: PartsOf, tenant: Tenant, webhook_id: str) -> DeliveryOut:
-    """Send an event of type webhook.test; the list of deliveries tells what came of it."""
+    """Send an event of type webhook.test. The list of deliveries shows the result."""
     return parts.webhooks.test(webhook_id, tenant=tenant)
 
 
@@ -76,10 +76,10 @@ def deliveries(
     parts: PartsOf,
     tenant: Tenant,
     webhook_id: str,
-    cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before.")] = None,
+    cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the previous page.")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> DeliveryPage:
-    """What was sent, and what came of it. Delivered ones are forgotten after a week, failed ones after 30 days."""
+    """List deliveries and their results. Delivered ones are kept for a week, failed ones for 30 days."""
     return parts.webhooks.deliveries(webhook_id, tenant=tenant, cursor=cursor, limit=limit)
 
 
@@ -90,5 +90,5 @@ def deliveries(
     status_code=status.HTTP_202_ACCEPTED,
 )
 def redeliver(parts: PartsOf, tenant: Tenant, webhook_id: str, delivery_id: str) -> DeliveryOut:
-    """Send a delivery at once, under the same webhook-id, however it ended; all its attempts are before it again."""
+    """Send a delivery again now, under the same webhook-id, whatever its status, with all its attempts."""
     return parts.webhooks.redeliver(webhook_id, delivery_id, tenant=tenant)

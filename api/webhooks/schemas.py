@@ -1,4 +1,4 @@
-"""Bodies of requests and answers about webhooks."""
+"""Request and response bodies for webhooks."""
 
 from datetime import datetime
 from typing import Annotated
@@ -16,17 +16,17 @@ Url = Annotated[
     Field(
         min_length=1,
         max_length=MAX_URL_LENGTH,
-        description="https, port 443 or one from 1024; every address of its host must be public. Redirects are not "
-        "followed.",
+        description="An https URL. Its port must be 443 or at least 1024, and every address of its host must be "
+        "public. Redirects are not followed.",
     ),
 ]
 Events = Annotated[
-    tuple[EventKind, ...], Field(min_length=1, max_length=len(EventKind), description="What to hear of.")
+    tuple[EventKind, ...], Field(min_length=1, max_length=len(EventKind), description="Types of events to send.")
 ]
 
 
 class WebhookCreate(Frozen):
-    """An address that is to hear of runs."""
+    """A URL that is to receive events about runs."""
 
     url: Url
     events: Events = DEFAULT_EVENTS
@@ -40,14 +40,14 @@ class WebhookOut(BaseModel):
     events: list[EventKind]
     created_at: datetime | None
     disabled_at: Annotated[
-        datetime | None, Field(description="When its receiver answered 410 Gone: nothing is sent any more.")
+        datetime | None, Field(description="When the receiver answered 410 Gone. Nothing is sent after that.")
     ]
 
 
 class WebhookMade(WebhookOut):
-    """A new webhook, with its secret: this answer is the only one that shows it."""
+    """A new webhook with its secret. Only this response shows the secret."""
 
-    secret: Annotated[str, Field(description="Checks signatures, by any library for Standard Webhooks.")]
+    secret: Annotated[str, Field(description="Verifies signatures with any Standard Webhooks library.")]
 
 
 class WebhookList(BaseModel):
@@ -57,21 +57,21 @@ class WebhookList(BaseModel):
 
 
 class DeliveryOut(BaseModel):
-    """An event on its way to a webhook; its id is the header webhook-id, the same however often it is sent."""
+    """An event for a webhook. Its id is the header webhook-id, which is the same in every attempt."""
 
     id: str
     type: str
     status: DeliveryStatus
     attempts: int
-    last_status: Annotated[int | None, Field(description="HTTP status of the last answer.")]
+    last_status: Annotated[int | None, Field(description="HTTP status of the last response.")]
     last_error: Annotated[str | None, Field(description="Why the last attempt failed.")]
-    next_attempt_at: Annotated[datetime | None, Field(description="null once it is delivered or given up.")]
+    next_attempt_at: Annotated[datetime | None, Field(description="null after delivery or after the last attempt.")]
     created_at: datetime | None
     delivered_at: datetime | None
 
 
 class DeliveryPage(BaseModel):
-    """Some deliveries, newest first."""
+    """A page of deliveries, newest first."""
 
     deliveries: list[DeliveryOut]
-    next_cursor: Annotated[str | None, Field(description="Where the next page begins; null at the end.")]
+    next_cursor: Annotated[str | None, Field(description="Cursor of the next page; null on the last page.")]

@@ -1,4 +1,4 @@
-"""What the API does with webhooks, each tenant with its own. Each method is one transaction."""
+"""Operations on a tenant's webhooks. Each method is one transaction."""
 
 from dataclasses import dataclass
 
@@ -16,22 +16,30 @@ from core.store.database.tables import DeliveryRow, WebhookRow
 from core.store.queries import deliveries, webhooks
 
 LOOKUP_SECONDS = 1.0
-"""A request waits no longer for a name to be found."""
+"""Time limit for the DNS lookup while a client waits, seconds. The number is a choice.
+
+A longer time accepts slow resolvers, a shorter one frees the request's thread earlier.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookService:
-    """Webhooks: register, list, show, remove, try, and what was sent."""
+    """Registers, lists, shows, removes and tests webhooks, and lists and resends their deliveries.
+
+    Attributes:
+        database: where webhooks and deliveries are stored.
+        allow_private: accept http and addresses that are not public.
+    """
 
     database: Database
     allow_private: bool
 
     def register(self, body: WebhookCreate, *, tenant: str) -> WebhookMade:
-        """Write a webhook, with a new secret.
+        """Store a webhook with a new secret.
 
         Raises:
             RefusedUrlError: the service does not send to the URL.
-            ConflictError: the tenant has as many as it may have.
+            ConflictError: the tenant has the maximum number of webhooks.
         """
         targets.find(body.url, allow_private=self.allow_private, seconds=LOOKUP_SECONDS)
         secret, events = signing.new_secret(), list(dict.fromkeys(body.events))
@@ -40,12 +48,12 @@ class WebhookService:
         return WebhookMade(**_webhook(row).model_dump(), secret=secret)
 
     def every(self, *, tenant: str) -> WebhookList:
-        """All webhooks, newest first."""
+        """Return all webhooks of the tenant, newest first."""
         with self.database.reading() as session:
             return WebhookList(webhooks=[_webhook(row) for row in webhooks.every(session, tenant=tenant)])
 
     def one(self, webhook_id: str, *, tenant: str) -> WebhookOut:
-        """One webhook.
+        """Return one webhook.
 
         Raises:
             NotFoundError: the tenant has no such webhook.
@@ -54,7 +62,7 @@ class WebhookService:
             return _webhook(_find(session, webhook_id, tenant))
 
     def remove(self, webhook_id: str, *, tenant: str) -> None:
-        """Forget a webhook and its deliveries.
+        """Delete a webhook and its deliveries.
 
         Raises:
             NotFoundError: the tenant has no such webhook.
@@ -67,17 +75,17 @@ class WebhookService:
 
         Raises:
             NotFoundError: the tenant has no such webhook.
-            ConflictError: it is disabled.
+            ConflictError: the webhook is disabled.
         """
         with self.database.writing() as session:
             return _delivery(webhooks.add_test(session, _find(session, webhook_id, tenant).id, tenant=tenant))
 
     def deliveries(self, webhook_id: str, *, tenant: str, cursor: str | None, limit: int) -> DeliveryPage:
-        """Some deliveries, newest first.
+        """Return a page of at most `limit` deliveries, newest first.
 
         Raises:
             NotFoundError: the tenant has no such webhook.
-            InvalidSpecError: the cursor is none that this service gave out.
+            InvalidSpecError: this service did not make the cursor.
         """
         before = cursors.read(cursor, kind="dlv") if cursor else None
         with self.database.reading() as session:
@@ -88,10 +96,10 @@ class WebhookService:
         return DeliveryPage(deliveries=shown, next_cursor=cursors.make(rows[limit - 1].id) if more else None)
 
     def redeliver(self, webhook_id: str, delivery_id: str, *, tenant: str) -> DeliveryOut:
-        """Send a delivery again, however it ended.
+        """Queue a delivery again, whatever its status.
 
         Raises:
-            NotFoundError: the tenant has no such webhook, or it no such delivery.
+            NotFoundError: the tenant has no such webhook, or the webhook has no such delivery.
             ConflictError: the webhook is disabled.
         """
         if not is_id(delivery_id, "dlv"):

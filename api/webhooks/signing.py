@@ -1,4 +1,4 @@
-"""Secrets and signatures of webhooks, as the Standard Webhooks specification says (https://www.standardwebhooks.com)."""
+"""Secrets and signatures of webhooks, by the Standard Webhooks specification (https://www.standardwebhooks.com)."""
 
 import base64
 import secrets
@@ -11,17 +11,18 @@ SECRET_BYTES = 32
 
 
 def new_secret() -> str:
-    """A secret, as its owner sees it."""
+    """Make a secret: "whsec_" and SECRET_BYTES random bytes in base64."""
     return PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
 
 
 def signed_headers(secret: str, message_id: str, body: bytes, *, timestamp: int) -> dict[str, str]:
-    """The headers by which a receiver knows who sends, and that it is no copy of an old message.
+    """Return the headers that let a receiver verify the sender and reject replayed messages.
 
     Args:
-        message_id: stays the same when the message is sent again.
-        body: UTF-8.
-        timestamp: of this attempt, seconds since 1970.
+        secret: as made by `new_secret`.
+        message_id: id of the delivery, the same in every attempt.
+        body: the request's body, UTF-8.
+        timestamp: time of this attempt, seconds since 1970.
     """
     sent_at = datetime.fromtimestamp(timestamp, UTC)
     return {

@@ -1,8 +1,8 @@
-"""Where a webhook's URL leads, looked up and checked before anything is sent.
+"""Parse a webhook's URL, resolve its host, and check the addresses before anything is sent.
 
-A URL is read by one pattern, and the connection is made from its groups: there is no second parser that could take it
-for another. What the pattern does not know (user and password, fragments, backslashes, escapes in the host, letters
-beyond ASCII) is refused.
+One regular expression parses the URL, and the connection uses its groups. No second parser can therefore read another
+host from the same URL. URLs that do not match are refused: those with a user or password, fragments, backslashes,
+escapes in the host, or characters beyond ASCII.
 """
 
 import queue
@@ -21,7 +21,9 @@ MAX_HOST_LENGTH = 253
 ADDRESSES_TRIED = 8
 LOOKUPS_AT_ONCE = 32
 HTTPS_PORT, HTTP_PORT = 443, 80
-UNPRIVILEGED_PORTS = range(1024, 65536)  # below are mail, ssh and their like, which no webhook has to speak to
+UNPRIVILEGED_PORTS = range(
+    1024, 65536
+)  # lower ports belong to mail, ssh and similar services, which are no webhook receivers
 
 _URL = re.compile(
     r"(?P<scheme>https?)://(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?"
@@ -36,11 +38,14 @@ _lookups = threading.BoundedSemaphore(LOOKUPS_AT_ONCE)
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A URL taken apart, and the addresses that may be connected to.
+    """A parsed URL and the addresses of its host.
 
     Attributes:
+        tls: the scheme is https.
         host: in lower case; an IPv6 address without brackets.
-        path: with the query.
+        port: 1 to 65535.
+        path: path and query.
+        addresses: IP addresses to try in this order, at most ADDRESSES_TRIED.
     """
 
     tls: bool
@@ -51,14 +56,15 @@ class Target:
 
 
 def find(url: str, *, allow_private: bool, seconds: float) -> Target:
-    """The target of a URL.
+    """Parse a URL and resolve its host.
 
     Args:
-        allow_private: take http, any port, names without a dot and addresses that are not public too.
-        seconds: that looking up the name may take.
+        url: as sent by the user.
+        allow_private: also accept http, any port, host names without a dot, and addresses that are not public.
+        seconds: time limit of the DNS lookup.
 
     Raises:
-        RefusedUrlError: it cannot be read, its name is not found, or it leads where this service does not send to.
+        RefusedUrlError: the URL is invalid, its host is not found, or the service does not send to it.
     """
     parts = _URL.fullmatch(url) if len(url) <= MAX_URL_LENGTH else None
     if parts is None:
@@ -89,8 +95,10 @@ def _port(written: str | None, *, tls: bool, allow_private: bool) -> int:
 def _addresses(
     host: str, port: int, *, allow_private: bool, seconds: float
 ) -> tuple[str, list[IPv4Address | IPv6Address]]:
-    """The host without brackets, and its addresses."""
-    if host.startswith("[") or _NUMBER.fullmatch(host.rpartition(".")[2]):  # 127.1 and 0x7f.1 too: no name ends so
+    """Return the host without brackets, and its addresses."""
+    if host.startswith("[") or _NUMBER.fullmatch(
+        host.rpartition(".")[2]
+    ):  # also 127.1 and 0x7f.1: no host name ends in a number
         try:
             literal = IPv6Address(host.strip("[]")) if host.startswith("[") else IPv4Address(host)
         except ValueError:
@@ -104,7 +112,7 @@ def _addresses(
 
 
 def _look_up(host: str, port: int, seconds: float) -> list[IPv4Address | IPv6Address]:
-    """All addresses of a name, in the order in which to try them."""
+    """Return all addresses of a host name, in the order in which to try them."""
     addresses = [ip_address(address) for address in _resolve_within(host, port, seconds)]
     if not addresses:
         raise _refused(f"{host} could not be found; check the name, or try again")
@@ -112,9 +120,15 @@ def _look_up(host: str, port: int, seconds: float) -> list[IPv4Address | IPv6Add
 
 
 def _resolve_within(host: str, port: int, seconds: float) -> list[str]:
-    """What the system's resolver says; nothing if it fails or is too slow: it has no time limit of its own.
+    """Resolve a host name in a thread, because the system's resolver has no time limit of its own.
 
-    `seconds` is for all of it: waiting for a free place among the look-ups, and the look-up.
+    Args:
+        host: the name.
+        port: passed to the resolver.
+        seconds: time limit for waiting for one of LOOKUPS_AT_ONCE places and for the lookup together.
+
+    Returns:
+        The addresses; empty if the lookup fails or takes too long.
     """
     deadline = time.monotonic() + seconds
     answers: queue.SimpleQueue[list[str]] = queue.SimpleQueue()

@@ -1,4 +1,4 @@
-"""Commands about runs side by side."""
+"""Commands that compare runs: compare, comparison."""
 
 import argparse
 import json
@@ -13,10 +13,10 @@ from embedreel.output import add_json_flag, percent, print_table
 
 
 def compare(options: argparse.Namespace) -> int:
-    """Show runs side by side: their table, and a film in one common frame.
+    """Compare runs: print a table, and film them side by side.
 
-    The runs have succeeded, and show the same images: the same dataset, probe size and seed. The film is a run of its
-    own.
+    The runs must have succeeded and must show the same images: the same dataset, probe size and seed. A new run draws
+    the film.
     """
     asked = body.from_arguments(options, body.COMPARED) | {"runs": options.runs}
     with connect(options) as client:
@@ -26,7 +26,7 @@ def compare(options: argparse.Namespace) -> int:
 
 
 def comparison(options: argparse.Namespace) -> int:
-    """Show the table of a comparison, and how much alike its runs are."""
+    """Show a comparison's table with the similarity of its runs (CKA)."""
     with connect(options) as client:
         found = client.comparison(options.run)
         if options.json:
@@ -39,7 +39,7 @@ def comparison(options: argparse.Namespace) -> int:
 
 
 def table(found: Json) -> tuple[list[Json], list[str]]:
-    """Rows and columns: a run a row."""
+    """Return the rows of a comparison's table, one for each run, and its columns."""
     ends = list(zip_longest(*(one["phases"] for one in found["runs"])))
     rows = []
     for place, one in enumerate(found["runs"], start=1):
@@ -60,8 +60,10 @@ def _whole(number: float | None) -> str | None:
 
 
 def _compare_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="the runs' ids, two to four, as they are to be shown")
-    body.add_flags(parser, body.COMPARED, rest="the service's defaults fill what is left out")
+    parser.add_argument(
+        "runs", nargs="+", metavar="RUN", help="ids of two to four runs, in the order in which they are shown"
+    )
+    body.add_flags(parser, body.COMPARED, rest="fields that are left out get the service's defaults")
     follow_flags(parser)
 
 

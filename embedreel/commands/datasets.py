@@ -1,4 +1,4 @@
-"""Commands about datasets: upload, datasets."""
+"""Commands for datasets: upload, datasets."""
 
 import argparse
 from pathlib import Path
@@ -14,7 +14,7 @@ COLUMNS = ["id", "kind", "classes", "train_size", "evaluation_size", "name"]
 
 
 def upload(options: argparse.Namespace) -> int:
-    """Send a dataset: a folder or ZIP of class folders, or Parquet files in the image format of Hugging Face."""
+    """Upload a dataset: a folder or ZIP of class folders, or Parquet files in the image format of Hugging Face."""
     with connect(options) as client:
         dataset = _send(client, options)
     classes, train, evaluation = (dataset.get(key) for key in ("classes", "train_size", "evaluation_size"))
@@ -25,7 +25,7 @@ def upload(options: argparse.Namespace) -> int:
 
 
 def datasets(options: argparse.Namespace) -> int:
-    """Show what a run may be made of, or delete an uploaded dataset."""
+    """Show the datasets that a run may use, or delete an uploaded one."""
     with connect(options) as client:
         if options.delete:
             client.delete_dataset(options.delete)
@@ -37,23 +37,23 @@ def datasets(options: argparse.Namespace) -> int:
 
 
 def _send(client: Client, options: argparse.Namespace) -> Json:
-    """Pack and upload under a bar of bytes."""
+    """Pack and upload the files, with a progress bar."""
     with byte_bar() as shown:
         task = shown.add_task("upload", total=None)
 
-        def packs(packed_bytes: int, total_bytes: int) -> None:
+        def show_packed(packed_bytes: int, total_bytes: int) -> None:
             shown.update(task, completed=packed_bytes, total=total_bytes, description="zip")
 
-        def told(sent_bytes: int, total_bytes: int) -> None:
-            doing = "upload" if sent_bytes < total_bytes else "sent; the service looks at every image"
-            shown.update(task, completed=sent_bytes, total=total_bytes, description=doing)
+        def show_sent(sent_bytes: int, total_bytes: int) -> None:
+            activity = "upload" if sent_bytes < total_bytes else "sent; the service is checking every image"
+            shown.update(task, completed=sent_bytes, total=total_bytes, description=activity)
 
-        with packed(options.files, packs) as files:
-            return client.upload_dataset(files, name=options.name, allow_broken=options.allow_broken, told=told)
+        with packed(options.files, show_packed) as files:
+            return client.upload_dataset(files, name=options.name, allow_broken=options.allow_broken, told=show_sent)
 
 
 def _show_left_out(report: Json) -> None:
-    """What the service did not take, with the names that it tells."""
+    """Print how many files the service left out, and the names that its report lists."""
     for what, why in (("broken", "cannot be used and are left out"), ("ignored", "are no images and are left out")):
         left_out = report.get(what) or {}
         if n_files := left_out.get("count"):
@@ -62,19 +62,21 @@ def _show_left_out(report: Json) -> None:
 
 
 def _row(dataset: Json) -> Json:
-    """A dataset in a line: how many classes, not which."""
+    """Return a dataset's table row, with the number of classes instead of their names."""
     classes = dataset.get("classes")
     return dataset | {"classes": None if classes is None else len(classes)}
 
 
 def _upload_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", type=Path, metavar="PATH", help="a folder, a ZIP, or Parquet files")
-    parser.add_argument("--name", help="what to call the dataset (default: the service finds one)")
-    parser.add_argument("--allow-broken", action="store_true", help="leave out images that cannot be used")
+    parser.add_argument("--name", help="name of the dataset (default: chosen by the service)")
+    parser.add_argument(
+        "--allow-broken", action="store_true", help="leave out unusable images instead of refusing the dataset"
+    )
 
 
 def _datasets_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--delete", metavar="ID", help="delete this one; films that were made from it stay")
+    parser.add_argument("--delete", metavar="ID", help="delete this dataset; films that were made from it stay")
     add_json_flag(parser)
 
 

@@ -1,4 +1,4 @@
-"""The command about the figures of a run. It knows none itself: the service lists them."""
+"""The command for the figures of a run. The service lists the figures, so the command line knows none."""
 
 import argparse
 from pathlib import Path
@@ -12,10 +12,10 @@ COLUMNS = ["name", "formats", "available", "title"]
 
 
 def figures(options: argparse.Namespace) -> int:
-    """Show which figures a run has, or save one of them.
+    """Show a run's figures, or save one of them.
 
-    NAME with a suffix, as in curves.png, asks for that format. Without one, the suffix of --output does, if the figure
-    has that format; else the figure's first format is saved.
+    A suffix of NAME, as in curves.png, chooses the format. Without it, the suffix of --output chooses the format if the
+    figure has that format. Otherwise, the figure's first format is saved.
     """
     with connect(options) as client:
         listed = client.figures(options.run)
@@ -33,15 +33,15 @@ def _row(figure: Json) -> Json:
 
 
 def _title(figure: Json) -> str:
-    """The title, and why the figure is not there."""
+    """Return the title, with the reason if the figure is not available."""
     return figure["title"] if figure["available"] else f"{figure['title']}: {figure['reason']}"
 
 
 def _chosen(listed: list[Json], asked: str, output: Path | None) -> tuple[Json, str]:
-    """The figure that is meant, and the format.
+    """Return the requested figure and format.
 
     Raises:
-        ValueError: there is no such figure or format.
+        ValueError: the figure or the format does not exist.
     """
     name, _, suffix = asked.partition(".")
     figure = next((one for one in listed if one["name"] == name), None)
@@ -56,7 +56,7 @@ def _chosen(listed: list[Json], asked: str, output: Path | None) -> tuple[Json, 
 
 def _flags(parser: argparse.ArgumentParser) -> None:
     run_argument(parser)
-    parser.add_argument("name", nargs="?", metavar="NAME", help="the figure to save; without it, they are listed")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="the figure to save; without it, all are listed")
     parser.add_argument("--output", type=Path, metavar="FILE", help="where to save it (default: its own name)")
     add_json_flag(parser)
 

@@ -1,4 +1,4 @@
-"""Commands about API keys, for whoever holds one that may make others."""
+"""Commands for API keys. They need a key with the scope admin."""
 
 import argparse
 
@@ -10,14 +10,14 @@ COLUMNS = ["id", "name", "tenant", "scopes", "created_at", "revoked_at"]
 
 
 def list_keys(options: argparse.Namespace) -> int:
-    """Show the API keys, without the keys themselves."""
+    """Show the API keys, without their secrets."""
     with connect(options) as client:
         show(client.keys(), COLUMNS, as_json=options.json)
     return OK
 
 
 def add_key(options: argparse.Namespace) -> int:
-    """Make an API key, and print it: it is never shown again."""
+    """Make an API key and print it. It is never shown again."""
     with connect(options) as client:
         made = client.add_key(options.name, tenant=options.tenant, scopes=options.scopes)
     show_once(made, made.get("name", options.name), "key", as_json=options.json)
@@ -25,7 +25,7 @@ def add_key(options: argparse.Namespace) -> int:
 
 
 def revoke_key(options: argparse.Namespace) -> int:
-    """Let nobody in with this key any more."""
+    """Revoke an API key permanently."""
     with connect(options) as client:
         client.revoke_key(options.key)
     print(f"{options.key}  revoked")
@@ -33,16 +33,18 @@ def revoke_key(options: argparse.Namespace) -> int:
 
 
 def _add_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="whose it is, or what for")
+    parser.add_argument("name", metavar="NAME", help="who or what uses the key")
     parser.add_argument(
-        "--tenant", metavar="NAME", help="whose runs and datasets it reaches (default: the service's own)"
+        "--tenant",
+        metavar="NAME",
+        help="owner of the runs and datasets that the key reaches (default: the service's own tenant)",
     )
     parser.add_argument(
         "--scope",
         dest="scopes",
         action="append",
         metavar="SCOPE",
-        help="what it may do: read, write or admin; may be repeated (default: read and write)",
+        help="what the key permits: read, write or admin; may be repeated (default: read and write)",
     )
     add_json_flag(parser)
 

@@ -1,4 +1,4 @@
-"""The command that fetches a trained model."""
+"""The command that downloads a trained model."""
 
 import argparse
 from pathlib import Path
@@ -18,7 +18,7 @@ def model(options: argparse.Namespace) -> int:
     """
     folder = (options.folder or Path(options.run)).absolute()
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise FileExistsError(f"{folder} is there already; name a folder that is not, or is empty")
+        raise FileExistsError(f"{folder} exists already; name a new or an empty folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as scratch, connect(options) as client:
         unpacked = Path(scratch, "model")
@@ -30,20 +30,24 @@ def model(options: argparse.Namespace) -> int:
 
 
 def _fetch(client: Client, run_id: str, path: Path) -> Path:
-    """Download under a bar of bytes."""
+    """Download the model's ZIP, with a progress bar."""
     with byte_bar() as shown:
         task = shown.add_task("download", total=None)
 
-        def told(received_bytes: int, total_bytes: int | None) -> None:
+        def show_received(received_bytes: int, total_bytes: int | None) -> None:
             shown.update(task, completed=received_bytes, total=total_bytes)
 
-        return client.download(run_id, "model", path, told=told)
+        return client.download(run_id, "model", path, told=show_received)
 
 
 def _model_flags(parser: argparse.ArgumentParser) -> None:
     run_argument(parser)
     parser.add_argument(
-        "folder", nargs="?", type=Path, metavar="FOLDER", help="where to save it (default: named by the run's id)"
+        "folder",
+        nargs="?",
+        type=Path,
+        metavar="FOLDER",
+        help="where to save the model (default: a folder named after the run's id)",
     )
 
 

@@ -1,4 +1,4 @@
-"""What can be fine-tuned: models."""
+"""The command for models that can be fine-tuned."""
 
 import argparse
 import json
@@ -13,15 +13,15 @@ from embedreel.output import add_json_flag, print_table, show
 COLUMNS = ["id", "family", "params", "GFLOPs", "input", "width", "pooling"]
 LAYER_COLUMNS = ["layer", "kind", "parameters", "MFLOPs", "output"]
 BLOCK_COLUMNS = ["block", "depth from head", "parameters"]
-POOLING_WIDTH = 20  # the longest id that is well known leaves no more of 100 columns
-UNKNOWN = "What it is made of is not known here: only its checkpoint tells."
+POOLING_WIDTH = 20  # the width left of 100 columns beside the longest described id
+UNKNOWN = "Its layers are unknown until its checkpoint is loaded."
 
 
 def models(options: argparse.Namespace) -> int:
-    """Show what can be fine-tuned, or one model with its layers.
+    """Show the models that can be fine-tuned, or one model with its layers.
 
-    FLOPs are those of the forward pass of one image, a multiply-add as two; norms and activations are not counted.
-    Parameters and FLOPs are those with a head of ten classes; of a preset, with an input of 32 pixels.
+    FLOPs are those of the forward pass of one image, with a multiply-add counted as two. Norms and activations are not
+    counted. Parameters and FLOPs are for a head of ten classes and, for a preset, an input of 32 pixels.
     """
     with connect(options) as client:
         if options.id:
@@ -52,13 +52,13 @@ def _show_one(model: Json, *, as_json: bool) -> None:
 
 
 def _headline(model: Json) -> str:
-    """What kind of model it is."""
+    """Return the model's family, origin and kind of head."""
     origin = "random weights" if model.get("kind") == "preset" else "a checkpoint of the hub"
     return ", ".join(part for part in (model.get("family"), origin, f"{model['head']} head") if part)
 
 
 def _row(model: Json) -> Json:
-    """A model in a line of at most 100 columns; what an embedding is may be cut off."""
+    """Return a model's table row. `pooling` may be shortened, so that the row has at most 100 columns."""
     parameters, flops, inputs = model.get("parameters"), model.get("flops"), model.get("inputs") or []
     sides = [size["image_size"] for size in inputs]
     return {
@@ -71,7 +71,7 @@ def _row(model: Json) -> Json:
 
 
 def _layer_rows(layer: Json, *, level: int = 0) -> Iterator[Json]:
-    """The layer, and those below it, two columns further in."""
+    """Yield the table rows of a layer and, indented by two more columns, of its children."""
     repeat = layer["repeat"]
     times = f"{repeat} x " if repeat > 1 else ""
     yield {
@@ -86,7 +86,7 @@ def _layer_rows(layer: Json, *, level: int = 0) -> Iterator[Json]:
 
 
 def _numbered(name: str, repeat: int) -> str:
-    """The names of so many layers that follow each other.
+    """Return the name of `repeat` consecutive layers.
 
     >>> _numbered("layers.1", 3), _numbered("mlp", 1)
     ('layers.1-3', 'mlp')
@@ -101,7 +101,7 @@ def _block_row(block: Json) -> Json:
 
 
 def _flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("id", nargs="?", metavar="ID", help="show this one, layer by layer")
+    parser.add_argument("id", nargs="?", metavar="ID", help="show this model, layer by layer")
     add_json_flag(parser)
 
 

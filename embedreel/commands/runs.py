@@ -1,4 +1,4 @@
-"""Commands about runs that there are: what they do, what they tell, what they have made."""
+"""Commands for existing runs: status, events, results, cancel, retry, delete."""
 
 import argparse
 import json
@@ -30,7 +30,7 @@ def status(options: argparse.Namespace) -> int:
 
 
 def list_runs(options: argparse.Namespace) -> int:
-    """Show the newest runs."""
+    """List the newest runs."""
     with connect(options) as client:
         runs = client.runs(limit=options.limit)
     rows = runs if options.json else [run | {"created": moment(run["created_at"])} for run in runs]
@@ -39,10 +39,10 @@ def list_runs(options: argparse.Namespace) -> int:
 
 
 def events(options: argparse.Namespace) -> int:
-    """Print what happened to a run: a JSON object a line.
+    """Print a run's events, one JSON object a line.
 
-    With --follow also what happens from now on, until the run has ended; a connection that breaks is taken up again
-    after the last event that came.
+    With --follow, also print new events until the run has ended. After a broken connection, printing resumes after the
+    last received event.
     """
     with connect(options) as client:
         found = client.follow if options.follow else client.events
@@ -52,7 +52,7 @@ def events(options: argparse.Namespace) -> int:
 
 
 def quality(options: argparse.Namespace) -> int:
-    """Say how far a film can be trusted, and what happened while the model learnt."""
+    """Show the quality of a run's film, and the notable events of its training."""
     with connect(options) as client:
         card, happened = client.quality(options.run), client.highlights(options.run)
     if options.json:
@@ -67,7 +67,7 @@ def quality(options: argparse.Namespace) -> int:
 
 
 def evaluation(options: argparse.Namespace) -> int:
-    """Say how well the model tells the classes apart, at the end of each phase of its training."""
+    """Show the model's accuracy, in total and by class, at the end of each training phase."""
     with connect(options) as client:
         found = client.evaluation(options.run)
     if options.json:
@@ -87,7 +87,7 @@ def evaluation(options: argparse.Namespace) -> int:
 
 
 def label_issues(options: argparse.Namespace) -> int:
-    """Show probe images whose labels look wrong, and those that are nearly training images."""
+    """Show probe images whose labels look wrong, and probe images that nearly equal training images."""
     with connect(options) as client:
         found = client.label_issues(options.run)
     if options.json:
@@ -104,7 +104,7 @@ def label_issues(options: argparse.Namespace) -> int:
 
 
 def download(options: argparse.Namespace) -> int:
-    """Save what a run has made."""
+    """Save a run's film, frame, training log, contact sheet or curves."""
     what = f"film.{options.format}"
     if options.log:
         what = "log.csv"
@@ -120,23 +120,23 @@ def download(options: argparse.Namespace) -> int:
 
 
 def cancel(options: argparse.Namespace) -> int:
-    """Ask a run to stop."""
+    """Cancel a run."""
     with connect(options) as client:
         print(f"{options.run}  {client.cancel(options.run)['status']}")
     return OK
 
 
 def retry(options: argparse.Namespace) -> int:
-    """Start a failed or cancelled run again; its finished stages are kept."""
+    """Restart a failed or cancelled run. Its finished stages are kept."""
     with connect(options) as client:
         print(f"{options.run}  {client.retry(options.run)['status']}")
     return OK
 
 
 def delete(options: argparse.Namespace) -> int:
-    """Delete a run that has ended, without asking.
+    """Delete a run that has ended, without confirmation.
 
-    What it made goes too, unless another run shares it.
+    Its artifacts are deleted too, unless another run shares them.
     """
     with connect(options) as client:
         client.delete(options.run)
@@ -163,20 +163,20 @@ def _status_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _list_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--limit", type=int, default=20, metavar="N", help="how many (default 20)")
+    parser.add_argument("--limit", type=int, default=20, metavar="N", help="number of runs (default 20)")
     add_json_flag(parser)
 
 
 def _events_flags(parser: argparse.ArgumentParser) -> None:
     run_argument(parser)
-    parser.add_argument("--follow", action="store_true", help="go on until the run has ended")
-    parser.add_argument("--after", type=int, default=0, metavar="SEQ", help="only those after this number (default 0)")
+    parser.add_argument("--follow", action="store_true", help="print new events until the run has ended")
+    parser.add_argument("--after", type=int, default=0, metavar="SEQ", help="only events after this number (default 0)")
 
 
 def _download_flags(parser: argparse.ArgumentParser) -> None:
     run_argument(parser)
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--frame", type=int, metavar="I", help="one frame as PNG, counted from 0; without it, the film")
+    what.add_argument("--frame", type=int, metavar="I", help="one frame as PNG, counted from 0")
     what.add_argument("--log", action="store_true", help="the training log as CSV")
     what.add_argument("--sheet", action="store_true", help="four frames as one PNG")
     what.add_argument("--curves", action="store_true", help="loss and accuracy by step as PNG")
@@ -184,9 +184,9 @@ def _download_flags(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=CHOICES["render.formats"],
         default="gif",
-        help="of the film, if it was drawn so (default gif)",
+        help="format of the film, if the run has drawn it (default gif)",
     )
-    parser.add_argument("--output", type=Path, metavar="FILE", help="where to save it (default: its own name)")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="where to save the file (default: its own name)")
 
 
 COMMANDS = (

@@ -1,4 +1,4 @@
-"""Commands about the service itself: workers, serve."""
+"""Commands for the service itself: workers, serve."""
 
 import argparse
 import os
@@ -13,7 +13,7 @@ WORKER_COLUMNS = ["id", "alive", "device", "queues", "concurrency", "version", "
 
 
 def workers(options: argparse.Namespace) -> int:
-    """Show the workers, and what each does now."""
+    """Show the workers and the stages that each is running."""
     with connect(options) as client:
         found = client.workers()
     show(found if options.json else [_row(worker) for worker in found], WORKER_COLUMNS, as_json=options.json)
@@ -21,16 +21,16 @@ def workers(options: argparse.Namespace) -> int:
 
 
 def serve_here(options: argparse.Namespace) -> int:
-    """Run API and worker on this machine until Ctrl-C.
+    """Run the API and a worker on this machine until Ctrl-C.
 
-    Whichever of them ends by itself is started again, after a pause that grows with each time.
+    A process that ends by itself is restarted after a pause, which grows with each restart.
     """
     serve.serve(options.host, options.port)
     return OK
 
 
 def _row(worker: Json) -> Json:
-    """A worker in a line."""
+    """Return a worker's table row."""
     doing = [f"{work.get('stage')} of {work.get('run')}" for work in worker.get("doing") or []]
     alive = {True: "yes", False: "no"}.get(worker.get("alive", ""), "")
     return worker | {"alive": alive, "heartbeat": moment(worker.get("heartbeat_at")), "doing": doing or "nothing"}
@@ -39,7 +39,9 @@ def _row(worker: Json) -> Json:
 def _serve_flags(parser: argparse.ArgumentParser) -> None:
     host, port = os.environ.get("EMBEDREEL_HOST") or serve.HOST, os.environ.get("EMBEDREEL_PORT") or serve.PORT
     parser.add_argument("--host", default=host, help=f"address to listen on (default {host})")
-    parser.add_argument("--port", default=port, type=int, metavar="N", help=f"0: any that is free (default {port})")
+    parser.add_argument(
+        "--port", default=port, type=int, metavar="N", help=f"port to listen on; 0: any free port (default {port})"
+    )
 
 
 COMMANDS = (Command("workers", workers, add_json_flag), Command("serve", serve_here, _serve_flags))

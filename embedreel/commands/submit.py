@@ -1,4 +1,4 @@
-"""Commands that make a run, or follow one: submit, draw, watch."""
+"""Commands that make or follow a run: submit, draw, watch."""
 
 import argparse
 from pathlib import Path
@@ -14,9 +14,9 @@ from embedreel.watch import watch
 
 
 def submit(options: argparse.Namespace) -> int:
-    """Ask for a run.
+    """Make a run.
 
-    It is made once, however often the connection breaks meanwhile.
+    Only one run is made, even if the connection breaks and the request is retried.
     """
     asked = body.from_arguments(options, body.SUBMITTED)
     if "dataset" not in asked:
@@ -26,9 +26,9 @@ def submit(options: argparse.Namespace) -> int:
 
 
 def draw(options: argparse.Namespace) -> int:
-    """Draw a run otherwise; nothing is trained again.
+    """Draw a run's film with other settings, without training.
 
-    The drawing is a run of its own. It is made once, however often the connection breaks meanwhile.
+    A new run draws the film. Only one run is made, even if the connection breaks and the request is retried.
     """
     with connect(options) as client:
         return accepted(client, client.draw(options.run, body.from_arguments(options, body.DRAWN)), options)
@@ -41,7 +41,7 @@ def watch_run(options: argparse.Namespace) -> int:
 
 
 def accepted(client: Client, run: Json, options: argparse.Namespace) -> int:
-    """Say where a run is that was made, and follow it where that is asked for."""
+    """Print a new run's id and URL, and follow the run if the options ask for it. Return the exit status."""
     print(f"{run['id']}  {run['name']}  {run['status']}\n{client.url}{run['links']['self']}", flush=True)
     if not (options.watch or options.output):
         return OK
@@ -52,7 +52,7 @@ def _watch(client: Client, run_id: str, output: Path | None) -> int:
     try:
         run = watch(client, run_id, console=Terminal())
     except KeyboardInterrupt:
-        print(f"\nThe run goes on. Back to it: embedreel watch {run_id}   Stop it: embedreel cancel {run_id}")
+        print(f"\nThe run continues. Watch it: embedreel watch {run_id}   Cancel it: embedreel cancel {run_id}")
         raise
     if run["status"] != "succeeded":
         print(" ".join([f"{run_id} {run['status']}.", *([describe(run["error"])] if run["error"] else [])]))
@@ -64,18 +64,18 @@ def _watch(client: Client, run_id: str, output: Path | None) -> int:
 
 
 def _submit_flags(parser: argparse.ArgumentParser) -> None:
-    body.add_flags(parser, body.SUBMITTED, rest="the service's defaults fill what is left out")
+    body.add_flags(parser, body.SUBMITTED, rest="fields that are left out get the service's defaults")
     follow_flags(parser)
 
 
 def _draw_flags(parser: argparse.ArgumentParser) -> None:
     run_argument(parser)
-    body.add_flags(parser, body.DRAWN, rest="what is left out stays as it was")
+    body.add_flags(parser, body.DRAWN, rest="fields that are left out stay as they were")
     follow_flags(parser)
 
 
 def follow_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags of a command that makes a run."""
+    """Add the flags --watch and --output."""
     parser.add_argument("--watch", action="store_true", help="follow the run until it ends")
     _output_flag(parser)
 

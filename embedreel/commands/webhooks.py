@@ -1,4 +1,4 @@
-"""Commands about webhooks: where the service sends its events."""
+"""Commands for webhooks, the URLs that receive the service's events."""
 
 import argparse
 import json
@@ -18,7 +18,7 @@ def list_webhooks(options: argparse.Namespace) -> int:
 
 
 def add_webhook(options: argparse.Namespace) -> int:
-    """Have events sent to a URL; prints the secret that signs them, which is never shown again."""
+    """Register a webhook and print its signing secret, which is never shown again."""
     with connect(options) as client:
         webhook = client.add_webhook(options.webhook_url, options.events)
     show_once(webhook, webhook.get("url", options.webhook_url), "secret", as_json=options.json)
@@ -26,7 +26,7 @@ def add_webhook(options: argparse.Namespace) -> int:
 
 
 def delete_webhook(options: argparse.Namespace) -> int:
-    """Send no more events there."""
+    """Delete a webhook."""
     with connect(options) as client:
         client.delete_webhook(options.webhook)
     print(f"{options.webhook}  deleted")
@@ -34,20 +34,20 @@ def delete_webhook(options: argparse.Namespace) -> int:
 
 
 def test_webhook(options: argparse.Namespace) -> int:
-    """Have an event of type webhook.test sent there, to see that it comes."""
+    """Send an event of type webhook.test to a webhook."""
     with connect(options) as client:
         print(json.dumps(client.test_webhook(options.webhook), indent=2))
     return OK
 
 
 def _add_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("webhook_url", metavar="URL", help="where to send them")
+    parser.add_argument("webhook_url", metavar="URL", help="URL that receives the events")
     parser.add_argument(
         "--event",
         dest="events",
         action="append",
         metavar="TYPE",
-        help="only these, such as run.succeeded; may be repeated (default: the end of every run)",
+        help="type of events to send, such as run.succeeded; may be repeated (default: the end of every run)",
     )
     add_json_flag(parser)
 

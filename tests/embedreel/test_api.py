@@ -7,14 +7,14 @@ import pytest
 
 from embedreel.api import Client
 from embedreel.errors import ApiError, UnreachableError, UploadError
-from embedreel.retry import Patience
+from embedreel.retry import RetryPolicy
 
 Handle = Callable[[httpx.Request], httpx.Response]
 
 
 def client_of(handle: Handle, **options: str) -> Client:
-    patience = Patience(sleep=lambda _seconds: None)
-    return Client("http://service.test/", transport=httpx.MockTransport(handle), patience=patience, **options)
+    retry = RetryPolicy(sleep=lambda _seconds: None)
+    return Client("http://service.test/", transport=httpx.MockTransport(handle), retry=retry, **options)
 
 
 def answers(*responses: httpx.Response | Exception) -> tuple[Client, list[httpx.Request]]:
@@ -303,7 +303,7 @@ def test_download__broken_off_begins_again(tmp_path: Path) -> None:
 
 def test_download__broken_off_for_good_leaves_nothing(tmp_path: Path) -> None:
     transport = httpx.MockTransport(lambda _request: httpx.Response(200, stream=Broken()))
-    client = Client("http://service.test", transport=transport, patience=Patience(0))
+    client = Client("http://service.test", transport=transport, retry=RetryPolicy(0))
     with pytest.raises(UnreachableError, match="gone"):
         client.download("r", "film.gif", tmp_path / "film.gif")
     assert list(tmp_path.iterdir()) == []
@@ -350,4 +350,4 @@ def test_errors__nobody_there() -> None:
 
     transport = httpx.MockTransport(refuse)
     with pytest.raises(UnreachableError, match="make serve"):
-        Client("http://service.test", transport=transport, patience=Patience(0)).run("r")
+        Client("http://service.test", transport=transport, retry=RetryPolicy(0)).run("r")

@@ -98,12 +98,12 @@ def test_url_and_key_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
     made = []
     monkeypatch.setenv("EMBEDREEL_URL", "http://service.test")
     monkeypatch.setenv("EMBEDREEL_API_KEY", "secret")
-    monkeypatch.setattr(Client, "__init__", lambda _client, url, key, patience: made.append((url, key, patience)))
+    monkeypatch.setattr(Client, "__init__", lambda _client, url, key, retry: made.append((url, key, retry)))
     monkeypatch.setattr(Client, "__exit__", lambda _client, *_error: None)
     monkeypatch.setattr(Client, "models", lambda _client: [])
     assert cli.main(["--patience", "7", "models"]) == 0
-    ((url, key, patience),) = made
-    assert (url, key, patience.seconds) == ("http://service.test", "secret", 7)
+    ((url, key, retry),) = made
+    assert (url, key, retry.seconds) == ("http://service.test", "secret", 7)
 
 
 def test_a_reader_that_goes_away_is_no_error(service: Callable[..., str], fake: object) -> None:

@@ -19,7 +19,7 @@ class Fake:
 
 def looked_after(fake: Fake) -> tuple[ProcessSupervisor, list[str]]:
     said: list[str] = []
-    return ProcessSupervisor(fake, tell=said.append, now=lambda: fake.now), said
+    return ProcessSupervisor(fake, report=said.append, now=lambda: fake.now), said
 
 
 def pass_seconds(fake: Fake, supervisor: ProcessSupervisor, seconds: int) -> None:

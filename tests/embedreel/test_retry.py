@@ -7,7 +7,7 @@ import pytest
 
 from embedreel.api import Client
 from embedreel.errors import ApiError
-from embedreel.retry import Patience, may_repeat, retry_after
+from embedreel.retry import RetryPolicy, may_repeat, retry_after
 
 
 class Time:
@@ -21,8 +21,8 @@ class Time:
         self.pauses.append(seconds)
         self.now += seconds
 
-    def patience(self, **options: object) -> Patience:
-        return Patience(sleep=self.sleep, now=lambda: self.now, rng=random.Random(0), **options)
+    def retry(self, **options: object) -> RetryPolicy:
+        return RetryPolicy(sleep=self.sleep, now=lambda: self.now, rng=random.Random(0), **options)
 
 
 def failing(error: Exception, *, times: int = 1000) -> Callable[[], str]:
@@ -42,7 +42,7 @@ def refusal(status: int, *, slug: str = "", after: float | None = None) -> ApiEr
 
 def test_send__until_it_is_answered() -> None:
     time = Time()
-    assert time.patience().send(failing(httpx.ReadError("gone"), times=5), repeatable=True) == "done"
+    assert time.retry().send(failing(httpx.ReadError("gone"), times=5), repeatable=True) == "done"
     bounds = [0.5, 1.0, 2.0, 4.0, 8.0]
     assert all(bound / 2 <= pause <= bound for pause, bound in zip(time.pauses, bounds, strict=True))
 
@@ -50,34 +50,34 @@ def test_send__until_it_is_answered() -> None:
 def test_send__for_a_minute_in_all() -> None:
     time = Time()
     with pytest.raises(httpx.ReadError):
-        time.patience().send(failing(httpx.ReadError("gone")), repeatable=True)
+        time.retry().send(failing(httpx.ReadError("gone")), repeatable=True)
     assert 40 < time.now <= 60
     assert max(time.pauses) <= 16
 
 
-def test_send__no_patience_is_one_try() -> None:
+def test_send__zero_seconds_is_one_try() -> None:
     time = Time()
     with pytest.raises(ApiError) as caught:
-        time.patience(seconds=0).send(failing(refusal(503)), repeatable=True)
+        time.retry(seconds=0).send(failing(refusal(503)), repeatable=True)
     assert (time.pauses, caught.value.tries) == ([], 1)
 
 
 def test_send__waits_as_long_as_the_service_asks() -> None:
     time = Time()
-    time.patience().send(failing(refusal(429, after=20), times=2), repeatable=False)
+    time.retry().send(failing(refusal(429, after=20), times=2), repeatable=False)
     assert all(20 < pause <= 21 for pause in time.pauses)
 
 
 def test_send__does_not_wait_for_what_comes_too_late() -> None:
     time = Time()
     with pytest.raises(ApiError):
-        time.patience().send(failing(refusal(429, after=3600)), repeatable=True)
+        time.retry().send(failing(refusal(429, after=3600)), repeatable=True)
     assert time.pauses == []
 
 
 def test_send__in_flight_is_asked_for_every_second() -> None:
     time = Time()
-    time.patience().send(failing(refusal(409, slug="idempotency-in-flight"), times=3), repeatable=True)
+    time.retry().send(failing(refusal(409, slug="idempotency-in-flight"), times=3), repeatable=True)
     assert time.pauses == [1, 1, 1]
 
 
@@ -89,7 +89,7 @@ def test_send__tells_what_went_wrong_and_counts_the_tries() -> None:
         raise errors.pop()
 
     with pytest.raises(ApiError) as caught:
-        time.patience(tell=lambda error, pause: told.append((error.status, pause))).send(attempt, repeatable=True)
+        time.retry(report=lambda error, pause: told.append((error.status, pause))).send(attempt, repeatable=True)
     assert (caught.value.status, caught.value.tries) == (404, 3)
     assert told == [(502, time.pauses[0]), (503, time.pauses[1])]
 
@@ -135,7 +135,7 @@ def test_a_run_is_made_once__whatever_befalls_the_requests(
     rng, url = random.Random(seed), service()
     kinds = ["lost before", "lost after", 409, 429, 502, 503, 504]
     fake.Handler.faults = [rng.choice(kinds) for _ in range(rng.randint(1, 6))]
-    with Client(url, patience=Time().patience()) as client:
+    with Client(url, retry=Time().retry()) as client:
         assert client.submit({"dataset": "digits"})["id"] == "run_1"
     assert fake.Handler.faults == []
     assert len(fake.Handler.made) == 1

@@ -231,7 +231,7 @@ def test_service__what_is_killed_before_it_is_ready_is_started_again(tmp_path: P
     with LocalService(commands, url="http://127.0.0.1:1", environment=variables, log=log) as service:
         thread = threading.Thread(target=stop_at_third_start)
         thread.start()
-        service.wait_until_ready(stop=stop, supervisor=ProcessSupervisor(service, tell=said.append))
+        service.wait_until_ready(stop=stop, supervisor=ProcessSupervisor(service, report=said.append))
         thread.join()
         assert service.ended == []
     assert [text.partition(" It is started")[0] for text in said] == ["The worker process ended (SIGKILL)."] * 2

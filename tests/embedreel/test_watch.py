@@ -8,7 +8,7 @@ from rich.console import Console
 
 from embedreel.api import Client
 from embedreel.errors import ApiError, UnreachableError
-from embedreel.retry import Patience
+from embedreel.retry import RetryPolicy
 from embedreel.watch import POLL_SECONDS, watch
 
 
@@ -48,7 +48,7 @@ def test_watch__no_such_run(service: Callable[..., str]) -> None:
         watch(client, "run_2", console=plain(), sleep=no_sleep)
 
 
-def flaky(fake: ModuleType, *, away: int, patience: Patience) -> Client:
+def flaky(fake: ModuleType, *, away: int, retry: RetryPolicy) -> Client:
     looks = 0
 
     def handle(request: httpx.Request) -> httpx.Response:
@@ -60,17 +60,17 @@ def flaky(fake: ModuleType, *, away: int, patience: Patience) -> Client:
             200, json=fake.run_at(fake.LAST) if "checkpoints" not in request.url.path else {"checkpoints": []}
         )
 
-    return Client("http://service.test", transport=httpx.MockTransport(handle), patience=patience)
+    return Client("http://service.test", transport=httpx.MockTransport(handle), retry=retry)
 
 
 def test_watch__bears_with_a_service_that_restarts(fake: ModuleType) -> None:
-    client = flaky(fake, away=7, patience=Patience(sleep=no_sleep))
+    client = flaky(fake, away=7, retry=RetryPolicy(sleep=no_sleep))
     assert watch(client, "run_1", console=plain(), sleep=no_sleep)["status"] == "succeeded"
 
 
 def test_watch__gives_up_when_its_client_does(fake: ModuleType) -> None:
     with pytest.raises(UnreachableError):
-        watch(flaky(fake, away=7, patience=Patience(0)), "run_1", console=plain(), sleep=no_sleep)
+        watch(flaky(fake, away=7, retry=RetryPolicy(0)), "run_1", console=plain(), sleep=no_sleep)
 
 
 @pytest.mark.parametrize("held_back", [0.0, 10.0])

@@ -17,7 +17,7 @@ def test_add_list_revoke(home):
     key, _, note = added.partition("\n\n")
     assert key.startswith("er_")
     assert "tenant lab, may read,admin. It is not shown again." in note
-    assert "It is the first: the service wants a key of everybody from now on" in note
+    assert "This is the first key: from now on, every request needs a key" in note
     key_id = note.partition(",")[0]
     assert "first" not in command.run(home, ["add", "bob"])
     head, *rows = command.run(home, ["list"]).split("\n")

@@ -109,14 +109,14 @@ def test_stream__goes_on_after_a_retry(client, submit, worker, quick):
 
 def test_stream__outlives_a_database_that_is_away(client, submit, worker, quick, monkeypatch):
     run = submit()
-    hear, failures = events.hear, iter([False, True, True])
+    read_events, failures = events.read_events, iter([False, True, True])
 
     def sometimes(*args, **options):
         if next(failures, False):
             raise StorageUnavailableError("away")
-        return hear(*args, **options)
+        return read_events(*args, **options)
 
-    monkeypatch.setattr(events, "hear", sometimes)
+    monkeypatch.setattr(events, "read_events", sometimes)
     thread = threading.Thread(target=worker.work, args=[run["id"]])
     thread.start()
     streamed = parse(client.get(run["links"]["stream"]).text)
@@ -126,16 +126,16 @@ def test_stream__outlives_a_database_that_is_away(client, submit, worker, quick,
 
 def test_stream__ends_when_the_run_is_deleted(client, parts, submit, quick, monkeypatch):
     run = submit()
-    hear, heard = events.hear, []
+    read_events, calls = events.read_events, []
 
     def then_delete(*args, **options):
-        if heard:
+        if calls:
             parts.service.cancel(run["id"])
             parts.service.remove(run["id"])
-        heard.append(1)
-        return hear(*args, **options)
+        calls.append(1)
+        return read_events(*args, **options)
 
-    monkeypatch.setattr(events, "hear", then_delete)
+    monkeypatch.setattr(events, "read_events", then_delete)
     monkeypatch.setattr(events, "PING_SECONDS", 0.1)
     assert [kind for _, kind, _ in parse(client.get(run["links"]["stream"]).text)] == ["run.queued"]
 

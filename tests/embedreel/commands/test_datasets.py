@@ -31,7 +31,7 @@ def test_upload__a_bar_of_bytes_on_a_terminal(
     assert run(service(), "upload", str(file)) == 0
     shown = capsys.readouterr()
     assert "2.0/2.0 MB" in shown.err
-    assert "the service looks at every image" in shown.err
+    assert "the service is checking every image" in shown.err
     assert "ds_1" in shown.out
 
 

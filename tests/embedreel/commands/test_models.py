@@ -74,7 +74,7 @@ def test_model__whose_layers_nobody_knows_yet(service: Callable[..., str], capsy
     assert run(service(), "models", "somebody/unknown") == 0
     assert capsys.readouterr().out.splitlines() == [
         "somebody/unknown  a checkpoint of the hub, linear head",
-        "What it is made of is not known here: only its checkpoint tells.",
+        "Its layers are unknown until its checkpoint is loaded.",
     ]
 
 
