@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 ENDED = {"succeeded", "failed", "cancelled"}
-UNITS = {"fine_tune": "steps"}  # every other stage counts frames
 RATE_SECONDS = 15.0  # rates are averages over this time; a choice between a steady and a current number
 
 Clock: TypeAlias = Callable[[], float]
@@ -25,6 +24,7 @@ class Stage:
         reused: the stage's results are those of another run.
         elapsed_seconds: seconds from its start to its end, or to now; None before its start.
         attempt: number of times that it was started.
+        unit: what `done` and `total` count, in the words of the service: steps or frames.
     """
 
     name: str
@@ -34,11 +34,7 @@ class Stage:
     reused: bool
     elapsed_seconds: float | None
     attempt: int = 0
-
-    @property
-    def unit(self) -> str:
-        """The unit of `done` and `total`: steps or frames."""
-        return UNITS.get(self.name, "frames")
+    unit: str = "frames"
 
     @property
     def outcome(self) -> str:
@@ -57,6 +53,7 @@ def stages(run: dict[str, Any]) -> list[Stage]:
             reused=stage.get("reused", False),
             elapsed_seconds=_elapsed(stage),
             attempt=stage.get("attempt") or 0,
+            unit=stage.get("unit", "frames"),
         )
         for stage in run["stages"]
     ]

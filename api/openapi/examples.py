@@ -12,6 +12,7 @@ from api.webhooks import schemas
 from core.domain import layers, models
 from core.domain.figures import declared
 from core.domain.spec import PinnedSources
+from core.domain.stages import STAGES
 
 _RUN_ID = "run_01kaxw2vd4n8q6r0t3y5z7b9cf"
 _OTHER_ID, _COMPARISON_ID = "run_01kaxw3c5e7g9j1m3p5r7t9v1x", "run_01kaxw4d6f8h0k2n4q6s8u0w2y"
@@ -30,7 +31,8 @@ def _stage(name: str, status: str, done: int, total: int) -> dict[str, Any]:
     progress = {"done": done, "total": total}
     attempt = 1 if done else 0
     times = {"started_at": started, "finished_at": None}
-    return {"name": name, "status": status, "progress": progress, "attempt": attempt, "reused": False, **times}
+    known = {"name": name, "status": status, "progress": progress, "unit": STAGES[name].unit}
+    return {**known, "attempt": attempt, "reused": False, **times}
 
 
 def _run(status: str, *, done: int, position: int | None) -> dict[str, Any]:

@@ -251,6 +251,7 @@ def _stage(stage: StageSummary) -> StageOut:
         name=stage.name,
         status=stage.status,
         progress=Progress(done=stage.done, total=stage.total),
+        unit=STAGES[stage.name].unit,
         attempt=stage.attempt,
         reused=stage.reused,
         started_at=optional_timestamp(stage.started_at),

@@ -1,7 +1,7 @@
 """Bodies of requests and answers. Sections of a run are the spec's own, so a field is written once."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -127,6 +127,7 @@ class StageOut(BaseModel):
     name: str
     status: StageStatus
     progress: Progress
+    unit: Annotated[Literal["steps", "frames"], Field(description="The unit of its progress.")]
     attempt: Annotated[int, Field(description="Most attempts of one of its tasks, without those given back in order.")]
     reused: Annotated[bool, Field(description="It was stored already, by another run.")]
     started_at: datetime | None

@@ -167,6 +167,7 @@ def run_at(look: int, *, end: str = "succeeded", total: int = 4, attempt: int = 
                 "name": name,
                 "status": status,
                 "progress": {"done": done, "total": total},
+                "unit": "steps" if name == "fine_tune" else "frames",
                 "attempt": attempt,
                 "reused": False,
                 "started_at": started,
