@@ -60,8 +60,7 @@ class CrossSiteError(EmbedreelError):
 class RateLimitedError(EmbedreelError):
     """One key or IP address sent more requests within a minute than this service accepts.
 
-    `Retry-After` gives the seconds until the next request may succeed. The header `RateLimit` of every response gives
-    the number of requests left.
+    `Retry-After` gives the seconds to wait. The header `RateLimit` of every response gives the requests left.
     """
 
     type = "rate-limited"
@@ -205,13 +204,7 @@ def as_problem(described: Mapping[str, Any]) -> dict[str, Any]:
 def respond(
     error: EmbedreelError, *, headers: Mapping[str, str] | None = None, listed: Sequence[Mapping[str, Any]] = ()
 ) -> JSONResponse:
-    """Return the error as a problem response.
-
-    Args:
-        error: the error; its class must be in `STATUS`.
-        headers: further headers; they override the defaults of the error's class.
-        listed: every fault of an invalid body, as the member `errors`.
-    """
+    """Return the error as a problem response. `listed` are all faults of an invalid body."""
     status = STATUS[type(error)]
     content = {**as_problem(error.describe()), "status": status} | ({"errors": list(listed)} if listed else {})
     wait = {} if error.wait_seconds is None else {"Retry-After": f"{error.wait_seconds:.0f}"}

@@ -260,14 +260,7 @@ def _stage(stage: StageSummary) -> StageOut:
 
 
 def links(run_id: str, *, film: bool, model: bool, comparison: bool = False) -> Links:
-    """Return the paths of a run's resources.
-
-    Args:
-        run_id: the run.
-        film: the film exists.
-        model: the trained weights exist.
-        comparison: the run is the film of a comparison.
-    """
+    """Return the paths of a run's resources, with those of film, model and comparison only if they exist."""
     base = f"/v1/runs/{run_id}"
     below = (
         "events",

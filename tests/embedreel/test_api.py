@@ -204,7 +204,7 @@ def test_follow__only_line_feeds_and_carriage_returns_end_a_line(separator: str)
 
 def test_follow__what_is_no_event_stream() -> None:
     client, _ = answers(httpx.Response(200, json={"seq": 1}))
-    with pytest.raises(UnreachableError, match="no event stream"):
+    with pytest.raises(UnreachableError, match="is not an event stream"):
         list(client.follow("r"))
 
 
@@ -335,7 +335,7 @@ def test_errors__not_a_problem() -> None:
 
 def test_errors__another_server_at_the_address() -> None:
     client, _ = answers(httpx.Response(200, text="<html>Log in to the hotel's network</html>"))
-    with pytest.raises(UnreachableError, match="no JSON"):
+    with pytest.raises(UnreachableError, match="is not JSON"):
         client.run("r")
 
 

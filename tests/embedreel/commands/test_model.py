@@ -32,7 +32,7 @@ def test_model__never_over_what_is_there(
 ) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     assert run(service(), "model", "run_1", str(tmp_path)) == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 

@@ -91,4 +91,4 @@ def test_models__where_no_service_answers(capsys: pytest.CaptureFixture[str]) ->
 def test_models__help_says_what_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["models", "--help"])
-    assert "multiply-add as two" in " ".join(capsys.readouterr().out.split())
+    assert "multiply-add counted as two" in " ".join(capsys.readouterr().out.split())
