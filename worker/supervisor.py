@@ -24,7 +24,7 @@ from core.domain.trained import begins_with
 from core.errors import EmbedreelError, NotReadyError, StorageUnavailableError, UnusableStateError
 from core.settings import Settings
 from core.store.database.session import Database
-from core.store.engine import claims
+from core.store.engine import artifact_rows, claims, failures, publishing
 from core.store.engine.claims import Claim, LeaseState, Published
 from core.store.engine.lifecycle import StageId, WakeUp
 from core.store.objects.artifacts import ArtifactStore
@@ -203,7 +203,7 @@ class _Attempt:
             pins = {source: datasets.pinned_revision(session, source) for source in sources if source}
             dataset = datasets.stored(session, claim.spec.dataset)
             key = begins_with(claim.spec)
-            weights = claims.recorded(session, [key]).get(key) if key else None
+            weights = artifact_rows.recorded(session, [key]).get(key) if key else None
         if len(inputs) < len(set(claim.plan.inputs(claim.stage))):
             runs = "the compared runs" if claim.stage.shows else "the run"
             raise NotReadyError(f"an input of the stage is not stored any more; retry {runs} to make the input again")
@@ -224,7 +224,7 @@ class _Attempt:
     def _inputs(self) -> Mapping[str, Stored]:
         """Return the stored inputs of the stage, by key."""
         with self.database.reading() as session:
-            return claims.recorded(session, self.claim.plan.inputs(self.claim.stage))
+            return artifact_rows.recorded(session, self.claim.plan.inputs(self.claim.stage))
 
     def _watch(self, child: Child) -> None:
         while True:
@@ -249,7 +249,7 @@ class _Attempt:
             case "progress":
                 self._progress(**message)
             case "event":
-                self._write(lambda session: claims.tell(session, self.claim, message["event"], message["data"]))
+                self._write(lambda session: claims.append_event(session, self.claim, message["event"], message["data"]))
             case "part":
                 self._publish_part(**message)
             case "state":
@@ -273,7 +273,7 @@ class _Attempt:
                 self._give_back("its worker was asked to stop", blame=False)
         elif lease_state is LeaseState.CANCEL:
             if not self._stop(child):
-                self._write(lambda session: claims.give_up(session, self.claim))
+                self._write(lambda session: failures.give_up(session, self.claim))
         elif lease_state is LeaseState.LOST:
             child.kill()
         elif reason := self.watchdog.complaint():
@@ -313,17 +313,17 @@ class _Attempt:
     def _publish_part(self, *, part_id: str, folder: str, facts: dict[str, Any]) -> None:
         part = next(part for part in self.claim.stage.parts if part.id == part_id)
         stored = self._put(Path(folder), part.key)
-        published = self._write(lambda session: claims.publish_part(session, self.claim, part, stored, facts))
+        published = self._write(lambda session: publishing.publish_part(session, self.claim, part, stored, facts))
         self._follow_up(published)
 
     def _publish_state(self, *, folder: str, step: int) -> None:
         key = state_key(self.claim.run_id, self.claim.stage.id, token=self.claim.token, step=step)
         stored = self._put(Path(folder), key)
-        self._follow_up(self._write(lambda session: claims.publish_state(session, self.claim, stored, step=step)))
+        self._follow_up(self._write(lambda session: publishing.publish_state(session, self.claim, stored, step=step)))
 
     def _finish(self, facts: dict[str, Any]) -> None:
         stored = self._put(self.output, self.claim.stage.key)
-        published = self._write(lambda session: claims.finish(session, self.claim, stored, facts))
+        published = self._write(lambda session: publishing.finish(session, self.claim, stored, facts))
         own = next((wake_up for wake_up in published.wake_ups if wake_up.queue in self.settings.queues), None)
         self.unsent = [own] if own else []
         self._follow_up(
@@ -344,18 +344,18 @@ class _Attempt:
         log.warning("stage failed: %s", error.detail)
         tracing.failed(error.detail)
         if isinstance(error, UnusableStateError):
-            again = partial(claims.begin_anew, reason=error.detail, max_attempts=self.settings.max_attempts)
+            again = partial(failures.begin_anew, reason=error.detail, max_attempts=self.settings.max_attempts)
             self._follow_up(self._write(lambda session: again(session, self.claim)))
         elif isinstance(error, NotReadyError):
             missing = self.store.missing(self._inputs())
-            self._write(lambda session: claims.fail_for_lost(session, self.claim, error, missing=missing))
+            self._write(lambda session: failures.fail_for_lost(session, self.claim, error, missing=missing))
         else:
-            self._write(lambda session: claims.fail(session, self.claim, error))
+            self._write(lambda session: failures.fail(session, self.claim, error))
 
     def _give_back(self, reason: str, *, blame: bool = True) -> None:
         log.warning("stage given back: %s", reason)
         tracing.failed(reason)
-        given = partial(claims.give_back, reason=reason, blame=blame, max_attempts=self.settings.max_attempts)
+        given = partial(failures.give_back, reason=reason, blame=blame, max_attempts=self.settings.max_attempts)
         self._follow_up(self._write(lambda session: given(session, self.claim)))
 
     def _write(self, change: Callable[[Any], T]) -> T:

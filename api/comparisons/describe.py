@@ -17,7 +17,7 @@ from core.errors import NotFoundError, NotReadyError
 from core.store.database.tables import ArtifactRow, RunRow
 from core.store.engine import lifecycle
 from core.store.objects.stored import Stored
-from core.store.queries import runs
+from core.store.queries import artifacts, runs
 
 
 def describe(results: RunArtifacts, comparison_id: str) -> ComparisonOut:
@@ -34,8 +34,8 @@ def describe(results: RunArtifacts, comparison_id: str) -> ComparisonOut:
     with results.database.reading() as session:
         run = _comparison_of(session, comparison_id, results.tenant)
         spec, shows = RunSpec.model_validate(run.spec), lifecycle.plan_of(run).stage(RENDER.name).shows
-        made = runs.artifacts(session, [key for shown in shows for key in (shown.fine_tune, shown.measure)])
-        film = runs.artifact(session, run, RENDER.name)
+        made = artifacts.artifacts(session, [key for shown in shows for key in (shown.fine_tune, shown.measure)])
+        film = artifacts.artifact(session, run, RENDER.name)
     base = f"/v1/runs/{run.id}"
     return ComparisonOut(
         id=run.id,

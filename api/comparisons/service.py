@@ -16,7 +16,7 @@ from core.domain.run import RunStatus
 from core.domain.spec import ComparedRun, RunSpec
 from core.errors import ConflictError, InvalidSpecError, NotFoundError
 from core.store.database.tables import RunRow
-from core.store.engine import claims, lifecycle
+from core.store.engine import artifact_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class ComparisonService:
     def _require_files(self, shown: Sequence[tuple[str, ComparedArtifacts]]) -> None:
         """Look whether all that a comparison shows is where it is said to be, before anything is written."""
         with self.runs.database.reading() as session:
-            recorded = claims.recorded(session, [key for _run_id, made in shown for key in made.keys])
+            recorded = artifact_rows.recorded(session, [key for _run_id, made in shown for key in made.keys])
         lost = self.runs.store.missing(recorded).keys()
         for run_id, made in shown:
             if lost & set(made.keys):
@@ -78,7 +78,7 @@ class ComparisonService:
         for run_id, place in named:  # in one order: nobody waits for who waits for him
             self._named(session, run_id, place=place, hold=True)
         for run_id, made in shown:
-            if not set(made.keys) <= lifecycle.stored_keys(session, made.keys):
+            if not set(made.keys) <= artifact_rows.stored_keys(session, made.keys):
                 raise ConflictError(
                     f"Not all that run {run_id} has made is stored, or an older version has made it. Retry it, or "
                     f"draw it anew with POST /v1/runs/{run_id}/renders and compare that one: nothing is trained."

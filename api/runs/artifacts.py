@@ -23,8 +23,8 @@ from core.store.database.tables import RunRow
 from core.store.objects import codecs
 from core.store.objects.artifacts import ArtifactStore
 from core.store.objects.stored import Stored
-from core.store.queries import runs
-from core.store.queries.runs import FrameArtifact
+from core.store.queries import artifacts, runs
+from core.store.queries.artifacts import FrameArtifact
 
 Record = TypeVar("Record")
 LOGGED = tuple(field.name for field in fields(TrainingLog))
@@ -50,7 +50,7 @@ class RunArtifacts:
         """
         with self.database.reading() as session:
             run = run_of(session, run_id, self.tenant)
-            row = runs.artifact(session, run, stage)
+            row = artifacts.artifact(session, run, stage)
         if row is None:
             raise not_there(run, stage)
         if name not in row.files:
@@ -61,7 +61,7 @@ class RunArtifacts:
         """The checkpoints that are embedded, in order."""
         with self.database.reading() as session:
             run = run_of(session, run_id, self.tenant)
-            return [_row(frame) for frame in runs.frames(session, run)]
+            return [_row(frame) for frame in artifacts.frames(session, run)]
 
     def log(self, run_id: str) -> Iterator[str]:
         """The training log as CSV, a header and a line a logged step; empty where nothing was measured."""
@@ -124,7 +124,7 @@ class RunArtifacts:
     def _record(self, run_id: str, stage: str, name: str, kind: type[Record]) -> Record:
         with self.database.reading() as session:
             run = run_of(session, run_id, self.tenant)
-            row = runs.artifact(session, run, stage)
+            row = artifacts.artifact(session, run, stage)
         if row is None:
             raise not_there(run, stage)
         try:

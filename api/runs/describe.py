@@ -11,10 +11,11 @@ from api.runs.schemas import Links, PlannedOut, PlanOut, Progress, RunOut, Stage
 from core.domain.run import RunStatus, StageStatus
 from core.domain.spec import RunSpec
 from core.domain.stages import EMBED, FINE_TUNE, RENDER, STAGES
+from core.store.database.session import clock
 from core.store.database.tables import RunRow
-from core.store.engine import artifact_references, lifecycle
-from core.store.queries import runs, waiting
-from core.store.queries.runs import StageGroup
+from core.store.engine import artifact_references
+from core.store.queries import progress, runs, waiting
+from core.store.queries.progress import StageGroup
 from core.store.queries.waiting import RunState
 
 FIRST_GUESS: Mapping[str, float] = {
@@ -60,15 +61,15 @@ class StageSummary:
 def describe(session: Session, rows: Sequence[RunRow]) -> list[RunOut]:
     """Return the runs of these rows, in their order, as the API shows them."""
     ids = [row.id for row in rows]
-    groups, steps = runs.stage_groups(session, ids), runs.captured_steps(session, ids)
+    groups, steps = progress.stage_groups(session, ids), progress.captured_steps(session, ids)
     waits = _Waits.of(session, rows)
-    skipped = runs.skipped_frames(session, [row.id for row in rows if row.spec["train"]["early_stopping"]])
+    skipped = progress.skipped_frames(session, [row.id for row in rows if row.spec["train"]["early_stopping"]])
     trained = artifact_references.with_weights(
         session, [row.id for row in rows if row.spec["train"]["keep_weights"] != "none"]
     )
     running = any(row.status == RunStatus.RUNNING for row in rows)
-    pace = {**FIRST_GUESS, **runs.seconds_per_frame(session)} if running else {}
-    at = lifecycle.clock(session) if running else 0.0
+    pace = {**FIRST_GUESS, **progress.seconds_per_frame(session)} if running else {}
+    at = clock(session) if running else 0.0
     described = []
     for row in rows:
         stages = collect(groups[row.id], skipped=skipped.get(row.id, 0))

@@ -13,7 +13,7 @@ from core.domain.stages import RENDER
 from core.errors import NotFoundError
 from core.store.database.tables import ArtifactRow, RunRow
 from core.store.objects.stored import Stored
-from core.store.queries import runs
+from core.store.queries import artifacts
 
 
 class FigureOut(BaseModel):
@@ -82,7 +82,7 @@ def _render(results: RunArtifacts, run_id: str) -> tuple[RunRow, ArtifactRow | N
     """The run, and what its last stage has made; None while it has not."""
     with results.database.reading() as session:
         run = run_of(session, run_id, results.tenant)
-        return run, runs.artifact(session, run, RENDER.name)
+        return run, artifacts.artifact(session, run, RENDER.name)
 
 
 def _reasons(results: RunArtifacts, run: RunRow, row: ArtifactRow | None) -> Mapping[str, str | None]:

@@ -26,10 +26,10 @@ from core.domain.spec import RunSpec
 from core.errors import ConflictError, NotFoundError
 from core.settings import Settings
 from core.store.database.session import Database
-from core.store.engine import lifecycle
+from core.store.engine import artifact_rows
 from core.store.engine.lifecycle import WakeUp
 from core.store.objects.artifacts import ArtifactStore
-from core.store.queries import runs
+from core.store.queries import artifacts, runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ class RunService:
             check(session)
             run_id = new_id("run")
             asked.remember(session, run_id)
-            lifecycle.forget_lost(session, missing)
+            artifact_rows.forget_lost(session, missing)
             _, wake_ups = runs.accept(
                 session, run_id, spec, plan, tenant=self.tenant, drawn_from=drawn_from, among=stored
             )
@@ -199,6 +199,6 @@ class RunService:
         self.store.delete(removed.locations)
         copies = self.store.copies(removed.keys, run_id=run_id)
         with self.database.reading() as session:
-            unrecorded = runs.unrecorded(session, copies)
+            unrecorded = artifacts.unrecorded(session, copies)
         self.store.delete(unrecorded)
         self.store.forget_attempts(run_id)

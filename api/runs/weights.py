@@ -18,7 +18,7 @@ from core.errors import NotFoundError, NotReadyError
 from core.store.database.tables import ArtifactRow, RunRow
 from core.store.engine import artifact_references
 from core.store.objects.stored import Stored
-from core.store.queries import runs
+from core.store.queries import artifacts, runs
 
 
 def members(results: RunArtifacts, run_id: str, *, service: str) -> list[Member]:
@@ -62,7 +62,7 @@ def kept(session: Session, run: RunRow) -> ArtifactRow:
             f'Run {run.id} has not kept its weights. Run it again with train.keep_weights "last": the same training '
             "gives the same model."
         )
-    trained = runs.artifact(session, run, FINE_TUNE.name)
+    trained = artifacts.artifact(session, run, FINE_TUNE.name)
     last = artifact_references.last_weights(session, run.id) if trained else None
     if last is None:
         raise NotReadyError(
@@ -73,7 +73,7 @@ def kept(session: Session, run: RunRow) -> ArtifactRow:
 
 
 def _measured(session: Session, run: RunRow) -> Sequence[CheckpointMetrics]:
-    facts = [frame.facts for frame in runs.frames(session, run)]
+    facts = [frame.facts for frame in artifacts.frames(session, run)]
     return [CheckpointMetrics(int(one["step"]), one.get("accuracy"), one.get("loss")) for one in facts]
 
 

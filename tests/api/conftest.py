@@ -11,7 +11,7 @@ from api.access.caller import OPERATOR
 from api.main import create_app
 from core.domain.plan import SKIPPED
 from core.settings import Settings
-from core.store.engine import claims, lifecycle
+from core.store.engine import claims, failures, lifecycle, publishing
 from core.store.queries import workers
 from tests.small_results import FILM, IMAGES, LEARNED, MODEL, WRITERS
 
@@ -105,7 +105,7 @@ class FakeWorker:
 
     def fail(self, held, error):
         with self.parts.database.writing() as session:
-            claims.fail(session, held, error)
+            failures.fail(session, held, error)
 
     def progress(self, held, done, total):
         with self.parts.database.writing() as session:
@@ -133,7 +133,7 @@ class FakeWorker:
         stored = self.parts.store.put(folder, held.stage.key, run_id=held.run_id, token=held.token)
         facts = {"parameters": LEARNED["parameters"]} if held.stage.name == "fine_tune" else {}
         with self.parts.database.writing() as session:
-            claims.finish(session, held, stored, facts)
+            publishing.finish(session, held, stored, facts)
 
     def embed(self, held, part, index):
         folder = self.parts.store.attempt(held.run_id, part.id, token=held.token)
@@ -147,7 +147,7 @@ class FakeWorker:
             "accuracy": 0.5,
         }
         with self.parts.database.writing() as session:
-            claims.publish_part(session, held, part, stored, facts)
+            publishing.publish_part(session, held, part, stored, facts)
 
     def skip(self, held, index):
         """Publish a frame as one that training has ended before."""
@@ -156,7 +156,7 @@ class FakeWorker:
         (folder / SKIPPED).touch()
         stored = self.parts.store.put(folder, part.key, run_id=held.run_id, token=held.token)
         with self.parts.database.writing() as session:
-            claims.publish_part(session, held, part, stored, {"frame": index, SKIPPED: True})
+            publishing.publish_part(session, held, part, stored, {"frame": index, SKIPPED: True})
 
     def keep(self, held, part):
         folder = self.parts.store.attempt(held.run_id, part.id, token=held.token)
@@ -164,7 +164,7 @@ class FakeWorker:
             (folder / name).write_bytes(content)
         stored = self.parts.store.put(folder, part.key, run_id=held.run_id, token=held.token)
         with self.parts.database.writing() as session:
-            claims.publish_part(session, held, part, stored, {"step": part.step, **LEARNED})
+            publishing.publish_part(session, held, part, stored, {"step": part.step, **LEARNED})
 
 
 @pytest.fixture

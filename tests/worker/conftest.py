@@ -7,9 +7,9 @@ from core.domain.plan import build
 from core.settings import Settings
 from core.store.database import migrate
 from core.store.database.session import Database
-from core.store.engine import claims
+from core.store.engine import artifact_rows
 from core.store.objects.artifacts import ArtifactStore, open_store
-from core.store.queries import runs
+from core.store.queries import artifacts, runs
 from tests.forking import warm_up
 from worker import child
 from worker.supervisor import Supervisor
@@ -79,8 +79,8 @@ class Works:
     def artifact(self, key):
         """Its row, and its folder."""
         with self.database.reading() as session:
-            row = runs.artifacts(session, [key])[key]
-            return row, self.store.folder(claims.recorded(session, [key])[key])
+            row = artifacts.artifacts(session, [key])[key]
+            return row, self.store.folder(artifact_rows.recorded(session, [key])[key])
 
 
 @pytest.fixture(scope="module")

@@ -18,10 +18,10 @@ from core.domain.stages import EMBED
 from core.settings import Settings
 from core.store.database import migrate
 from core.store.database.session import Database
-from core.store.engine import artifact_references, claims, lifecycle
+from core.store.engine import artifact_references, claims, lifecycle, publishing
 from core.store.objects import codecs
 from core.store.objects.artifacts import open_store
-from core.store.queries import runs
+from core.store.queries import artifacts, progress, runs
 from tests.worker.conftest import Works
 from worker.context import StageContext, StoppedError
 from worker.stages import STAGES
@@ -95,8 +95,8 @@ def test_what_is_told_of_it_agrees(works, ended):
     assert made(works, spec(), "fine_tune")[0].facts["step"] == LAST
     assert [event["step"] for event in told(works, ended, "checkpoint")] == [0, 2, 4, 6, LAST]
     with works.database.reading() as session:
-        assert [frame.facts["step"] for frame in runs.frames(session, works.run(ended))] == [0, 2, 4, 6, LAST]
-        assert runs.skipped_frames(session, [ended]) == {ended: 2}
+        assert [frame.facts["step"] for frame in artifacts.frames(session, works.run(ended))] == [0, 2, 4, 6, LAST]
+        assert progress.skipped_frames(session, [ended]) == {ended: 2}
         assert artifact_references.last_weights(session, ended).facts["step"] == LAST
         training = lifecycle.stages_of(session, ended)["fine_tune"]
     assert (training.done, training.total) == (LAST, LAST)
@@ -147,7 +147,7 @@ def elsewhere(tmp_path):
 
 
 def test_a_training_that_is_lost_while_it_skips_frames_ends_at_the_same_step(works, ended, elsewhere, monkeypatch):
-    publish, lost = claims.publish_part, []
+    publish, lost = publishing.publish_part, []
 
     def lose_once(session, held, part, *rest):
         if part.id == "embed/00005" and not lost:  # the weights and the last frame are published

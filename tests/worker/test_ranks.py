@@ -15,10 +15,10 @@ from core.domain.stages import EMBED
 from core.settings import Settings
 from core.store.database import migrate
 from core.store.database.session import Database
-from core.store.engine import claims
+from core.store.engine import artifact_rows
 from core.store.objects import codecs
 from core.store.objects.artifacts import open_store
-from core.store.queries import runs
+from core.store.queries import artifacts, runs
 from worker import ranks
 from worker.supervisor import Supervisor
 
@@ -42,7 +42,7 @@ def film(home, spec, *, processes):
     Supervisor(settings, database, store, "w1", list).wake()
     with database.reading() as session:
         run = runs.get(session, run.id)
-        artifacts = {key: store.folder(stored) for key, stored in claims.recorded(session, KEYS).items()}
+        artifacts = {key: store.folder(stored) for key, stored in artifact_rows.recorded(session, KEYS).items()}
     database.close()
     return run, artifacts
 
@@ -102,5 +102,5 @@ def test_two_processes_end_early_at_the_same_step(tmp_path):
     assert run.status == "succeeded", run.error
     database = Database(Settings(home=tmp_path).database)
     with database.reading() as session:
-        assert [frame.facts["step"] for frame in runs.frames(session, run)] == [0, 2, 4]
+        assert [frame.facts["step"] for frame in artifacts.frames(session, run)] == [0, 2, 4]
     database.close()

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from core.store.engine import claims, lifecycle
+from core.store.engine import artifact_rows, claims, lifecycle
 from core.store.queries import runs
 from tests.worker.supervised import gone, status, submit, until
 from worker import watchdog
@@ -164,7 +164,7 @@ def test_an_input_that_is_gone_fails_the_run_and_says_so(make, database):
     def lose(session, held, *args):
         published = finish(session, held, *args)
         if held.stage.id == "fine_tune":
-            lost = claims.recorded(session, [plan.stage("embed/00001").key])
+            lost = artifact_rows.recorded(session, [plan.stage("embed/00001").key])
             supervisor.store.delete(stored.location for stored in lost.values())
         return published
 

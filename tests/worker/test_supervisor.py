@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from core.store.engine import claims, lifecycle
+from core.store.engine import artifact_rows, claims, lifecycle, publishing
 from core.store.queries import runs
 from tests.worker.supervised import gone, status, submit, until
 
@@ -60,7 +60,7 @@ def test_one_bell_is_enough_for_the_whole_run(make, database, started, mode):
     assert status(database, run_id) == "succeeded"
     with database.reading() as session:
         keys = [row.key for row in lifecycle.stages_of(session, run_id).values()]
-        for stored in claims.recorded(session, keys).values():
+        for stored in artifact_rows.recorded(session, keys).values():
             assert supervisor.store.file(stored, "result.txt").read_text()
         checkpoints = [
             event.data["step"]
@@ -128,7 +128,7 @@ def test_an_earlier_run_that_comes_back_is_done_first_and_the_later_one_is_rung_
             lifecycle.stages_of(session, early)["fine_tune"].status = wanted
 
     let("running")
-    finish = claims.finish
+    finish = publishing.finish
 
     def finish_and_come_back(session, *args):
         monkeypatch.setattr(claims, "finish", finish)

@@ -1,7 +1,7 @@
-"""Operations of a worker on a stage: claim the stage, renew the lease, publish artifacts.
+"""Claims: the right of a worker to run one stage, for as long as its lease is renewed.
 
-Every write of a claim is fenced. The write takes effect only while the stage runs under the claim's token. So a frozen
-worker whose stage another worker has taken changes nothing.
+Every write under a claim is fenced. The write takes effect only while the stage runs under the claim's token. So a
+frozen worker whose stage another worker has taken changes nothing.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,18 +9,16 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, cast
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from core.domain.plan import SKIPPED, Part, Plan, PlannedStage, state_key
+from core.domain.plan import Part, Plan, PlannedStage
 from core.domain.run import RunStatus, StageStatus
 from core.domain.spec import RunSpec
-from core.domain.stages import EMBED
-from core.errors import EmbedreelError
 from core.store.database.batches import batches
-from core.store.database.session import now
+from core.store.database.session import clock, now
 from core.store.database.tables import ArtifactRow, RunRow, StageRow
-from core.store.engine import artifact_references, counts, lifecycle
+from core.store.engine import artifact_references, artifact_rows, counts, lifecycle, scheduling
 from core.store.engine.lifecycle import QUEUED, StageId, WakeUp
 from core.store.objects.stored import Stored
 
@@ -62,6 +60,13 @@ class Published:
 
     wake_ups: tuple[WakeUp, ...] = ()
     unneeded: tuple[str, ...] = ()
+
+
+def next_queued(session: Session, *, queues: Iterable[str]) -> StageId | None:
+    """Return the first queued stage of the earliest run in these queues; None if no stage is queued."""
+    query = select(StageRow.run_id, StageRow.id).where(StageRow.status == QUEUED, StageRow.queue.in_(list(queues)))
+    found = session.execute(query.order_by(StageRow.run_id, StageRow.position).limit(1)).first()
+    return StageId(*found) if found else None
 
 
 def claim(
@@ -109,11 +114,11 @@ def claim(
     )  # a queued stage has queued_at; the update above has set started_at
     counts.started(session, queue=row.queue, queued_at=queued_at, at=started_at)
     if run.status == RunStatus.QUEUED:
-        run.started_at = lifecycle.clock(session)
+        run.started_at = clock(session)
         lifecycle.move(session, run, RunStatus.RUNNING)
     plan = lifecycle.plan_of(run)
     stage = plan.stage(stage_id)
-    state = recorded(session, [row.state_key]).get(row.state_key) if row.state_key else None
+    state = artifact_rows.recorded(session, [row.state_key]).get(row.state_key) if row.state_key else None
     step = row.state_step if state else None
     # A token above 1 means an earlier attempt: the stage was lost, given back, or retried by the user.
     unneeded = _forget_parts(session, run, stage, after=step) if row.token > 1 else []
@@ -126,15 +131,15 @@ def claim(
 def _skip(session: Session, run: RunRow, stage_id: str) -> Published | None:
     """Finish a queued stage whose artifact is stored; return None if there is none or the stage is not queued."""
     row = session.get(StageRow, (run.id, stage_id), populate_existing=True)
-    if row is None or row.status != StageStatus.QUEUED or not lifecycle.stored_keys(session, [row.key]):
+    if row is None or row.status != StageStatus.QUEUED or not artifact_rows.stored_keys(session, [row.key]):
         return None
-    lifecycle.lock_artifacts(session, to_delete=True)
-    if stage_id not in lifecycle.made_stages(session, run):
+    artifact_rows.lock_artifacts(session, to_delete=True)
+    if stage_id not in scheduling.made_stages(session, run):
         return None
     lifecycle.succeed(session, run, row, reused=True)
-    consumed = _forget_consumed(session, lifecycle.plan_of(run), row)
+    consumed = artifact_rows.forget_consumed(session, lifecycle.plan_of(run), row)
     session.flush()
-    return Published(tuple(lifecycle.advance(session, run)), tuple(consumed))
+    return Published(tuple(scheduling.advance(session, run)), tuple(consumed))
 
 
 def _forget_parts(session: Session, run: RunRow, stage: PlannedStage, *, after: int | None) -> list[str]:
@@ -152,17 +157,17 @@ def _forget_parts(session: Session, run: RunRow, stage: PlannedStage, *, after: 
     parts = list(stage.parts) if after is None else _beyond(session, rows, stage, after)
     if not parts:
         return []
-    lifecycle.lock_artifacts(session, to_delete=True)
+    artifact_rows.lock_artifacts(session, to_delete=True)
     served = {
         part.key: rows[part.stage].key for part in parts
     }  # runs that share a stage also share the parts made for the stage
     supplied = {part.stage for part in parts if part.effect != "keeps"}
-    shared = lifecycle.shared_keys(session, run.id, served.values())
+    shared = artifact_rows.shared_keys(session, run.id, served.values())
     keys = set(served) | {rows[stage_id].key for stage_id in supplied}
     deleted = keys - artifact_references.referenced_by_others(session, run.id, keys)
     unshared = sorted(key for key in deleted if served.get(key, key) not in shared)
-    locations = lifecycle.forget_artifacts(session, unshared)
-    kept = lifecycle.stored_keys(session, keys)
+    locations = artifact_rows.forget_artifacts(session, unshared)
+    kept = artifact_rows.stored_keys(session, keys)
     for stage_id in supplied:
         row = rows[stage_id]
         if row.key not in kept and row.status != StageStatus.WAITING:
@@ -191,27 +196,6 @@ def _beyond(session: Session, rows: Mapping[str, StageRow], stage: PlannedStage,
     return [part for part in stage.parts if step(part) > after]
 
 
-def next_queued(session: Session, *, queues: Iterable[str]) -> StageId | None:
-    """Return the first queued stage of the earliest run in these queues; None if no stage is queued."""
-    query = select(StageRow.run_id, StageRow.id).where(StageRow.status == QUEUED, StageRow.queue.in_(list(queues)))
-    found = session.execute(query.order_by(StageRow.run_id, StageRow.position).limit(1)).first()
-    return StageId(*found) if found else None
-
-
-_RECORDED = select(ArtifactRow.key, ArtifactRow.location, ArtifactRow.files).where(
-    ArtifactRow.key.in_(bindparam("keys", expanding=True))
-)
-
-
-def recorded(session: Session, keys: Iterable[str]) -> Mapping[str, Stored]:
-    """Return the published artifacts of these keys, by key."""
-    found: dict[str, Stored] = {}
-    for batch in batches(keys):
-        for key, location, files in session.execute(_RECORDED, {"keys": batch}):
-            found[key] = Stored(location, files)
-    return found
-
-
 def renew(session: Session, held: Claim, *, lease_seconds: float) -> LeaseState:
     """Renew the lease of a claim, and return the state of the claim."""
     extended = update(StageRow).where(*_mine(held)).values(lease_until=now() + lease_seconds).returning(StageRow.id)
@@ -234,12 +218,21 @@ def in_force(session: Session, held: Claim) -> bool:
     return session.scalars(select(StageRow.id).where(*_mine(held))).first() is not None
 
 
-def _fenced(session: Session, held: Claim, write: str) -> bool:
+def fenced(session: Session, held: Claim, write: str) -> bool:
     """Return True, and count a fenced write, if the claim is no longer valid: the caller must not write then."""
     if in_force(session, held):
         return False
     counts.FENCED_WRITES.add(session, write=write)
     return True
+
+
+def _mine(held: Claim) -> tuple[Any, ...]:
+    return (
+        StageRow.run_id == held.run_id,
+        StageRow.id == held.stage.id,
+        StageRow.token == held.token,
+        StageRow.status == StageStatus.RUNNING,
+    )
 
 
 def progress(session: Session, held: Claim, *, done: int, total: int) -> None:
@@ -253,196 +246,8 @@ def progress(session: Session, held: Claim, *, done: int, total: int) -> None:
     session.execute(update(StageRow).where(*_mine(held)).values(done=done, total=total))
 
 
-def tell(session: Session, held: Claim, event: str, data: Mapping[str, Any]) -> None:
+def append_event(session: Session, held: Claim, event: str, data: Mapping[str, Any]) -> None:
     """Append an event of the running stage to the events of the run."""
     run = lifecycle.lock(session, held.run_id)
-    if not _fenced(session, held, "tell"):
+    if not fenced(session, held, "tell"):
         lifecycle.emit(session, run, event, stage=held.stage.id, **data)
-
-
-def publish_part(session: Session, held: Claim, part: Part, stored: Stored, facts: dict[str, Any]) -> Published:
-    """Publish an artifact that a running stage made for another stage.
-
-    The other stage then succeeds or is queued, as `part.effect` says.
-
-    Args:
-        part: the planned part.
-        stored: stored folder of the artifact.
-        facts: values that the API returns without reading the files.
-    """
-    run = lifecycle.lock(session, held.run_id)
-    if _fenced(session, held, "publish_part"):
-        return _refused(session, part.key, stored)
-    row = lifecycle.stages_of(session, held.run_id)[part.stage]
-    if row.status == StageStatus.SUCCEEDED:  # another run has made the artifact of the stage
-        return _refused(session, part.key, stored)
-    unneeded = _record(session, part.key, stored, stage=part.id.split("/")[0], facts=facts)
-    wake_ups = []
-    if part.effect == "completes" and row.status == StageStatus.WAITING:
-        lifecycle.succeed(session, run, row)
-        if SKIPPED not in facts:
-            lifecycle.emit(session, run, "checkpoint", **facts)
-    elif part.effect == "releases" and row.status == StageStatus.WAITING and run.status == RunStatus.RUNNING:
-        wake_ups.append(lifecycle.queue(session, run, row))
-    return Published(tuple(wake_ups), unneeded)
-
-
-def publish_state(session: Session, held: Claim, stored: Stored, *, step: int) -> Published:
-    """Record the state that the stage resumes from if its worker is lost. The new state replaces an earlier one.
-
-    Args:
-        stored: stored folder of the state.
-        step: optimizer step of the state.
-    """
-    lifecycle.lock(session, held.run_id)
-    key = state_key(held.run_id, held.stage.id, token=held.token, step=step)
-    if _fenced(session, held, "publish_state"):
-        return _refused(session, key, stored)
-    row = lifecycle.stages_of(session, held.run_id)[held.stage.id]
-    if row.state_key == key:  # an earlier commit recorded the state, and its confirmation was lost
-        return Published()
-    lifecycle.lock_artifacts(session, to_delete=True)
-    older = lifecycle.forget_state(session, row)
-    unneeded = _record(session, key, stored, stage="state", facts={"step": step})
-    row.state_key, row.state_step = key, step
-    row.attempt = 1  # the stage made progress: only successive losses without progress end a run
-    return Published(unneeded=(*older, *unneeded))
-
-
-def finish(session: Session, held: Claim, stored: Stored, facts: dict[str, Any]) -> Published:
-    """Publish the artifact of a finished stage, and queue the stages that waited for the artifact.
-
-    Args:
-        stored: stored folder of the artifact.
-        facts: values that the API returns without reading the files.
-    """
-    run = lifecycle.lock(session, held.run_id)
-    if _fenced(session, held, "finish"):
-        return _refused(session, held.stage.key, stored)
-    unneeded = _record(session, held.stage.key, stored, stage=held.stage.name, facts=facts)
-    row = lifecycle.stages_of(session, held.run_id)[held.stage.id]
-    lifecycle.succeed(session, run, row)
-    if held.stage.name == EMBED.name:
-        lifecycle.emit(session, run, "checkpoint", **facts)
-    consumed = _forget_consumed(session, held.plan, row)
-    session.flush()
-    if run.status == RunStatus.RUNNING:
-        return Published(tuple(lifecycle.advance(session, run)), (*unneeded, *consumed))
-    lifecycle.settle_cancel(session, run)
-    return Published(unneeded=(*unneeded, *consumed))
-
-
-def _forget_consumed(session: Session, plan: Plan, row: StageRow) -> list[str]:
-    """Delete the rows of artifacts that only this stage needed: its resumable state and its embedded checkpoint.
-
-    Returns:
-        Locations to delete from the store after the commit.
-    """
-    keys = plan.released_to(row.id)
-    session.flush()
-    awaited = select(StageRow.id).where(StageRow.key == row.key, StageRow.status != StageStatus.SUCCEEDED)
-    if keys and session.scalars(awaited).first() is not None:
-        keys = ()
-    if not keys and row.state_key is None:
-        return []
-    lifecycle.lock_artifacts(session, to_delete=True)
-    return [*lifecycle.forget_artifacts(session, keys), *lifecycle.forget_state(session, row)]
-
-
-def fail(session: Session, held: Claim, error: EmbedreelError) -> None:
-    """Fail the stage and its run with this error."""
-    run = lifecycle.lock(session, held.run_id)
-    if not _fenced(session, held, "fail"):
-        lifecycle.fail(session, run, lifecycle.stages_of(session, held.run_id)[held.stage.id], error)
-
-
-def fail_for_lost(session: Session, held: Claim, error: EmbedreelError, *, missing: Mapping[str, Stored]) -> None:
-    """Fail the stage because files that it reads are missing.
-
-    The rows of the missing artifacts are deleted. A retry, or another run that needs the artifacts, makes them again.
-
-    Args:
-        missing: artifacts whose files are missing, by key.
-    """
-    lifecycle.lock(session, held.run_id)
-    lifecycle.forget_lost(session, missing)
-    fail(session, held, error)
-
-
-def give_up(session: Session, held: Claim) -> None:
-    """Mark the stage as cancelled after its child process was stopped for a cancelled run."""
-    run = lifecycle.lock(session, held.run_id)
-    if not _fenced(session, held, "give_up"):
-        row = lifecycle.stages_of(session, held.run_id)[held.stage.id]
-        lifecycle.end_stage(session, row, StageStatus.CANCELLED)
-        lifecycle.settle_cancel(session, run)
-
-
-def give_back(session: Session, held: Claim, *, reason: str, blame: bool, max_attempts: int) -> Published:
-    """Queue the stage again after a failure that the run did not cause. See `lifecycle.requeue` for the arguments."""
-    run = lifecycle.lock(session, held.run_id)
-    if _fenced(session, held, "give_back"):
-        return Published()
-    row = lifecycle.stages_of(session, held.run_id)[held.stage.id]
-    wake_ups = lifecycle.requeue(session, run, row, reason=reason, blame=blame, max_attempts=max_attempts)
-    return Published(tuple(wake_ups))
-
-
-def begin_anew(session: Session, held: Claim, *, reason: str, max_attempts: int) -> Published:
-    """Delete the state that the stage could not resume from, and queue the stage again.
-
-    Args:
-        reason: why the state is unusable, for the event and for the error of a run that fails.
-        max_attempts: number of counted attempts after which the stage fails.
-    """
-    lifecycle.lock(session, held.run_id)
-    if _fenced(session, held, "begin_anew"):
-        return Published()
-    lifecycle.lock_artifacts(session, to_delete=True)
-    row = lifecycle.stages_of(session, held.run_id)[held.stage.id]
-    unneeded = lifecycle.forget_state(session, row)
-    session.flush()
-    given = give_back(session, held, reason=reason, blame=True, max_attempts=max_attempts)
-    return Published(given.wake_ups, tuple(unneeded))
-
-
-def _mine(held: Claim) -> tuple[Any, ...]:
-    return (
-        StageRow.run_id == held.run_id,
-        StageRow.id == held.stage.id,
-        StageRow.token == held.token,
-        StageRow.status == StageStatus.RUNNING,
-    )
-
-
-def _record(session: Session, key: str, stored: Stored, *, stage: str, facts: dict[str, Any]) -> tuple[str, ...]:
-    """Publish a stored folder, unless an artifact of this key is published already.
-
-    Returns:
-        Locations that no run needs; empty if the folder is published.
-    """
-    lifecycle.lock_key(session, key)
-    if recorded(session, [key]):
-        return _refused(session, key, stored).unneeded
-    session.add(
-        ArtifactRow(
-            key=key,
-            stage=stage,
-            location=stored.location,
-            files=stored.files,
-            facts=facts,
-            size_bytes=stored.size_bytes,
-            created_at=lifecycle.clock(session),
-        )
-    )
-    session.flush()
-    return ()
-
-
-def _refused(session: Session, key: str, stored: Stored) -> Published:
-    """Return the stored location as unneeded, unless the artifact of this key is recorded at this location.
-
-    The location is recorded if an earlier commit succeeded and its confirmation was lost.
-    """
-    there = recorded(session, [key]).get(key)
-    return Published() if there and there.location == stored.location else Published(unneeded=(stored.location,))

@@ -5,33 +5,21 @@ writer for each run. SQLite has one writer for the whole database. Functions ret
 after the commit.
 """
 
-import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, bindparam, delete, insert, literal, select, text, update
+from sqlalchemy import bindparam, literal, select, update
 from sqlalchemy.orm import Session
 
-from core.domain.plan import Part, Plan, PlannedStage
+from core.domain.plan import Plan
 from core.domain.run import TRANSITIONS, RunStatus, StageStatus
 from core.errors import EmbedreelError, NotFoundError, StageLostError
-from core.store.database.batches import batches
-from core.store.database.session import now
-from core.store.database.tables import ArtifactRow, EventRow, RunRow, StageRow
+from core.store.database.session import clock
+from core.store.database.tables import EventRow, RunRow, StageRow
 from core.store.engine import counts, outbox
-from core.store.objects.stored import Stored
 
 NOTIFY_AGAIN_SECONDS = 15.0
-BACKLOG = 8
-BACKLOG_SECONDS = 1.0
-"""BACKLOG stages that have been queued for BACKLOG_SECONDS mean that no worker is idle.
-
-Each worker reads the queue again after each stage. Both numbers are choices: lower ones save wake-ups, higher ones send
-more wake-ups to workers that may be idle.
-"""
-
-ARTIFACTS_LOCK = 0x454D4241
 
 
 QUEUED = literal(StageStatus.QUEUED.value, literal_execute=True)
@@ -59,6 +47,10 @@ class WakeUp:
         return StageId(self.run_id, self.stage_id)
 
 
+_STAGES = select(StageRow).where(StageRow.run_id == bindparam("run_id")).order_by(StageRow.position)
+_THESE_STAGES = _STAGES.where(StageRow.id.in_(bindparam("stage_ids", expanding=True)))
+
+
 def lock(session: Session, run_id: str) -> RunRow:
     """Lock a run against other writers until the commit, increment its version, and return the run.
 
@@ -76,13 +68,17 @@ def plan_of(run: RunRow) -> Plan:
     return Plan.model_validate(run.plan)
 
 
-def stages_of(session: Session, run_id: str) -> dict[str, StageRow]:
-    """Return the stages of a run by id, in the order of the plan."""
-    return _by_id(session, _STAGES, {"run_id": run_id})
+def stages_of(session: Session, run_id: str, *, only: Sequence[str] | None = None) -> dict[str, StageRow]:
+    """Return the stages of a run by id, in the order of the plan.
 
-
-def _by_id(session: Session, query: Select[StageRow], parameters: Mapping[str, Any]) -> dict[str, StageRow]:
-    return {row.id: row for row in session.scalars(query, parameters, execution_options={"populate_existing": True})}
+    Args:
+        session: transaction of the caller.
+        run_id: the run.
+        only: ids of the stages to return; None returns all stages.
+    """
+    query = _STAGES if only is None else _THESE_STAGES
+    rows = session.scalars(query, {"run_id": run_id, "stage_ids": only}, execution_options={"populate_existing": True})
+    return {row.id: row for row in rows}
 
 
 def emit(session: Session, run: RunRow, kind: str, **data: Any) -> None:  # noqa: ANN401 - JSON values
@@ -99,31 +95,6 @@ def append_event_at_current_number(session: Session, run: RunRow, kind: str, **d
     event = EventRow(run_id=run.id, seq=run.event_seq, type=kind, at=clock(session), data=data)
     session.add(event)
     outbox.enqueue(session, run, event)
-
-
-# Frequent statements are built once: SQLAlchemy takes longer to build one than SQLite takes to execute it.
-_CLOCK = select(now())
-_STORED = select(ArtifactRow.key).where(ArtifactRow.key.in_(bindparam("keys", expanding=True)))
-_STAGES = select(StageRow).where(StageRow.run_id == bindparam("run_id")).order_by(StageRow.position)
-_THESE = _STAGES.where(StageRow.id.in_(bindparam("stage_ids", expanding=True)))
-_NEW_STAGES = insert(StageRow)
-_STATUSES = select(StageRow.id, StageRow.status).where(StageRow.run_id == bindparam("run_id"))
-_BACKLOG = (
-    select(StageRow.run_id)
-    .where(StageRow.status == QUEUED, StageRow.queue == bindparam("queue"), StageRow.queued_at < bindparam("before"))
-    .order_by(StageRow.run_id)
-    .limit(BACKLOG)
-)
-
-
-def clock(session: Session) -> float:
-    """Return the database's time in seconds since 1970.
-
-    For SQLite, the clock of this machine is read without a query, in whole milliseconds.
-    """
-    if session.get_bind().dialect.name == "sqlite":
-        return time.time_ns() // 1_000_000 / 1000
-    return session.execute(_CLOCK).scalar_one()
 
 
 def move(session: Session, run: RunRow, status: RunStatus, *, error: EmbedreelError | None = None) -> None:
@@ -144,78 +115,6 @@ def move(session: Session, run: RunRow, status: RunStatus, *, error: EmbedreelEr
     if status.terminal:
         counts.RUNS_ENDED.add(session, status=status)
     emit(session, run, f"run.{status}", **({"error": run.error} if error else {}))
-
-
-def lock_artifacts(session: Session, *, to_delete: bool = False) -> None:
-    """Lock all artifacts until the commit. SQLite needs no lock because it has one writer at a time.
-
-    Args:
-        to_delete: True takes the exclusive lock, so that no other transaction references artifacts. False takes the
-            shared lock, so that no other transaction deletes artifacts.
-    """
-    if session.get_bind().dialect.name == "postgresql":
-        lock_kind = "pg_advisory_xact_lock" if to_delete else "pg_advisory_xact_lock_shared"
-        session.execute(text(f"SELECT {lock_kind}({ARTIFACTS_LOCK})"))
-
-
-def lock_key(session: Session, key: str) -> None:
-    """Lock a key, such as an artifact key, until the commit. SQLite needs no lock: it has one writer at a time."""
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": key})
-
-
-def stored_keys(session: Session, keys: Iterable[str]) -> set[str]:
-    """Return the subset of these keys whose artifacts are published."""
-    stored: set[str] = set()
-    for batch in batches(keys):
-        stored.update(session.scalars(_STORED, {"keys": batch}))
-    return stored
-
-
-def forget_artifacts(session: Session, keys: Iterable[str]) -> list[str]:
-    """Delete the rows of these artifacts. The caller has called `lock_artifacts` with `to_delete`.
-
-    Returns:
-        Locations to delete from the store after the commit.
-    """
-    locations: list[str] = []
-    for batch in batches(keys):
-        gone = delete(ArtifactRow).where(ArtifactRow.key.in_(batch))
-        locations += session.scalars(gone.returning(ArtifactRow.location))
-    return locations
-
-
-def forget_lost(session: Session, lost: Mapping[str, Stored]) -> None:
-    """Delete the rows of artifacts whose files are missing.
-
-    The row of an artifact that has been made again at another location stays.
-
-    Args:
-        lost: artifacts whose files are missing, by key.
-    """
-    if lost:
-        lock_artifacts(session, to_delete=True)
-    for key, stored in lost.items():
-        gone = delete(ArtifactRow).where(ArtifactRow.key == key, ArtifactRow.location == stored.location)
-        session.execute(gone)
-
-
-def shared_keys(session: Session, run_id: str, keys: Iterable[str]) -> set[str]:
-    """Return the subset of these keys that a stage of another run has too."""
-    shared: set[str] = set()
-    for batch in batches(sorted(set(keys))):
-        others = select(StageRow.key).where(StageRow.key.in_(batch), StageRow.run_id != run_id)
-        shared.update(session.scalars(others))
-    return shared
-
-
-def forget_state(session: Session, stage: StageRow) -> list[str]:
-    """Delete the row of the state that the stage would resume from; returns locations like `forget_artifacts`."""
-    if stage.state_key is None:
-        return []
-    locations = forget_artifacts(session, [stage.state_key])
-    stage.state_key = stage.state_step = None
-    return locations
 
 
 def queue(session: Session, run: RunRow, stage: StageRow) -> WakeUp:
@@ -239,123 +138,6 @@ def succeed(session: Session, run: RunRow, stage: StageRow, *, reused: bool = Fa
     stage.finished_at = at
     stage.total = stage.done = max(stage.total, 1)
     emit(session, run, "stage.succeeded", stage=stage.id, reused=reused)
-
-
-def begin(session: Session, run: RunRow, plan: Plan, *, among: Collection[str]) -> list[WakeUp]:
-    """Insert the stages of a new run. Stages with stored artifacts succeed. Stages with all their inputs are queued.
-
-    Args:
-        among: keys of artifacts that may be stored. An artifact that is made later is found when its stage is claimed.
-
-    Returns:
-        Wake-ups to send after the commit.
-    """
-    lock_artifacts(session)
-    waiting: dict[str, str] = {stage.id: StageStatus.WAITING for stage in plan.stages}
-    moves = _moves(plan, waiting, stored_keys(session, among))
-    queued = {stage_id for stage_id, status in moves.items() if status == StageStatus.QUEUED}
-    at = clock(session)
-    stages = [
-        {
-            "run_id": run.id,
-            "id": stage.id,
-            "name": stage.name,
-            "position": position,
-            "queue": stage.queue,
-            "key": stage.key,
-            "status": StageStatus.QUEUED if stage.id in queued else StageStatus.WAITING,
-            "queued_at": at if stage.id in queued else None,
-            "notify_at": at + NOTIFY_AGAIN_SECONDS if stage.id in queued else None,
-        }
-        for position, stage in enumerate(plan.stages)
-    ]
-    session.connection().execute(_NEW_STAGES, stages)
-    wake_ups = [WakeUp(run.id, stage.id, stage.queue) for stage in plan.stages if stage.id in queued]
-    _carry_out(session, run, {stage_id: moves[stage_id] for stage_id in moves if stage_id not in queued})
-    _end_if_done(session, run, waiting | moves)
-    return _unless_backlog(session, wake_ups)
-
-
-def advance(session: Session, run: RunRow) -> list[WakeUp]:
-    """Finish stages with stored artifacts, queue stages with all their inputs, and end the run after its last stage.
-
-    Returns:
-        Wake-ups to send after the commit.
-    """
-    plan = plan_of(run)
-    lock_artifacts(session)
-    statuses = {stage_id: status for stage_id, status in session.execute(_STATUSES, {"run_id": run.id})}  # noqa: C416
-    moves = _moves(plan, statuses, stored_keys(session, plan.keys))
-    wake_ups = _carry_out(session, run, moves)
-    _end_if_done(session, run, statuses | moves)
-    return _unless_backlog(session, wake_ups)
-
-
-def _moves(plan: Plan, statuses: Mapping[str, str], stored: set[str]) -> dict[str, str]:
-    """Return the new status of each waiting stage that changes: succeeded if stored, queued if its inputs are there."""
-    suppliers = {part.stage: part for stage in plan.stages for part in stage.parts if part.effect != "keeps"}
-    updated = dict(statuses)
-    for stage in plan.stages:
-        if updated[stage.id] != StageStatus.WAITING:
-            continue
-        if _reusable(stage, plan, stored):
-            updated[stage.id] = StageStatus.SUCCEEDED
-        elif _ready(stage, updated, suppliers.get(stage.id), stored):
-            updated[stage.id] = StageStatus.QUEUED
-    return {stage_id: status for stage_id, status in updated.items() if status != statuses[stage_id]}
-
-
-def _carry_out(session: Session, run: RunRow, moves: Mapping[str, str]) -> list[WakeUp]:
-    """Apply the new statuses to stages; returns the wake-ups of the stages that are queued now."""
-    wake_ups = []
-    for batch in batches(moves):
-        for stage_id, row in _by_id(session, _THESE, {"run_id": run.id, "stage_ids": batch}).items():
-            if moves[stage_id] == StageStatus.QUEUED:
-                wake_ups.append(queue(session, run, row))
-            else:
-                succeed(session, run, row, reused=True)
-    return wake_ups
-
-
-def _end_if_done(session: Session, run: RunRow, statuses: Mapping[str, str]) -> None:
-    if all(status == StageStatus.SUCCEEDED for status in statuses.values()):
-        move(session, run, RunStatus.SUCCEEDED)
-
-
-def _unless_backlog(session: Session, wake_ups: Iterable[WakeUp]) -> list[WakeUp]:
-    """Return the wake-ups whose queues have no backlog: an idle worker may receive them."""
-    return [wake_up for wake_up in wake_ups if not has_backlog(session, wake_up.queue)]
-
-
-def has_backlog(session: Session, queue: str) -> bool:
-    """Return True if the backlog exceeds what idle workers can take, so that another wake-up is useless.
-
-    A wake-up costs as much as all other work of a POST. The sweep sends a wake-up that was left out.
-    """
-    parameters = {"queue": queue, "before": clock(session) - BACKLOG_SECONDS}
-    return len(session.connection().execute(_BACKLOG, parameters).all()) == BACKLOG
-
-
-def made_stages(session: Session, run: RunRow) -> set[str]:
-    """Return the ids of the run's stages whose artifacts, and whose parts for other stages, are all stored."""
-    plan = plan_of(run)
-    stored = stored_keys(session, plan.keys)
-    return {stage.id for stage in plan.stages if _reusable(stage, plan, stored)}
-
-
-def _reusable(stage: PlannedStage, plan: Plan, stored: set[str]) -> bool:
-    return stage.key in stored and all(_served(part, plan, stored) for part in stage.parts)
-
-
-def _served(part: Part, plan: Plan, stored: set[str]) -> bool:
-    """Return True if the part is stored, or the artifact of the stage that needs the part is stored."""
-    return part.key in stored or (part.effect != "keeps" and plan.stage(part.stage).key in stored)
-
-
-def _ready(stage: PlannedStage, statuses: Mapping[str, str], supplier: Part | None, stored: set[str]) -> bool:
-    if supplier:
-        return supplier.effect == "releases" and supplier.key in stored
-    return all(statuses[need] == StageStatus.SUCCEEDED for need in stage.needs)
 
 
 def drop_unfinished(rows: Iterable[StageRow], *, but: StageRow | None = None) -> None:

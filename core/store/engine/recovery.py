@@ -5,7 +5,7 @@ from sqlalchemy.orm import Session
 
 from core.domain.run import RunStatus, StageStatus
 from core.errors import RunTimedOutError
-from core.store.database.session import now
+from core.store.database.session import clock, now
 from core.store.database.tables import RunRow, StageRow
 from core.store.engine import counts, lifecycle
 from core.store.engine.lifecycle import NOTIFY_AGAIN_SECONDS, QUEUED, StageId, WakeUp
@@ -39,7 +39,7 @@ def take_back(session: Session, lost: StageId, *, max_attempts: int) -> list[Wak
     """
     run = lifecycle.lock(session, lost.run_id)
     row = lifecycle.stages_of(session, lost.run_id)[lost.stage_id]
-    if row.status != StageStatus.RUNNING or (row.lease_until or 0) >= lifecycle.clock(session):
+    if row.status != StageStatus.RUNNING or (row.lease_until or 0) >= clock(session):
         return []
     counts.LEASE_EXPIRIES.add(session, stage=row.name)
     reason = f"worker {row.worker_id} stopped renewing its lease"
@@ -59,7 +59,7 @@ def notify_again(session: Session) -> list[WakeUp]:
         .limit(NOTIFIED_AT_ONCE)
         .with_for_update(skip_locked=True)
     )
-    at = lifecycle.clock(session)
+    at = clock(session)
     wake_ups = []
     for row in session.scalars(unclaimed):
         counts.WAKE_UPS_SENT_AGAIN.add(session, queue=row.queue)

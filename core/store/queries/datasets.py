@@ -6,8 +6,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.errors import ConflictError, NotFoundError
+from core.store.database.session import clock
 from core.store.database.tables import DatasetRow, RevisionRow, RunRow
-from core.store.engine import lifecycle
+from core.store.engine import artifact_rows
 from core.store.objects.stored import Stored
 from core.store.queries import idempotency
 
@@ -25,7 +26,7 @@ def add(
         location=stored.location,
         files=stored.files,
         report=report,
-        created_at=lifecycle.clock(session),
+        created_at=clock(session),
     )
     session.add(row)
     session.flush()
@@ -56,7 +57,7 @@ def every(session: Session, *, tenant: str) -> list[DatasetRow]:
 
 def count(session: Session, *, tenant: str) -> int:
     """Return the number of datasets of a tenant. Other transactions that count wait until the commit."""
-    lifecycle.lock_key(session, f"datasets of {tenant}")
+    artifact_rows.lock_key(session, f"datasets of {tenant}")
     return session.scalar(select(func.count()).where(DatasetRow.tenant == tenant)) or 0
 
 
@@ -100,6 +101,6 @@ def pinned_revision(session: Session, source: str) -> str | None:
 
 def pin_revision(session: Session, source: str, revision: str) -> None:
     """Pin the revision of a hub id. A revision that is pinned already stays."""
-    lifecycle.lock_key(session, source)
+    artifact_rows.lock_key(session, source)
     if session.get(RevisionRow, source) is None:
-        session.add(RevisionRow(source=source, revision=revision, created_at=lifecycle.clock(session)))
+        session.add(RevisionRow(source=source, revision=revision, created_at=clock(session)))

@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 
 from core.domain.webhook import DeliveryStatus
 from core.errors import NotFoundError
+from core.store.database.session import clock
 from core.store.database.tables import DeliveryRow, WebhookRow
-from core.store.engine import lifecycle
 from core.store.queries import webhooks
 
 DELIVERED_KEPT_SECONDS = 7 * 24 * 3600.0
@@ -49,7 +49,7 @@ def claim(session: Session, *, limit: int, lease_seconds: float, busy: Collectio
         lease_seconds: time after which a claimed delivery is due again.
         busy: ids of webhooks that the caller is sending to already.
     """
-    at = lifecycle.clock(session)
+    at = clock(session)
     oldest = _due(func.min(DeliveryRow.id), at, busy)
     longest_due = oldest.group_by(DeliveryRow.webhook_id).order_by(func.min(DeliveryRow.next_at)).limit(limit)
     candidates = list(session.scalars(longest_due))
@@ -71,7 +71,7 @@ def awaited(session: Session, *, busy: Collection[str] = ()) -> bool:
     Args:
         busy: ids of webhooks that the caller is sending to already.
     """
-    return session.scalars(_due(DeliveryRow.id, lifecycle.clock(session), busy).limit(1)).first() is not None
+    return session.scalars(_due(DeliveryRow.id, clock(session), busy).limit(1)).first() is not None
 
 
 def _due(column: Any, at: float, busy: Collection[str] = ()) -> Select[Any]:  # noqa: ANN401 - a column, or its minimum
@@ -93,7 +93,7 @@ def _attempt(delivery: DeliveryRow, webhook: WebhookRow) -> DeliveryAttempt:
 
 def delivered(session: Session, attempt: DeliveryAttempt, *, status: int) -> None:
     """Record that the receiver accepted the delivery with this HTTP status."""
-    at = lifecycle.clock(session)
+    at = clock(session)
     _settle(
         session,
         attempt,
@@ -114,14 +114,14 @@ def failed(session: Session, attempt: DeliveryAttempt, *, status: int | None, er
         error: description of the failure.
         pause: seconds until the next attempt; None to give up the delivery.
     """
-    at = lifecycle.clock(session)
+    at = clock(session)
     further = _given_up(at) if pause is None else {"next_at": at + pause}
     _settle(session, attempt, failures=attempt.failures + 1, last_status=status, last_error=error, **further)
 
 
 def gone(session: Session, attempt: DeliveryAttempt, *, status: int, error: str) -> None:
     """Disable a webhook whose receiver answered 410 Gone, and give up all of its pending deliveries."""
-    at = lifecycle.clock(session)
+    at = clock(session)
     session.execute(update(WebhookRow).where(WebhookRow.id == attempt.webhook_id).values(disabled_at=at))
     _settle(session, attempt, last_status=status)
     pending = update(DeliveryRow).where(
@@ -173,12 +173,12 @@ def redeliver(session: Session, webhook_id: str, delivery_id: str, *, tenant: st
         )
     row.status = DeliveryStatus.PENDING
     row.failures = 0
-    row.next_at = lifecycle.clock(session)
+    row.next_at = clock(session)
     row.delivered_at = row.forget_at = None
     return row
 
 
 def forget(session: Session) -> None:
     """Delete old deliveries: accepted ones after a week, failed ones after a month."""
-    old = select(DeliveryRow.id).where(DeliveryRow.forget_at <= lifecycle.clock(session)).limit(FORGOTTEN_AT_ONCE)
+    old = select(DeliveryRow.id).where(DeliveryRow.forget_at <= clock(session)).limit(FORGOTTEN_AT_ONCE)
     session.execute(delete(DeliveryRow).where(DeliveryRow.id.in_(old.with_for_update(skip_locked=True))))

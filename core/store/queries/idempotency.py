@@ -6,9 +6,8 @@ A repeated request returns the run or dataset that the first request made.
 from sqlalchemy import delete, text
 from sqlalchemy.orm import Session
 
-from core.store.database.session import now
+from core.store.database.session import clock, now
 from core.store.database.tables import IdempotencyRow
-from core.store.engine import lifecycle
 
 KEPT_SECONDS = 24 * 3600.0
 
@@ -37,9 +36,7 @@ def remember(session: Session, key: str, *, tenant: str, digest: str, made_id: s
         digest: SHA-256 of the request's address and body, in hexadecimal.
         made_id: id of the run or dataset that the request made.
     """
-    session.add(
-        IdempotencyRow(tenant=tenant, key=key, digest=digest, made_id=made_id, created_at=lifecycle.clock(session))
-    )
+    session.add(IdempotencyRow(tenant=tenant, key=key, digest=digest, made_id=made_id, created_at=clock(session)))
 
 
 def forget(session: Session, made_id: str) -> None:

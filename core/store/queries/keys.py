@@ -6,9 +6,8 @@ from sqlalchemy import exists, select, update
 from sqlalchemy.orm import Session
 
 from core.errors import NotFoundError
-from core.store.database.session import now
+from core.store.database.session import clock, now
 from core.store.database.tables import ApiKeyRow
-from core.store.engine import lifecycle
 
 
 def add(session: Session, key_id: str, *, name: str, tenant: str, digest: str, scopes: Iterable[str]) -> ApiKeyRow:
@@ -23,7 +22,7 @@ def add(session: Session, key_id: str, *, name: str, tenant: str, digest: str, s
         tenant=tenant,
         digest=digest,
         scopes=list(scopes),
-        created_at=lifecycle.clock(session),
+        created_at=clock(session),
     )
     session.add(row)
     session.flush()

@@ -8,8 +8,9 @@ from sqlalchemy.orm import Session
 from core.domain.ids import new_id
 from core.domain.webhook import TEST
 from core.errors import ConflictError, NotFoundError
+from core.store.database.session import clock
 from core.store.database.tables import DeliveryRow, WebhookRow
-from core.store.engine import lifecycle, outbox
+from core.store.engine import artifact_rows, outbox
 
 MOST = 20
 """Largest number of webhooks of a tenant. A choice: each webhook adds a delivery to every event."""
@@ -21,7 +22,7 @@ def add(session: Session, *, tenant: str, url: str, secret: str, events: Sequenc
     Raises:
         ConflictError: the tenant has the largest allowed number of webhooks.
     """
-    lifecycle.lock_key(session, f"webhooks of {tenant}")
+    artifact_rows.lock_key(session, f"webhooks of {tenant}")
     count = session.scalars(select(func.count()).where(WebhookRow.tenant == tenant)).one()
     if count >= MOST:
         raise ConflictError(f"There are {count} webhooks, and there may be {MOST}. Delete one that is not needed.")
@@ -31,7 +32,7 @@ def add(session: Session, *, tenant: str, url: str, secret: str, events: Sequenc
         url=url,
         secret=secret,
         events=list(events),
-        created_at=lifecycle.clock(session),
+        created_at=clock(session),
     )
     session.add(row)
     session.flush()
@@ -74,7 +75,7 @@ def add_test(session: Session, webhook_id: str, *, tenant: str) -> DeliveryRow:
     """
     row = get(session, webhook_id, tenant=tenant)
     refuse_disabled(row)
-    delivery = outbox.add(session, row, TEST, at=lifecycle.clock(session), data={"webhook_id": row.id})
+    delivery = outbox.add(session, row, TEST, at=clock(session), data={"webhook_id": row.id})
     session.flush()
     return delivery
 

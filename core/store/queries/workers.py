@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from core.store.database.session import now
+from core.store.database.session import clock, now
 from core.store.database.tables import WorkerRow
-from core.store.engine import lifecycle
 from core.version import installed_version
 
 ALIVE_SECONDS = 20.0
@@ -41,7 +40,7 @@ def beat(
     }
     beaten = update(WorkerRow).where(WorkerRow.id == worker_id).values(heartbeat_at=now(), **values)
     if session.execute(beaten.returning(WorkerRow.id)).first() is None:
-        at = lifecycle.clock(session)
+        at = clock(session)
         session.add(WorkerRow(id=worker_id, started_at=at, heartbeat_at=at, **values))
         session.execute(delete(WorkerRow).where(WorkerRow.heartbeat_at < at - FORGOTTEN_SECONDS))
 

@@ -2,8 +2,8 @@ import pytest
 
 from api.runs.describe import FIRST_GUESS, StageSummary, collect, seconds_left
 from core.domain.run import StageStatus
-from core.store.queries import runs
-from core.store.queries.runs import StageGroup
+from core.store.queries import progress
+from core.store.queries.progress import StageGroup
 
 PACE = {"score": 0.1, "project": 0.2, "render": 0.3}
 DONE = (StageStatus.SUCCEEDED, 1, 1)
@@ -59,7 +59,7 @@ def test_seconds_left__of_a_run_that_lacks_a_stage():
 
 def test_seconds_per_frame__as_last_measured(parts, finished):
     with parts.database.reading() as session:
-        pace = runs.seconds_per_frame(session)
+        pace = progress.seconds_per_frame(session)
     assert set(pace) == set(FIRST_GUESS)
     assert all(0 <= seconds < 60 for seconds in pace.values())
 

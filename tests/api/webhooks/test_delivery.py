@@ -12,7 +12,7 @@ from api.webhooks import delivery, signing
 from api.webhooks.delivery import Deliverer
 from core.errors import NotReadyError, StorageUnavailableError
 from core.store.database.tables import DEFAULT_TENANT, DeliveryRow, WebhookRow
-from core.store.engine import claims
+from core.store.engine import failures
 from core.store.queries import deliveries, webhooks
 from tests.core.store.conftest import Engine
 from tests.receiver import receiving
@@ -104,7 +104,7 @@ def test_deliver__a_failure_as_the_rest_of_the_api_shows_it(database, engine, ho
     with receiving() as receiver, delivering(database):
         hook(receiver, ["run.failed"])
         run_id, _ = engine.submit()
-        engine.call(claims.fail, engine.claim(run_id, "fine_tune"), NotReadyError("why"))
+        engine.call(failures.fail, engine.claim(run_id, "fine_tune"), NotReadyError("why"))
         (heard,) = receiver.wait(1)
     assert heard.json["data"]["error"]["type"] == "/problems/not-ready"
     assert heard.json["data"]["error"]["detail"] == "why"

@@ -3,7 +3,7 @@ import pytest
 from core.domain.ids import new_id
 from core.domain.plan import SKIPPED, build
 from core.domain.spec import CaptureSpec, EarlyStopping, PinnedSources, RunSpec, TrainSpec
-from core.store.engine import claims
+from core.store.engine import claims, publishing
 from core.store.engine.sweep import sweep
 from core.store.objects.stored import Stored
 from core.store.queries import runs
@@ -60,16 +60,16 @@ class Engine:
         facts = {"frame": index, "step": CAPTURED_BY_DRIFT[index] if part.step is None else part.step}
         if skipped:
             facts = {"frame": index, SKIPPED: True}
-        published = self.call(claims.publish_part, claim, part, stored(claim, part.key), facts)
+        published = self.call(publishing.publish_part, claim, part, stored(claim, part.key), facts)
         return [wake_up.stage_id for wake_up in published.wake_ups]
 
     def state(self, claim, step):
         """Locations that are not needed any more once this state is stored."""
         where = Stored(f"objects/state-{claim.token}-{step}", {})
-        return list(self.call(claims.publish_state, claim, where, step=step).unneeded)
+        return list(self.call(publishing.publish_state, claim, where, step=step).unneeded)
 
     def finish(self, claim):
-        published = self.call(claims.finish, claim, stored(claim, claim.stage.key), {})
+        published = self.call(publishing.finish, claim, stored(claim, claim.stage.key), {})
         return [wake_up.stage_id for wake_up in published.wake_ups], list(published.unneeded)
 
     def run(self, run_id):

@@ -8,9 +8,8 @@ from sqlalchemy.exc import OperationalError
 
 from core.errors import InsufficientStorageError, StorageUnavailableError
 from core.store.database import migrate
-from core.store.database.session import LOCK_WAIT_SECONDS, Database, now
+from core.store.database.session import LOCK_WAIT_SECONDS, Database, clock, now
 from core.store.database.tables import Base, WorkerRow
-from core.store.engine import lifecycle
 
 
 def test_migrations_make_exactly_the_tables(database):
@@ -46,7 +45,7 @@ def test_the_database_clock_is_seconds_since_1970(database):
 def test_an_error_rolls_back(database):
     def half_done():
         with database.writing() as session:
-            at = lifecycle.clock(session)
+            at = clock(session)
             session.add(WorkerRow(id="w", queues=["gpu"], device="cpu", started_at=at, heartbeat_at=at))
             session.flush()
             raise ZeroDivisionError

@@ -6,7 +6,7 @@ from core.domain.comparison import compare
 from core.domain.ids import new_id
 from core.domain.plan import build
 from core.domain.spec import CaptureSpec, ComparedRun, PinnedSources, RenderSpec, RunSpec, TrainSpec
-from core.store.engine import artifact_references, claims, lifecycle
+from core.store.engine import artifact_references, artifact_rows, failures, lifecycle
 from core.store.queries import runs
 
 
@@ -17,7 +17,7 @@ def key_of(engine, run_id):
 
 def there(engine, key):
     with engine.database.reading() as session:
-        return key in claims.recorded(session, [key])
+        return key in artifact_rows.recorded(session, [key])
 
 
 def film(engine, **options):
@@ -87,7 +87,7 @@ def test_release__weights_stay_until_the_last_run_that_begins_with_them_is_gone(
     key = key_of(engine, source)
     one, two = begin_with(engine, source), begin_with(engine, source, seed=1)
     with engine.database.reading() as session:
-        location = claims.recorded(session, [key])[key].location
+        location = artifact_rows.recorded(session, [key])[key].location
     for run_id in (source, one):
         assert location not in remove(engine, run_id)
         assert there(engine, key)
@@ -166,7 +166,7 @@ def test_repeating_a_training_leaves_what_a_comparison_shows(engine, mode):
     if held is None:  # all of it is stored
         assert engine.statuses(again)["fine_tune"] == "succeeded"
     else:
-        engine.call(claims.give_back, held, reason="lost", blame=True, max_attempts=3)
+        engine.call(failures.give_back, held, reason="lost", blame=True, max_attempts=3)
         engine.claim(again, "fine_tune")
     assert all(there(engine, key) for shown in stage.shows for key in shown.keys)
     assert remove(engine, both)
@@ -180,7 +180,7 @@ def test_drawable__a_comparison_only_while_what_it_shows_is_stored(engine):
         assert runs.can_rerender(session, plan)
     lost = stage.shows[0].project
     with engine.database.reading() as session:
-        stored = claims.recorded(session, [lost])
-    engine.call(lifecycle.forget_lost, stored)
+        stored = artifact_rows.recorded(session, [lost])
+    engine.call(artifact_rows.forget_lost, stored)
     with engine.database.reading() as session:
         assert not runs.can_rerender(session, plan)

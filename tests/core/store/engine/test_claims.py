@@ -3,10 +3,10 @@ import time
 import pytest
 
 from core.errors import TrainingDivergedError
-from core.store.engine import claims as stages
+from core.store.engine import artifact_rows, claims, failures, publishing
 from core.store.engine.claims import LeaseState
 from core.store.objects.stored import Stored
-from core.store.queries import runs
+from core.store.queries import artifacts, progress, runs
 
 
 def expire(engine, run_id, stage_id):
@@ -22,7 +22,7 @@ def sweep(engine, **options):
 
 def is_recorded(engine, key):
     with engine.database.reading() as session:
-        return key in stages.recorded(session, [key])
+        return key in artifact_rows.recorded(session, [key])
 
 
 def test_only_one_worker_gets_a_stage(engine):
@@ -46,15 +46,15 @@ def test_an_expired_lease_goes_back_and_fences_the_old_worker(engine):
     assert sweep(engine) == ["fine_tune"]
     healthy = engine.claim(run_id, "fine_tune", worker="w2")
     assert (healthy.attempt, healthy.token > frozen.token) == (2, True)
-    assert engine.call(stages.renew, frozen, lease_seconds=30) is LeaseState.LOST
-    assert not engine.call(stages.in_force, frozen)
+    assert engine.call(claims.renew, frozen, lease_seconds=30) is LeaseState.LOST
+    assert not engine.call(claims.in_force, frozen)
     assert engine.finish(frozen) == ([], [f"objects/{frozen.stage.key[:2]}/{frozen.stage.key}-{run_id}-1"])
     assert not is_recorded(engine, frozen.stage.key)
-    engine.call(stages.fail, frozen, TrainingDivergedError("stale"))
-    engine.call(stages.give_up, frozen)
-    assert engine.call(stages.give_back, frozen, reason="stale", blame=True, max_attempts=3) == stages.Published()
+    engine.call(failures.fail, frozen, TrainingDivergedError("stale"))
+    engine.call(failures.give_up, frozen)
+    assert engine.call(failures.give_back, frozen, reason="stale", blame=True, max_attempts=3) == claims.Published()
     assert engine.statuses(run_id)["fine_tune"] == "running"
-    assert engine.call(stages.renew, healthy, lease_seconds=30) is LeaseState.HELD
+    assert engine.call(claims.renew, healthy, lease_seconds=30) is LeaseState.HELD
 
 
 def test_a_held_lease_is_left_alone(engine):
@@ -82,7 +82,7 @@ def test_a_worker_that_is_asked_to_stop_costs_no_attempt(engine):
     for _ in range(5):
         claim = engine.claim(run_id, "fine_tune")
         assert claim.attempt == 1
-        given = engine.call(stages.give_back, claim, reason="asked to stop", blame=False, max_attempts=3)
+        given = engine.call(failures.give_back, claim, reason="asked to stop", blame=False, max_attempts=3)
         assert [wake_up.stage_id for wake_up in given.wake_ups] == ["fine_tune"]
 
 
@@ -103,7 +103,7 @@ def test_a_retried_training_forgets_the_frames_of_the_failed_one(engine):
     run_id, _ = engine.submit()
     failed = engine.claim(run_id, "fine_tune")
     engine.part(failed, 0)
-    engine.call(stages.fail, failed, TrainingDivergedError("not a number"))
+    engine.call(failures.fail, failed, TrainingDivergedError("not a number"))
     engine.call(runs.retry, run_id)
     assert engine.claim(run_id, "fine_tune").attempt == 1
     assert engine.statuses(run_id)["embed/00000"] == "waiting"
@@ -113,7 +113,7 @@ def test_a_given_back_training_forgets_its_frames(engine):
     run_id, _ = engine.submit()
     claim = engine.claim(run_id, "fine_tune")
     engine.part(claim, 0)
-    engine.call(stages.give_back, claim, reason="asked to stop", blame=False, max_attempts=3)
+    engine.call(failures.give_back, claim, reason="asked to stop", blame=False, max_attempts=3)
     engine.claim(run_id, "fine_tune")
     assert engine.statuses(run_id)["embed/00000"] == "waiting"
 
@@ -127,10 +127,10 @@ def end_early(engine, claim):
 def filmed(engine, run_id):
     """Indices of the frames that are there, those that checkpoints were told of, and how many were skipped."""
     with engine.database.reading() as session:
-        frames = [frame.index for frame in runs.frames(session, runs.get(session, run_id))]
+        frames = [frame.index for frame in artifacts.frames(session, runs.get(session, run_id))]
         events = runs.events(session, run_id, after=0, limit=1000)
         told = [event.data["frame"] for event in events if event.type == "checkpoint"]
-        return frames, told, runs.skipped_frames(session, [run_id, "run_nobody"])
+        return frames, told, progress.skipped_frames(session, [run_id, "run_nobody"])
 
 
 def test_a_training_that_ends_early_leaves_a_shorter_film(engine):
@@ -184,8 +184,8 @@ def test_cancel_of_a_running_stage_is_seen_and_settled(engine):
     run_id, _ = engine.submit()
     claim = engine.claim(run_id, "fine_tune")
     assert engine.call(runs.cancel, run_id).status == "cancelling"
-    assert engine.call(stages.lease_state, claim) is LeaseState.CANCEL
-    engine.call(stages.give_up, claim)
+    assert engine.call(claims.lease_state, claim) is LeaseState.CANCEL
+    engine.call(failures.give_up, claim)
     assert engine.run(run_id).status == "cancelled"
 
 
@@ -209,7 +209,7 @@ def test_progress_of_a_lost_claim_is_not_shown(engine):
     run_id, _ = engine.submit()
     lost = expire(engine, run_id, "fine_tune")
     sweep(engine)
-    engine.call(stages.progress, lost, done=5, total=10)
+    engine.call(claims.progress, lost, done=5, total=10)
     with engine.database.reading() as session:
         from core.store.engine import lifecycle
 
@@ -240,17 +240,19 @@ def test_what_is_published_once_stays(engine):
     second, _ = engine.submit()
     claims = [engine.claim(run_id, "fine_tune") for run_id in (first, second)]
     made = [Stored(f"objects/{claim.run_id}", {}) for claim in claims]
-    unneeded = [engine.call(stages.finish, claim, one, {}).unneeded for claim, one in zip(claims, made, strict=True)]
+    unneeded = [
+        engine.call(publishing.finish, claim, one, {}).unneeded for claim, one in zip(claims, made, strict=True)
+    ]
     assert unneeded == [(), (f"objects/{second}",)]
     with engine.database.reading() as session:
-        assert stages.recorded(session, [claims[0].stage.key])[claims[0].stage.key] == made[0]
+        assert artifact_rows.recorded(session, [claims[0].stage.key])[claims[0].stage.key] == made[0]
 
 
 def test_a_queued_stage_that_another_run_has_made_meanwhile_is_skipped(engine):
     (first, _), (second, wake_ups), (third, _) = engine.submit(), engine.submit(), engine.submit(fps=20)
     assert wake_ups == ["fine_tune"]
     engine.film(first)
-    assert engine.claim(second, "fine_tune") == stages.Published()
+    assert engine.claim(second, "fine_tune") == claims.Published()
     assert engine.run(second).status == "succeeded"
     assert [wake_up.stage_id for wake_up in engine.claim(third, "fine_tune").wake_ups] == ["render"]
     engine.finish(engine.claim(third, "render"))
@@ -328,7 +330,7 @@ def test_a_state_that_cannot_be_used_is_forgotten(engine):
     claim = engine.claim(run_id, "fine_tune")
     engine.part(claim, 0)
     engine.state(claim, 5)
-    given = engine.call(stages.begin_anew, claim, reason="broken", max_attempts=3)
+    given = engine.call(failures.begin_anew, claim, reason="broken", max_attempts=3)
     assert (given.unneeded, len(given.wake_ups)) == (("objects/state-1-5",), 1)
     again = engine.claim(run_id, "fine_tune")
     assert (again.state, again.attempt) == (None, 2)
@@ -340,12 +342,12 @@ def test_retry_and_removal_know_of_the_state(engine):
     claim = engine.claim(run_id, "fine_tune")
     engine.state(claim, 5)
     engine.call(runs.cancel, run_id)
-    engine.call(stages.give_up, claim)
+    engine.call(failures.give_up, claim)
     engine.call(runs.retry, run_id)
     again = engine.claim(run_id, "fine_tune")
     assert again.state.location == "objects/state-1-5"
     engine.call(runs.cancel, run_id)
-    engine.call(stages.give_up, again)
+    engine.call(failures.give_up, again)
     assert "objects/state-1-5" in engine.call(runs.remove, run_id).locations
 
 
@@ -374,7 +376,7 @@ def test_a_run_that_takes_too_long_is_ended_with_the_reason(engine):
     assert sweep(engine, deadline_seconds=0.0) == []
     run = engine.run(run_id)
     assert (run.status, run.error["type"]) == ("failed", "run-timed-out")
-    assert engine.call(stages.renew, claim, lease_seconds=30) is LeaseState.LOST
+    assert engine.call(claims.renew, claim, lease_seconds=30) is LeaseState.LOST
     assert set(engine.statuses(run_id).values()) == {"failed", "cancelled"}
     engine.call(runs.retry, run_id)
     assert sweep(engine, deadline_seconds=0.0) == []

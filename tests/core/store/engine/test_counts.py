@@ -6,8 +6,9 @@ import pytest
 
 from core.errors import StageCrashedError
 from core.store.database import counters
+from core.store.database.session import clock
 from core.store.database.tables import StageRow
-from core.store.engine import claims, counts, lifecycle, sweep
+from core.store.engine import claims, counts, failures, sweep
 
 SINGLE = ("fine_tune", "score", "project", "measure", "render")
 """Stages that are one task."""
@@ -82,7 +83,7 @@ def test_a_failure_and_a_retry(engine, moved):
     run_id, _ = engine.submit()
     held = engine.claim(run_id, "fine_tune")
     moved()
-    engine.call(claims.fail, held, StageCrashedError("no"))
+    engine.call(failures.fail, held, StageCrashedError("no"))
     assert moved() == {("stages_ended_total", "failed", "fine_tune"): 1, ("runs_ended_total", "failed"): 1}
     from core.store.queries import runs
 
@@ -99,7 +100,7 @@ def test_a_cancelled_stage(engine, moved):
     held = engine.claim(run_id, "fine_tune")
     engine.call(runs.cancel, run_id)
     moved()
-    engine.call(claims.give_up, held)
+    engine.call(failures.give_up, held)
     assert moved() == {("stages_ended_total", "cancelled", "fine_tune"): 1, ("runs_ended_total", "cancelled"): 1}
 
 
@@ -115,14 +116,14 @@ def test_a_lost_worker(engine, moved):
         ("stages_ended_total", "requeued", "fine_tune"): 1,
     }
     engine.call(claims.renew, held, lease_seconds=30)
-    engine.call(claims.tell, held, "stage.redrawn", {})
+    engine.call(claims.append_event, held, "stage.redrawn", {})
     engine.part(held, 0)
     engine.finish(held)
-    engine.call(claims.fail, held, StageCrashedError("no"))
-    engine.call(claims.give_up, held)
-    engine.call(claims.give_back, held, reason="no", blame=True, max_attempts=3)
+    engine.call(failures.fail, held, StageCrashedError("no"))
+    engine.call(failures.give_up, held)
+    engine.call(failures.give_back, held, reason="no", blame=True, max_attempts=3)
     engine.state(held, 5)
-    engine.call(claims.begin_anew, held, reason="no", max_attempts=3)
+    engine.call(failures.begin_anew, held, reason="no", max_attempts=3)
     assert moved() == {("fenced_writes_total", write): 1 for write in counts.FENCED}
 
 
@@ -156,7 +157,7 @@ def test_a_wait_is_measured_from_the_last_queueing(engine):
     run_id, _ = engine.submit()
     with engine.database.writing() as session:
         row = session.get(StageRow, (run_id, "fine_tune"))
-        row.queued_at = lifecycle.clock(session) - 100
+        row.queued_at = clock(session) - 100
     engine.claim(run_id, "fine_tune")
     with engine.database.reading() as session:
         figures = counters.read(session)

@@ -4,7 +4,7 @@ import pytest
 
 from core.domain.spec import RunSpec
 from core.store.database.tables import StageRow
-from core.store.engine import lifecycle
+from core.store.engine import lifecycle, scheduling
 from core.store.queries import runs, workers
 
 
@@ -20,23 +20,23 @@ def wait(engine, run_ids, seconds):
 
 @pytest.fixture
 def crowd(engine):
-    return [engine.submit(seed=seed)[0] for seed in range(lifecycle.BACKLOG)]
+    return [engine.submit(seed=seed)[0] for seed in range(scheduling.BACKLOG)]
 
 
 def test_a_bell_is_rung_for_each_stage_as_long_as_few_have_waited_for_long(engine, crowd):
-    wait(engine, crowd[1:], 2 * lifecycle.BACKLOG_SECONDS)
+    wait(engine, crowd[1:], 2 * scheduling.BACKLOG_SECONDS)
     assert engine.submit(seed=100)[1] == ["fine_tune"]
 
 
 def test_no_bell_is_rung_where_many_have_waited_for_long(engine, crowd):
-    wait(engine, crowd, 2 * lifecycle.BACKLOG_SECONDS)
+    wait(engine, crowd, 2 * scheduling.BACKLOG_SECONDS)
     late, wake_ups = engine.submit(seed=100)
     assert wake_ups == []
     assert engine.statuses(late)["fine_tune"] == "queued"
 
 
 def test_bells_are_rung_again_when_the_crowd_is_gone(engine, crowd):
-    wait(engine, crowd, 2 * lifecycle.BACKLOG_SECONDS)
+    wait(engine, crowd, 2 * scheduling.BACKLOG_SECONDS)
     engine.claim(crowd[0], "fine_tune")
     engine.call(runs.cancel, crowd[1])
     assert engine.submit(seed=100)[1] == ["fine_tune"]
@@ -45,12 +45,12 @@ def test_bells_are_rung_again_when_the_crowd_is_gone(engine, crowd):
 def test_a_crowd_in_one_queue_keeps_no_bell_of_another_from_being_rung(engine, crowd):
     first, _ = engine.submit(seed=100)
     engine.film(first)
-    wait(engine, crowd, 2 * lifecycle.BACKLOG_SECONDS)
+    wait(engine, crowd, 2 * scheduling.BACKLOG_SECONDS)
     assert engine.submit(seed=100, fps=20)[1] == ["render"]
 
 
 def test_the_sweep_rings_for_who_was_not_rung_for(engine, crowd):
-    wait(engine, crowd, 2 * lifecycle.BACKLOG_SECONDS)
+    wait(engine, crowd, 2 * scheduling.BACKLOG_SECONDS)
     late, _ = engine.submit(seed=100)
 
     def overdue(session):

@@ -3,7 +3,7 @@ from sqlalchemy import event, select
 
 from core.errors import NotReadyError
 from core.store.database.tables import DEFAULT_TENANT, DeliveryRow, EventRow
-from core.store.engine import claims
+from core.store.engine import failures
 from core.store.queries import deliveries, runs, webhooks
 
 ALL = ("run.queued", "run.running", "run.cancelling", "run.succeeded", "run.failed", "run.cancelled", "checkpoint")
@@ -54,7 +54,7 @@ def test_enqueue__says_why_a_run_failed(engine, database, hook):
     hook("run.failed")
     run_id, _ = engine.submit()
     held = engine.claim(run_id, "fine_tune")
-    engine.call(claims.fail, held, NotReadyError("why"))
+    engine.call(failures.fail, held, NotReadyError("why"))
     (row,) = outbox(database)
     assert row.payload["data"]["error"] == NotReadyError("why").describe()
 

@@ -3,7 +3,7 @@
 import pytest
 
 from core.errors import ConflictError, NotReadyError, TrainingDivergedError
-from core.store.engine import claims, recovery
+from core.store.engine import artifact_rows, failures, recovery
 from core.store.queries import runs
 
 
@@ -12,12 +12,12 @@ def submit_two(engine, **options):
 
 
 def give_back(engine, claim):
-    engine.call(claims.give_back, claim, reason="asked to stop", blame=False, max_attempts=3)
+    engine.call(failures.give_back, claim, reason="asked to stop", blame=False, max_attempts=3)
 
 
 def recorded(engine, key):
     with engine.database.reading() as session:
-        return claims.recorded(session, [key]).get(key)
+        return artifact_rows.recorded(session, [key]).get(key)
 
 
 def test_checkpoints_that_another_run_embeds_stay(engine):
@@ -72,7 +72,7 @@ def test_a_lost_state_is_forgotten_by_retry(engine):
     run_id, _ = engine.submit()
     claim = engine.claim(run_id, "fine_tune")
     engine.state(claim, 5)
-    engine.call(claims.fail, claim, NotReadyError("gone"))
+    engine.call(failures.fail, claim, NotReadyError("gone"))
     with engine.database.reading() as session:
         stored = runs.stored(session, run_id)
     assert [one.location for one in stored.values()] == ["objects/state-1-5"]
@@ -85,7 +85,7 @@ def test_a_run_that_was_retried_meanwhile_is_not_timed_out(engine):
     claim = engine.claim(run_id, "fine_tune")
     with engine.database.reading() as session:
         assert recovery.overdue(session, deadline_seconds=-1) == [run_id]
-    engine.call(claims.fail, claim, TrainingDivergedError("not a number"))
+    engine.call(failures.fail, claim, TrainingDivergedError("not a number"))
     engine.call(runs.retry, run_id)
     engine.call(recovery.time_out, run_id, deadline_seconds=-1)
     assert engine.run(run_id).status == "queued"

@@ -3,6 +3,7 @@ import time
 
 import pytest
 
+from core.store.engine import publishing
 from core.store.objects import collect
 from core.store.objects.artifacts import open_store
 from core.store.queries.datasets import add
@@ -29,13 +30,12 @@ def age(*folders):
 
 
 def test_what_no_row_names_is_removed_after_a_day(engine, store):
-    from core.store.engine import claims
 
     run_id, _ = engine.submit()
     claim = engine.claim(run_id, "fine_tune")
     needed = put(store, claim, claim.stage.key)
     orphan, young = put(store, claim, "00" * 32), put(store, claim, "11" * 32)
-    engine.call(claims.finish, claim, needed, {})
+    engine.call(publishing.finish, claim, needed, {})
     folders = [store.folder(one) for one in (needed, orphan)]
     age(*folders)
     assert collect.collect(engine.database, store) == [orphan.location]

@@ -4,8 +4,8 @@ import pytest
 
 from core.errors import ConflictError, NotFoundError, TrainingDivergedError
 from core.store.database.tables import StageRow
-from core.store.engine import claims
-from core.store.queries import runs
+from core.store.engine import failures
+from core.store.queries import progress, runs
 
 
 def test_seconds_per_frame__is_of_the_frames_that_were_drawn(engine):
@@ -17,7 +17,9 @@ def test_seconds_per_frame__is_of_the_frames_that_were_drawn(engine):
             row = session.get(StageRow, (run_id, stage_id))
             row.finished_at, row.total = row.started_at + seconds, 2 if stage_id == "render" else 40
     with engine.database.reading() as session:
-        assert runs.seconds_per_frame(session) == pytest.approx({name: seconds / 2 for name, seconds in took.items()})
+        assert progress.seconds_per_frame(session) == pytest.approx(
+            {name: seconds / 2 for name, seconds in took.items()}
+        )
 
 
 def test_failure_says_why_and_retry_keeps_finished_stages(engine):
@@ -26,7 +28,7 @@ def test_failure_says_why_and_retry_keeps_finished_stages(engine):
     for index in range(3):
         engine.part(training, index)
     engine.finish(training)
-    engine.call(claims.fail, engine.claim(run_id, "score"), TrainingDivergedError("not a number"))
+    engine.call(failures.fail, engine.claim(run_id, "score"), TrainingDivergedError("not a number"))
     run = engine.run(run_id)
     assert (run.status, run.error["type"]) == ("failed", "training-diverged")
     _, wake_ups = engine.call(runs.retry, run_id)
