@@ -14,18 +14,18 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from core.domain.plan import build
 from core.domain.spec import CaptureSpec, PinnedSources, RunSpec, TrainSpec
 from core.settings import Settings
 from embedreel.api import Client, Json
+from testing.claims import claim_of
 from testing.servers import Postgres, Redis, can_run
 from testing.service import Service, free_port
 from worker.child import Child, warm_up
-from worker.runner import Job
+from worker.job import Job
 
 ENDED = {"succeeded", "failed", "cancelled"}
 STUBS = {
-    "EMBEDREEL_STAGES_MODULE": "tests.stub_stages",
+    "EMBEDREEL_TEST_STAGES": "tests.stub_stages",
     "EMBEDREEL_STUB_SECONDS": "0.2",
     "EMBEDREEL_LOG_LEVEL": "WARNING",
 }
@@ -104,7 +104,7 @@ def throughput(pair: str, workers: int) -> float:
 def child_start() -> float:
     """Median seconds from asking the fork server for a child to its first message."""
     os.environ.update(STUBS | {"EMBEDREEL_STUB_SECONDS": "0"})
-    warm_up("worker.preload", STUBS["EMBEDREEL_STAGES_MODULE"])
+    warm_up("worker.preload", STUBS["EMBEDREEL_TEST_STAGES"])
     spec = RunSpec(
         name="bench",
         dataset="digits",
@@ -114,11 +114,16 @@ def child_start() -> float:
     )
     measured = []
     with tempfile.TemporaryDirectory() as home:
-        settings = Settings(home=Path(home), stages_module=STUBS["EMBEDREEL_STAGES_MODULE"])
+        settings = Settings(home=Path(home))
         for index in range(CHILDREN):
             output = Path(home) / str(index)
             output.mkdir()
-            job = Job(spec, build(spec), "fine_tune", output, settings, {}, {}, None, None, None)
+            job = Job(
+                claim=claim_of(spec, "fine_tune"),
+                output=output,
+                settings=settings,
+                stages=STUBS["EMBEDREEL_TEST_STAGES"],
+            )
             started = time.perf_counter()
             child = Child.start(job)
             while child.receive(timeout_seconds=1) is None:

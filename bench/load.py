@@ -30,7 +30,7 @@ RATE_LIMIT = "1000000000"
 
 
 def main(options: argparse.Namespace) -> None:
-    os.environ |= {"EMBEDREEL_STAGES_MODULE": "tests.stub_stages", "EMBEDREEL_STUB_SECONDS": "0.05"}
+    os.environ |= {"EMBEDREEL_TEST_STAGES": "tests.stub_stages", "EMBEDREEL_STUB_SECONDS": "0.05"}
     os.environ |= {"EMBEDREEL_MAX_RUNS_IN_FLIGHT": "0", "EMBEDREEL_RATE_LIMIT": RATE_LIMIT}
     with service() as (client, _):
         ratios = compare(client, seconds=options.seconds / 12, rounds=options.repeats)

@@ -1,5 +1,6 @@
 """The real service for a bench: API and worker processes on an empty folder, and what their memory was."""
 
+import sys
 import tempfile
 import threading
 import time
@@ -20,7 +21,8 @@ def service() -> Iterator[tuple[Client, serve.LocalService]]:
         url = serve.url_of(serve.HOST, port)
         home = Path(folder)
         environment = {"EMBEDREEL_HOME": folder, "EMBEDREEL_HOST": serve.HOST, "EMBEDREEL_PORT": str(port)}
-        running = serve.LocalService(serve.commands(), url=url, environment=environment, log=home / "service.log")
+        commands = serve.commands() | {"worker": [sys.executable, "-m", "testing.worker"]}
+        running = serve.LocalService(commands, url=url, environment=environment, log=home / "service.log")
         with running, Client(url) as client:
             running.wait_until_ready()
             yield client, running

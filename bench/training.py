@@ -21,7 +21,9 @@ from core.learn.fine_tune import fine_tune
 from core.learn.pixels import ImagesOnDevice
 from core.settings import Settings
 from core.store.objects.artifacts import open_store
+from testing.claims import claim_of
 from worker.context import StageContext
+from worker.job import Job
 from worker.stages import STAGES
 
 SPEC = RunSpec(
@@ -97,18 +99,4 @@ def _context() -> Iterator[StageContext]:
 
         output = store.attempt("bench", "fine_tune", token=1) / "output"
         output.mkdir()
-        stage = plan.tasks(FINE_TUNE)[0]
-        yield StageContext(
-            spec=SPEC,
-            plan=plan,
-            stage=stage,
-            settings=settings,
-            store=store,
-            inputs={},
-            dataset=None,
-            weights=None,
-            state=None,
-            output=output,
-            pins={},
-            report=publish,
-        )
+        yield StageContext(Job(claim=claim_of(SPEC, "fine_tune"), output=output, settings=settings), store, publish)

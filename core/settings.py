@@ -67,7 +67,6 @@ class Settings(BaseSettings):
     max_attempts: int = Field(default=3, ge=1)
     log_level: str = "INFO"
     log_format: Literal["text", "json"] = "text"
-    stages_module: str = "worker.stages"  # tests of the engine replace the stages
 
     @cached_property
     def root(self) -> Path:

@@ -74,8 +74,8 @@ class Service:
         raise AssertionError(self.log("api"))
 
     def start_worker(self, *arguments):
-        """Arguments to Python take the place of `-m worker`."""
-        self.workers.append(self._start("worker", arguments))
+        """Arguments to Python take the place of `-m testing.worker`."""
+        self.workers.append(self._start("worker", arguments or ("-m", "testing.worker")))
         return self.workers[-1]
 
     def kill_worker(self, worker=None):

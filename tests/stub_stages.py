@@ -94,16 +94,16 @@ def _wait_once(ctx):
     waited = ctx.settings.root / "waited"
     if ctx.spec.name.split("-")[0] == "wait" and not waited.exists():
         waited.touch()
-        while not ctx.stop:
+        while not ctx.stop_requested:
             time.sleep(0.02)
 
 
 def _keep_state(ctx, index):
-    if ctx.stop or ctx.settings.state_seconds == 0:
+    if ctx.stop_requested or ctx.settings.state_seconds == 0:
         folder = ctx.beside(f"state-{index}")
         (folder / "next.txt").write_text(str(index + 1))
         ctx.keep_state(folder, step=ctx.plan.steps[index])
-    if ctx.stop:
+    if ctx.stop_requested:
         raise StoppedError
 
 
@@ -146,7 +146,7 @@ def _gather(ctx):
         time.sleep(STEP_SECONDS / 4)
         ctx.progress(index + 1, len(embeds))
     if ctx.stage.name == RENDER.name and ctx.spec.name == "redraw":
-        ctx.tell("stage.redrawn", reason="it was too large", width=408)
+        ctx.emit("stage.redrawn", reason="it was too large", width=408)
     _write(ctx.output, ctx.stage.key, maker)
     _audit(ctx, "end", maker)
     return {}

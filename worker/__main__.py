@@ -15,19 +15,23 @@ from core import logs, tracing
 from core.errors import EmbedreelError
 from core.queue.notifier import Notifier
 from core.queue.sender import make_celery as make_sender
-from core.settings import Settings, read_settings
+from core.settings import read_settings
 from core.store.database import migrate
 from core.store.database.session import Database
 from core.store.objects import ownership
 from core.store.objects.artifacts import open_store
 from worker.app import declare_queues, ignore_signals, listen, make_celery, stop_on_signals
 from worker.child import warm_up
+from worker.job import STAGES_MODULE
 from worker.supervisor import Supervisor
 from worker.tasks import BackgroundDuties, register
 
 
-def main() -> int:
+def main(stages: str = STAGES_MODULE) -> int:
     """Run a worker until SIGTERM or Ctrl-C, then give unfinished stages back.
+
+    Args:
+        stages: module with the functions of the stages.
 
     Returns:
         Exit status: 0, or 1 if the worker could not start.
@@ -57,15 +61,12 @@ def main() -> int:
     )  # the warning is about pickle as root; the worker accepts only JSON
     app = make_celery(settings)
     notifier = Notifier(make_sender(settings.broker))
-    supervisor = Supervisor(settings, database, store, worker_id, notifier.notify, stopping)
+    supervisor = Supervisor(settings, database, store, worker_id, notifier.notify, stages, stopping)
     duties = BackgroundDuties(settings, database, supervisor)
     register(app, supervisor)
 
     signals.setup_logging.connect(lambda **_: None, weak=False)  # Celery then keeps the loggers of this process
-    own_stages = settings.stages_module == Settings.model_fields["stages_module"].default
-    warm_up(
-        "worker.preload" if own_stages else "worker.runner", settings.stages_module
-    )  # torch is preloaded only for the real stages
+    warm_up("worker.preload" if stages == STAGES_MODULE else "worker.runner", stages)  # stubs need no torch
     declare_queues(app)
     notifier.start()
     duties.start()

@@ -8,6 +8,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from worker import runner
+from worker.job import Job
 
 TUNING = {
     # OpenMP threads spin while they wait for each other, by default for milliseconds. Beside another busy process, a
@@ -43,11 +44,11 @@ class Child:
         self._connection = connection
 
     @classmethod
-    def start(cls, job: runner.Job) -> "Child":
+    def start(cls, job: Job) -> "Child":
         """Fork a child from the fork server and pass the job to it."""
         context = multiprocessing.get_context("forkserver")
         ours, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=runner.main, args=(job, theirs), name=f"stage {job.stage_id}")
+        process = context.Process(target=runner.main, args=(job, theirs), name=f"stage {job.stage.id}")
         process.start()
         theirs.close()
         return cls(process, ours)

@@ -1,4 +1,4 @@
-"""What a stage function sees of the world: its spec, its inputs, a folder to write to, and a way to report."""
+"""The interface between a stage function and the worker: spec, inputs, output folder and reports."""
 
 import signal
 import threading
@@ -16,19 +16,24 @@ from core.errors import NotReadyError
 from core.settings import Settings
 from core.store.objects.artifacts import ArtifactStore
 from core.store.objects.stored import Stored
+from worker.job import Job
 
 ReportCallback = Callable[..., None]
 
-PATIENCE_SECONDS = 10.0
-"""So long a stage that was asked to stop may look for a good moment."""
+STOP_WITHIN_SECONDS = 10.0
+"""Longest time from the request to stop until a stage raises StoppedError, seconds. A choice.
+
+Within this time a training stops after its next saved state. A longer time loses less work; it must stay below
+EMBEDREEL_CANCEL_GRACE_SECONDS.
+"""
 
 
 class StoppedError(Exception):
-    """The stage was asked to stop, and has done so."""
+    """The stage was asked to stop and has stopped."""
 
 
-def _unheard(kind: str, **message: object) -> None:
-    """Report to nobody."""
+def _drop_report(kind: str, **message: object) -> None:
+    """Drop a report."""
 
 
 @dataclass(frozen=True)
@@ -36,114 +41,162 @@ class StageContext:
     """One attempt at one stage, in the child process.
 
     Attributes:
-        inputs: where the artifacts that the stage reads are, by key.
-        dataset: where the uploaded dataset of the run is, None for any other.
-        weights: where the weights are that the run begins with, None where no run has made them.
-        state: what the stage continues from, None: it begins.
-        output: an empty folder; what is in it when the stage function returns is published as its artifact.
-        pins: the revision that each hub id of the run is bound to by now.
-        report: sends a message to the supervisor.
-        stop: when the stage was asked to stop (`time.monotonic`), empty before.
+        job: data of the attempt.
+        store: store of the artifacts.
+        report: sends a message to the supervisor: its kind, and its fields as keyword arguments.
+        stop_requests: time of each request to stop (`time.monotonic`); empty if there is none.
     """
 
-    spec: RunSpec
-    plan: Plan
-    stage: PlannedStage
-    settings: Settings
+    job: Job
     store: ArtifactStore
-    inputs: Mapping[str, Stored]
-    dataset: Stored | None
-    weights: Stored | None
-    state: Stored | None
-    output: Path
-    pins: Mapping[str, str]
     report: ReportCallback
-    stop: list[float] = field(default_factory=list)
+    stop_requests: list[float] = field(default_factory=list)
+
+    @property
+    def spec(self) -> RunSpec:
+        """The spec of the run."""
+        return self.job.spec
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of the run."""
+        return self.job.plan
+
+    @property
+    def stage(self) -> PlannedStage:
+        """The planned stage."""
+        return self.job.stage
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the worker."""
+        return self.job.settings
+
+    @property
+    def output(self) -> Path:
+        """Empty folder. Its content is published as the artifact when the stage function returns."""
+        return self.job.output
+
+    @property
+    def pins(self) -> Mapping[str, str]:
+        """The pinned revision of each hub id that the stage may load."""
+        return self.job.pins
+
+    @property
+    def dataset(self) -> Stored | None:
+        """The stored folder of an uploaded dataset; None for another dataset."""
+        return self.job.dataset
+
+    @property
+    def state(self) -> Stored | None:
+        """The stored state that the stage resumes from; None if the stage starts from the beginning."""
+        return self.job.claim.state
 
     def without_report(self) -> "StageContext":
-        """The same for another process that takes part in this stage: what it would report is dropped."""
-        return replace(self, report=_unheard)
+        """Return the context for another process of the same stage. Its reports are dropped."""
+        return replace(self, report=_drop_report)
 
     def stored(self, key: str) -> Path:
-        """Folder of an artifact that the stage reads."""
-        return self.store.folder(self.inputs[key])
+        """Return the folder of an artifact that the stage reads."""
+        return self.store.folder(self.job.inputs[key])
 
     def input(self, name: str) -> Path:
-        """Folder of the finished artifact of a stage of one task, by the name of the stage."""
+        """Return the folder of the artifact of the stage with this name. The stage must have one task."""
         return self.stored(self.plan.stage(name).key)
 
     def frames(self) -> list[Path]:
-        """Folders of the embedded frames, in order."""
+        """Return the folders of the embedded frames, in order."""
         return self.captured(stage.key for stage in self.plan.tasks(EMBED))
 
     def captured(self, keys: Iterable[str]) -> list[Path]:
-        """Folders of those of these frames that are there: a training may have ended before the last of them."""
-        folders = self.store.folders(self.inputs[key] for key in keys)
+        """Return the folders of these frames without the skipped ones: a training may end before the last frame."""
+        folders = self.store.folders(self.job.inputs[key] for key in keys)
         return [folder for folder in folders if not (folder / SKIPPED).exists()]
 
     def checkpoint(self) -> Path:
-        """Folder of the stored checkpoint that this stage embeds."""
+        """Return the folder of the checkpoint that this stage embeds."""
         (key,) = self.plan.released_to(self.stage.id)
         return self.stored(key)
 
     def trained(self) -> Path:
-        """Folder of the model that the run begins with.
+        """Return the folder of the weights that the training starts from.
 
         Raises:
-            NotReadyError: it is not stored any more.
+            NotReadyError: the weights are not stored any more.
         """
-        if self.weights is None:
+        if self.job.weights is None:
             raise NotReadyError(f"The weights of {self.spec.model} are not stored.")
-        return self.store.folder(self.weights)
+        return self.store.folder(self.job.weights)
 
     def progress(self, done: int, total: int) -> None:
-        """Say how far this stage is."""
+        """Report the progress of the stage.
+
+        Args:
+            done: finished units.
+            total: all units.
+        """
         self.report("progress", done=done, total=total)
 
-    def tell(self, event: str, **data: object) -> None:
-        """Add an event of this stage to the run's."""
+    def emit(self, event: str, **data: object) -> None:
+        """Append an event of this stage to the events of the run."""
         self.report("event", event=event, data=data)
 
     def publish(self, part: Part, folder: Path, facts: dict[str, Any]) -> None:
-        """Hand a complete part over: it is published while this stage goes on."""
+        """Publish a complete part while this stage continues.
+
+        Args:
+            part: the planned part.
+            folder: its files. They belong to the supervisor from now on.
+            facts: values that the API returns without reading the files.
+        """
         self.report("part", part_id=part.id, folder=str(folder), facts=facts)
 
     def keep_state(self, folder: Path, *, step: int) -> None:
-        """Hand over what this stage continues from should its worker be lost; an earlier one is then forgotten."""
+        """Store the state that this stage resumes from if its worker is lost. It replaces an earlier state.
+
+        Args:
+            folder: files of the state. They belong to the supervisor from now on.
+            step: optimizer step of the state.
+        """
         self.report("state", folder=str(folder), step=step)
 
     def beside(self, name: str) -> Path:
-        """A new folder beside the output, for what is handed over while the stage goes on."""
+        """Make a folder beside the output, for a part or a state that is published while the stage continues."""
         folder = self.output.with_name(f"{self.output.name}-{name.replace('/', '-')}")
         folder.mkdir(exist_ok=True)
         return folder
 
     def frame_part(self, index: int) -> Part:
-        """The part of this stage that belongs to frame `index`."""
+        """Return the part of this stage that belongs to frame `index`."""
         frame = self.plan.tasks(EMBED)[index].id
         return next(part for part in self.stage.parts if part.stage == frame)
 
     def pin(self, source: str, revision: str) -> None:
-        """Record which revision a hub id resolved to."""
+        """Record the revision that a hub id was resolved to."""
         self.report("pin", source=source, revision=revision)
 
     @contextmanager
     def stoppable(self) -> Iterator[None]:
-        """Inside, SIGTERM is a request that `look` answers; outside it ends the process."""
+        """Handle SIGTERM as a request to stop within the block. Outside the block, SIGTERM ends the process."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = signal.signal(signal.SIGTERM, lambda *_: self.stop.append(time.monotonic()))
+        before = signal.signal(signal.SIGTERM, lambda *_: self.stop_requests.append(time.monotonic()))
         try:
             yield
         finally:
             signal.signal(signal.SIGTERM, before)
 
-    def look(self) -> None:
-        """Stop where there was no better moment in the time there is.
+    @property
+    def stop_requested(self) -> bool:
+        """True if the stage was asked to stop."""
+        return bool(self.stop_requests)
+
+    def raise_if_stopped(self) -> None:
+        """Stop the stage if it was asked to stop and has had time to store a state.
 
         Raises:
-            StoppedError: the stage was asked to stop some time ago.
+            StoppedError: the stage was asked to stop more than STOP_WITHIN_SECONDS ago.
         """
-        if self.stop and time.monotonic() - self.stop[0] > PATIENCE_SECONDS:
+        if self.stop_requests and time.monotonic() - self.stop_requests[0] > STOP_WITHIN_SECONDS:
             raise StoppedError

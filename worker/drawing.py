@@ -13,7 +13,7 @@ def draw_film(ctx: StageContext, renderer: Callable[[RenderSpec], Renderer]) -> 
 
     def tell(cheaper: RenderSpec) -> None:
         reason = f"the film had more than {cheaper.max_bytes:,} bytes"
-        ctx.tell("stage.redrawn", reason=reason, **cheaper.model_dump(include=REDUCIBLE_FIELDS))
+        ctx.emit("stage.redrawn", reason=reason, **cheaper.model_dump(include=REDUCIBLE_FIELDS))
 
     drawn = render_film(ctx.output, ctx.spec.render, renderer, on_frame=ctx.progress, on_cheaper=tell)
     return drawn.model_dump(include=REDUCIBLE_FIELDS)

@@ -14,7 +14,8 @@ from core.errors import StorageUnavailableError
 from core.settings import Settings
 from core.store.database.session import Database
 from core.store.engine import claims
-from core.store.engine.claims import Claim, LeaseState
+from core.store.engine.claim import Claim
+from core.store.engine.claims import LeaseState
 
 log = logging.getLogger(__name__)
 

@@ -11,51 +11,20 @@ import os
 import signal
 import threading
 import traceback
-from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from core import logs
-from core.domain.plan import Plan
-from core.domain.spec import RunSpec
 from core.errors import EmbedreelError, StageCrashedError, StorageUnavailableError
-from core.settings import Settings
 from core.store.objects.artifacts import open_store
-from core.store.objects.stored import Stored
 from worker.context import StageContext, StoppedError
+from worker.job import Job
 
 _FULL = "is full. Free some space, for example by deleting runs"
 _BROKEN = "cannot be read or written. Repair the disk"
 DISK_TROUBLE = {errno.ENOSPC: _FULL, errno.EDQUOT: _FULL, errno.EIO: _BROKEN, errno.EROFS: _BROKEN}
 """Errors of the disk that an operator can repair. They are not defects of the stage."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One attempt at one stage, as plain data.
-
-    Attributes:
-        output: empty folder for the artifact.
-        pins: pinned revision of each hub id that the stage may load.
-        inputs: stored artifacts that the stage reads, by key.
-        dataset: stored folder of an uploaded dataset; None for another dataset.
-        weights: stored weights that the training starts from; None if it starts from a preset or a hub id.
-        state: state that the stage resumes from; None if it starts from the beginning.
-        log_fields: fields of every log line of the child.
-    """
-
-    spec: RunSpec
-    plan: Plan
-    stage_id: str
-    output: Path
-    settings: Settings
-    pins: dict[str, str]
-    inputs: dict[str, Stored]
-    dataset: Stored | None
-    weights: Stored | None
-    state: Stored | None
-    log_fields: dict[str, logs.Field] = field(default_factory=dict)
 
 
 def main(job: Job, connection: Connection) -> None:
@@ -94,24 +63,10 @@ def _explained(error: Exception, job: Job) -> EmbedreelError:
 
 
 def _run(job: Job, report: Any) -> dict[str, Any]:  # noqa: ANN401
-    stages = importlib.import_module(job.settings.stages_module).STAGES  # imports torch, which only the child does
-    stage = job.plan.stage(job.stage_id)
-    context = StageContext(
-        spec=job.spec,
-        plan=job.plan,
-        stage=stage,
-        settings=job.settings,
-        store=open_store(job.settings.artifacts, home=job.settings.root),
-        inputs=job.inputs,
-        dataset=job.dataset,
-        weights=job.weights,
-        state=job.state,
-        output=job.output,
-        pins=job.pins,
-        report=report,
-    )
-    with context.store.reading():
-        facts: dict[str, Any] = stages[stage.name](context)
+    stages = importlib.import_module(job.stages).STAGES  # imports torch, which only the child does
+    store = open_store(job.settings.artifacts, home=job.settings.root)
+    with store.reading():
+        facts: dict[str, Any] = stages[job.stage.name](StageContext(job, store, report))
     return facts
 
 

@@ -119,7 +119,7 @@ class ProgressHook(TrainingHook):
             StoppedError: the stage was asked to stop, and no state could be stored in the time there is.
         """
         self._ctx.progress(step, self._ctx.spec.train.steps)
-        self._ctx.look()
+        self._ctx.raise_if_stopped()
 
 
 class PeriodicCheckpointer(TrainingHook):
@@ -131,7 +131,7 @@ class PeriodicCheckpointer(TrainingHook):
 
     def wants_pause(self) -> bool:
         """Whether the stage was asked to stop."""
-        return bool(self._ctx.stop)
+        return self._ctx.stop_requested
 
     def on_pause(self, state: LiveState) -> None:
         """Store the state if it is due or the stage was asked to stop.
@@ -139,7 +139,7 @@ class PeriodicCheckpointer(TrainingHook):
         Raises:
             StoppedError: the stage was asked to stop, and the state is stored.
         """
-        if not self._ctx.stop and time.monotonic() < self._due_at:
+        if not self._ctx.stop_requested and time.monotonic() < self._due_at:
             return
         started = time.monotonic()
         folder = self._ctx.beside(f"state-{state.step}")
@@ -147,7 +147,7 @@ class PeriodicCheckpointer(TrainingHook):
         self._ctx.keep_state(folder, step=state.step)
         took = time.monotonic() - started
         self._due_at = time.monotonic() + max(self._ctx.settings.state_seconds, TRAINING_TO_STORING * took)
-        if self._ctx.stop:
+        if self._ctx.stop_requested:
             raise StoppedError
 
 

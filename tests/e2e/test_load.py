@@ -9,7 +9,7 @@ from testing.service import serving
 @pytest.fixture
 def port(tmp_path):
     """Of a service with stub stages."""
-    with serving(tmp_path, {"EMBEDREEL_STAGES_MODULE": "tests.stub_stages"}) as running:
+    with serving(tmp_path, {"EMBEDREEL_TEST_STAGES": "tests.stub_stages"}) as running:
         yield running.port
 
 

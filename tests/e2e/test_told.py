@@ -17,7 +17,7 @@ def read(service, name):
 @pytest.fixture(scope="module")
 def told(tmp_path_factory):
     """A service with a run that crashed, and the lines of its logs."""
-    variables = {"EMBEDREEL_LOG_FORMAT": "json", "EMBEDREEL_STAGES_MODULE": "tests.stub_stages"}
+    variables = {"EMBEDREEL_LOG_FORMAT": "json", "EMBEDREEL_TEST_STAGES": "tests.stub_stages"}
     with serving(tmp_path_factory.mktemp("told"), variables) as service:
         service.failed = service.wait(service.post("/v1/runs", FAILING, **{"X-Request-ID": "mine"})["id"])
         service.figures = service.get("/metrics").decode()

@@ -84,7 +84,7 @@ def main():
     if program == "api":
         from api.__main__ import main as run
     else:
-        from worker.__main__ import main as run
+        from testing.worker import main as run
     sys.exit(run())
 
 

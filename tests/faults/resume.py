@@ -20,7 +20,7 @@ def disturb(lab, count):
     result = Result(bound_seconds=RECOVERY_SECONDS + 20)
     result.note = f"the real model, {STEPS} steps; recovery includes loading torch and the state"
     real = {
-        "EMBEDREEL_STAGES_MODULE": "worker.stages",
+        "EMBEDREEL_TEST_STAGES": "worker.stages",
         "EMBEDREEL_STATE_SECONDS": "0.5",
         "EMBEDREEL_MAX_ATTEMPTS": "1000",
     }

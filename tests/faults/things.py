@@ -11,7 +11,7 @@ from tests.faults.hostile_parquet import good
 KEY = "the-operators-key-of-this-test"
 VARIABLES = {
     "EMBEDREEL_API_KEY": KEY,
-    "EMBEDREEL_STAGES_MODULE": "tests.writing_stages",
+    "EMBEDREEL_TEST_STAGES": "tests.writing_stages",
     "EMBEDREEL_MAX_RUNS_IN_FLIGHT": "0",
     "EMBEDREEL_MAX_DATASETS": "0",
     "EMBEDREEL_RATE_LIMIT": "0",

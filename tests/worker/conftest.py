@@ -27,7 +27,6 @@ def make(tmp_path, database):
     def supervisor(**options):
         settings = Settings(
             home=tmp_path / "home",
-            stages_module="tests.stub_stages",
             lease_seconds=20.0,
             renew_seconds=0.2,
             cancel_poll_seconds=0.1,
@@ -36,7 +35,7 @@ def make(tmp_path, database):
         store = open_store(settings.artifacts, home=settings.root)
         store.prepare()
         wake_ups = []
-        made = Supervisor(settings, database, store, "w1", wake_ups.extend)
+        made = Supervisor(settings, database, store, "w1", wake_ups.extend, "tests.stub_stages")
         made.rung = wake_ups
         return made
 

@@ -13,7 +13,9 @@ from core.domain.plan import build
 from core.domain.spec import CaptureSpec, PinnedSources, RunSpec, TrainSpec
 from core.observe import OBSERVERS
 from core.store.objects import codecs
+from testing.claims import claim_of
 from worker.context import StageContext, StoppedError
+from worker.job import Job
 from worker.stages import STAGES
 
 FRAMES = 3
@@ -34,22 +36,14 @@ class Attempt:
 
     def __init__(self, works, mode, stage, output, *, inputs=None, state=None, stop_at=None):
         output.mkdir(parents=True)
-        plan = build(spec(mode))
         self.folders, self.states, self._stop_at = {}, [], stop_at
-        self.ctx = StageContext(
-            spec=spec(mode),
-            plan=plan,
-            stage=plan.stage(stage),
-            settings=works.settings.model_copy(update={"state_seconds": 3600.0}),
-            store=works.store,
-            inputs=inputs or {},
-            dataset=None,
-            weights=None,
-            state=state,
+        job = Job(
+            claim=claim_of(spec(mode), stage, state=state),
             output=output,
-            pins={},
-            report=self._report,
+            settings=works.settings.model_copy(update={"state_seconds": 3600.0}),
+            inputs=inputs or {},
         )
+        self.ctx = StageContext(job, works.store, self._report)
 
     def _report(self, kind, **message):
         if kind == "state":
@@ -57,7 +51,7 @@ class Attempt:
         if kind == "part":
             self.folders[int(message["part_id"].rpartition("/")[2])] = self.ctx.beside(message["part_id"])
             if message["part_id"] == self._stop_at:
-                self.ctx.stop.append(time.monotonic())
+                self.ctx.stop_requests.append(time.monotonic())
 
 
 def trained(works, mode, folder, **options):

@@ -19,7 +19,7 @@ def test_draw_film__tells_when_the_film_is_drawn_again_smaller(tmp_path, monkeyp
         output=tmp_path,
         spec=SimpleNamespace(render=asked),
         progress=lambda *done: told.append(done),
-        tell=lambda event, **data: told.append((event, data)),
+        emit=lambda event, **data: told.append((event, data)),
     )
     economies = {"width": 816, "height": 816, "tween": 0}
     assert drawing.draw_film(ctx, None) == economies

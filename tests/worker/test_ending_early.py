@@ -18,12 +18,14 @@ from core.domain.stages import EMBED
 from core.settings import Settings
 from core.store.database import migrate
 from core.store.database.session import Database
-from core.store.engine import artifact_references, claims, lifecycle, publishing
+from core.store.engine import artifact_references, lifecycle, publishing
 from core.store.objects import codecs
 from core.store.objects.artifacts import open_store
 from core.store.queries import artifacts, progress, runs
+from testing.claims import claim_of
 from tests.worker.conftest import Works
 from worker.context import StageContext, StoppedError
+from worker.job import Job
 from worker.stages import STAGES
 
 PHASES = (Phase(name="head", trainable="head", steps=4), Phase(name="all", steps=8))
@@ -155,7 +157,7 @@ def test_a_training_that_is_lost_while_it_skips_frames_ends_at_the_same_step(wor
             raise OSError("lost")
         return publish(session, held, part, *rest)
 
-    monkeypatch.setattr(claims, "publish_part", lose_once)
+    monkeypatch.setattr(publishing, "publish_part", lose_once)
     run_id = elsewhere.work_off(spec())
     assert elsewhere.run(run_id).status == "succeeded", elsewhere.run(run_id).error
     first, second = (event.get("resumed_step") for event in told(elsewhere, run_id, "stage.started")[:2])
@@ -177,7 +179,6 @@ def train(works, folder, *, stop_at=None, state=None):
         state: what it goes on from.
     """
     (folder / "output").mkdir(parents=True)
-    plan = build(spec())
     parts, states, facts = [], [], {}
 
     def report(kind, **message):
@@ -186,22 +187,14 @@ def train(works, folder, *, stop_at=None, state=None):
         if kind == "state":
             states.append(Path(message["folder"]))
         if stop_at and message.get("part_id") == stop_at:
-            ctx.stop.append(time.monotonic())
+            ctx.stop_requests.append(time.monotonic())
 
-    ctx = StageContext(
-        spec=spec(),
-        plan=plan,
-        stage=plan.stage("fine_tune"),
-        settings=works.settings.model_copy(update={"state_seconds": 3600.0}),
-        store=works.store,
-        inputs={},
-        dataset=None,
-        weights=None,
-        state=state,
+    job = Job(
+        claim=claim_of(spec(), "fine_tune", state=state),
         output=folder / "output",
-        pins={},
-        report=report,
+        settings=works.settings.model_copy(update={"state_seconds": 3600.0}),
     )
+    ctx = StageContext(job, works.store, report)
     with suppress(StoppedError):
         facts = STAGES["fine_tune"](ctx)
     return parts, states, {name: facts.get(name) for name in ("weights_sha256", "step")}

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from core.store.engine import artifact_rows, claims, lifecycle
+from core.store.engine import artifact_rows, lifecycle, publishing
 from core.store.queries import runs
 from tests.worker.supervised import gone, status, submit, until
 from worker import watchdog
@@ -159,7 +159,7 @@ def test_an_input_that_is_gone_fails_the_run_and_says_so(make, database):
     run_id = submit(database)
     with database.reading() as session:
         plan = lifecycle.plan_of(runs.get(session, run_id))
-    from core.store.engine.claims import finish
+    from core.store.engine.publishing import finish
 
     def lose(session, held, *args):
         published = finish(session, held, *args)
@@ -169,7 +169,7 @@ def test_an_input_that_is_gone_fails_the_run_and_says_so(make, database):
         return published
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(claims, "finish", lose)
+        patched.setattr(publishing, "finish", lose)
         supervisor.wake()
     with database.reading() as session:
         error = runs.get(session, run_id).error

@@ -131,11 +131,11 @@ def test_an_earlier_run_that_comes_back_is_done_first_and_the_later_one_is_rung_
     finish = publishing.finish
 
     def finish_and_come_back(session, *args):
-        monkeypatch.setattr(claims, "finish", finish)
+        monkeypatch.setattr(publishing, "finish", finish)
         lifecycle.stages_of(session, early)["fine_tune"].status = "queued"
         return finish(session, *args)
 
-    monkeypatch.setattr(claims, "finish", finish_and_come_back)
+    monkeypatch.setattr(publishing, "finish", finish_and_come_back)
     supervisor.wake()
     assert claimed == [late] + [early] * 5 + [late] * 4
     assert [wake_up.stage_id for wake_up in supervisor.rung if wake_up.run_id == late] == ["project", "score"]

@@ -33,7 +33,7 @@ def spans():
 @pytest.fixture
 def work(tmp_path, database):
     """Run a stub run of this name to its end, whatever that is."""
-    settings = Settings(home=tmp_path / "home", stages_module="tests.stub_stages", renew_seconds=0.1)
+    settings = Settings(home=tmp_path / "home", renew_seconds=0.1)
     settings = settings.model_copy(update={"cancel_poll_seconds": 0.02})
     store = open_store(settings.artifacts, home=settings.root)
     store.prepare()
@@ -48,7 +48,7 @@ def work(tmp_path, database):
         )
         with database.writing() as session:
             run_id = runs.accept(session, new_id("run"), spec, build(spec))[0].id
-        Supervisor(settings, database, store, "w1", list).wake()
+        Supervisor(settings, database, store, "w1", list, "tests.stub_stages").wake()
         return run_id
 
     return run
@@ -73,7 +73,7 @@ def test_lines_and_children_carry_the_stage(work, monkeypatch, caplog):
 
     monkeypatch.setattr(child.Child, "start", start)
     monkeypatch.setattr(claims, "lease_state", ask)
-    log, recorder = logging.getLogger("worker.supervisor"), Recorder()
+    log, recorder = logging.getLogger("worker"), Recorder()
     log.addHandler(recorder)
     try:
         run_id = work("diverge")

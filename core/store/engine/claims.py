@@ -12,15 +12,15 @@ from typing import Any, cast
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from core.domain.plan import Part, Plan, PlannedStage
+from core.domain.plan import Part, PlannedStage
 from core.domain.run import RunStatus, StageStatus
 from core.domain.spec import RunSpec
 from core.store.database.batches import batches
 from core.store.database.session import clock, now
 from core.store.database.tables import ArtifactRow, RunRow, StageRow
 from core.store.engine import artifact_references, artifact_rows, counts, lifecycle, scheduling
+from core.store.engine.claim import Claim
 from core.store.engine.lifecycle import QUEUED, StageId, WakeUp
-from core.store.objects.stored import Stored
 
 
 class LeaseState(Enum):
@@ -33,25 +33,6 @@ class LeaseState(Enum):
     HELD = "held"
     CANCEL = "cancel"
     LOST = "lost"
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """The right to run one stage, for as long as its lease is renewed.
-
-    Attributes:
-        state: stored state that the stage resumes from; None if the stage starts from the beginning.
-        unneeded: locations that a lost attempt stored and no run needs; the caller deletes them after the commit.
-    """
-
-    run_id: str
-    stage: PlannedStage
-    token: int
-    attempt: int
-    spec: RunSpec
-    plan: Plan
-    state: Stored | None
-    unneeded: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

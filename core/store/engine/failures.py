@@ -7,7 +7,8 @@ from sqlalchemy.orm import Session
 from core.domain.run import StageStatus
 from core.errors import EmbedreelError
 from core.store.engine import artifact_rows, lifecycle
-from core.store.engine.claims import Claim, Published, fenced
+from core.store.engine.claim import Claim
+from core.store.engine.claims import Published, fenced
 from core.store.objects.stored import Stored
 
 

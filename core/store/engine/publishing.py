@@ -14,7 +14,8 @@ from core.domain.stages import EMBED
 from core.store.database.session import clock
 from core.store.database.tables import ArtifactRow
 from core.store.engine import artifact_rows, lifecycle, scheduling
-from core.store.engine.claims import Claim, Published, fenced
+from core.store.engine.claim import Claim
+from core.store.engine.claims import Published, fenced
 from core.store.objects.stored import Stored
 
 
