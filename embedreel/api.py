@@ -211,7 +211,7 @@ class Client:
         *,
         name: str | None = None,
         allow_broken: bool = False,
-        told: ProgressCallback | None = None,
+        on_progress: ProgressCallback | None = None,
     ) -> Json:
         """Upload the files of one dataset. Return the dataset after the service has checked every image.
 
@@ -219,12 +219,12 @@ class Client:
             paths: one ZIP, or Parquet files.
             name: name of the dataset; None lets the service choose one.
             allow_broken: leave out unusable images and list them in the report, instead of refusing the dataset.
-            told: called repeatedly with the bytes sent and the total bytes.
+            on_progress: called repeatedly with the bytes sent and the total bytes.
 
         Raises:
             UploadError: the connection broke during the upload; the message says how many bytes were sent.
         """
-        with Sending(paths, told) as sending:
+        with Sending(paths, on_progress) as sending:
             data = ({"name": name} if name else {}) | ({"allow_broken": "true"} if allow_broken else {})
             options = {"data": data, "timeout": UPLOAD_TIMEOUT}
             try:
@@ -269,7 +269,7 @@ class Client:
         """Revoke an API key permanently."""
         self._delete(f"/v1/keys/{key_id}")
 
-    def download(self, run_id: str, what: str, path: Path, *, told: Received | None = None) -> Path:
+    def download(self, run_id: str, what: str, path: Path, *, on_progress: Received | None = None) -> Path:
         """Download a file of a run, such as `film.gif`, `frames/<i>.png` or `log.csv`.
 
         The file is written under a temporary name and renamed when it is complete.
@@ -278,7 +278,7 @@ class Client:
             run_id: the run.
             what: path of the file below `/v1/runs/<run_id>/`.
             path: where to save the file.
-            told: called repeatedly with the bytes received and the total bytes, or None if the total is unknown.
+            on_progress: called repeatedly with the bytes received and the total bytes, or None if the total is unknown.
 
         Returns:
             The absolute path.
@@ -287,7 +287,7 @@ class Client:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f"{path.name}.part")
         try:
-            self._connection.save(f"/v1/runs/{run_id}/{what}", part, told)
+            self._connection.save(f"/v1/runs/{run_id}/{what}", part, on_progress)
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)

@@ -76,7 +76,7 @@ class Connection:
             raise UnreachableError(self.url, f"the response is not JSON, but {response.text[:80]!r}") from error
         return body
 
-    def save(self, path: str, file: Path, told: Received | None = None) -> None:
+    def save(self, path: str, file: Path, on_progress: Received | None = None) -> None:
         """Download the response to GET into a file. The file is complete when this returns."""
 
         def attempt() -> None:
@@ -85,8 +85,8 @@ class Connection:
                 size = response.headers.get("Content-Length")
                 for chunk in response.iter_bytes():
                     opened.write(chunk)
-                    if told:
-                        told(response.num_bytes_downloaded, int(size) if size else None)
+                    if on_progress:
+                        on_progress(response.num_bytes_downloaded, int(size) if size else None)
 
         self._until_answered(attempt, repeatable=True)
 

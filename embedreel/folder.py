@@ -12,12 +12,12 @@ from embedreel.sending import ProgressCallback
 
 
 @contextmanager
-def packed(paths: Sequence[Path], told: ProgressCallback | None = None) -> Iterator[Sequence[Path]]:
+def packed(paths: Sequence[Path], on_progress: ProgressCallback | None = None) -> Iterator[Sequence[Path]]:
     """Yield the files to send: the given files, or one temporary ZIP of the given folder.
 
     Args:
         paths: files, or one folder.
-        told: called repeatedly with the bytes packed and the total bytes.
+        on_progress: called repeatedly with the bytes packed and the total bytes.
 
     Raises:
         ValueError: a folder is given with other paths, or the folder has no files.
@@ -31,11 +31,11 @@ def packed(paths: Sequence[Path], told: ProgressCallback | None = None) -> Itera
     folder = paths[0].resolve()
     with tempfile.TemporaryDirectory(prefix="embedreel-") as scratch:
         archive = Path(scratch) / f"{folder.name or 'images'}.zip"
-        pack(folder, archive, told)
+        pack(folder, archive, on_progress)
         yield [archive]
 
 
-def pack(folder: Path, archive: Path, told: ProgressCallback | None = None) -> None:
+def pack(folder: Path, archive: Path, on_progress: ProgressCallback | None = None) -> None:
     """Write the files below a folder into an uncompressed ZIP, because images hardly compress.
 
     Files and folders whose names begin with a dot are left out. Dates are left out, so that the same files make the
@@ -44,7 +44,7 @@ def pack(folder: Path, archive: Path, told: ProgressCallback | None = None) -> N
     Args:
         folder: the folder to pack.
         archive: the ZIP to write.
-        told: called repeatedly with the bytes packed and the total bytes.
+        on_progress: called repeatedly with the bytes packed and the total bytes.
 
     Raises:
         ValueError: the folder has no files.
@@ -61,8 +61,8 @@ def pack(folder: Path, archive: Path, told: ProgressCallback | None = None) -> N
             with path.open("rb") as source, target.open(entry, "w") as place:
                 shutil.copyfileobj(source, place)
             packed_bytes += size
-            if told:
-                told(packed_bytes, total_bytes)
+            if on_progress:
+                on_progress(packed_bytes, total_bytes)
 
 
 def files_below(folder: Path) -> list[Path]:

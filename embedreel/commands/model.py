@@ -37,7 +37,7 @@ def _fetch(client: Client, run_id: str, path: Path) -> Path:
         def show_received(received_bytes: int, total_bytes: int | None) -> None:
             shown.update(task, completed=received_bytes, total=total_bytes)
 
-        return client.download(run_id, "model", path, told=show_received)
+        return client.download(run_id, "model", path, on_progress=show_received)
 
 
 def _model_flags(parser: argparse.ArgumentParser) -> None:

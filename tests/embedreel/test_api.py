@@ -241,7 +241,7 @@ def test_upload_dataset__tells_how_far_it_is_and_counts_anew(tmp_path: Path) -> 
     path.write_bytes(bytes(200_000))
     client, _ = answers(httpx.Response(429), httpx.Response(201, json={"id": "ds_1"}))
     told = []
-    client.upload_dataset([path], told=lambda *sent: told.append(sent))
+    client.upload_dataset([path], on_progress=lambda *sent: told.append(sent))
     assert max(told) == (200_000, 200_000)
     assert [sent for sent, _ in told].count(200_000) == 4  # at the last byte, and at the end of the file, twice
 
