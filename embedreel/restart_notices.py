@@ -18,7 +18,7 @@ class RestartNotices:
         self._last: dict[str, Stage] = {}
         self._lost: set[str] = set()
 
-    def told(self, run: dict[str, Any]) -> list[str]:
+    def new_lines(self, run: dict[str, Any]) -> list[str]:
         """Return a line for each restart since the last call. The first call covers all earlier restarts."""
         signs = [self._sign(stage) for stage in stages(run)]
         if not any(signs):

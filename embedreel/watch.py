@@ -44,7 +44,7 @@ def watch(client: Client, run_id: str, *, console: Console, sleep: Callable[[flo
             if run is None:
                 shown.tick()
             else:
-                for line in follower.restarts.told(run):
+                for line in follower.restarts.new_lines(run):
                     shown.say(line)
                 shown.show(run, follower.checkpoint)
                 if run["status"] in ENDED:
