@@ -79,10 +79,10 @@ def percent(fraction: float | None) -> str | None:
     return None if fraction is None else f"{100 * fraction:.1f} %"
 
 
-def moment(text: str | None) -> str:
+def format_time(text: str | None) -> str:
     """Shorten an ISO 8601 time to seconds; None becomes empty.
 
-    >>> moment("2026-01-01T10:20:30.123456+00:00")
+    >>> format_time("2026-01-01T10:20:30.123456+00:00")
     '2026-01-01T10:20:30'
     """
     return (text or "")[:19]

@@ -10,7 +10,7 @@ from embedreel.choices import CHOICES
 from embedreel.command import OK, Command, run_argument
 from embedreel.connection import Json
 from embedreel.errors import describe
-from embedreel.output import add_json_flag, moment, percent, print_table, show
+from embedreel.output import add_json_flag, format_time, percent, print_table, show
 from embedreel.progress import clock, headline, stages
 
 PHASE_COLUMNS = ["phase", "step", "accuracy", "loss", "calibration_error"]
@@ -33,7 +33,7 @@ def list_runs(options: argparse.Namespace) -> int:
     """List the newest runs."""
     with connect(options) as client:
         runs = client.runs(limit=options.limit)
-    rows = runs if options.json else [run | {"created": moment(run["created_at"])} for run in runs]
+    rows = runs if options.json else [run | {"created": format_time(run["created_at"])} for run in runs]
     show(rows, ["id", "status", "created", "name"], as_json=options.json)
     return OK
 
