@@ -100,7 +100,7 @@ def _film(client: Client, sleep: Callable[[float], None]) -> Json:
 
 def _keep(service: serve.LocalService) -> None:
     with serve.Interrupt() as interrupt:
-        while not interrupt.asked.wait(serve.LOOK_SECONDS):
+        while not interrupt.asked.wait(serve.CHECK_INTERVAL_SECONDS):
             service.check()
 
 

@@ -27,7 +27,7 @@ HOST = "127.0.0.1"
 PORT = 8000
 READY_SECONDS = 90.0
 STOP_SECONDS = 30.0
-LOOK_SECONDS, LONGEST_LOOK_SECONDS = 0.1, 1.0
+CHECK_INTERVAL_SECONDS, LONGEST_CHECK_INTERVAL_SECONDS = 0.1, 1.0
 UNSPECIFIED = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - the loopback address that reaches each
 
 Commands = Mapping[str, Sequence[str]]
@@ -140,7 +140,7 @@ class LocalService:
             ServeError: a process exited by itself, a process was killed and there is no supervisor, or the time is up.
         """
         stop = stop or threading.Event()
-        until, pause = time.monotonic() + seconds, LOOK_SECONDS
+        until, pause = time.monotonic() + seconds, CHECK_INTERVAL_SECONDS
         with httpx.Client(trust_env=False, timeout=2) as http:
             while time.monotonic() < until:
                 if supervisor and self.ended and not self._gave_up:
@@ -154,7 +154,7 @@ class LocalService:
                         return
                 if stop.wait(pause):
                     return
-                pause = min(LONGEST_LOOK_SECONDS, 1.2 * pause)
+                pause = min(LONGEST_CHECK_INTERVAL_SECONDS, 1.2 * pause)
         raise ServeError(f"{self.url}/readyz was not ready within {seconds:.0f} seconds.{self._see_log()}")
 
     @property
@@ -280,7 +280,7 @@ def serve(host: str, port: int, *, processes: Commands | None = None) -> None:
         run.wait_until_ready(stop=interrupt.asked, supervisor=supervisor)
         if not interrupt.asked.is_set():
             _say(f"Embedreel is at {url} (how to use it: {url}/docs). Ctrl-C stops it.")
-        while not interrupt.asked.wait(LOOK_SECONDS):
+        while not interrupt.asked.wait(CHECK_INTERVAL_SECONDS):
             supervisor.look()
         _say("Stopping: running stages are given back and go on at the next start.")
 
