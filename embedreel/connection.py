@@ -15,6 +15,10 @@ from embedreel.retry import RetryPolicy, retry_after
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 TIMEOUT = httpx.Timeout(60, connect=5)
+"""Timeouts of a request, seconds. They exceed the longest `Prefer: wait` of this client (WAIT_SECONDS, 10 s).
+
+Chosen by hand; not measured.
+"""
 
 Json: TypeAlias = dict[str, Any]
 T = TypeVar("T")
@@ -23,10 +27,11 @@ Received = Callable[[int, int | None], None]
 
 
 class Connection:
-    """Sends requests, with retries by `retry`.
+    """Sends requests, and retries them with the policy `retry`.
 
-    Every method raises ApiError if the service refuses, and UnreachableError if the service does not answer. The
-    argument `repeatable` is True if a request may safely be carried out twice. The `options` are those of httpx.
+    Every method raises ApiError if the service refuses the request, and UnreachableError if the service does not
+    answer. The argument `repeatable` is True if the service may carry out the request twice without harm. The `options`
+    are options of httpx.
     """
 
     def __init__(
@@ -37,7 +42,7 @@ class Connection:
         try:
             loopback = httpx.URL(self.url).host in {"127.0.0.1", "::1", "localhost"}
         except httpx.InvalidURL as error:
-            raise ValueError(f"{url!r} is no URL ({error}); it should look like {DEFAULT_URL}") from error
+            raise ValueError(f"{url!r} is no URL ({error}). Example of a URL: {DEFAULT_URL}") from error
         self._http = httpx.Client(
             base_url=self.url,
             headers={"Authorization": f"Bearer {api_key}"} if api_key else {},

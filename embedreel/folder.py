@@ -27,7 +27,7 @@ def packed(paths: Sequence[Path], on_progress: ProgressCallback | None = None) -
         yield paths
         return
     if len(paths) > 1:
-        raise ValueError("A folder is sent alone: put all images into one.")
+        raise ValueError("A folder must be the only path: put all images into one folder.")
     folder = paths[0].resolve()
     with tempfile.TemporaryDirectory(prefix="embedreel-") as scratch:
         archive = Path(scratch) / f"{folder.name or 'images'}.zip"
@@ -36,10 +36,10 @@ def packed(paths: Sequence[Path], on_progress: ProgressCallback | None = None) -
 
 
 def pack(folder: Path, archive: Path, on_progress: ProgressCallback | None = None) -> None:
-    """Write the files below a folder into an uncompressed ZIP, because images hardly compress.
+    """Write the files below a folder into an uncompressed ZIP. Compression would hardly reduce the size of images.
 
-    Files and folders whose names begin with a dot are left out. Dates are left out, so that the same files make the
-    same bytes.
+    Files and folders whose names begin with a dot are left out. The ZIP contains no dates, so that the same files give
+    the same bytes.
 
     Args:
         folder: the folder to pack.
@@ -52,7 +52,7 @@ def pack(folder: Path, archive: Path, on_progress: ProgressCallback | None = Non
     """
     sizes = {path: path.stat().st_size for path in files_below(folder)}
     if not sizes:
-        raise ValueError(f"{folder} holds no file.")
+        raise ValueError(f"{folder} holds no files: name a folder with images.")
     packed_bytes, total_bytes = 0, sum(sizes.values())
     with zipfile.ZipFile(archive, "w") as target:
         for path, size in sizes.items():

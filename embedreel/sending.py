@@ -11,7 +11,7 @@ ProgressCallback = Callable[[int, int], None]
 
 
 class Sending:
-    """The files of one upload, which are open inside the `with` block.
+    """The files of one upload. The files are open inside the `with` block.
 
     Attributes:
         files: the open files.

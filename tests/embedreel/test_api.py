@@ -259,7 +259,7 @@ def test_upload_dataset__a_broken_one_says_how_far_it_was(tmp_path: Path) -> Non
                     raise httpx.WriteError("reset")
             raise httpx.ReadError("gone")
 
-    with pytest.raises(UploadError, match=r"broke off at 1\.0 of 3\.0 MB \(reset\)\. Send it again"):
+    with pytest.raises(UploadError, match=r"broke off at 1\.0 of 3\.0 MB \(reset\)\. Send the files again"):
         Client("http://service.test", transport=Breaking()).upload_dataset([path])
 
 
@@ -267,7 +267,7 @@ def test_upload_dataset__broken_after_the_last_byte_may_have_been_taken(tmp_path
     path = tmp_path / "a.parquet"
     path.write_bytes(bytes(10))
     client, _ = answers(httpx.ReadError("gone"))
-    with pytest.raises(UploadError, match="see `embedreel datasets`"):
+    with pytest.raises(UploadError, match="check `embedreel datasets`"):
         client.upload_dataset([path])
 
 

@@ -85,7 +85,7 @@ def test_model__that_there_is_none_of(service: Callable[..., str], capsys: pytes
 
 def test_models__where_no_service_answers(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("http://127.0.0.1:9", "models", "vit-tiny") == 3
-    assert "Start it with `make serve`" in capsys.readouterr().err
+    assert "Start the service with `make serve`" in capsys.readouterr().err
 
 
 def test_models__help_says_what_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
