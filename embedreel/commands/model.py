@@ -18,7 +18,7 @@ def model(options: argparse.Namespace) -> int:
     """
     folder = (options.folder or Path(options.run)).absolute()
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise FileExistsError(f"{folder} exists already; name a new or an empty folder")
+        raise FileExistsError(f"{folder} exists already: name a new or an empty folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as scratch, connect(options) as client:
         unpacked = Path(scratch, "model")

@@ -23,7 +23,7 @@ def workers(options: argparse.Namespace) -> int:
 def serve_here(options: argparse.Namespace) -> int:
     """Run the API and a worker on this machine until Ctrl-C.
 
-    A process that ends by itself is restarted after a pause, which grows with each restart.
+    A process that ends by itself is restarted after a pause. The pause grows with each restart.
     """
     serve.serve(options.host, options.port)
     return OK
