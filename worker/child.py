@@ -12,10 +12,10 @@ from worker import runner
 TUNING = {
     # OpenMP threads spin while they wait for each other, by default for milliseconds. Beside another busy process, a
     # training step then took 0.4 to 1.3 s instead of 0.04 s, and with this spin 0.12 s. On an idle machine, a step
-    # became about a sixth slower. Measurements: docs/adr/0005-tuned-children.md.
+    # became about a sixth slower. Measurements: ADR 5 (docs/adr/).
     "GOMP_SPINCOUNT": "1000",
     # By default, freed tensors return to the kernel, and the next step faults the pages in again: a step took 40 to
-    # 55 ms instead of 37 ms (same page). 32 MiB is the largest value that glibc accepts. 1 GiB is chosen by hand.
+    # 55 ms instead of 37 ms (ADR 5). 32 MiB is the largest value that glibc accepts. 1 GiB is chosen by hand.
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
 }
