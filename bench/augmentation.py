@@ -40,6 +40,7 @@ INPUTS = {
 }
 BATCH = 64
 STEPS, CALLS = 12, 30
+"""Steps of each measured training, and measurements of each input."""
 PRESETS = ("vit-tiny", "resnet-tiny")
 
 DRAWN = {

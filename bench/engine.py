@@ -88,8 +88,8 @@ def start_latency(pair: str) -> float:
             sent = time.time()
             run_id = client.submit(body(index))["id"]
             finish(client, [run_id])
-            begun = next(event for event in client.events(run_id) if event["type"] == "stage.started")
-            measured.append(_seconds(begun["at"]) - sent)
+            started = next(event for event in client.events(run_id) if event["type"] == "stage.started")
+            measured.append(_seconds(started["at"]) - sent)
     return statistics.median(measured)
 
 

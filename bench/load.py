@@ -26,7 +26,7 @@ from testing.clients import body
 FRAMES = 60
 STREAM_FRAMES = 20
 RATE_LIMIT = "1000000000"
-"""Requests per minute of a client: so many that requests are counted, but no request is refused."""
+"""Requests per minute of a client. No client reaches this limit: requests are counted, but no request is refused."""
 
 
 def main(options: argparse.Namespace) -> None:

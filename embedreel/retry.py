@@ -22,7 +22,7 @@ RETRY_SECONDS = 60.0
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 16.0
 IN_FLIGHT_SECONDS = 1.0
-IN_FLIGHT = "idempotency-in-flight"
+IN_FLIGHT = "idempotency-in-flight"  # type of the problem: an earlier request with the same key is not finished
 QUOTA = "quota-exceeded"
 
 TOO_MANY_REQUESTS = 429
