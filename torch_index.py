@@ -1,9 +1,11 @@
-"""Choose where `make` installs PyTorch from. Standard library only: it runs before anything is installed.
+"""Choose the package index from which `make` installs PyTorch.
 
-PyPI's build for Linux brings CUDA's libraries, several gigabytes that a machine without an NVIDIA driver cannot use.
-Such a machine takes the CPU build from PyTorch's own index if that answers within seconds and lists the pinned version.
+PyPI's build for Linux contains several gigabytes of CUDA libraries. A machine without an NVIDIA driver cannot use them.
+On such a machine, the CPU build from PyTorch's own index is chosen, if that index responds within PATIENCE_SECONDS and
+lists the pinned version. This module uses the standard library only, because it runs before anything is installed.
 
-    python3 torch_index.py    prints the address of the index to use besides PyPI, or nothing; standard error says why
+    python3 torch_index.py    prints the URL of the index to use besides PyPI, or an empty line; the reason goes to
+                              standard error
 """
 
 import os
@@ -19,7 +21,7 @@ from pathlib import Path
 
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 PATIENCE_SECONDS = 5.0
-"""How long the index may take altogether, name resolution included."""
+"""Time limit for the response of the index, name resolution included. Chosen by hand; not measured."""
 
 
 def choose(
@@ -28,15 +30,15 @@ def choose(
     """Choose the index to use besides PyPI.
 
     Args:
-        environment: `TORCH_INDEX`, even an empty one, is the user's choice.
-        system: as `platform.system()` names it.
-        machine: as `platform.machine()` names it.
-        driver: whether an NVIDIA driver is installed.
-        version: the pinned version of torch, without a local suffix.
-        cpu_index: the index of CPU builds.
+        environment: environment variables. `TORCH_INDEX` overrides the choice; if it is empty, PyPI alone is used.
+        system: operating system, as from `platform.system()`.
+        machine: architecture, as from `platform.machine()`.
+        driver: True if an NVIDIA driver is installed.
+        version: pinned version of torch, without a local suffix.
+        cpu_index: URL of the index of CPU builds.
 
     Returns:
-        The address of the index, empty for PyPI alone, and the reason in words.
+        URL of the index, empty for PyPI alone; and the reason, as the end of the sentence "PyTorch ...".
     """
     if "TORCH_INDEX" in environment:
         index = environment["TORCH_INDEX"]
@@ -52,18 +54,28 @@ def choose(
 
 
 def look_for_wheel(index: str, *, version: str, machine: str, seconds: float = PATIENCE_SECONDS) -> str:
-    """What keeps the index from serving the CPU wheel of this version for this machine; empty if nothing does."""
+    """Check that an index lists the CPU wheel of a version of torch for this Python.
+
+    Args:
+        index: URL of the index.
+        version: version of torch, without a local suffix.
+        machine: architecture, as from `platform.machine()`.
+        seconds: time limit.
+
+    Returns:
+        Empty if the index lists the wheel. Otherwise the reason, as the end of a sentence that begins with the URL.
+    """
     pages: list[str] = []
     troubles: list[str] = []
 
     def fetch() -> None:
         try:
-            with urllib.request.urlopen(f"{index}/torch/", timeout=seconds) as answer:  # noqa: S310 - the address is ours
+            with urllib.request.urlopen(f"{index}/torch/", timeout=seconds) as answer:  # noqa: S310 - the URL is a constant or a test's
                 pages.append(urllib.parse.unquote(answer.read().decode()))
         except (OSError, ValueError) as error:
             troubles.append(f"does not answer ({error})")
 
-    reader = threading.Thread(target=fetch, daemon=True)  # a resolver's own time limit may be minutes
+    reader = threading.Thread(target=fetch, daemon=True)  # the time limit of name resolution may be minutes
     reader.start()
     reader.join(seconds)
     if pages:
@@ -73,18 +85,18 @@ def look_for_wheel(index: str, *, version: str, machine: str, seconds: float = P
 
 
 def has_driver() -> bool:
-    """Whether an NVIDIA driver is installed; in WSL only its programs are visible."""
+    """Return True if an NVIDIA driver is installed. In WSL, only the program nvidia-smi shows that."""
     return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
 
 
 def pinned_version() -> str:
-    """The version of torch in constraints.txt."""
+    """Return the version of torch in constraints.txt."""
     pins = Path(__file__).with_name("constraints.txt").read_text().splitlines()
     return next(pin.removeprefix("torch==") for pin in pins if pin.startswith("torch=="))
 
 
 def main() -> None:
-    """Print the choice for make, and the reason for the user."""
+    """Print the URL to standard output, for make. Print the reason to standard error, for the user."""
     index, reason = choose(
         os.environ,
         system=platform.system(),

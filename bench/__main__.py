@@ -1,23 +1,24 @@
-"""`make bench`: the figures that README and docs claim. `python -m bench NAME …` runs some of them only.
+"""`make bench`: measure the figures in README and docs. `python -m bench NAME …` runs only the named benchmarks.
 
-demo      the digits film as `make demo` makes it: wall time, and the share that is not training or forward passes
-phases    feature extraction and fine-tuning against a plain loop and a plain Trainer
-presets   every preset on digits: accuracy, and processor time of 300 steps
-capture   training with capture against the same training without, plus the same forward passes alone
-augmentation  what augmentation takes of a training step (--output FILE draws what it does)
-cifar10   a film of CIFAR-10 (--cifar10 FOLDER with train.parquet and test.parquet; else images of the same size)
-two_phase transfer learning on class folders cut from CIFAR-10, accuracy after each phase (--output FILE.gif: the film)
-comparison  three small backbones side by side: the table (--cifar10 FOLDER; --output FILE.gif: the film)
-intake    60,000 small images in a ZIP, from the file to the stored dataset: time and memory
-api       the API process: time to the first answer, memory, and that torch is not loaded
-film      from embeddings to the GIF: each part against the published notebook, and memory by the number of frames
-growth    time and memory by the number of images and of frames (--output FILE.png draws them)
-spacing   how evenly the model moves from frame to frame, with checkpoints spaced evenly, by ratio, and by drift
-thresholds  what the thresholds of adaptive capture cost: the same spacing with other values, for three presets
-layouts   every layout on embeddings of three trainings: motion, neighbourhoods, variance, cost (--cifar10 FOLDER, or
-          --data digits or letters, which need none)
-engine    with stub stages: how soon a run and a child start, how many runs several workers finish
-load      the API under load: 50 clients, unpaced polling against a bare FastAPI application, 100 event streams
+demo          the digits film of `make demo`: wall time, and the fraction that is neither training nor forward passes
+phases        linear probing and fine-tuning, compared with a plain loop and with a plain Trainer
+presets       each preset on digits: accuracy, and processor time of 300 steps
+capture       training with capture, compared with the same training and the same forward passes, each alone
+augmentation  cost of augmentation as a fraction of a training step (--output FILE.png draws examples)
+cifar10       a film of CIFAR-10 (--cifar10 FOLDER with train.parquet and test.parquet; otherwise noise of that size)
+two_phase     transfer learning on CIFAR-10 as class folders: accuracy by phase (--output FILE.gif saves the film)
+comparison    three small backbones side by side (--cifar10 FOLDER uses CIFAR-10; --output FILE.gif saves the film)
+intake        a ZIP of 60,000 small images, from the file to the stored dataset: time and memory
+api           the API process: time to the first response, memory, and whether torch is loaded
+film          from embeddings to the GIF: each part compared with the published notebook, and memory by number of frames
+growth        time and memory by number of images and by number of frames (--output FILE.png draws them)
+spacing       movement of the embeddings between frames that are spaced evenly, by ratio, and by drift
+thresholds    effect of the thresholds of adaptive capture on the movement between frames, for three presets
+layouts       each layout on embeddings of three trainings: motion, neighbourhoods, variance, cost (--cifar10 FOLDER, or
+              --data digits or --data letters, which need no folder)
+engine        stub stages: start time of a run and of a child process, and throughput of several workers
+load          the API under load: 50 clients, polling without pauses compared with a bare FastAPI application, and 100
+              event streams
 """
 
 import argparse
@@ -52,13 +53,13 @@ NAMES = (
 
 
 def tune_like_a_worker() -> None:
-    """Start again with the variables that a worker gives its children, so that the comparisons are fair."""
+    """Restart this process with the environment variables of a worker's children, unless the variables are set."""
     if missing := {name: value for name, value in TUNING.items() if name not in os.environ}:
         os.execve(sys.executable, [sys.executable, "-m", "bench", *sys.argv[1:]], {**os.environ, **missing})  # noqa: S606
 
 
 def machine() -> str:
-    """What the figures were taken on."""
+    """Describe the machine: number of cores, processor, Python version and system."""
     model = next(
         (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
         platform.machine(),
@@ -67,20 +68,20 @@ def machine() -> str:
 
 
 def main() -> None:
-    """Run the benches named on the command line, each printing its table."""
+    """Run the benchmarks that the command line names. Each benchmark prints a table."""
     parser = argparse.ArgumentParser(
         prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; none: all")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(NAMES)} (default: all)")
     parser.add_argument("--cifar10", type=Path, help="folder with train.parquet and test.parquet")
-    parser.add_argument("--repeats", type=int, default=3, help="runs of each comparison; medians are printed")
-    parser.add_argument("--seconds", type=float, default=60, help="how long the clients of `load` go on")
-    parser.add_argument("--data", choices=("digits", "letters", "cifar10"), help="the one that `layouts` trains on")
-    parser.add_argument("--output", type=Path, help="where `growth` or `augmentation` draws its picture")
+    parser.add_argument("--repeats", type=int, default=3, help="repetitions of each measurement; the median is printed")
+    parser.add_argument("--seconds", type=float, default=60, help="duration of the benchmark `load`, seconds")
+    parser.add_argument("--data", choices=("digits", "letters", "cifar10"), help="dataset of `layouts` (default: all)")
+    parser.add_argument("--output", type=Path, help="file for the picture or the film")
     options = parser.parse_args()
     tune_like_a_worker()
     if unknown := set(options.names) - set(NAMES):
-        parser.error(f"there is no bench {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; choose from {', '.join(NAMES)}")
     print(f"{dt.datetime.now(tz=dt.UTC):%Y-%m-%d}, {machine()}")
     for name in options.names or NAMES:
         print(f"\n## {name}\n", flush=True)

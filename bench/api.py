@@ -1,4 +1,4 @@
-"""The API process alone: time to the first answer, memory, torch."""
+"""The API process alone: time to the first response, memory, and whether torch is loaded."""
 
 import argparse
 import os
@@ -22,14 +22,18 @@ def main(options: argparse.Namespace) -> None:
         capture_output=True,
         text=True,
     ).stdout.strip()
-    print("| API process | measured | asked |\n|---|---|---|")
+    print("| API process | measured | target |\n|---|---|---|")
     print(f"| start to first answer of /readyz | {statistics.median(seconds):.2f} s | under 2 s |")
     print(f"| resident memory after 200 requests | {max(megabytes):.0f} MB | under 150 MB |")
     print(f"| torch loaded | {loaded} | False |")
 
 
 def start() -> tuple[float, float]:
-    """Seconds from the start to the first answer, and megabytes after 200 requests."""
+    """Start the API process and send 200 requests.
+
+    Returns:
+        Seconds from the start of the process to its first response, and resident memory after the requests, MB.
+    """
     with tempfile.TemporaryDirectory() as home:
         port = serve.free_port(serve.HOST)
         environment = {**os.environ, "EMBEDREEL_HOME": home, "EMBEDREEL_PORT": str(port)}

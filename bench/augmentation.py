@@ -1,8 +1,8 @@
-"""What the input takes of a training step, and what augmentation does (--output FILE.png draws it).
+"""Cost of preparing the input as a fraction of a training step. --output FILE.png draws examples of augmentation.
 
-A step is one of the slowest and of the fastest preset with 64 images of 32 x 32 pixels; its input, from the stored
-pixels to what the model is given, is measured by itself. Both are times of the processor, of all threads, so that other
-work on the machine counts for neither.
+The steps are training steps of the slowest and of the fastest preset, with 64 images of 32 x 32 pixels. Preparing the
+input converts stored pixels to the input tensor of the model, and is measured separately. All times are processor
+times, summed over all threads, so that other processes on the machine do not count.
 """
 
 import argparse
@@ -40,6 +40,7 @@ INPUTS = {
 }
 BATCH = 64
 STEPS, CALLS = 12, 30
+"""Steps of each measured training, and measurements of each input."""
 PRESETS = ("vit-tiny", "resnet-tiny")
 
 DRAWN = {
@@ -57,7 +58,7 @@ DRAWN = {
 }
 DRAWN_SIDE = 96
 DRAWN_STEP = 3
-"""One at which each image is mixed with another."""
+"""A step at which mixup mixes each image with another image."""
 
 
 def main(options: argparse.Namespace) -> None:
@@ -66,29 +67,29 @@ def main(options: argparse.Namespace) -> None:
     trained = [noise(preset, n_images=10 * BATCH) for preset in PRESETS]
     backbone, data = trained[0]
     images = ImagesOnDevice(data, backbone, device=Accelerator(mixed_precision="no").device)
-    rounds = [(input_seconds(images), [step_seconds(*one) for one in trained]) for _ in range(options.repeats)]
-    inputs, steps = (np.array(one) for one in zip(*rounds, strict=True))
-    shares = np.median(inputs[:, :, None] / steps[:, None, :], axis=0)
-    header = ["augmentation", "input, processor ms a step", *(f"of a step of `{preset}`" for preset in PRESETS)]
+    measured = [(input_seconds(images), [step_seconds(*one) for one in trained]) for _ in range(options.repeats)]
+    inputs, steps = (np.array(one) for one in zip(*measured, strict=True))
+    fractions = np.median(inputs[:, :, None] / steps[:, None, :], axis=0)
+    header = ["augmentation", "input, processor ms per step", *(f"of a step of `{preset}`" for preset in PRESETS)]
     print(f"| {' | '.join(header)} |\n{'|---' * len(header)}|")
-    for name, taken, of_steps in zip(INPUTS, np.median(inputs, axis=0), shares, strict=True):
-        print(f"| {name} | {1000 * taken:.1f} | {' | '.join(f'{share:.1%}' for share in of_steps)} |")
+    for name, taken, of_steps in zip(INPUTS, np.median(inputs, axis=0), fractions, strict=True):
+        print(f"| {name} | {1000 * taken:.1f} | {' | '.join(f'{fraction:.1%}' for fraction in of_steps)} |")
     whole = (f"{preset} {1000 * taken:.0f} ms" for preset, taken in zip(PRESETS, np.median(steps, axis=0), strict=True))
-    print(f"\na step: {', '.join(whole)} (asked of its input: at most a tenth)")
+    print(f"\na step: {', '.join(whole)} (target for the input: at most a tenth)")
 
 
 class _Clock(TrainingHook):
-    """Notes the processor time at the end of each step, seconds."""
+    """Records the processor time of this process at the end of each step, seconds."""
 
     def __init__(self, ends: list[float]) -> None:
         self._ends = ends
 
-    def on_step(self, step: int) -> None:  # noqa: ARG002 - each step alike
+    def on_step(self, step: int) -> None:  # noqa: ARG002 - a method of TrainingHook
         self._ends.append(time.process_time())
 
 
 def step_seconds(backbone: Backbone, data: LabelledImages) -> float:
-    """Median processor seconds of a training's steps on images as they are; the first one warms up."""
+    """Return the median processor seconds of a training step without augmentation. The first step is left out."""
     ends: list[float] = []
     spec = TrainSpec(steps=STEPS, batch_size=BATCH)
     list(fine_tune(backbone, data, spec=spec, capture_steps=(0, STEPS), hooks=[_Clock(ends)]))
@@ -96,7 +97,7 @@ def step_seconds(backbone: Backbone, data: LabelledImages) -> float:
 
 
 def input_seconds(images: ImagesOnDevice) -> list[float]:
-    """Median processor seconds of a step's input with each augmentation; taken in turns."""
+    """Return the median processor seconds for the input of a step, for each of INPUTS. Measurements alternate."""
     taken = [
         [_seconds(images, TrainSpec(augment=spec), step=step) for spec in INPUTS.values()] for step in range(CALLS)
     ]
@@ -111,7 +112,7 @@ def _seconds(images: ImagesOnDevice, spec: TrainSpec, *, step: int) -> float:
 
 
 def draw(path: Path) -> None:
-    """A row an image, a column a kind of change."""
+    """Draw each image (rows) with each augmentation of DRAWN (columns)."""
     backbone, _ = noise(PRESETS[0], n_images=1)
     pictures = _pictures()
     images = ImagesOnDevice(
@@ -130,12 +131,12 @@ def draw(path: Path) -> None:
 def _changed(images: ImagesOnDevice, spec: AugmentSpec) -> ImageArray:
     rows = torch.arange(len(images))
     values = shown(images, rows, spec=TrainSpec(augment=spec), step=DRAWN_STEP).pixel_values(rows)
-    pixels = (values + 1) * 127.5  # presets normalise by 0.5 and 0.5
+    pixels = (values + 1) * 127.5  # presets normalise with mean 0.5 and standard deviation 0.5
     return pixels.round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
 
 
 def _pictures() -> ImageArray:
-    """(3, S, S, 3): the two photographs and a digit of scikit-learn."""
+    """Return two photographs and a digit of scikit-learn, (3, S, S, 3) uint8 with S = DRAWN_SIDE."""
     digit = np.repeat(load_digits().images[5][:, :, None] * (255 / 16), 3, axis=2)
     given = [load_sample_image("flower.jpg"), load_sample_image("china.jpg"), digit]
     return np.stack([to_square(Image.fromarray(one.astype(np.uint8)), DRAWN_SIDE) for one in given])

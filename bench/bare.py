@@ -1,8 +1,8 @@
-"""The bare application that the service is compared with: FastAPI, one route, a constant as long as a run.
+"""A bare FastAPI application with one route, for comparison with the service.
 
     python -m bench.bare PORT FILE
 
-It answers on PORT with the JSON in FILE, under the settings of uvicorn that the service has.
+It listens on PORT and responds with the JSON in FILE. uvicorn has the same settings as in the service.
 """
 
 import json

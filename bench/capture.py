@@ -1,4 +1,4 @@
-"""What capture costs: the stage `fine_tune` against the same training and the same forward passes, each alone."""
+"""Cost of capture: the stage `fine_tune`, compared with the same training and the same forward passes, each alone."""
 
 import argparse
 import statistics
@@ -12,9 +12,11 @@ def main(options: argparse.Namespace) -> None:
         (training.with_capture(), training.training_alone(), training.forward_passes_alone())
         for _ in range(options.repeats)
     ]
-    print("| round | with capture, s | training alone, s | forward passes alone, s | ratio |\n|---|---|---|---|---|")
+    print(
+        "| repetition | with capture, s | training alone, s | forward passes alone, s | ratio |\n|---|---|---|---|---|"
+    )
     for index, (captured, trained, forward) in enumerate(rows, start=1):
         ratio = captured / (trained + forward)
         print(f"| {index} | {captured:.2f} | {trained:.2f} | {forward:.2f} | {ratio:.3f} |")
     ratios = [captured / (trained + forward) for captured, trained, forward in rows]
-    print(f"\nmedian ratio {statistics.median(ratios):.3f} (asked: at most 1.15)")
+    print(f"\nmedian ratio {statistics.median(ratios):.3f} (target: at most 1.15)")

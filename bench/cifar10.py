@@ -1,4 +1,4 @@
-"""CIFAR-10 by HTTP: upload Parquet, fine-tune `vit-tiny`, 30 frames of 1,000 probe images."""
+"""CIFAR-10 by HTTP: upload Parquet files, train `vit-tiny`, and draw 30 frames of 1,000 probe images."""
 
 import argparse
 import io
@@ -24,7 +24,11 @@ def main(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         given = options.cifar10
         source = given or imitation(Path(folder))
-        print("Images: CIFAR-10" if given else "Images: noise, as large and as many as CIFAR-10 (--cifar10 takes it)")
+        print(
+            "Images: CIFAR-10"
+            if given
+            else "Images: noise in the size and number of CIFAR-10 (--cifar10 FOLDER uses CIFAR-10)"
+        )
         print()
         with service() as (client, running), PeakOfChildren(running.processes["worker"].pid) as memory:
             started = time.perf_counter()
@@ -33,7 +37,7 @@ def main(options: argparse.Namespace) -> None:
             run = finish(client, client.submit(BODY | {"name": "CIFAR-10", "dataset": dataset["id"]})["id"])
             ended = time.perf_counter()
             last = client.checkpoints(run["id"])[-1]
-    print("| CIFAR-10 | measured | asked |\n|---|---|---|")
+    print("| CIFAR-10 | measured | target |\n|---|---|---|")
     print(f"| upload, every image decoded | {uploaded - started:.1f} s | |")
     print(f"| POST to film | {ended - uploaded:.0f} s | under 300 s |")
     print(f"| largest child process | {memory.peak / 2**30:.2f} GiB | under 2.5 GiB |")
@@ -41,7 +45,7 @@ def main(options: argparse.Namespace) -> None:
 
 
 def imitation(folder: Path) -> Path:
-    """Parquet files in the format, size and number of CIFAR-10."""
+    """Write Parquet files of noise images in the format, size and number of CIFAR-10. Return the folder."""
     rng = np.random.default_rng(0)
     for name, count in (("train", 50_000), ("test", 10_000)):
         images = [_jpeg(rng.integers(0, 256, (32, 32, 3), np.uint8)) for _ in range(count)]

@@ -1,7 +1,7 @@
-"""Backbones side by side by HTTP: a run of each model on the same images, their table, and their film.
+"""Comparison of three backbones by HTTP: a run of each model on the same images, their table, and their film.
 
-On CIFAR-10 with --cifar10 FOLDER, otherwise on digits. --output FILE.gif keeps the film, and beside it a picture of its
-last frame.
+The dataset is CIFAR-10 with --cifar10 FOLDER, otherwise digits. --output FILE.gif saves the film, and its last frame as
+FILE.png.
 """
 
 import argparse

@@ -1,6 +1,6 @@
-"""The engine with stub stages: how soon a run starts, how fast a child starts, how many runs several workers finish.
+"""The engine with stub stages: start time of a run and of a child process, and throughput of several workers.
 
-SQLite alone needs nothing; the programs of PostgreSQL and Redis add the second pair.
+The measurements use SQLite. If PostgreSQL and Redis are installed, the measurements are repeated with them.
 """
 
 import argparse
@@ -37,15 +37,15 @@ CHILDREN = 20
 
 def main(options: argparse.Namespace) -> None:  # noqa: ARG001
     pairs = ["SQLite", *(["PostgreSQL and Redis"] if can_run() else [])]
-    print("| engine | measured | asked |\n|---|---|---|")
+    print("| engine | measured | target |\n|---|---|---|")
     print(
         f"| child: fork server to first message, median of {CHILDREN} | {child_start() * 1000:.0f} ms | under 300 ms |"
     )
-    asked = {"SQLite": "under 1.2 s", "PostgreSQL and Redis": "under 150 ms"}
+    limits = {"SQLite": "under 1.2 s", "PostgreSQL and Redis": "under 150 ms"}
     for pair in pairs:
         seconds = start_latency(pair)
         print(
-            f"| submit to first stage running, {pair}, median of {SUBMITS} | {seconds * 1000:.0f} ms | {asked[pair]} |"
+            f"| submit to first stage running, {pair}, median of {SUBMITS} | {seconds * 1000:.0f} ms | {limits[pair]} |"
         )
     for pair in pairs:
         for count in WORKERS:
@@ -57,7 +57,7 @@ def main(options: argparse.Namespace) -> None:  # noqa: ARG001
 
 @contextmanager
 def service(pair: str, workers: int) -> Iterator[Client]:
-    """API and workers on that pair, idle."""
+    """Start an API and workers with this database and broker. Yield a client when the workers are idle."""
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="embedreel-bench-")))
         variables = dict(STUBS)
@@ -76,25 +76,25 @@ def service(pair: str, workers: int) -> Iterator[Client]:
 
 
 def body(index: int, *, frames: int = 2) -> Json:
-    """A run that shares nothing with others."""
+    """Return the body of a run that shares no artifact with other runs."""
     return {"dataset": "digits", "name": f"run {index}", "train": {"seed": index}, "capture": {"frames": frames}}
 
 
 def start_latency(pair: str) -> float:
-    """Median seconds from sending the POST until the run's first stage is claimed, on an idle worker."""
+    """Return the median seconds from POST to the start of the run's first stage on an idle worker."""
     measured = []
     with service(pair, 1) as client:
         for index in range(SUBMITS):
             sent = time.time()
             run_id = client.submit(body(index))["id"]
             finish(client, [run_id])
-            begun = next(event for event in client.events(run_id) if event["type"] == "stage.started")
-            measured.append(_seconds(begun["at"]) - sent)
+            started = next(event for event in client.events(run_id) if event["type"] == "stage.started")
+            measured.append(_seconds(started["at"]) - sent)
     return statistics.median(measured)
 
 
 def throughput(pair: str, workers: int) -> float:
-    """Seconds until all runs are done, from the first POST."""
+    """Return the seconds from the first POST until RUNS runs have ended."""
     with service(pair, workers) as client:
         started = time.perf_counter()
         finish(client, [client.submit(body(index))["id"] for index in range(RUNS)])
@@ -102,7 +102,7 @@ def throughput(pair: str, workers: int) -> float:
 
 
 def child_start() -> float:
-    """Median seconds from asking the fork server for a child to its first message."""
+    """Return the median seconds from the request to the fork server until the child's first message."""
     os.environ.update(STUBS | {"EMBEDREEL_STUB_SECONDS": "0"})
     warm_up("worker.preload", STUBS["EMBEDREEL_TEST_STAGES"])
     spec = RunSpec(
@@ -134,7 +134,7 @@ def child_start() -> float:
 
 
 def finish(client: Client, run_ids: list[str]) -> None:
-    """Wait until all have ended, and require that they succeeded."""
+    """Wait until all runs have ended. Exit if a run did not succeed."""
     for run_id in run_ids:
         while (run := client.run(run_id))["status"] not in ENDED:
             time.sleep(0.05)

@@ -1,7 +1,7 @@
-"""From embeddings to the GIF: each part against the published way, in one run, and its memory by the number of frames.
+"""From embeddings to the GIF: each part compared with the published method, and peak memory by number of frames.
 
-Embeddings are drawn at random as a training leaves them: ten classes, 768 features of falling variance, that come apart
-over the film. Training and forward passes are no part of it.
+The embeddings are random: 768 features of decreasing variance, and ten classes that separate over the film. Training
+and forward passes are not measured.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from core.review.review import Filmed, review
 POINTS, WIDTH, CLASSES = 10_000, 768, 10
 FRAMES = 30
 ENCODED = 6
-"""Frames whose bytes are compared: the published way needs a second for each."""
+"""Number of frames whose file sizes are compared. The published method takes about a second for each frame."""
 SIZE = (1480, 1490)
 MEMORY_POINTS = 2_000
 MEMORY_FRAMES = (10, 50, 200)
@@ -42,44 +42,62 @@ NONE = AlignSpec(method="none")
 
 def main(options: argparse.Namespace) -> None:
     frames, labels = list(embeddings(POINTS, FRAMES)), classes(POINTS)
-    print(f"{POINTS:,} images, {WIDTH} features, {FRAMES} frames; seconds a frame, medians of {options.repeats}.\n")
-    print("| part | published way | here | ratio | asked |\n|---|---|---|---|---|")
-    floor = _timed(lambda: frames[0] @ frames[1].T, options.repeats)  # of one array NumPy would compute half
-    both = [_score(frames, options.repeats), _lay_out(frames, options.repeats)]
+    print(f"{POINTS:,} images, {WIDTH} features, {FRAMES} frames; seconds per frame, medians of {options.repeats}.\n")
+    print("| part | published method | here | ratio | target |\n|---|---|---|---|---|")
+    floor = _timed(lambda: frames[0] @ frames[1].T, options.repeats)  # two arrays: of X @ X.T, NumPy computes only half
+    both = [_score(frames, options.repeats), _project(frames, options.repeats)]
     film = filmed(frames, labels)
     both += [_draw(film, options.repeats), _encode(film)]
-    asked = (">= 6", ">= 2", ">= 25", ">= 4")
-    for (name, published, here), limit in zip(both, asked, strict=True):
-        print(f"| {name} | {published:.3f} | {here:.4f} | {published / here:.1f} | {limit} |", flush=True)
+    targets = (">= 6", ">= 2", ">= 25", ">= 4")
+    for (name, published, here), target in zip(both, targets, strict=True):
+        print(f"| {name} | {published:.3f} | {here:.4f} | {published / here:.1f} | {target} |", flush=True)
     measured = _timed(lambda: review(film, project=ProjectSpec(), align=NONE), 1) / FRAMES
     print(f"| quality card and highlights | - | {measured:.3f} | | |")
     total = sum(published for _, published, _ in both), sum(here for *_, here in both) + measured
     print(f"| all of these | {total[0]:.2f} | {total[1]:.2f} | {total[0] / total[1]:.1f} | >= 10 |")
-    print(f"\nOutlier scores take {both[0][2] / floor:.1f} times the product of all pairs, {floor:.2f} s (asked: 1.6).")
+    slower = both[0][2] / floor
+    print(f"\nOutlier scores take {slower:.1f} times as long as the product of all pairs, {floor:.2f} s (target: 1.6).")
     theirs, ours = _bytes(frames, film)
-    print(f"A GIF takes {ours:.0f} bytes by 1,000 pixels, one of the published pictures {theirs:.0f} (asked: half).")
+    print(f"The GIF has {ours:.0f} bytes per 1,000 pixels, the published GIF {theirs:.0f} (target: half of that).")
     _memory()
 
 
 def embeddings(n_points: int, n_frames: int, *, width: int = WIDTH) -> Iterator[NDArray[np.float32]]:
-    """(N, D) a frame, the same in each run."""
+    """Yield the embeddings of each frame, x_t = (s_t m_c + e + 0.1 d_t) / sqrt(1 + j) for feature j.
+
+    m_c is the mean of the point's class, e is a deviation of the point, and d_t is a deviation of the point in the
+    frame. All three are standard normal. The separation s_t grows from 0 to 4. Each call gives the same numbers.
+
+    Args:
+        n_points: number of points N.
+        n_frames: number of frames.
+        width: number of features D.
+
+    Yields:
+        (N, D) float32.
+    """
     rng = np.random.default_rng(0)
-    homes = rng.standard_normal((CLASSES, width))
-    spread = (1 / np.sqrt(1 + np.arange(width))).astype(np.float32)
-    own = rng.standard_normal((n_points, width)).astype(np.float32)
+    means = rng.standard_normal((CLASSES, width))
+    scale = (1 / np.sqrt(1 + np.arange(width))).astype(np.float32)
+    deviations = rng.standard_normal((n_points, width)).astype(np.float32)
     for index in range(n_frames):
-        apart = 4 * index / max(1, n_frames - 1)
+        separation = 4 * index / max(1, n_frames - 1)
         drift = 0.1 * rng.standard_normal((n_points, width)).astype(np.float32)
-        yield ((apart * homes[classes(n_points)] + own + drift) * spread).astype(np.float32)
+        yield ((separation * means[classes(n_points)] + deviations + drift) * scale).astype(np.float32)
 
 
 def classes(n_points: int) -> NDArray[np.int64]:
-    """(N,) labels, as many of each."""
+    """Return labels of equally frequent classes, (N,) int64."""
     return np.arange(n_points) % CLASSES
 
 
 def filmed(frames: Frames, labels: NDArray[np.int64]) -> Filmed:
-    """What the stages before `measure` know."""
+    """Return the input of the stage `measure`: embeddings, scores, neighbours, projection and labels.
+
+    Args:
+        frames: T arrays of embeddings, (N, D) float32 each.
+        labels: (N,) int64.
+    """
     scores, neighbors = score_frames(frames, k=10)
     return assembled(frames, labels, scores, neighbors, project_frames(frames, project=ProjectSpec(), align=NONE))
 
@@ -87,14 +105,14 @@ def filmed(frames: Frames, labels: NDArray[np.int64]) -> Filmed:
 def assembled(
     frames: Frames, labels: NDArray[np.int64], scores: OutlierScores, neighbors: NeighborGraph, projection: Projection
 ) -> Filmed:
-    """The same of what has been computed already."""
+    """Return the input of the stage `measure` from scores, neighbours and a projection that are already computed."""
     facts = [FrameFacts(10 * at, at / 2, 2.0 - at / len(frames), at / len(frames), labels) for at in range(len(frames))]
     names = tuple(f"class {label}" for label in range(CLASSES))
     return Filmed(frames, facts, projection, scores, neighbors, labels, names)
 
 
 def scene(film: Filmed) -> Scene:
-    """What is drawn of it."""
+    """Return the scene of a film, with random images and an artificial training log."""
     n_points, last = len(film.labels), film.facts[-1].step
     images = np.random.default_rng(1).integers(0, 256, (n_points, 4, 4, 3)).astype(np.uint8).repeat(8, 1).repeat(8, 2)
     step = np.arange(last + 1)
@@ -109,11 +127,11 @@ def _score(frames: list[NDArray[np.float32]], repeats: int) -> tuple[str, float,
     return "outlier scores", published, _timed(lambda: score_frames([frames[-1]], k=10), repeats)
 
 
-def _lay_out(frames: list[NDArray[np.float32]], repeats: int) -> tuple[str, float, float]:
+def _project(frames: list[NDArray[np.float32]], repeats: int) -> tuple[str, float, float]:
     def published() -> None:
         reference = None
         for frame in reversed(frames):
-            reference = notebook.lay_out(frame, reference)
+            reference = notebook.project(frame, reference)
 
     def here() -> None:
         project_frames(frames, project=ProjectSpec(), align=NONE)
@@ -127,7 +145,7 @@ def _renderer(drawn: Scene) -> FrameRenderer:
 
 
 def _published(film: Filmed, drawn: Scene) -> Callable[[NDArray[np.floating]], NDArray[np.uint8]]:
-    """Draws points in the published way."""
+    """Return a function that draws points (N, 2) with the published method."""
     worst, losses = np.argsort(-film.scores.distance[-1])[:8], (drawn.log.step, drawn.log.loss)
     return lambda points: notebook.draw(points, film.labels, worst, drawn.probe.images, losses)
 
@@ -147,8 +165,8 @@ def _encode(film: Filmed) -> tuple[str, float, float]:
         theirs, ours = Path(folder) / "theirs.gif", Path(folder) / FORMATS[GIF].file
         published = _timed(lambda: notebook.encode(theirs, pictures, fps=12), 1) / FRAMES
         here = _timed(lambda: _write_gif(ours, indices, renderer.palette), 1) / FRAMES
-        share = ours.stat().st_size / theirs.stat().st_size
-    return f"encoding, {share:.0%} of the bytes".replace("%", " %"), published, here
+        fraction = ours.stat().st_size / theirs.stat().st_size
+    return f"encoding, {fraction:.0%} of the bytes".replace("%", " %"), published, here
 
 
 def _write_gif(path: Path, frames: list[Frame], palette: Palette) -> None:
@@ -158,12 +176,12 @@ def _write_gif(path: Path, frames: list[Frame], palette: Palette) -> None:
 
 
 def _bytes(frames: list[NDArray[np.float32]], film: Filmed) -> tuple[float, float]:
-    """By 1,000 pixels: of a GIF of the published pictures in the published way, and of ours."""
+    """Return the bytes per 1,000 pixels of the published GIF, and of ours."""
     drawn = scene(film)
-    laid: list[NDArray[np.float64]] = []
+    layouts: list[NDArray[np.float64]] = []
     for frame in frames[-ENCODED:]:
-        laid.append(notebook.lay_out(frame, laid[-1] if laid else None))
-    pictures = list(map(_published(film, drawn), laid))
+        layouts.append(notebook.project(frame, layouts[-1] if layouts else None))
+    pictures = list(map(_published(film, drawn), layouts))
     renderer = _renderer(drawn)
     indices = [renderer.draw(index) for index in range(FRAMES - ENCODED, FRAMES)]
     with tempfile.TemporaryDirectory() as folder:
@@ -176,7 +194,7 @@ def _bytes(frames: list[NDArray[np.float32]], film: Filmed) -> tuple[float, floa
 
 
 def _memory() -> None:
-    """Peak memory of a process that lays out, measures, draws and encodes films of more and more frames."""
+    """Print the peak memory and the time of a process that makes a film, for each number of frames."""
     print(f"\n| frames of {MEMORY_POINTS:,} images | peak memory, beyond the imports | seconds |\n|---|---|---|")
     for count in MEMORY_FRAMES:
         command = [sys.executable, "-m", "bench.film", str(count)]
@@ -186,7 +204,7 @@ def _memory() -> None:
 
 
 class Stored:
-    """Frames on disk, mapped one at a time, as the worker has them."""
+    """Frames in files, mapped one at a time, as in the worker."""
 
     def __init__(self, folder: Path, count: int, *, n_points: int, width: int) -> None:
         self.paths = [folder / f"{index}.npy" for index in range(count)]
@@ -201,7 +219,7 @@ class Stored:
 
 
 def _one_film(count: int) -> None:
-    """A film in this process; prints its peak memory in GiB and its seconds."""
+    """Make a film in this process. Print the peak memory beyond the imports, GiB, and the time, seconds."""
     before = peak_gib()
     with tempfile.TemporaryDirectory() as folder:
         stored = Stored(Path(folder), count, n_points=MEMORY_POINTS, width=WIDTH)
@@ -219,9 +237,12 @@ def _one_film(count: int) -> None:
 
 
 def peak_gib() -> float:
-    """Of this process; what `getrusage` tells is inherited from the process that started this one."""
-    told = Path("/proc/self/status").read_text()
-    return int(next(line.split()[1] for line in told.splitlines() if line.startswith("VmHWM"))) / 2**20
+    """Return the peak resident memory of this process, GiB.
+
+    `getrusage` is not used, because its value is inherited from the parent process.
+    """
+    status = Path("/proc/self/status").read_text()
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) / 2**20
 
 
 def _timed(work: Callable[[], object], repeats: int) -> float:

@@ -1,6 +1,6 @@
-"""How time and memory grow with the number of images and of frames: a table with slopes, and a picture (--output FILE).
+"""Growth of time and memory with the number of images and of frames: tables, and a picture (--output FILE.png).
 
-The slope is that of a straight line through the logarithms: 1 grows in proportion, 0 not at all.
+Each table has the slope of a straight line fitted to log(value) over log(size): 1 is proportional growth, 0 no growth.
 """
 
 import argparse
@@ -32,7 +32,7 @@ NONE = AlignSpec(method="none")
 
 
 def main(options: argparse.Namespace) -> None:
-    """Each film in a process of its own, so that its peak of memory is its own."""
+    """Make each film in a separate process, because peak memory is measured per process."""
     by_points = [_in_process(points, FEW_FRAMES) for points in POINTS]
     by_frames = [_in_process(FEW_POINTS, frames) for frames in FRAMES]
     _table(f"images, {FEW_FRAMES} frames of {WIDTH} features; seconds", POINTS, by_points)
@@ -42,7 +42,11 @@ def main(options: argparse.Namespace) -> None:
 
 
 def slope(sizes: Sequence[int], values: Sequence[float]) -> float:
-    """Of log(value) over log(size).
+    """Return the least-squares slope of log(value) over log(size).
+
+    Args:
+        sizes: n sizes, above 0.
+        values: n values; values below 1e-9 count as 1e-9.
 
     >>> round(slope([1, 10, 100], [2.0, 20.0, 200.0]), 3)
     1.0
@@ -65,7 +69,7 @@ def _in_process(points: int, frames: int) -> dict[str, float]:
 
 
 def _one_film(points: int, frames: int) -> None:
-    """Make a film here; prints the seconds of each part, and the peak of memory beyond the imports."""
+    """Make a film in this process. Print the seconds of each part, and the peak memory beyond the imports, GiB."""
     before, project = peak_gib(), ProjectSpec()
     with tempfile.TemporaryDirectory() as folder:
         stored = Stored(Path(folder), frames, n_points=points, width=WIDTH)

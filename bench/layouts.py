@@ -1,8 +1,8 @@
-"""Every layout on embeddings of real trainings: how well motion and neighbourhoods survive, and what it costs a frame.
+"""Each layout on embeddings of real trainings: motion, neighbourhood preservation, variance, and time per frame.
 
-Three data sets, two backbones: handwritten digits, CIFAR-10 (or a part of it), and letters in the fonts that come with
-matplotlib, turned and blurred. --output FILE.png draws the last frames of the data set that --data names, with the ways
-of a few points over the whole film.
+There are three datasets and two backbones. The datasets are handwritten digits, CIFAR-10, and rotated and blurred
+letters in fonts of matplotlib. --output FILE.png draws the last frame of some layouts for the dataset that --data
+names, with the paths of some points over the whole film.
 """
 
 import argparse
@@ -41,8 +41,8 @@ from core.measure.neighbors import nearest_neighbors
 FRAMES = 60
 PROBE_SIZE = 1000
 NEIGHBORS = 15
-LOOKED_AT = 12
-"""Frames whose neighbourhoods are compared."""
+MEASURED_FRAMES = 12
+"""Number of frames whose neighbourhoods are compared."""
 COLUMNS = (
     "layout",
     "r",
@@ -57,6 +57,12 @@ COLUMNS = (
     "mean",
     "ms a frame",
 )
+"""Columns of the table.
+
+r, rank r: Pearson and Spearman correlation of the points' movements in the layout with those in the representation.
+left to turn: `residual_rotation`. neighbours kept: mean k-NN recall with k = NEIGHBORS. own variance: variance of the
+layout, relative to the first two principal components of the frame; its least value and its mean over the frames.
+"""
 LETTERS = string.ascii_uppercase[:12]
 TRAININGS = (
     ("digits", "vit-tiny", TrainSpec(steps=300)),
@@ -90,66 +96,76 @@ DRAWN = {
     "umap, rigid, trimmed": "umap",
 }
 FOLLOWED = 10
+"""Number of points whose paths are drawn."""
 
 
 def main(options: argparse.Namespace) -> None:
-    print(f"{FRAMES} frames of {PROBE_SIZE:,} probe images at most; neighbourhoods of {NEIGHBORS}.")
+    print(f"{FRAMES} frames of at most {PROBE_SIZE:,} probe images; {NEIGHBORS} nearest neighbours.")
     for dataset, model, train in TRAININGS:
         if options.data not in {None, dataset}:
             continue
         with tempfile.TemporaryDirectory() as folder:
             frames, labels, accuracy = _train(dataset, model, train, Path(folder), options)
-        laid = _table(f"{dataset}, {model}", frames, accuracy)
+        layouts = _table(f"{dataset}, {model}", frames, accuracy)
         if options.output:
-            _picture(options.output, laid, labels)
+            _picture(options.output, layouts, labels)
 
 
 def _table(title: str, frames: list[FloatArray], accuracy: float) -> dict[str, tuple[FloatArray, float]]:
-    """Print it; returns the points (T, N, 2) of each layout, and its r."""
-    told = {}
+    """Print the table of one training.
+
+    Args:
+        title: name of the training.
+        frames: T arrays of embeddings, (N, D) float32 each.
+        accuracy: accuracy at the last frame, 0 to 1.
+
+    Returns:
+        The points (T, N, 2) of each layout, and its correlation r.
+    """
+    results = {}
     moved = step_lengths(np.stack(frames))
     turned = np.linalg.norm(np.diff(np.stack(frames), n=2, axis=0), axis=2)
     best = np.array([points.var(axis=0).sum() for points in (pca(frame)[0] for frame in frames)])
-    looked_at = np.linspace(0, len(frames) - 1, LOOKED_AT).round().astype(int)
+    measured = np.linspace(0, len(frames) - 1, MEASURED_FRAMES).round().astype(int)
     rows = sample_rows(len(frames[0]))
-    graphs = {t: nearest_neighbors(frames[t], k=NEIGHBORS).indices[rows] for t in looked_at}
-    print(f"\n{title}: {frames[0].shape[1]} wide, accuracy {accuracy:.0%} at the end\n")
+    graphs = {t: nearest_neighbors(frames[t], k=NEIGHBORS).indices[rows] for t in measured}
+    print(f"\n{title}: {frames[0].shape[1]} features, accuracy {accuracy:.0%} at the end\n")
     print("| " + " | ".join(COLUMNS) + " |\n|" + "---|" * len(COLUMNS))
     for name, project, align in METHODS:
         started = time.perf_counter()
-        laid = project_frames(frames, project=ProjectSpec(**project), align=AlignSpec(**align))
+        projection = project_frames(frames, project=ProjectSpec(**project), align=AlignSpec(**align))
         seconds = time.perf_counter() - started
-        points = laid.points
+        points = projection.points
         steps = step_lengths(points)
         kept = [faithfulness(frames[t], points[t], neighbors=graph, rows=rows) for t, graph in graphs.items()]
-        shares = points.var(axis=1).sum(axis=1) / best
+        variances = points.var(axis=1).sum(axis=1) / best
         linear = not LAYOUTS[project["method"]].is_neighbor_based and align["method"] != "procrustes"
-        chosen = f": {laid.smoothing:g}" if "chosen" in name and laid.smoothing is not None else ""
-        trembles = jitter(steps, np.linalg.norm(np.diff(points, n=2, axis=0), axis=2)) / jitter(moved, turned)
-        told[name] = points, pearson(steps, moved)
+        chosen = f": {projection.smoothing:g}" if "chosen" in name and projection.smoothing is not None else ""
+        relative_jitter = jitter(steps, np.linalg.norm(np.diff(points, n=2, axis=0), axis=2)) / jitter(moved, turned)
+        results[name] = points, pearson(steps, moved)
         cells = [
             name + chosen,
-            f"{told[name][1]:.3f}",
+            f"{results[name][1]:.3f}",
             f"{spearman(steps, moved):.3f}",
             f"{temporal_stress(moved, steps):.2f}",
             f"{residual_rotation(points):.2f}",
-            f"{trembles:.2f}",
+            f"{relative_jitter:.2f}",
             f"{np.mean([one.trustworthiness for one in kept]):.3f}",
             f"{np.mean([one.continuity for one in kept]):.3f}",
             f"{np.mean([one.preservation for one in kept]):.3f}",
-            f"{shares.min():.2f}" if linear else "-",
-            f"{shares.mean():.2f}" if linear else "-",
+            f"{variances.min():.2f}" if linear else "-",
+            f"{variances.mean():.2f}" if linear else "-",
             f"{1000 * seconds / len(frames):.0f}",
         ]
         print("| " + " | ".join(cells) + " |", flush=True)
-    return told
+    return results
 
 
-def _picture(path: Path, laid: dict[str, tuple[FloatArray, float]], labels: NDArray[np.int64]) -> None:
+def _picture(path: Path, layouts: dict[str, tuple[FloatArray, float]], labels: NDArray[np.int64]) -> None:
     figure = Figure(figsize=(11, 7.6), dpi=110, layout="constrained")
     followed = np.random.default_rng(0).choice(len(labels), FOLLOWED, replace=False)
     for axes, (name, title) in zip(figure.subplots(2, 3).flat, DRAWN.items(), strict=True):
-        points, r = laid[name]
+        points, r = layouts[name]
         axes.scatter(*points[-1].T, c=labels, cmap="tab10", s=5, alpha=0.35, linewidths=0)
         for place in followed:
             axes.plot(*points[:, place].T, color="black", linewidth=0.6, alpha=0.8)
@@ -164,7 +180,12 @@ def _picture(path: Path, laid: dict[str, tuple[FloatArray, float]], labels: NDAr
 def _train(
     dataset: str, model: str, spec: TrainSpec, folder: Path, options: argparse.Namespace
 ) -> tuple[list[FloatArray], NDArray[np.int64], float]:
-    """Embeddings of the probe set at each checkpoint, its labels, and the accuracy at the last one."""
+    """Train a model.
+
+    Returns:
+        Embeddings of the probe images at each checkpoint, (N, D) float32 each; labels, (N,); accuracy at the last
+        checkpoint, 0 to 1.
+    """
     source = datasets.open_source(
         "digits" if dataset == "digits" else "ds_" + "0" * 26,
         uploaded=_stored(dataset, folder, options),
@@ -182,7 +203,7 @@ def _train(
 
 
 def _stored(dataset: str, folder: Path, options: argparse.Namespace) -> Path | None:
-    """Folder of the stored dataset; None for the built-in one."""
+    """Return the folder of the stored dataset; None for the built-in digits."""
     if dataset == "digits":
         return None
     given = folder / "given"
@@ -193,13 +214,15 @@ def _stored(dataset: str, folder: Path, options: argparse.Namespace) -> Path | N
         for name in ("train.parquet", "test.parquet"):
             (given / name).symlink_to((options.cifar10 / name).resolve())
     else:
-        raise SystemExit("bench layouts wants CIFAR-10: --cifar10 FOLDER with train.parquet and test.parquet")
+        raise SystemExit(
+            "bench layouts requires CIFAR-10: add --cifar10 FOLDER, a folder with train.parquet and test.parquet"
+        )
     inspect_in_subprocess(given, folder / "stored")
     return folder / "stored"
 
 
 def _letters(folder: Path) -> None:
-    """6,000 letters to train on, 1,000 to look at, 24 pixels wide."""
+    """Write 6,000 training images and 1,000 evaluation images of letters, 24 x 24 pixels."""
     rng = np.random.default_rng(0)
     fonts = sorted(font_manager.findSystemFonts([str(Path(font_manager.__file__).parent / "mpl-data/fonts/ttf")]))
     readable = [font for font in fonts if "DejaVu" in font and "Display" not in font]

@@ -1,7 +1,7 @@
-"""The API under load: 50 clients, the ratio with a bare FastAPI application, 100 event streams.
+"""The API under load: 50 clients, polling without pauses compared with a bare FastAPI application, 100 event streams.
 
-Stages are stubs (tests/stub_stages.py), so that the worker takes little of the machine. SQLite, unless EMBEDREEL_* say
-otherwise.
+Stages are stubs (tests/stub_stages.py), so that the worker uses little processor time. The database is SQLite, unless
+EMBEDREEL_* variables name another one.
 """
 
 import argparse
@@ -26,18 +26,18 @@ from testing.clients import body
 FRAMES = 60
 STREAM_FRAMES = 20
 RATE_LIMIT = "1000000000"
-"""Requests are counted as for everybody, but none is refused."""
+"""Requests per minute of a client. No client reaches this limit: requests are counted, but no request is refused."""
 
 
 def main(options: argparse.Namespace) -> None:
     os.environ |= {"EMBEDREEL_TEST_STAGES": "tests.stub_stages", "EMBEDREEL_STUB_SECONDS": "0.05"}
     os.environ |= {"EMBEDREEL_MAX_RUNS_IN_FLIGHT": "0", "EMBEDREEL_RATE_LIMIT": RATE_LIMIT}
     with service() as (client, _):
-        ratios = compare(client, seconds=options.seconds / 12, rounds=options.repeats)
+        ratios = compare(client, seconds=options.seconds / 12, repeats=options.repeats)
         streamed = follow(port_of(client), streams=100, runs=10)
         polled = poll(port_of(client), clients=50, seconds=options.seconds)
     print(f"50 clients, {options.seconds:.0f} s: {polled['statuses']}, {len(polled['errors'])} errors\n")
-    print("| API under load | measured | asked |\n|---|---|---|")
+    print("| API under load | measured | target |\n|---|---|---|")
     print(f"| errors of 50 clients | {len(polled['errors'])} | 0 |")
     for method, limit in (("GET", 50), ("POST", 150)):
         times = polled["milliseconds"][method]
@@ -56,29 +56,48 @@ def port_of(client: Client) -> int:
 
 
 def poll(port: int, *, clients: int, seconds: float, frames: int = FRAMES) -> dict[str, Any]:
-    """Clients that post and poll as ours does.
+    """Run clients that post runs and poll them as often as our own client.
+
+    Args:
+        port: port of the API.
+        clients: number of clients.
+        seconds: duration.
+        frames: frames of each run.
 
     Returns:
-        `errors`, `statuses` (how many answers by method and status), `milliseconds` (percentiles by method).
+        `errors`, `statuses` (number of responses by method and status), `milliseconds` (percentiles by method).
     """
     return generate("polling", port=port, clients=clients, seconds=seconds, frames=frames)
 
 
 def follow(port: int, *, streams: int, runs: int, frames: int = STREAM_FRAMES) -> dict[str, Any]:
-    """Event streams on runs that are under way, some of which break off and come back.
+    """Follow the event streams of running runs. Every third stream is interrupted once and resumed.
+
+    Args:
+        port: port of the API.
+        streams: number of streams.
+        runs: number of runs.
+        frames: frames of each run.
 
     Returns:
-        `complete` (streams that got every event once and in order), `events` (all together), `wrong` (the others).
+        `complete` (number of streams that received each event once and in order), `events` (number of all events
+        received), `wrong` (descriptions of the other streams).
     """
     return generate("streams", port=port, streams=streams, runs=runs, frames=frames)
 
 
-def compare(client: Client, *, seconds: float, rounds: int, clients: int = 50) -> dict[str, tuple[float, float]]:
-    """Unpaced polling against a bare application, in turns; each client polls a run of its own that is queued.
+def compare(client: Client, *, seconds: float, repeats: int, clients: int = 50) -> dict[str, tuple[float, float]]:
+    """Compare polling without pauses with requests to a bare application. Measurements alternate.
+
+    Args:
+        client: client of the service. Each polling client gets a queued run of its own.
+        seconds: duration of each measurement.
+        repeats: number of measurements of each kind.
+        clients: number of polling clients.
 
     Returns:
-        Medians of requests a second, ours and the bare application's: of polls that find the newest version (304), and
-        of whole answers.
+        Median requests per second of the service and of the bare application, by kind of response: 304 Not Modified, or
+        the whole run.
     """
     port = port_of(client)
     runs = [client.submit(body(frames=FRAMES) | {"name": name}) for name in ("hang", *["wait"] * clients)]
@@ -87,7 +106,7 @@ def compare(client: Client, *, seconds: float, rounds: int, clients: int = 50) -
     polls = [(run["links"]["self"], client.poll(run["id"], None)[1]) for run in runs[1:]]
     counts: dict[str, list[float]] = {"bare": [], "polls answered 304": [], "polls answered in full": []}
     with bare_application(client.run(runs[1]["id"])) as bare:
-        for _ in range(rounds):
+        for _ in range(repeats):
             for name, asked in (
                 ("bare", {"port": bare, "polls": [("/", "")] * clients}),
                 ("polls answered 304", {"port": port, "polls": polls, "status": 304}),
@@ -104,7 +123,7 @@ def compare(client: Client, *, seconds: float, rounds: int, clients: int = 50) -
 
 
 def generate(scenario: str, **options: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON values
-    """Run a scenario of `testing.clients` in a process of its own."""
+    """Run a scenario of `testing.clients` in a separate process. Return its report."""
     command = [sys.executable, "-m", "testing.clients", scenario, json.dumps(options)]
     root = Path(__file__).resolve().parents[1]
     seen: dict[str, Any] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, cwd=root).stdout)
@@ -113,7 +132,7 @@ def generate(scenario: str, **options: Any) -> dict[str, Any]:  # noqa: ANN401 -
 
 @contextmanager
 def bare_application(constant: Any) -> Iterator[int]:  # noqa: ANN401 - JSON
-    """Port of a bare application that answers with this JSON."""
+    """Start a bare application that responds with the given JSON. Yield its port."""
     port = serve.free_port(serve.HOST)
     with tempfile.NamedTemporaryFile() as file:
         Path(file.name).write_text(json.dumps(constant))

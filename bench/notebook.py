@@ -1,10 +1,12 @@
-"""The published way of making the film, on today's libraries, written anew from its description.
+"""The published method of making the film, written from its description for current libraries.
 
-Per checkpoint: cleanlab's out-of-distribution score, the eight lowest as a list; `PCA(2)`, scipy's `procrustes` onto
-the frame shown before, division by the largest coordinate; a fresh matplotlib figure of 8 by 8 inches at 200 dpi with
-the points, the list's pictures and the loss curve; imageio for the GIF.
+For each checkpoint, cleanlab's out-of-distribution scores give the eight images with the lowest scores. `PCA(2)`
+projects the embeddings, scipy's `procrustes` aligns the points to the frame before, and the points are divided by the
+largest coordinate. A new matplotlib figure of 8 by 8 inches at 200 dpi shows the points, the eight images and the loss
+curve. imageio encodes the GIF.
 
-Renumics: How to create an animation of the embeddings during fine-tuning.
+References:
+    Renumics: How to create an animation of the embeddings during fine-tuning.
 """
 
 from collections.abc import Sequence
@@ -26,18 +28,33 @@ SHOWN = 8
 
 
 def scores(embeddings: NDArray[np.float32]) -> NDArray[np.floating[Any]]:
-    """(N,) of (N, D): cleanlab's, 0..1, low: outlying."""
+    """Return cleanlab's out-of-distribution scores.
+
+    Args:
+        embeddings: (N, D) float32.
+
+    Returns:
+        (N,), 0 to 1. Lower = more outlying.
+    """
     found: NDArray[np.floating[Any]] = OutOfDistribution().fit_score(features=embeddings, verbose=False)
     return found
 
 
-def lay_out(embeddings: NDArray[np.float32], reference: NDArray[np.floating] | None) -> NDArray[np.float64]:
-    """(N, 2): two axes of this frame's own, aligned to the reference."""
+def project(embeddings: NDArray[np.float32], reference: NDArray[np.floating] | None) -> NDArray[np.float64]:
+    """Project a frame to its first two principal components, and align the points to a reference.
+
+    Args:
+        embeddings: (N, D) float32.
+        reference: (N, 2) points of another frame; None skips the alignment.
+
+    Returns:
+        (N, 2) float64. The largest absolute coordinate is 1.
+    """
     points = PCA(n_components=2).fit_transform(embeddings)
     if reference is not None:
         _, points, _ = scipy.spatial.procrustes(reference, points)
-    laid: NDArray[np.float64] = points / np.abs(points).max()
-    return laid
+    scaled: NDArray[np.float64] = points / np.abs(points).max()
+    return scaled
 
 
 def draw(
@@ -47,7 +64,18 @@ def draw(
     images: NDArray[np.uint8],
     losses: tuple[NDArray[np.int64], NDArray[np.float32]],
 ) -> NDArray[np.uint8]:
-    """(1600, 1600, 3): one frame, drawn from nothing."""
+    """Draw one frame in a new figure.
+
+    Args:
+        points: (N, 2), coordinates from -1 to 1.
+        labels: (N,) classes.
+        outliers: numbers of the images in the list; the first SHOWN of them are drawn.
+        images: (N, S, S, 3) uint8.
+        losses: (L,) steps, and (L,) losses.
+
+    Returns:
+        (1600, 1600, 3) uint8 RGB.
+    """
     mpl.use("Agg")
     figure = plt.figure(figsize=(INCHES, INCHES), dpi=DPI)
     grid = figure.add_gridspec(4, 8)
@@ -69,5 +97,11 @@ def draw(
 
 
 def encode(path: Path, frames: Sequence[NDArray[np.uint8]], *, fps: int) -> None:
-    """Write RGB frames as a GIF; all of them are held."""
+    """Write frames as a GIF.
+
+    Args:
+        path: the file.
+        frames: (H, W, 3) RGB frames, which are all in memory at once.
+        fps: frames per second.
+    """
     imageio.mimsave(path, list(frames), duration=1000 / fps, loop=0)

@@ -1,12 +1,13 @@
-"""Training against what a user would do otherwise, on images of 32 x 32 pixels, in turns in one run.
+"""Training compared with the usual methods, on images of 32 x 32 pixels. Measurements alternate.
 
-- feature extraction: 16 epochs of the head on features that are computed once, against a loop that passes every batch
-  through the frozen model each time, as the transfer-learning guides do;
-- images a second of fine-tuning, against the same model, batch and optimiser in a plain script: a data set of the
-  datasets library, the model's image processor as its transform, transformers' Trainer.
+- Linear probing: 16 epochs of the head on features that are computed once. The usual method passes each batch through
+  the frozen model, as transfer-learning guides do.
+- Fine-tuning, images per second. The usual method is a script with the same model, batch size and optimiser: a dataset
+  of the datasets library with the model's image processor as transform, and transformers' Trainer.
 
-The usual ways are given the model as transformers makes it. Each way runs in a process of its own, ours with the
-variables of a worker's child, and is timed the second time: one leaves memory and threads behind that slow others down.
+The usual methods use the model without our changes to its layers. Each measurement runs in a separate process, because
+memory and threads of an earlier one would slow it down. Our processes have the environment variables of a worker's
+child. Only the second run in each process is timed.
 """
 
 import argparse
@@ -47,31 +48,31 @@ WHOLE = TrainSpec(steps=STEPS, batch_size=BATCH)
 
 
 def main(options: argparse.Namespace) -> None:
-    print("| 2,000 images of 32 x 32 pixels | ours | the usual way | ratio | asked |\n|---|---|---|---|---|")
-    ours, theirs = _in_turns(options.repeats, features_once, features_each_time)
-    _row(f"`vit-tiny`, the head alone, {EPOCHS} epochs", f"{ours:.2f} s", f"{theirs:.2f} s", theirs / ours, asked=8)
+    print("| 2,000 images of 32 x 32 pixels | ours | usual method | ratio | target |\n|---|---|---|---|---|")
+    ours, theirs = _medians(options.repeats, features_once, features_each_time)
+    _row(f"`vit-tiny`, the head alone, {EPOCHS} epochs", f"{ours:.2f} s", f"{theirs:.2f} s", theirs / ours, target=8)
     images = BATCH * STEPS
     for preset in ("vit-tiny", "resnet-tiny", "convnext-mini"):
-        ours, theirs = _in_turns(options.repeats, partial(fine_tuning, preset), partial(trainer, preset))
+        ours, theirs = _medians(options.repeats, partial(fine_tuning, preset), partial(trainer, preset))
         rates = (f"{images / seconds:.0f} images/s" for seconds in (ours, theirs))
-        _row(f"`{preset}`, all of it, {STEPS} steps of {BATCH}", *rates, theirs / ours, asked=1.3)
+        _row(f"`{preset}`, all of it, {STEPS} steps of {BATCH}", *rates, theirs / ours, target=1.3)
 
 
-def _row(what: str, ours: str, theirs: str, ratio: float, *, asked: float) -> None:
-    print(f"| {what} | {ours} | {theirs} | {ratio:.2f} | {asked} |", flush=True)
+def _row(what: str, ours: str, theirs: str, ratio: float, *, target: float) -> None:
+    print(f"| {what} | {ours} | {theirs} | {ratio:.2f} | {target} |", flush=True)
 
 
 def features_once() -> float:
-    """Seconds of the head's training as a run does it."""
+    """Return the seconds of linear probing as in a run."""
     backbone, images = noise("vit-tiny", n_images=IMAGES)
     spec = HEAD.settled(n_images=len(images.labels), decay=LayerDecay(kind="exponential", factor=1))
     return _seconds(lambda: list(fine_tune(backbone, images, spec=spec, capture_steps=(0, spec.steps))))
 
 
 def features_each_time() -> float:
-    """Seconds of a loop that freezes the model, replaces nothing, and passes each batch through all of it."""
+    """Return the seconds of linear probing in a loop that passes each batch through the whole frozen model."""
     backbone, images = noise("vit-tiny", n_images=IMAGES)
-    model = _as_transformers_makes_it(backbone)
+    model = _plain_model(backbone)
     model.requires_grad_(False)
     model.classifier.requires_grad_(True)
     model.eval()
@@ -91,13 +92,13 @@ def features_each_time() -> float:
 
 
 def fine_tuning(preset: str) -> float:
-    """Seconds of our training of all layers."""
+    """Return the seconds of our training of all layers."""
     backbone, images = noise(preset, n_images=IMAGES)
     return _seconds(lambda: list(fine_tune(backbone, images, spec=WHOLE, capture_steps=(0, STEPS))))
 
 
 def trainer(preset: str) -> float:
-    """Seconds of transformers' Trainer on the same images as a data set of PIL images."""
+    """Return the seconds of transformers' Trainer on the same images, as a dataset of PIL images."""
     backbone, images = noise(preset, n_images=IMAGES)
     size = {"height": backbone.image_size, "width": backbone.image_size}
     processor = ViTImageProcessor(size=size, image_mean=backbone.mean, image_std=backbone.std)
@@ -123,27 +124,28 @@ def trainer(preset: str) -> float:
             logging_strategy="no",
             use_cpu=not torch.cuda.is_available(),
         )
-        model = _as_transformers_makes_it(backbone)
+        model = _plain_model(backbone)
         return _seconds(Trainer(model, arguments, train_dataset=data).train)
 
 
-def _as_transformers_makes_it(backbone: Backbone) -> PreTrainedModel:
+def _plain_model(backbone: Backbone) -> PreTrainedModel:
+    """Return a new model of transformers with the weights of the backbone."""
     model = type(backbone.model)(backbone.model.config)
     model.load_state_dict(backbone.model.state_dict())
     return model
 
 
-def _in_turns(repeats: int, *trails: Callable[[], float]) -> list[float]:
-    """Medians of the seconds of each way, the first of which is ours."""
-    variables = [TUNING, *({} for _ in trails[1:])]
-    rounds = [[_alone(*one) for one in zip(trails, variables, strict=True)] for _ in range(repeats)]
-    return [statistics.median(seconds) for seconds in zip(*rounds, strict=True)]
+def _medians(repeats: int, *methods: Callable[[], float]) -> list[float]:
+    """Return the median seconds of each method. The first method is ours."""
+    variables = [TUNING, *({} for _ in methods[1:])]
+    measured = [[_alone(*one) for one in zip(methods, variables, strict=True)] for _ in range(repeats)]
+    return [statistics.median(seconds) for seconds in zip(*measured, strict=True)]
 
 
-def _alone(way: Callable[[], float], variables: Mapping[str, str]) -> float:
-    """What it says the second time in a new process."""
+def _alone(method: Callable[[], float], variables: Mapping[str, str]) -> float:
+    """Call a method twice in a new process with these environment variables. Return the second result."""
     with patch.dict(os.environ, variables), ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        return [process.submit(way).result() for _ in range(2)][-1]
+        return [process.submit(method).result() for _ in range(2)][-1]
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -1,4 +1,4 @@
-"""The real service for a bench: API and worker processes on an empty folder, and what their memory was."""
+"""The service for benchmarks: processes of the API and a worker with an empty data folder, and their peak memory."""
 
 import sys
 import tempfile
@@ -15,7 +15,7 @@ from embedreel.api import Client, Json
 
 @contextmanager
 def service() -> Iterator[tuple[Client, serve.LocalService]]:
-    """A service that has started, on a home of its own that goes away."""
+    """Start a service with a temporary data folder. Yield a client and the processes when the service is ready."""
     with tempfile.TemporaryDirectory(prefix="embedreel-bench-") as folder:
         port = serve.free_port(serve.HOST)
         url = serve.url_of(serve.HOST, port)
@@ -29,7 +29,7 @@ def service() -> Iterator[tuple[Client, serve.LocalService]]:
 
 
 def finish(client: Client, run_id: str) -> Json:
-    """Wait until the run has ended, and require that it succeeded."""
+    """Wait until the run has ended, and return the run. Exit if the run did not succeed."""
     while (run := client.run(run_id))["status"] not in {"succeeded", "failed", "cancelled"}:
         time.sleep(0.2)
     if run["status"] != "succeeded":
@@ -38,13 +38,17 @@ def finish(client: Client, run_id: str) -> Json:
 
 
 def resident_bytes(pid: int) -> int:
-    """Resident memory of a process."""
+    """Return the resident memory of a process, bytes."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS"))
 
 
 class PeakOfChildren:
-    """The largest resident memory that any descendant of a process had, looked at 20 times a second."""
+    """Measures the resident memory of the descendants of a process 20 times per second.
+
+    Attributes:
+        peak: largest resident memory of one descendant so far, bytes.
+    """
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
@@ -68,7 +72,7 @@ class PeakOfChildren:
 
 
 def descendants(pid: int) -> list[int]:
-    """All processes below this one."""
+    """Return the ids of all descendants of a process."""
     with suppress(OSError):
         children = [
             int(child)

@@ -1,4 +1,4 @@
-"""How evenly the model moves from checkpoint to checkpoint, for each spacing of the checkpoints of one training."""
+"""Movement of the embeddings between checkpoints of one training, for each spacing of the checkpoints."""
 
 import argparse
 from collections.abc import Sequence
@@ -23,9 +23,10 @@ MODEL, SPEC = DIGITS.model, DIGITS.train
 FRAMES = (20, 60)
 PROBE = 500
 STILL = 0.02
+"""Movement (`core.measure.motion.movement`) below which a frame counts as still. Chosen by hand; not measured."""
 
 
-def main(options: argparse.Namespace) -> None:  # noqa: ARG001 - it has none
+def main(options: argparse.Namespace) -> None:  # noqa: ARG001 - this benchmark has no options
     source = datasets.open_source("digits", uploaded=None, allowed_hub=())
     backbone, images, shown = prepare(source, model=MODEL, spec=SPEC, probe_size=PROBE)
     probe = ImagesOnDevice(shown, backbone, device=Accelerator(mixed_precision="no").device)
@@ -33,9 +34,9 @@ def main(options: argparse.Namespace) -> None:  # noqa: ARG001 - it has none
         embed(backbone, probe, step=one.step, epoch=one.epoch).embeddings
         for one in fine_tune(backbone, images, spec=SPEC, capture_steps=range(SPEC.steps + 1))
     ]
-    print(f"digits, {SPEC.steps} steps; how far {PROBE} probe images move from frame to frame.\n")
+    print(f"digits, {SPEC.steps} steps; movement of {PROBE} probe images between frames.\n")
     print(
-        "| frames | spacing | spread of the movements, by their mean | longest, by the mean | frames of under "
+        "| frames | spacing | spread of the movements, by their mean | longest, by the mean | frames that move under "
         f"{STILL:.0%} |\n|---|---|---|---|---|"
     )
     for frames in FRAMES:
@@ -52,7 +53,7 @@ def main(options: argparse.Namespace) -> None:  # noqa: ARG001 - it has none
 
 
 def _by_drift(source: ImageSource, frames: int) -> list[int]:
-    """Steps that the same training chooses."""
+    """Return the steps that adaptive capture selects in the same training."""
     backbone, images, watched = prepare(source, model=MODEL, spec=SPEC, probe_size=drift_probe_size(PROBE))
     accelerator = Accelerator(mixed_precision="no")
     candidates = candidate_steps(SPEC.steps, frames)
@@ -69,4 +70,5 @@ def _by_drift(source: ImageSource, frames: int) -> list[int]:
 
 
 def _movements(every_step: Sequence[NDArray[np.float32]], steps: Sequence[int]) -> NDArray[np.float64]:
+    """Return the movement between each two successive checkpoints, (len(steps) - 1,)."""
     return np.array([movement(every_step[before], every_step[after]) for before, after in pairwise(steps)])

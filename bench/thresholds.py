@@ -1,4 +1,4 @@
-"""What the thresholds of adaptive capture cost: film spacing with other values, replayed on one training a preset."""
+"""Effect of the thresholds of adaptive capture on the spacing of frames, replayed on one training of each preset."""
 
 import argparse
 from collections.abc import Sequence
@@ -19,6 +19,7 @@ from core.measure.motion import movement
 
 PRESETS = ("vit-tiny", "resnet-tiny", "convnext-mini")
 SPEC, FRAMES, PROBE, USED = TrainSpec(steps=300), 60, 500, 64
+"""Training, number of frames, and numbers of probe images: all, and those of the drift probe."""
 VALUES: dict[str, Sequence[object]] = {
     "EVEN_FRACTION": (0, 0.25, 0.5, 1),
     "EXPONENT": (0.25, 0.5, 1.0),
@@ -26,10 +27,14 @@ VALUES: dict[str, Sequence[object]] = {
     "EXPONENTS": ((0.1, 1.5), (0.25, 1.0), (0.01, 4)),
     "probe": (8, 16, 64, PROBE),
 }
+"""Values of each threshold of DriftSchedule. "probe" is the number of images of the drift probe."""
 
 
-def main(options: argparse.Namespace) -> None:  # noqa: ARG001 - it has none
-    print(f"digits, {SPEC.steps} steps, {FRAMES} frames: spread of the movements / the longest, both by the mean.\n")
+def main(options: argparse.Namespace) -> None:  # noqa: ARG001 - this benchmark has no options
+    print(
+        f"digits, {SPEC.steps} steps, {FRAMES} frames. Each cell: standard deviation / largest of the movements "
+        "between frames, relative to their mean.\n"
+    )
     print(f"| threshold | value | {' | '.join(PRESETS)} |\n|---|---{'|---' * len(PRESETS)}|")
     candidates = candidate_steps(SPEC.steps, FRAMES)
     trainings = [_embeddings(preset, candidates) for preset in PRESETS]
@@ -42,7 +47,7 @@ def main(options: argparse.Namespace) -> None:  # noqa: ARG001 - it has none
 
 
 def _embeddings(preset: str, steps: Sequence[int]) -> list[np.ndarray]:
-    """Embeddings of the probe images, (N, D), at each of these steps."""
+    """Train a preset. Return the embeddings of the probe images at each step, (N, D) float32 each."""
     source = datasets.open_source("digits", uploaded=None, allowed_hub=())
     backbone, images, shown = prepare(source, model=preset, spec=SPEC, probe_size=PROBE)
     probe = ImagesOnDevice(shown, backbone, device=torch.device("cpu"))
@@ -51,7 +56,17 @@ def _embeddings(preset: str, steps: Sequence[int]) -> list[np.ndarray]:
 
 
 def _replayed(embeddings: Sequence[np.ndarray], expected: Sequence[float], name: str, value: object) -> str:
-    """Spacing of the checkpoints that a schedule with this value selects."""
+    """Select checkpoints with one changed threshold.
+
+    Args:
+        embeddings: embeddings at each candidate step, (N, D) float32 each.
+        expected: expected drift between each two successive candidates.
+        name: name of the threshold.
+        value: value of the threshold.
+
+    Returns:
+        Standard deviation and largest of the movements between selected checkpoints, relative to their mean, as text.
+    """
     schedule = DriftSchedule(expected, FRAMES)
     if name != "probe":
         setattr(schedule, name, value)

@@ -1,4 +1,4 @@
-"""The digits demo's training in this process: with capture as the worker does it, without, and the passes alone."""
+"""The training of the digits demo in this process: with capture, without capture, and the forward passes alone."""
 
 import tempfile
 import time
@@ -36,7 +36,7 @@ SPEC = RunSpec(
 
 
 def with_capture() -> float:
-    """Seconds of the stage `fine_tune` as the worker's child runs it, files written and hashed included."""
+    """Return the seconds of the stage `fine_tune`. Writing and hashing of files is included."""
     with _context() as ctx:
         started = time.perf_counter()
         STAGES["fine_tune"](ctx)
@@ -44,7 +44,7 @@ def with_capture() -> float:
 
 
 def training_alone() -> float:
-    """Seconds of the same training, looked at only at its end."""
+    """Return the seconds of the same training without capture."""
     backbone, images, _ = _prepare()
     started = time.perf_counter()
     for _ in fine_tune(backbone, images, spec=SPEC.train, capture_steps=(0, SPEC.train.steps)):
@@ -53,7 +53,7 @@ def training_alone() -> float:
 
 
 def forward_passes_alone() -> float:
-    """Seconds of embedding the probe set as often as the film has frames."""
+    """Return the seconds of embedding the probe set once for each frame of the film."""
     backbone, _, probe = _prepare()
     on_device = ImagesOnDevice(probe, backbone, device=Accelerator(mixed_precision="no").device)
     started = time.perf_counter()
@@ -70,7 +70,17 @@ def _prepare() -> tuple[Backbone, LabelledImages, ProbeSet]:
 def prepare(
     source: ImageSource, *, model: str, spec: TrainSpec, probe_size: int
 ) -> tuple[Backbone, LabelledImages, ProbeSet]:
-    """A preset, the images that it trains on, and those that are embedded."""
+    """Load a model and its images.
+
+    Args:
+        source: the opened dataset.
+        model: name of a preset.
+        spec: training settings; its seed selects weights and images.
+        probe_size: number of probe images.
+
+    Returns:
+        The model, the training images and the probe images.
+    """
     backbone = backbones.create(
         model,
         class_names=source.facts.class_names,

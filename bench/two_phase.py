@@ -1,8 +1,8 @@
-"""Transfer learning by HTTP, on class folders cut from CIFAR-10 (--cifar10 FOLDER; without it, noise, to try it out).
+"""Transfer learning by HTTP, on class folders cut from CIFAR-10 (--cifar10 FOLDER; without it, noise for a test run).
 
-A small ViT learns five of the classes from random weights; then the recipe of two phases makes it learn the other five,
-of which there are a few hundred images each: first a new head on what it knows, then all of it. --output FILE.gif keeps
-the film, and beside it a picture of its last frame.
+A small ViT with random weights is trained on five of the classes. Then the recipe two_phase trains the model on the
+other five classes, with a few hundred images per class: first a new head on the frozen backbone, then all layers.
+--output FILE.gif saves the film, and its last frame as FILE.png.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from embedreel.folder import packed
 
 FIRST, SECOND = range(5), range(5, 10)
 MANY, FEW, MEASURED = 3000, 400, 200
+"""Images per class: of the first training, of the second training, and of each evaluation split."""
 NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 LEARN_FIRST = {"steps": 2000, "keep_weights": "last"}
 
@@ -28,8 +29,8 @@ def main(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder, service() as (client, _):
         images = options.cifar10 or imitation(Path(folder) / "noise")
         first, second = Path(folder) / "first", Path(folder) / "second"
-        write_folders(images, first, labels=FIRST, a_class=MANY)
-        write_folders(images, second, labels=SECOND, a_class=FEW)
+        write_folders(images, first, labels=FIRST, per_class=MANY)
+        write_folders(images, second, labels=SECOND, per_class=FEW)
         learnt = _filmed(client, first, {"name": "five classes, from scratch", "train": LEARN_FIRST})
         body = {"model": f"run:{learnt['id']}", "name": "five new classes", "train": {"recipe": "two_phase"}}
         run = _filmed(client, second, body)
@@ -41,13 +42,20 @@ def main(options: argparse.Namespace) -> None:
     print("| two phases | step | accuracy | loss | calibration error |\n|---|---|---|---|---|")
     print(f"| before, with a new head | 0 | {checkpoints[0]['accuracy']:.1%} | {checkpoints[0]['loss']:.2f} | |")
     for phase in phases:
-        told = f"{phase['accuracy']:.1%} | {phase['loss']:.2f} | {phase['calibration_error']:.3f}"
-        print(f"| after {phase['phase']} | {phase['step']} | {told} |")
+        cells = f"{phase['accuracy']:.1%} | {phase['loss']:.2f} | {phase['calibration_error']:.3f}"
+        print(f"| after {phase['phase']} | {phase['step']} | {cells} |")
 
 
-def write_folders(source: Path, folder: Path, *, labels: range, a_class: int) -> None:
-    """The images of some classes as `train/CLASS/N.png` and `val/CLASS/N.png`, the first of each."""
-    for split, file, most in (("train", "train.parquet", a_class), ("val", "test.parquet", MEASURED)):
+def write_folders(source: Path, folder: Path, *, labels: range, per_class: int) -> None:
+    """Write the first images of some classes as `train/CLASS/N.png` and `val/CLASS/N.png`.
+
+    Args:
+        source: folder with train.parquet and test.parquet.
+        folder: folder to write to.
+        labels: numbers of the classes.
+        per_class: number of training images per class; `val` gets at most MEASURED images per class.
+    """
+    for split, file, most in (("train", "train.parquet", per_class), ("val", "test.parquet", MEASURED)):
         written = Counter[int]()
         table = pq.read_table(source / file)
         images, classes = (table.column(index) for index in (0, 1))

@@ -1,4 +1,4 @@
-"""Connect to the service: its URL and API key come from options and EMBEDREEL_* variables."""
+"""Connect to the service. The URL and the API key come from options and EMBEDREEL_* variables."""
 
 import argparse
 import os
@@ -14,27 +14,30 @@ UNAUTHORIZED, FORBIDDEN = 401, 403
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags for the service's URL, its key and the retry time."""
+    """Add the flags for the service's URL, the API key and the retry time."""
     port = os.environ.get("EMBEDREEL_PORT")  # where `embedreel serve` listens in the same environment
     url = os.environ.get("EMBEDREEL_URL") or (f"http://127.0.0.1:{port}" if port else DEFAULT_URL)
     parser.add_argument("--url", default=url, help=f"URL of the service (now {url})")
-    parser.add_argument("--api-key-file", type=Path, metavar="FILE", help="file that holds the service's API key")
+    parser.add_argument("--api-key-file", type=Path, metavar="FILE", help="file with the API key")
     parser.add_argument(
         "--patience",
         dest="retry_seconds",
         type=float,
         default=RETRY_SECONDS,
         metavar="SECONDS",
-        help=f"how long to retry when the service does not answer (default {RETRY_SECONDS:.0f}; 0: no retry)",
+        help=f"time limit for retries when the service does not answer (default {RETRY_SECONDS:.0f}; 0: no retry)",
     )
 
 
 def connect(options: argparse.Namespace) -> Client:
     """Make a client of the service that the options name.
 
+    Args:
+        options: parsed command line, with the options of `add_flags`.
+
     Raises:
         OSError: the key file cannot be read.
-        ValueError: the key file has no key, or the URL is invalid.
+        ValueError: the key file holds no key, or the URL is invalid.
     """
     retry = RetryPolicy(options.retry_seconds, report=_report)
     return Client(options.url, api_key(options.api_key_file), retry=retry)
@@ -51,7 +54,7 @@ def api_key(file: Path | None = None) -> str | None:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: the file has no key.
+        ValueError: the file is empty, or its content is not ASCII.
     """
     if file is None:
         if key := os.environ.get("EMBEDREEL_API_KEY", "").strip():
@@ -61,7 +64,7 @@ def api_key(file: Path | None = None) -> str | None:
         file = Path(name)
     key = file.read_text().strip()
     if not key.isascii() or not key:
-        raise ValueError(f"{file} holds no API key")
+        raise ValueError(f"{file} holds no API key: write the key into the file, in ASCII")
     return key
 
 
@@ -69,13 +72,13 @@ def advice(error: ApiError) -> str:
     """Return a hint on which key to set after status 401 or 403; empty after any other error."""
     if error.status == UNAUTHORIZED:
         return (
-            "\nSet EMBEDREEL_API_KEY to a key of this service, or EMBEDREEL_API_KEY_FILE or --api-key-file to a file "
-            "that holds one."
+            "\nSet EMBEDREEL_API_KEY to an API key of this service. Or set EMBEDREEL_API_KEY_FILE or --api-key-file to "
+            "a file with the key."
         )
     if error.status == FORBIDDEN:
         return (
-            "\nThe key of EMBEDREEL_API_KEY (or of the file of --api-key-file or EMBEDREEL_API_KEY_FILE) may not do "
-            "this: set one that may. `embedreel keys add` makes one."
+            "\nThe API key (from EMBEDREEL_API_KEY, EMBEDREEL_API_KEY_FILE or --api-key-file) does not permit this. "
+            "Set a key with the necessary scope. `embedreel keys add` makes a key."
         )
     return ""
 

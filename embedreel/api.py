@@ -1,7 +1,7 @@
 """A Python client of the Embedreel HTTP API. Requests and responses are plain JSON.
 
-The client does not validate requests: the service does, and refuses invalid ones. embedreel/retry.py decides which
-requests are retried. A POST that makes a run carries an Idempotency-Key, so that a retry does not make a second run.
+The client does not validate requests, because the service validates them. embedreel/retry.py decides which requests are
+retried. A POST that makes a run has an Idempotency-Key, so that a retry does not make a second run.
 """
 
 import uuid
@@ -21,13 +21,23 @@ from embedreel.retry import RetryPolicy
 from embedreel.sending import ProgressCallback, Sending
 
 PAGE_SIZE = 100
+"""Largest number of runs in one response, as the service allows."""
+
 EVENTS_PAGE_SIZE = 1000
+"""Largest number of events in one response, as the service allows."""
+
 RECONNECT_SECONDS = 1.0
-UPLOAD_TIMEOUT = httpx.Timeout(1800, connect=5)  # the response comes after every image has been checked
+"""Pause before an event stream without new events is opened again. Chosen by hand; not measured."""
+
+UPLOAD_TIMEOUT = httpx.Timeout(1800, connect=5)
+"""Timeouts of an upload, seconds. The service responds after it has checked every image.
+
+Chosen by hand; not measured.
+"""
 
 
 class Client:
-    """A connection to one service. Use it in a `with` block.
+    """A connection to one service, for use in a `with` block.
 
     Every method raises ApiError if the service refuses the request, and UnreachableError if it does not answer.
     """
@@ -44,9 +54,9 @@ class Client:
 
         Args:
             url: URL of the service.
-            api_key: API key; None if the service needs none.
-            retry: when and how long requests are retried; None retries for RETRY_SECONDS.
-            transport: httpx transport; None uses the network. Tests pass their own.
+            api_key: API key; None if the service requires no key.
+            retry: policy for retries; None retries for RETRY_SECONDS.
+            transport: httpx transport; None uses the network. Tests pass another transport.
 
         Raises:
             ValueError: the URL is invalid.
@@ -92,7 +102,8 @@ class Client:
         Args:
             run_id: the run.
             etag: ETag of the previous poll; None for the first poll, which returns at once.
-            wait_seconds: how long the service may delay its response while the run does not change (`Prefer: wait`).
+            wait_seconds: longest time that the service delays its response while the run does not change
+                (`Prefer: wait`).
 
         Returns:
             The run, or None if it has not changed since `etag`; and the ETag for the next poll.
@@ -160,17 +171,17 @@ class Client:
         except ApiError as error:
             if error.status != httpx.codes.CONFLICT or error.tries == 1:
                 raise
-            run = self.run(run_id)  # an earlier try may have succeeded, and its response been lost
+            run = self.run(run_id)  # an earlier try may have succeeded although its response was lost
             if run["status"] in ENDED:
                 raise
             return run
 
     def delete(self, run_id: str) -> None:
-        """Delete a run that has ended, with those of its artifacts that no other run shares."""
+        """Delete a run that has ended. Artifacts that no other run shares are deleted too."""
         self._delete(f"/v1/runs/{run_id}")
 
     def quality(self, run_id: str) -> Json:
-        """Return the quality of the run's film: how faithfully the layout shows the embeddings."""
+        """Return the quality card of the run's film, which describes how faithfully the layout shows the embeddings."""
         return self._get(f"/v1/runs/{run_id}/quality")
 
     def highlights(self, run_id: str) -> list[Json]:
@@ -182,11 +193,11 @@ class Client:
         return self._get(f"/v1/runs/{run_id}/evaluation")
 
     def label_issues(self, run_id: str) -> Json:
-        """Return suspicious labels of the run's probe images, and probe images that duplicate training images."""
+        """Return probe images whose labels are probably wrong, and probe images that duplicate training images."""
         return self._get(f"/v1/runs/{run_id}/label-issues")
 
     def figures(self, run_id: str) -> list[Json]:
-        """Return the service's figures, and whether each is available for this run."""
+        """Return the service's figures. The field `available` is true if this run has the figure."""
         return self._listed(f"/v1/runs/{run_id}/figures", "figures")
 
     def models(self) -> list[Json]:
@@ -211,20 +222,21 @@ class Client:
         *,
         name: str | None = None,
         allow_broken: bool = False,
-        told: ProgressCallback | None = None,
+        on_progress: ProgressCallback | None = None,
     ) -> Json:
         """Upload the files of one dataset. Return the dataset after the service has checked every image.
 
         Args:
             paths: one ZIP, or Parquet files.
             name: name of the dataset; None lets the service choose one.
-            allow_broken: leave out unusable images and list them in the report, instead of refusing the dataset.
-            told: called repeatedly with the bytes sent and the total bytes.
+            allow_broken: True lets the service leave out unusable images and list them in the report. False lets the
+                service refuse a dataset with unusable images.
+            on_progress: called repeatedly with the bytes sent and the total bytes.
 
         Raises:
             UploadError: the connection broke during the upload; the message says how many bytes were sent.
         """
-        with Sending(paths, told) as sending:
+        with Sending(paths, on_progress) as sending:
             data = ({"name": name} if name else {}) | ({"allow_broken": "true"} if allow_broken else {})
             options = {"data": data, "timeout": UPLOAD_TIMEOUT}
             try:
@@ -232,11 +244,11 @@ class Client:
             except UnreachableError as error:
                 if not sending.sent_bytes:
                     raise
-                far = {"sent_bytes": sending.sent_bytes, "total_bytes": sending.total_bytes}
-                raise UploadError(**far, reason=error.__cause__) from error
+                progress = {"sent_bytes": sending.sent_bytes, "total_bytes": sending.total_bytes}
+                raise UploadError(**progress, reason=error.__cause__) from error
 
     def delete_dataset(self, dataset_id: str) -> None:
-        """Delete an uploaded dataset. Films that were made from it stay."""
+        """Delete an uploaded dataset. Films that were made from the dataset stay."""
         self._delete(f"/v1/datasets/{dataset_id}")
 
     def webhooks(self) -> list[Json]:
@@ -269,7 +281,7 @@ class Client:
         """Revoke an API key permanently."""
         self._delete(f"/v1/keys/{key_id}")
 
-    def download(self, run_id: str, what: str, path: Path, *, told: Received | None = None) -> Path:
+    def download(self, run_id: str, what: str, path: Path, *, on_progress: Received | None = None) -> Path:
         """Download a file of a run, such as `film.gif`, `frames/<i>.png` or `log.csv`.
 
         The file is written under a temporary name and renamed when it is complete.
@@ -278,7 +290,7 @@ class Client:
             run_id: the run.
             what: path of the file below `/v1/runs/<run_id>/`.
             path: where to save the file.
-            told: called repeatedly with the bytes received and the total bytes, or None if the total is unknown.
+            on_progress: called repeatedly with the bytes received and the total bytes, or None if the total is unknown.
 
         Returns:
             The absolute path.
@@ -287,7 +299,7 @@ class Client:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f"{path.name}.part")
         try:
-            self._connection.save(f"/v1/runs/{run_id}/{what}", part, told)
+            self._connection.save(f"/v1/runs/{run_id}/{what}", part, on_progress)
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
@@ -311,5 +323,5 @@ class Client:
         except ApiError as error:
             if (
                 error.status != httpx.codes.NOT_FOUND or error.tries == 1
-            ):  # on a retry, 404 means that an earlier try deleted it
+            ):  # after a retry, 404 means that an earlier try has deleted the resource
                 raise

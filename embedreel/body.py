@@ -39,12 +39,12 @@ def numbers(text: str) -> list[int]:
 
 
 SUBMITTED: Flags = {
-    "--dataset": Flag("dataset", str, "digits, the id of an uploaded dataset, or hub:<id>, maybe with '?label=…'"),
+    "--dataset": Flag("dataset", str, "digits, the id of an uploaded dataset, or hub:<id>, optionally with '?label=…'"),
     "--model": Flag("model", str, "vit-tiny, resnet-tiny, a hub id (see `embedreel models`), or run:RUN"),
     "--name": Flag("name", str, "shown in the film"),
     "--recipe": Flag("train.recipe", str, "fine_tune, head_only or two_phase"),
     "--steps": Flag("train.steps", int, "optimizer steps"),
-    "--batch-size": Flag("train.batch_size", int, "images in a forward pass"),
+    "--batch-size": Flag("train.batch_size", int, "images per forward pass"),
     "--learning-rate": Flag("train.learning_rate", float, "peak learning rate"),
     "--train-size": Flag("train.train_size", int, "images to train on (default: all)"),
     "--seed": Flag("train.seed", int, "random seed; the same seed makes the same film"),
@@ -59,12 +59,16 @@ DRAWN: Flags = {
     "--name": Flag("name", str, "shown in the film"),
     "--width": Flag("render.width", int, "pixels"),
     "--height": Flag("render.height", int, "pixels"),
-    "--fps": Flag("render.fps", int, "frames a second"),
+    "--fps": Flag("render.fps", int, "frames per second"),
     "--theme": Flag("render.theme", str, "light or dark"),
     "--tween": Flag("render.tween", int, "frames drawn between two checkpoints"),
-    "--max-bytes": Flag("render.max_bytes", int, "size limit of the GIF; fewer tweens and pixels are drawn if needed"),
-    "--leaderboard": Flag("render.leaderboard", int, "worst outliers shown"),
-    "--trails": Flag("render.trails", numbers, "images whose trails are drawn, by their `image` in the outliers: 17,4"),
+    "--max-bytes": Flag(
+        "render.max_bytes", int, "size limit of the GIF, bytes; tweens, then pixels, are reduced if needed"
+    ),
+    "--leaderboard": Flag("render.leaderboard", int, "number of outliers in the leaderboard"),
+    "--trails": Flag(
+        "render.trails", numbers, "images whose trails are drawn, by the field `image` of the outliers: 17,4"
+    ),
     "--k": Flag("score.k", int, "nearest neighbors in an outlier score"),
     "--project": Flag("project.method", str, in_words("project.method")),
     "--align": Flag("align.method", str, in_words("align.method")),
@@ -74,7 +78,7 @@ DRAWN: Flags = {
 
 _UNSEEN = {"leaderboard", "score", "project", "align"}
 COMPARED: Flags = {flag: asked for flag, asked in DRAWN.items() if not _UNSEEN.intersection(asked.field.split("."))}
-"""Flags of `compare`. A comparison keeps the runs' layouts and shows no leaderboards."""
+"""Flags of `compare`. A comparison uses the layouts of its runs and has no leaderboard."""
 
 
 def add_flags(parser: ArgumentParser, flags: Flags, *, rest: str) -> None:
@@ -83,7 +87,7 @@ def add_flags(parser: ArgumentParser, flags: Flags, *, rest: str) -> None:
     Args:
         parser: the command's parser.
         flags: flags for frequently used fields; `--set` sets any field.
-        rest: help text on the fields that are left out.
+        rest: help text about fields that the user does not set.
     """
     group = parser.add_argument_group(f"the run ({rest})")
     for flag, (field, kind, text) in flags.items():
@@ -102,7 +106,7 @@ def add_flags(parser: ArgumentParser, flags: Flags, *, rest: str) -> None:
 
 
 def setting(text: str) -> tuple[str, Any]:
-    """Parse `section.field=value`. The value is parsed as JSON if it is valid JSON, else it is text.
+    """Parse `section.field=value`. A value that is not valid JSON is text.
 
     Raises:
         ArgumentTypeError: the field or the "=" is missing.
@@ -149,5 +153,5 @@ def _put(body: dict[str, Any], field: str, value: Any) -> None:  # noqa: ANN401 
     for section in sections:
         body = body.setdefault(section, {})
         if not isinstance(body, dict):
-            raise ValueError(f"{field}: {section} is no section")  # noqa: TRY004 - the user's mistake
+            raise ValueError(f"{field} cannot be set: {section} has the value {body!r}")  # noqa: TRY004 - user input
     body[last] = value

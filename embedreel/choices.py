@@ -1,14 +1,14 @@
-"""The values that fields of a run may have in this version. `make openapi` writes choices.json."""
+"""Allowed values of fields of a run, from choices.json. `make openapi` writes that file from the service's tables."""
 
 import json
 from importlib import resources
 
 CHOICES: dict[str, list[str]] = json.loads(resources.files("embedreel").joinpath("choices.json").read_text())
-"""Values by field."""
+"""Allowed values, by path of the field."""
 
 
 def in_words(field: str) -> str:
-    """Return the values of a field as a phrase.
+    """Return the allowed values of a field as a phrase.
 
     >>> in_words("render.formats")
     'gif, mp4 or webp'

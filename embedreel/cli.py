@@ -33,16 +33,16 @@ examples:
 
 variables:
   EMBEDREEL_URL           URL of the service (default 127.0.0.1, port EMBEDREEL_PORT or 8000)
-  EMBEDREEL_API_KEY       its key, if it has one
-  EMBEDREEL_API_KEY_FILE  a file that holds the key, if EMBEDREEL_API_KEY is not set
+  EMBEDREEL_API_KEY       API key, if the service requires one
+  EMBEDREEL_API_KEY_FILE  file with the API key, if EMBEDREEL_API_KEY is not set
 
 exit status:
     0  done
     1  the run failed or was cancelled; a process of `serve` did not start
-    2  the request is wrong or was refused
+    2  the command line is wrong, or the service refused the request
     3  the service does not answer or has failed; an upload was interrupted
   130  Ctrl-C
-  141  the output's reader has ended, as with `| head`
+  141  the program that reads the output has ended, as with `| head`
 """
 
 COMMANDS = (

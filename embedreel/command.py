@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 OK, FAILED, USAGE, UNREACHABLE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 3, 130, 141
-"""Exit statuses; `embedreel --help` says what they mean."""
+"""Exit statuses, which `embedreel --help` explains."""
 
 if TYPE_CHECKING:
     Known: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no public name
 
 
 def no_flags(parser: argparse.ArgumentParser) -> None:
-    """Add no arguments."""
+    """Add no flags."""
 
 
 def run_argument(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +26,7 @@ class Command:
     """A command.
 
     Attributes:
-        name: its name on the command line.
+        name: the command's name on the command line.
         run: function that runs the command and returns the exit status; its docstring is the help text.
         add_flags: adds the command's arguments to its parser.
     """

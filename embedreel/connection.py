@@ -15,6 +15,10 @@ from embedreel.retry import RetryPolicy, retry_after
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 TIMEOUT = httpx.Timeout(60, connect=5)
+"""Timeouts of a request, seconds. They exceed the longest `Prefer: wait` of this client (WAIT_SECONDS, 10 s).
+
+Chosen by hand; not measured.
+"""
 
 Json: TypeAlias = dict[str, Any]
 T = TypeVar("T")
@@ -23,10 +27,11 @@ Received = Callable[[int, int | None], None]
 
 
 class Connection:
-    """Sends requests, with retries by `retry`.
+    """Sends requests, and retries them with the policy `retry`.
 
-    Every method raises ApiError if the service refuses, and UnreachableError if the service does not answer. The
-    argument `repeatable` is True if a request may safely be carried out twice. The `options` are those of httpx.
+    Every method raises ApiError if the service refuses the request, and UnreachableError if the service does not
+    answer. The argument `repeatable` is True if the service may carry out the request twice without harm. The `options`
+    are options of httpx.
     """
 
     def __init__(
@@ -37,7 +42,7 @@ class Connection:
         try:
             loopback = httpx.URL(self.url).host in {"127.0.0.1", "::1", "localhost"}
         except httpx.InvalidURL as error:
-            raise ValueError(f"{url!r} is no URL ({error}); it should look like {DEFAULT_URL}") from error
+            raise ValueError(f"{url!r} is no URL ({error}). Example of a URL: {DEFAULT_URL}") from error
         self._http = httpx.Client(
             base_url=self.url,
             headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
@@ -76,7 +81,7 @@ class Connection:
             raise UnreachableError(self.url, f"the response is not JSON, but {response.text[:80]!r}") from error
         return body
 
-    def save(self, path: str, file: Path, told: Received | None = None) -> None:
+    def save(self, path: str, file: Path, on_progress: Received | None = None) -> None:
         """Download the response to GET into a file. The file is complete when this returns."""
 
         def attempt() -> None:
@@ -85,8 +90,8 @@ class Connection:
                 size = response.headers.get("Content-Length")
                 for chunk in response.iter_bytes():
                     opened.write(chunk)
-                    if told:
-                        told(response.num_bytes_downloaded, int(size) if size else None)
+                    if on_progress:
+                        on_progress(response.num_bytes_downloaded, int(size) if size else None)
 
         self._until_answered(attempt, repeatable=True)
 

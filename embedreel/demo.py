@@ -1,4 +1,4 @@
-"""`make demo`: start a service, film one run on the built-in digits, download the film, and stop the service."""
+"""`make demo`: start the service, make one run on the built-in digits, download its film, and stop the service."""
 
 import argparse
 import os
@@ -31,17 +31,17 @@ BODY = {
 def main(arguments: list[str] | None = None) -> int:
     """Make the film. Return the exit status."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
-    parser.add_argument("--keep-serving", action="store_true", help="go on serving the film until Ctrl-C")
+    parser.add_argument("--keep-serving", action="store_true", help="serve the film until Ctrl-C")
     options = parser.parse_args(arguments)
     home = Path(os.environ.get("EMBEDREEL_HOME") or ".embedreel").expanduser().resolve()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that SIGTERM, too, stops the service
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that SIGTERM stops the service too
     try:
         return run(home, keep_serving=options.keep_serving)
     except (serve.ServeError, ClientError, OSError, ValueError) as error:
         print(f"embedreel: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nStopped, and the run is cancelled. The same command films it anew.", file=sys.stderr)
+        print("\nStopped. The run is cancelled. Repeat the command to start a new run.", file=sys.stderr)
         return 130
 
 
@@ -54,9 +54,9 @@ def run(home: Path, *, keep_serving: bool = False, processes: serve.Commands | N
         processes: the service's processes; None starts the API and a worker.
 
     Raises:
-        ServeError: the service did not start, or has ended.
+        ServeError: the service did not start, or a process of the service has ended.
         ClientError: the service refused a request, or does not answer.
-        KeyboardInterrupt: Ctrl-C; the run is cancelled.
+        KeyboardInterrupt: the user pressed Ctrl-C; the run is cancelled.
     """
     folder = home / "demo"
     folder.mkdir(parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ def run(home: Path, *, keep_serving: bool = False, processes: serve.Commands | N
             print(f"The run {ended['status']}. {why}\nLog: {folder / 'service.log'}")
             return 1
         path = client.download(ended["id"], "film.gif", folder / "film.gif")
-        print(f"\nHow far to trust it: {client.quality(ended['id'])['verdict']}")
+        print(f"\nQuality of the film: {client.quality(ended['id'])['verdict']}")
         print(_closing_words(path, ended["id"], url if keep_serving else None), flush=True)
         if keep_serving:
             _keep(service)
@@ -100,7 +100,7 @@ def _film(client: Client, sleep: Callable[[float], None]) -> Json:
 
 def _keep(service: serve.LocalService) -> None:
     with serve.Interrupt() as interrupt:
-        while not interrupt.asked.wait(serve.LOOK_SECONDS):
+        while not interrupt.asked.wait(serve.CHECK_INTERVAL_SECONDS):
             service.check()
 
 

@@ -16,7 +16,15 @@ NOT_FOUND = 127
 
 
 def main(parent: int, command: list[str]) -> int:
-    """Replace this process by the command. Return an exit status only if the command cannot be started."""
+    """Replace this process by the command. Return an exit status only if the command is not started.
+
+    Args:
+        parent: expected process id of the parent.
+        command: name of the program, and its arguments.
+
+    Returns:
+        0 if the parent has already ended, NOT_FOUND if the command cannot be started.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != parent:  # the parent ended before prctl was called

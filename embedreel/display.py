@@ -14,7 +14,10 @@ from embedreel.connection import Json
 from embedreel.progress import ENDED, Clock, Rates, Stage, clock, headline, measures, speed, stages
 
 LINE_SECONDS = 10.0
+"""Longest time without a progress line. Chosen by hand; not measured."""
+
 BEGUN = ENDED | {"running"}
+"""Statuses of a stage that has started."""
 
 
 class Display(AbstractContextManager["Display"], Protocol):
@@ -36,7 +39,7 @@ def on(console: Console) -> Display:
 
 
 class Lines(Display):
-    """Prints a line when a stage starts or ends, and every LINE_SECONDS in between, so that a log stays readable."""
+    """Prints a line when a stage starts or ends, and every LINE_SECONDS in between. The output suits a log file."""
 
     def __init__(self, console: Console, *, now: Clock = time.monotonic) -> None:
         self._console = console
@@ -120,7 +123,7 @@ class _Cell(ProgressColumn):
 
 
 class Bars(Display):
-    """Draws a bar for each stage with its rate, time left and elapsed time. Below is the newest checkpoint."""
+    """Draws a bar for each stage with rate, time left and elapsed time, and the newest checkpoint below the bars."""
 
     def __init__(self, console: Console, *, now: Clock = time.monotonic) -> None:
         self._rates = Rates(now)

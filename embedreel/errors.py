@@ -12,7 +12,7 @@ class UnreachableError(ClientError):
     """No Embedreel service answers at the URL, or the connection broke."""
 
     def __init__(self, url: str, reason: object) -> None:
-        super().__init__(f"No Embedreel service answers at {url} ({reason}). Start it with `make serve`.")
+        super().__init__(f"No Embedreel service answers at {url} ({reason}). Start the service with `make serve`.")
 
 
 class UploadError(ClientError):
@@ -20,9 +20,9 @@ class UploadError(ClientError):
 
     def __init__(self, *, sent_bytes: int, total_bytes: int, reason: object) -> None:
         sent, total = (count / 1e6 for count in (sent_bytes, total_bytes))
-        then = "Send it again."
+        then = "Send the files again."
         if sent_bytes >= total_bytes:
-            then = "The service may have accepted it: see `embedreel datasets` before you send it again."
+            then = "The service may have the dataset: check `embedreel datasets` before you send the files again."
         super().__init__(f"The upload broke off at {sent:.1f} of {total:.1f} MB ({reason}). {then}")
 
 
@@ -32,7 +32,7 @@ class ApiError(ClientError):
     Attributes:
         status: HTTP status, 400 to 599.
         title: kind of error, in words.
-        detail: what happened and what to do next.
+        detail: cause of the error, and what to do next.
         field: path of the invalid field in the body, or None.
         type: the problem's stable type, such as /problems/not-found; empty if the response is not a problem object.
         retry_after_seconds: seconds to wait before the next try (Retry-After), or None.

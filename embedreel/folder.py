@@ -12,12 +12,12 @@ from embedreel.sending import ProgressCallback
 
 
 @contextmanager
-def packed(paths: Sequence[Path], told: ProgressCallback | None = None) -> Iterator[Sequence[Path]]:
+def packed(paths: Sequence[Path], on_progress: ProgressCallback | None = None) -> Iterator[Sequence[Path]]:
     """Yield the files to send: the given files, or one temporary ZIP of the given folder.
 
     Args:
         paths: files, or one folder.
-        told: called repeatedly with the bytes packed and the total bytes.
+        on_progress: called repeatedly with the bytes packed and the total bytes.
 
     Raises:
         ValueError: a folder is given with other paths, or the folder has no files.
@@ -27,24 +27,24 @@ def packed(paths: Sequence[Path], told: ProgressCallback | None = None) -> Itera
         yield paths
         return
     if len(paths) > 1:
-        raise ValueError("A folder is sent alone: put all images into one.")
+        raise ValueError("A folder must be the only path: put all images into one folder.")
     folder = paths[0].resolve()
     with tempfile.TemporaryDirectory(prefix="embedreel-") as scratch:
         archive = Path(scratch) / f"{folder.name or 'images'}.zip"
-        pack(folder, archive, told)
+        pack(folder, archive, on_progress)
         yield [archive]
 
 
-def pack(folder: Path, archive: Path, told: ProgressCallback | None = None) -> None:
-    """Write the files below a folder into an uncompressed ZIP, because images hardly compress.
+def pack(folder: Path, archive: Path, on_progress: ProgressCallback | None = None) -> None:
+    """Write the files below a folder into an uncompressed ZIP. Compression would hardly reduce the size of images.
 
-    Files and folders whose names begin with a dot are left out. Dates are left out, so that the same files make the
-    same bytes.
+    Files and folders whose names begin with a dot are left out. The ZIP contains no dates, so that the same files give
+    the same bytes.
 
     Args:
         folder: the folder to pack.
         archive: the ZIP to write.
-        told: called repeatedly with the bytes packed and the total bytes.
+        on_progress: called repeatedly with the bytes packed and the total bytes.
 
     Raises:
         ValueError: the folder has no files.
@@ -52,7 +52,7 @@ def pack(folder: Path, archive: Path, told: ProgressCallback | None = None) -> N
     """
     sizes = {path: path.stat().st_size for path in files_below(folder)}
     if not sizes:
-        raise ValueError(f"{folder} holds no file.")
+        raise ValueError(f"{folder} holds no files: name a folder with images.")
     packed_bytes, total_bytes = 0, sum(sizes.values())
     with zipfile.ZipFile(archive, "w") as target:
         for path, size in sizes.items():
@@ -61,8 +61,8 @@ def pack(folder: Path, archive: Path, told: ProgressCallback | None = None) -> N
             with path.open("rb") as source, target.open(entry, "w") as place:
                 shutil.copyfileobj(source, place)
             packed_bytes += size
-            if told:
-                told(packed_bytes, total_bytes)
+            if on_progress:
+                on_progress(packed_bytes, total_bytes)
 
 
 def files_below(folder: Path) -> list[Path]:

@@ -32,11 +32,11 @@ def show(rows: Sequence[Json], columns: Sequence[str], *, as_json: bool) -> None
 
 
 def show_once(made: Json, title: str, secret: str, *, as_json: bool) -> None:
-    """Print a new resource with its secret, which the service never shows again.
+    """Print a new resource with its secret. No later response of the service contains the secret.
 
     Args:
         made: the resource.
-        title: printed after its id.
+        title: text after the resource's id.
         secret: name of the field with the secret.
         as_json: print all fields as JSON.
     """
@@ -55,7 +55,7 @@ def byte_bar() -> Progress:
 
 
 def print_table(rows: Sequence[Json], columns: Sequence[str]) -> None:
-    """Print a table. Columns are as wide as their longest entry, so that ids can be copied whole."""
+    """Print a table. Each column is as wide as its longest entry, so that no id is cut off."""
     cells = [list(columns), *([_cell(row.get(column)) for column in columns] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for line in cells:
@@ -79,10 +79,10 @@ def percent(fraction: float | None) -> str | None:
     return None if fraction is None else f"{100 * fraction:.1f} %"
 
 
-def moment(text: str | None) -> str:
-    """Shorten an ISO 8601 time to seconds; None becomes empty.
+def format_time(text: str | None) -> str:
+    """Return an ISO 8601 time without fractions of a second and time zone; None becomes an empty string.
 
-    >>> moment("2026-01-01T10:20:30.123456+00:00")
+    >>> format_time("2026-01-01T10:20:30.123456+00:00")
     '2026-01-01T10:20:30'
     """
     return (text or "")[:19]

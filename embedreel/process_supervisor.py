@@ -5,10 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-# These numbers are choices: longer pauses spare the machine, shorter ones end an outage earlier.
+# Chosen by hand; not measured. Longer pauses reduce the load of a process that ends repeatedly. Shorter pauses end an
+# outage earlier.
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 15.0
-SOUND_SECONDS = 15.0  # after this running time, a process counts as healthy, and its pause is reset
+SOUND_SECONDS = 15.0  # running time after which the next pause is FIRST_PAUSE_SECONDS again
 
 
 class Processes(Protocol):
@@ -30,9 +31,9 @@ class _History:
     """The restart history of one process.
 
     Attributes:
-        started_at: time of its last start.
-        pause_seconds: pause before its next restart.
-        due_at: time of its pending restart; None while the process runs.
+        started_at: time of the last start.
+        pause_seconds: pause before the next restart.
+        due_at: time of the pending restart; None while the process runs.
     """
 
     started_at: float

@@ -8,7 +8,11 @@ from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 ENDED = {"succeeded", "failed", "cancelled"}
-RATE_SECONDS = 15.0  # rates are averages over this time; a choice between a steady and a current number
+RATE_SECONDS = 15.0
+"""Time over which rates are averaged. A longer time gives a steadier rate, a shorter time a more current rate.
+
+Chosen by hand; not measured.
+"""
 
 Clock: TypeAlias = Callable[[], float]
 
@@ -18,13 +22,14 @@ class Stage:
     """One stage of a run.
 
     Attributes:
+        name: name of the stage.
         status: waiting, queued, running, succeeded, failed or cancelled.
-        done: progress, in `unit`.
+        done: number of finished units.
         total: total number of units; 0 while it is unknown.
-        reused: the stage's results are those of another run.
-        elapsed_seconds: seconds from its start to its end, or to now; None before its start.
-        attempt: number of times that it was started.
-        unit: what `done` and `total` count, in the words of the service: steps or frames.
+        reused: True if the artifact of another run is used.
+        elapsed_seconds: seconds from the start of the stage to its end, or to now; None before the start.
+        attempt: number of starts of the stage.
+        unit: unit of `done` and `total`: steps or frames.
     """
 
     name: str
@@ -100,7 +105,10 @@ class Rates:
             samples.popleft()
 
     def of(self, stage: Stage) -> float | None:
-        """Return a stage's rate, units per second; for an ended stage the average. None if it is unknown."""
+        """Return the rate of a stage, units per second; None if the rate is unknown.
+
+        The rate of an ended stage is the average over the whole stage.
+        """
         if stage.status in ENDED:
             return stage.done / stage.elapsed_seconds if stage.elapsed_seconds else None
         samples = self._samples.get(stage.name)
@@ -110,7 +118,7 @@ class Rates:
         return (last - first) / (ended - began) if last > first and ended > began else None
 
     def left_seconds(self, stage: Stage) -> float | None:
-        """Return the seconds until a running stage is done, or None if they are unknown."""
+        """Return the estimated seconds until a running stage is done, or None if the rate is unknown."""
         rate = self.of(stage)
         return (stage.total - stage.done) / rate if rate and stage.status == "running" else None
 

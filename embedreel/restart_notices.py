@@ -6,7 +6,7 @@ from typing import Any
 from embedreel.progress import Stage, stages
 
 Events = Callable[[int], list[dict[str, Any]]]
-"""Returns the run's events after a number."""
+"""Returns the run's events after the event with the given number."""
 
 
 class RestartNotices:
@@ -18,7 +18,7 @@ class RestartNotices:
         self._last: dict[str, Stage] = {}
         self._lost: set[str] = set()
 
-    def told(self, run: dict[str, Any]) -> list[str]:
+    def new_lines(self, run: dict[str, Any]) -> list[str]:
         """Return a line for each restart since the last call. The first call covers all earlier restarts."""
         signs = [self._sign(stage) for stage in stages(run)]
         if not any(signs):
@@ -36,7 +36,9 @@ class RestartNotices:
         if _was_lost(before, stage):
             self._lost.add(stage.name)
             return True
-        if stage.name in self._lost and stage.status == "running":  # an event may name the step at which it continues
+        if (
+            stage.name in self._lost and stage.status == "running"
+        ):  # an event may name the step at which the stage continues
             self._lost.remove(stage.name)
             return before is not None and before.status != "running"
         return False

@@ -17,12 +17,12 @@ from tenacity import RetryCallState, Retrying
 
 from embedreel.errors import ApiError
 
-# These numbers are choices: longer times outlast longer outages, shorter ones report a failure earlier.
+# Chosen by hand; not measured. Longer times outlast longer outages. Shorter times report a failure earlier.
 RETRY_SECONDS = 60.0
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 16.0
 IN_FLIGHT_SECONDS = 1.0
-IN_FLIGHT = "idempotency-in-flight"
+IN_FLIGHT = "idempotency-in-flight"  # type of the problem: an earlier request with the same key is not finished
 QUOTA = "quota-exceeded"
 
 TOO_MANY_REQUESTS = 429
@@ -52,8 +52,8 @@ class RetryPolicy:
             seconds: time limit for all tries of one request, including pauses; 0 sends the request once.
             report: called before each pause with the failure and the pause in seconds.
             sleep: waits for a number of seconds.
-            now: returns the current time, seconds.
-            rng: randomizes the pauses, so that many clients do not retry at the same time; None makes a new one.
+            now: clock, seconds.
+            rng: randomizes the pauses, so that many clients do not retry at the same time; None creates a generator.
         """
         self.seconds = seconds
         self.sleep = sleep
@@ -66,11 +66,12 @@ class RetryPolicy:
 
         Args:
             attempt: sends the request once.
-            repeatable: the request may safely be carried out twice.
+            repeatable: True if the service may carry out the request twice without harm.
 
         Raises:
-            TransportError: the last attempt failed, and the time is up or the failure is permanent.
-            ApiError: the service refused the last attempt, likewise; `tries` is the number of attempts.
+            TransportError: the last attempt failed, and the time limit is reached or a retry is not allowed.
+            ApiError: the service refused the last attempt, and the time limit is reached or a retry is not allowed.
+                The attribute `tries` is the number of attempts.
         """
         until = self._now() + self.seconds
 
@@ -96,8 +97,8 @@ class RetryPolicy:
     def _pause(self, state: RetryCallState) -> float:
         """Return the pause before the next try, seconds.
 
-        The pause doubles with each try, up to LONGEST_PAUSE_SECONDS, times a random factor from 0.5 to 1. The seconds
-        of Retry-After are added.
+        The pause doubles with each try, up to LONGEST_PAUSE_SECONDS. It is multiplied by a random factor from 0.5 to 1.
+        The seconds of Retry-After are added.
         """
         error, tries = _failure(state), state.attempt_number
         if isinstance(error, ApiError) and error.slug == IN_FLIGHT:
@@ -118,7 +119,7 @@ def _failure(state: RetryCallState) -> Failure | None:
 def may_repeat(error: Failure, *, repeatable: bool) -> bool:
     """Return True if a retry is safe and may succeed."""
     if isinstance(error, ApiError):
-        if error.status == TOO_MANY_REQUESTS:  # a quota without Retry-After needs a deletion, so waiting does not help
+        if error.status == TOO_MANY_REQUESTS:  # an exceeded quota without Retry-After requires a deletion
             return error.slug != QUOTA or error.retry_after_seconds is not None
         return repeatable and (error.status in UNAVAILABLE or error.slug == IN_FLIGHT)
     return isinstance(error, NEVER_SENT) or (repeatable and not isinstance(error, PERMANENT))

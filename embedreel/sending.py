@@ -11,16 +11,16 @@ ProgressCallback = Callable[[int, int], None]
 
 
 class Sending:
-    """The files of one upload, which are open inside the `with` block.
+    """The files of one upload. The files are open inside the `with` block.
 
     Attributes:
         files: the open files.
         total_bytes: sum of the files' sizes.
     """
 
-    def __init__(self, paths: Sequence[Path], told: ProgressCallback | None = None) -> None:
+    def __init__(self, paths: Sequence[Path], on_progress: ProgressCallback | None = None) -> None:
         self.files: list[Counted] = []
-        self._told = told
+        self._on_progress = on_progress
         try:
             for path in paths:
                 self.files.append(Counted(path, self._report))
@@ -47,8 +47,8 @@ class Sending:
         return [("file", (file.path.name, file)) for file in self.files]
 
     def _report(self) -> None:
-        if self._told:
-            self._told(self.sent_bytes, self.total_bytes)
+        if self._on_progress:
+            self._on_progress(self.sent_bytes, self.total_bytes)
 
     def _close(self) -> None:
         for file in self.files:
@@ -63,11 +63,11 @@ class Counted(io.FileIO):
         n_read: position of the next byte to read, which is the number of bytes read so far.
     """
 
-    def __init__(self, path: Path, told: Callable[[], None]) -> None:
+    def __init__(self, path: Path, on_read: Callable[[], None]) -> None:
         super().__init__(path)
         self.path = path
         self.n_read = 0
-        self._told = told
+        self._on_read = on_read
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move to a position. The bytes before it count as read."""
@@ -78,5 +78,5 @@ class Counted(io.FileIO):
         """Read up to `size` bytes and report the progress."""
         content = super().read(-1 if size is None else size) or b""
         self.n_read += len(content)
-        self._told()
+        self._on_read()
         return content

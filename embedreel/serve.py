@@ -26,9 +26,16 @@ from embedreel.process_supervisor import ProcessSupervisor
 HOST = "127.0.0.1"
 PORT = 8000
 READY_SECONDS = 90.0
+"""Time limit for the start of the service. Chosen by hand; not measured."""
+
 STOP_SECONDS = 30.0
-LOOK_SECONDS, LONGEST_LOOK_SECONDS = 0.1, 1.0
-UNSPECIFIED = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - the loopback address that reaches each
+"""Time between SIGTERM and SIGKILL. A worker ends within this time after SIGTERM (docs/architecture.md, "Stop")."""
+
+CHECK_INTERVAL_SECONDS, LONGEST_CHECK_INTERVAL_SECONDS = 0.1, 1.0
+"""First and longest pause between two checks of the processes. Chosen by hand; not measured."""
+
+UNSPECIFIED = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - these addresses stand for all addresses of a machine
+"""Loopback address for each address that clients cannot connect to."""
 
 Commands = Mapping[str, Sequence[str]]
 
@@ -38,7 +45,10 @@ class ServeError(Exception):
 
 
 def commands() -> Commands:
-    """Return the command lines of the service's processes, by name. The API listens on EMBEDREEL_HOST and _PORT."""
+    """Return the command lines of the service's processes, by name.
+
+    The variables EMBEDREEL_HOST and EMBEDREEL_PORT set the address of the API.
+    """
     return {name: [sys.executable, "-m", name] for name in ("api", "worker")}
 
 
@@ -95,9 +105,9 @@ class LocalService:
         Args:
             processes: command lines by name.
             url: URL of the service, for readiness checks.
-            environment: variables that override those of this process.
-            log: file for the processes' output; None prints it to standard error. Each line begins with the process's
-                name.
+            environment: variables that override the variables of this process.
+            log: file for the output of the processes; None prints the output to standard error. Each line begins with
+                the name of its process.
         """
         self.url = url
         self._commands = processes
@@ -134,13 +144,14 @@ class LocalService:
         Args:
             seconds: time limit, counted from the last start of a process.
             stop: event that ends the wait; None waits for readiness only.
-            supervisor: restarts processes that are killed by a signal; None restarts none.
+            supervisor: restarts processes that are killed by a signal; None restarts no process.
 
         Raises:
-            ServeError: a process exited by itself, a process was killed and there is no supervisor, or the time is up.
+            ServeError: a process exited by itself, a process was killed and there is no supervisor, or the service was
+                not ready in time.
         """
         stop = stop or threading.Event()
-        until, pause = time.monotonic() + seconds, LOOK_SECONDS
+        until, pause = time.monotonic() + seconds, CHECK_INTERVAL_SECONDS
         with httpx.Client(trust_env=False, timeout=2) as http:
             while time.monotonic() < until:
                 if supervisor and self.ended and not self._gave_up:
@@ -154,8 +165,8 @@ class LocalService:
                         return
                 if stop.wait(pause):
                     return
-                pause = min(LONGEST_LOOK_SECONDS, 1.2 * pause)
-        raise ServeError(f"{self.url}/readyz was not ready within {seconds:.0f} seconds.{self._see_log()}")
+                pause = min(LONGEST_CHECK_INTERVAL_SECONDS, 1.2 * pause)
+        raise ServeError(f"The service at {self.url} was not ready within {seconds:.0f} seconds.{self._see_log()}")
 
     @property
     def ended(self) -> list[str]:
@@ -183,7 +194,7 @@ class LocalService:
         return f"The {name} process ended ({how})."
 
     def stop(self, *, seconds: float = STOP_SECONDS) -> None:
-        """Send SIGTERM to each process, and SIGKILL to the process groups that have not ended within `seconds`."""
+        """Send SIGTERM to each process. Send SIGKILL to the groups of those that have not ended within `seconds`."""
         for process in self.processes.values():
             with suppress(ProcessLookupError):
                 process.terminate()
@@ -230,7 +241,8 @@ class LocalService:
 def _dying_with_parent(command: Sequence[str]) -> Sequence[str]:
     """Wrap a command so that it ends with this process.
 
-    Outside the main thread, the command is returned unchanged: the signal would come when the thread ends.
+    Outside the main thread, the command is returned unchanged, because the kernel would send the signal when the thread
+    ends.
     """
     if threading.current_thread() is not threading.main_thread():
         return command
@@ -260,7 +272,7 @@ class Interrupt:
 
 
 def serve(host: str, port: int, *, processes: Commands | None = None) -> None:
-    """Run the API and a worker until Ctrl-C or SIGTERM. A second signal does not wait for them to finish.
+    """Run the API and a worker until Ctrl-C or SIGTERM. A second signal kills them at once.
 
     A process that ends, for example because the system is out of memory, is restarted after increasing pauses.
 
@@ -279,10 +291,10 @@ def serve(host: str, port: int, *, processes: Commands | None = None) -> None:
         supervisor = ProcessSupervisor(run, report=_say)
         run.wait_until_ready(stop=interrupt.asked, supervisor=supervisor)
         if not interrupt.asked.is_set():
-            _say(f"Embedreel is at {url} (how to use it: {url}/docs). Ctrl-C stops it.")
-        while not interrupt.asked.wait(LOOK_SECONDS):
+            _say(f"Embedreel is at {url} (how to use it: {url}/docs). Ctrl-C stops the service.")
+        while not interrupt.asked.wait(CHECK_INTERVAL_SECONDS):
             supervisor.look()
-        _say("Stopping: running stages are given back and go on at the next start.")
+        _say("Stopping. Running stages are given back and continue at the next start.")
 
 
 def _say(text: str) -> None:

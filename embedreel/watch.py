@@ -1,8 +1,8 @@
 """Follow a run until it ends. Watching never changes a run, and the run continues when watching stops.
 
-The client uses long polling (`Prefer: wait`): the service delays its response until the run changes. A run that takes
-hours therefore costs about one request every WAIT_SECONDS while nothing changes. If the service ignores the preference,
-the client polls. Two polls are at least POLL_SECONDS apart, also for a run that changes all the time.
+The client uses long polling (`Prefer: wait`): the service delays its response until the run changes. While nothing
+changes, the client sends about one request every WAIT_SECONDS. Two polls start at least POLL_SECONDS apart, even if the
+run changes all the time or the service ignores the preference.
 """
 
 import time
@@ -17,7 +17,10 @@ from embedreel.progress import ENDED, stages
 from embedreel.restart_notices import RestartNotices
 
 POLL_SECONDS = 0.3
+"""Shortest time between the starts of two polls. Chosen by hand; not measured."""
+
 WAIT_SECONDS = 10
+"""Longest delay that the client asks for with `Prefer: wait`. The service allows 60 s. Chosen by hand; not measured."""
 
 
 def watch(client: Client, run_id: str, *, console: Console, sleep: Callable[[float], None] = time.sleep) -> Json:
@@ -44,7 +47,7 @@ def watch(client: Client, run_id: str, *, console: Console, sleep: Callable[[flo
             if run is None:
                 shown.tick()
             else:
-                for line in follower.restarts.told(run):
+                for line in follower.restarts.new_lines(run):
                     shown.say(line)
                 shown.show(run, follower.checkpoint)
                 if run["status"] in ENDED:

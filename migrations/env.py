@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the migrations on the connection it is given, or on the URL of alembic.ini."""
+"""Entry point of Alembic: run the migrations on the connection in the config, or else on the URL of alembic.ini."""
 
 from alembic import context
 from sqlalchemy import create_engine

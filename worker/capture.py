@@ -1,4 +1,4 @@
-"""What a training publishes at each captured checkpoint and at its end. Runs in the child process."""
+"""Publish the frames, checkpoints and weights of a training while the training runs. Used in the child process."""
 
 import json
 import math
@@ -21,7 +21,7 @@ from worker.training import Training
 
 
 class CheckpointPublisher:
-    """Publishes the parts of the stage `fine_tune`: frames or checkpoints, and kept weights."""
+    """Publishes the parts of the stage `fine_tune`: frames or checkpoints, and the weights that the user keeps."""
 
     def __init__(self, ctx: StageContext, training: Training, probe: ProbeSet) -> None:
         self._ctx, self._training = ctx, training
@@ -29,7 +29,14 @@ class CheckpointPublisher:
         self._recorder = Recorder(images, precision=ctx.spec.train.precision)
 
     def publish(self, checkpoint: Checkpoint) -> None:
-        """Publish a checkpoint: its frame, or its weights for others to record; and the weights that are kept."""
+        """Publish a captured checkpoint.
+
+        With `capture.mode` "inline", this publishes the frame. With "offload", this publishes the weights, which the
+        stage `embed` reads. Weights that the plan keeps for the user are published too.
+
+        Args:
+            checkpoint: the captured checkpoint with the live model.
+        """
         if self._ctx.spec.capture.mode == "inline":
             self._publish_frame(checkpoint)
         else:
@@ -37,10 +44,11 @@ class CheckpointPublisher:
         self._keep_weights(planned=checkpoint.step, step=checkpoint.step)
 
     def end(self, step: int) -> None:
-        """Where training has ended before its last step, publish what the plan has after it.
+        """Publish the remaining parts of the plan if the training has stopped early; otherwise do nothing.
 
-        The last frames come first. If another training of the same run goes on longer, the frames that are there then
-        have no gap between them.
+        The final weights are published as the weights of the last planned step. Frames after `step` are published as
+        skipped, from the last frame to the first. So if this attempt is interrupted and another attempt trains longer,
+        no skipped frame lies between two captured frames.
 
         Args:
             step: optimiser steps done.
@@ -81,7 +89,12 @@ class CheckpointPublisher:
         self._ctx.publish(part, folder, {"step": checkpoint.step, "epoch": checkpoint.epoch})
 
     def _keep_weights(self, *, planned: int, step: int) -> None:
-        """Publish the weights of a step under the step that they were planned for."""
+        """Publish the current weights as those of a planned step, if the plan keeps that step.
+
+        Args:
+            planned: step of the part in the plan.
+            step: optimiser steps done.
+        """
         for part in self._ctx.stage.parts:
             if part.effect == "keeps" and part.step == planned:
                 folder = self._ctx.beside(part.id)
@@ -108,7 +121,15 @@ class CheckpointPublisher:
 
 
 def frame_artifact_facts(index: int, records: Mapping[str, Any]) -> dict[str, Any]:
-    """What a frame's artifact says of itself: its number, step, epoch, loss (None if not finite) and accuracy."""
+    """Return the facts that are stored beside a frame's artifact.
+
+    Args:
+        index: number of the frame, from 0.
+        records: records of the observers, by folder name.
+
+    Returns:
+        The frame's number, step, epoch, loss (None if the loss is not finite) and accuracy.
+    """
     frame: Embedded = records[embedding.OBSERVER.folder]
     loss = frame.loss if math.isfinite(frame.loss) else None  # JSON has no infinity
     return {"frame": index, "step": frame.step, "epoch": frame.epoch, "loss": loss, "accuracy": frame.accuracy}

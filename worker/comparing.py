@@ -1,4 +1,4 @@
-"""The film of a comparison, drawn from what its runs have made. Runs in the child process."""
+"""Draw the film of a comparison from the artifacts of the compared runs. Used in the child process."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,7 +25,18 @@ from worker.loading import frame_facts
 
 
 def compare(ctx: StageContext) -> dict[str, Any]:
-    """Draw the runs side by side, in one frame, and say how much alike they are."""
+    """Draw the compared runs side by side, and measure the similarity of their representations.
+
+    Args:
+        ctx: context of the stage `render` of a comparison. Its output gets the film, the frames, the figures and the
+            similarity file.
+
+    Returns:
+        The values of `REDUCIBLE_FIELDS` with which the film was drawn.
+
+    Raises:
+        InvalidSpecError: the runs show different images, or the film exceeds `render.max_bytes` at its smallest size.
+    """
     shown, compared = ctx.stage.shows, ctx.spec.compared
     probe = _probe(ctx, shown)
     films = [codecs.load(ctx.stored(one.project) / "projection", Projection) for one in shown]
@@ -41,7 +52,7 @@ def compare(ctx: StageContext) -> dict[str, Any]:
         )
         for run, film, points, folders in zip(compared, films, layouts, frames, strict=True)
     ]
-    (ctx.output / SIMILARITY_FILE).write_text(_likeness([folders[-1] for folders in frames]).model_dump_json())
+    (ctx.output / SIMILARITY_FILE).write_text(_similarity([folders[-1] for folders in frames]).model_dump_json())
     scene = ComparisonScene(ctx.spec.name, probe, sides)
     drawn = draw_film(ctx, partial(ComparisonRenderer, scene=scene))
     draw_figures(ctx.output, FigureInputs(ctx.spec, {"film": lambda: ctx.output}))
@@ -49,14 +60,23 @@ def compare(ctx: StageContext) -> dict[str, Any]:
 
 
 def _probe(ctx: StageContext, shown: Sequence[ComparedArtifacts]) -> ProbeSet:
-    """The images that all runs show; those of the first, since models differ in the size that they see."""
+    """Return the probe set of the first run. The other runs show the same images, at the input size of their models.
+
+    Raises:
+        InvalidSpecError: a run shows other images.
+    """
     first, *others = (codecs.load(ctx.stored(one.fine_tune) / "probe", ProbeSet) for one in shown)
     for other, run in zip(others, ctx.spec.compared[1:], strict=True):
         if not np.array_equal(first.rows, other.rows) or first.class_names != other.class_names:
-            raise InvalidSpecError(f"{run.run} shows other images than {ctx.spec.compared[0].run}.", field="runs")
+            raise InvalidSpecError(
+                f"{run.run} and {ctx.spec.compared[0].run} do not show the same images. Compare runs of the same "
+                "dataset revision with the same capture.probe_size and train.seed.",
+                field="runs",
+            )
     return first
 
 
-def _likeness(last: Sequence[Path]) -> RepresentationSimilarity:
+def _similarity(last: Sequence[Path]) -> RepresentationSimilarity:
+    """Return the linear CKA of each pair of runs, from the folders of their last frames."""
     kernels = [linear_kernel(codecs.load(folder / "frame", Embedded).embeddings) for folder in last]
     return RepresentationSimilarity(cka=tuple(tuple(told(cka(one, other)) for other in kernels) for one in kernels))

@@ -19,12 +19,12 @@ from core.store.objects.stored import Stored
 from worker.job import Job
 
 ReportCallback = Callable[..., None]
+"""Sends a message to the supervisor: the kind of the message, and its fields as keyword arguments."""
 
 STOP_WITHIN_SECONDS = 10.0
-"""Longest time from the request to stop until a stage raises StoppedError, seconds. A choice.
+"""Longest time that a training may continue after a request to stop, until its state can be stored.
 
-Within this time a training stops after its next saved state. A longer time loses less work; it must stay below
-EMBEDREEL_CANCEL_GRACE_SECONDS.
+This is half of the default `cancel_grace_seconds`, after which the child is killed. Chosen by hand; not measured.
 """
 
 

@@ -1,4 +1,4 @@
-"""A film drawn as the run's spec says. Runs in the child process."""
+"""Draw a film with the render settings of the run. Used in the child process."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,19 @@ from worker.context import StageContext
 
 
 def draw_film(ctx: StageContext, renderer: Callable[[RenderSpec], Renderer]) -> dict[str, Any]:
-    """Draw it into the stage's output; returns what of the spec was given up for its size, as it was drawn."""
+    """Draw a film into the stage's output. Each reduction of size or tweens is reported as an event.
+
+    Args:
+        ctx: context of the stage.
+        renderer: makes a renderer for the given render settings.
+
+    Returns:
+        The values of `REDUCIBLE_FIELDS` with which the film was drawn.
+
+    Raises:
+        InvalidSpecError: the GIF exceeds `render.max_bytes` at its smallest size.
+        DegenerateEmbeddingsError: a coordinate is NaN or infinite.
+    """
 
     def tell(cheaper: RenderSpec) -> None:
         reason = f"the film had more than {cheaper.max_bytes:,} bytes"

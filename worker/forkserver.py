@@ -1,7 +1,7 @@
-"""What the fork server does first: it outlives a SIGTERM to the whole process group.
+"""The first import of the fork server: it makes the fork server ignore SIGTERM.
 
-Service managers send that to every process at once. Children must then have time to store their state, and without
-their parent nobody could tell whether they still live.
+Service managers send SIGTERM to all processes of a service at once. The children then need time to store their state.
+The fork server must outlive them, because only it reports to the supervisor whether a child has ended.
 """
 
 import signal

@@ -1,4 +1,4 @@
-"""`python -m worker.health`: health check of the workers of this host. The exit status is 0 if one is alive."""
+"""`python -m worker.health`: health check of the workers of this host. The exit status is 0 if a worker is alive."""
 
 import socket
 import sys
@@ -23,7 +23,7 @@ def main() -> int:
 def _of_this_host(worker_id: str) -> bool:
     """Return True if the worker runs on this host.
 
-    An id is host, process id and random part, joined by hyphens. The host name may contain hyphens too.
+    The id consists of host name, process id and a random part, joined by hyphens. The host name may contain hyphens.
     """
     return worker_id.rsplit("-", 2)[0] == socket.gethostname()
 

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class Lease:
-    """The lease of one claim. It is renewed until the end of the block."""
+    """The lease of one claim. Inside the `with` block, a thread renews the lease."""
 
     def __init__(self, settings: Settings, database: Database, claim: Claim) -> None:
         self._state = LeaseState.HELD
@@ -47,14 +47,15 @@ class Lease:
         """The last known state of the claim.
 
         The state is LOST if no renewal has succeeded for two thirds of `lease_seconds`. In the remaining third, the
-        supervisor stops the stage before another worker may claim the stage. The fraction is a choice.
+        supervisor stops the stage before another worker may claim the stage. Two thirds are chosen by hand; not
+        measured.
         """
         overdue = time.monotonic() - self._renewed_at > self._settings.lease_seconds * 2 / 3
         return LeaseState.LOST if overdue else self._state
 
     @property
     def expired(self) -> bool:
-        """True if the lease has expired as far as this process knows: another worker may have the stage."""
+        """True if no renewal has succeeded for `lease_seconds`, so that another worker may have claimed the stage."""
         return time.monotonic() - self._renewed_at > self._settings.lease_seconds
 
     def _renew_until_ended(self) -> None:

@@ -1,4 +1,4 @@
-"""What a run names, loaded: its dataset, its model, its probe set. Runs in the child process."""
+"""Load the dataset, the model and the frames of a run. Used in the child process."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -17,14 +17,22 @@ from worker.context import StageContext
 
 
 def open_source(ctx: StageContext, *, digest: str | None = None) -> ImageSource:
-    """The run's dataset, as it was when the run was accepted or, of the hub, first loaded.
+    """Open the dataset of the run, in the pinned revision.
+
+    A hub dataset without a pinned revision is opened in its newest revision. The revision is then pinned.
 
     Args:
-        digest: what it must be; None: what is known of it.
+        ctx: context of the stage.
+        digest: required digest of the dataset; None requires the pinned digest, or no digest if none is pinned.
+
+    Returns:
+        The opened dataset.
 
     Raises:
-        InvalidSpecError: it has too many classes.
-        SourceUnavailableError: it cannot be loaded, or is another one by now.
+        InvalidSpecError: the dataset has too many classes.
+        UnknownDatasetError: the dataset does not exist.
+        SourceUnavailableError: the dataset cannot be loaded, or its digest is not the required one.
+        InvalidDatasetError: a hub dataset has no usable images, labels or splits.
     """
     pinned_as = sources.pinned_as(ctx.spec.dataset)
     pinned = ctx.pins.get(pinned_as) if pinned_as else None
@@ -41,14 +49,19 @@ def open_source(ctx: StageContext, *, digest: str | None = None) -> ImageSource:
 
 
 def create_backbone(ctx: StageContext, source: ImageSource, *, revision: str | None = None) -> Backbone:
-    """The run's model before its training: a preset, a checkpoint of the hub, or what another run has trained.
+    """Create the model of the run as it is before training: a preset, a hub checkpoint, or another run's trained model.
 
     Args:
-        revision: commit on the hub; None: the one that the run is bound to, or the newest.
+        ctx: context of the stage.
+        source: the opened dataset. Its class names determine the head, and its image size the input size of a preset.
+        revision: commit of a hub checkpoint; None uses the pinned commit, or the newest commit if none is pinned.
+
+    Returns:
+        The model with a head for the dataset's classes.
 
     Raises:
-        SourceUnavailableError: it cannot be loaded.
-        UnusableModelError: it cannot be trained.
+        SourceUnavailableError: the model cannot be loaded.
+        UnusableModelError: the model cannot be trained.
     """
     if source_run(ctx.spec.model):
         return _trained_backbone(ctx, source)
@@ -78,23 +91,44 @@ def _trained_backbone(ctx: StageContext, source: ImageSource) -> Backbone:
 
 
 def load_probe(ctx: StageContext, source: ImageSource, *, size: int) -> ProbeSet:
-    """The images that are embedded, `size` pixels a side."""
+    """Load the probe images of the run.
+
+    Args:
+        ctx: context of the stage.
+        source: the opened dataset.
+        size: side of the square images, pixels.
+
+    Returns:
+        N = `capture.probe_size` images of the evaluation split, stratified by class.
+
+    Raises:
+        InvalidSpecError: the evaluation split has fewer images, or the images do not fit into memory.
+    """
     spec = ctx.spec
     return datasets.load_probe_set(source, probe_size=spec.capture.probe_size, size=size, seed=spec.train.seed)
 
 
 def frame_facts(folders: Iterable[Path]) -> list[FrameFacts]:
-    """What each embedded frame says beside its points."""
+    """Return the step, epoch, loss, accuracy and predictions of each frame.
+
+    Args:
+        folders: folders of the captured frames.
+
+    Returns:
+        One FrameFacts for each folder, in the same order.
+    """
     frames = (codecs.load(folder / "frame", Embedded) for folder in folders)
     return [FrameFacts(frame.step, frame.epoch, frame.loss, frame.accuracy, frame.predictions) for frame in frames]
 
 
 @dataclass(frozen=True)
 class FrameEmbeddings:
-    """The embeddings (N, D) of all frames. Each frame is mapped from its file when it is reached, as often as needed.
+    """The embeddings of all frames, (N, D) float32 for each frame.
+
+    Each iteration maps one frame after another from its file, so that not all frames are in memory.
 
     Attributes:
-        folders: of the embedded frames, in order.
+        folders: folders of the captured frames, in order.
     """
 
     folders: list[Path]

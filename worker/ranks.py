@@ -1,9 +1,9 @@
 """One training on several processes, one for each GPU. The child process is rank 0 and starts the other ranks.
 
-Accelerate reads the environment variables that torch's launcher sets. The ranks meet in a TCP store that the child
-serves, like the agent of that launcher. So the port is bound from the start. The other ranks are in the child's process
-group, so they end with the child. If one of them fails, the child ends at once, because a collective operation would
-wait for the failed rank.
+Accelerate reads the environment variables that torch's launcher sets. The ranks connect to a TCP store in the child, as
+they would to the launcher's agent. The store chooses a free port before the other ranks start. The other ranks are in
+the child's process group, so they end with the child. If another rank fails, the child ends at once, because a
+collective operation would wait for the failed rank forever.
 """
 
 import multiprocessing
@@ -30,7 +30,7 @@ LOOPBACK = "127.0.0.1"
 
 
 def wanted(settings: Settings) -> int:
-    """Return the number of training processes: the operator's setting, or one for each GPU, at least 1."""
+    """Return the number of training processes: the operator's setting, or the number of GPUs, at least 1."""
     return settings.training_processes or max(1, torch.cuda.device_count())
 
 
@@ -39,14 +39,17 @@ def together(ctx: StageContext, join: Callable[[StageContext], None]) -> Iterato
     """Run the block while the other processes run `join(ctx)`.
 
     Args:
-        ctx: context of the stage. The other processes get a copy that sends no reports.
-        join: function that runs the training in the other processes.
+        ctx: context of the stage. The other processes get a copy that drops all reports.
+        join: runs the training in another process. The function must be picklable.
+
+    Yields:
+        None. With one training process, the block runs alone.
     """
     count = wanted(ctx.settings)
     if count == 1:
         yield
         return
-    store = TCPStore(LOOPBACK, 0, is_master=True, wait_for_workers=False)  # it serves until the end of the block
+    store = TCPStore(LOOPBACK, 0, is_master=True, wait_for_workers=False)  # the store serves until the end of the block
     shared = {
         "MASTER_ADDR": LOOPBACK,
         "MASTER_PORT": str(store.port),

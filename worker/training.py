@@ -1,4 +1,7 @@
-"""A training as each of its processes has it, and the hooks that report and store it. Runs in the child process."""
+"""The training of a run in one process, with hooks that report progress and save states.
+
+It is used in the child process and in the other ranks (worker.ranks).
+"""
 
 import time
 from collections.abc import Iterator
@@ -20,13 +23,26 @@ from worker.context import StageContext, StoppedError
 from worker.loading import create_backbone, open_source
 
 TRAINING_TO_STORING = 20
-"""A state is stored again only after so many times the seconds that storing the last one took: at most a twentieth
-of the time is spent on states. A choice: more of it would cost time always, less of it work after a loss only."""
+"""Smallest pause between two saved states, as a multiple of the time that the last save took.
+
+So at most a twentieth of the time is spent on states (ADR 2 in docs/adr/). A smaller multiple slows down each training.
+A larger multiple repeats more steps after a worker is lost. Chosen by hand; not measured.
+"""
 
 
 @dataclass(frozen=True)
 class Training:
-    """What every process of a training has."""
+    """Data, model and saved state of a training in one of its processes.
+
+    Attributes:
+        ctx: context of the stage.
+        source: the opened dataset.
+        backbone: the model, trained in place.
+        images: (M, S, S, 3) uint8 training images with labels.
+        accelerator: device and processes, without mixed precision.
+        state: the state to resume from; None if the training starts from the beginning.
+        early_stopping: the hook that ends the last phase early; None if the spec has no early stopping.
+    """
 
     ctx: StageContext
     source: ImageSource
@@ -38,7 +54,15 @@ class Training:
 
     @classmethod
     def begin(cls, ctx: StageContext) -> "Training":
-        """Load data and model; waits for the other processes, if there are any."""
+        """Load the dataset, the model and the saved state. If there are other ranks, wait for them.
+
+        Args:
+            ctx: context of the stage.
+
+        Raises:
+            UnusableStateError: the saved state is missing or damaged.
+            EmbedreelError: the dataset or the model cannot be loaded: see worker.loading.
+        """
         train = ctx.spec.train
         source = open_source(ctx)
         backbone = create_backbone(ctx, source)
@@ -57,7 +81,7 @@ class Training:
         """Train, and yield each captured checkpoint.
 
         Args:
-            hooks: of the main process; they exchange nothing with other processes.
+            hooks: hooks that only the main process has. They must not communicate with other processes.
         """
         return fine_tune(
             self.backbone,
@@ -74,7 +98,7 @@ class Training:
             yield self.early_stopping
 
     def _adaptive_capture(self) -> Iterator[TrainingHook]:
-        """The hook that selects checkpoints by the model's drift, if the spec asks for it."""
+        """Yield the hook that selects checkpoints by the drift of the embeddings, if `capture.spacing` is "drift"."""
         spec = self.ctx.spec
         if spec.capture.spacing != "drift":
             return
@@ -101,13 +125,13 @@ def _load_state(ctx: StageContext) -> StoredState | None:
 
 
 def train_along(ctx: StageContext) -> None:
-    """Train in a process that stores nothing."""
+    """Take part in the training as another rank than the main process. This rank reports and stores nothing."""
     for _ in Training.begin(ctx).checkpoints():
         pass
 
 
 class ProgressHook(TrainingHook):
-    """Reports each step, and ends the training if it was asked to stop too long ago."""
+    """Reports each step. Ends the training if it was asked to stop and its state could not be saved in time."""
 
     def __init__(self, ctx: StageContext) -> None:
         self._ctx = ctx
@@ -116,28 +140,31 @@ class ProgressHook(TrainingHook):
         """Report the step.
 
         Raises:
-            StoppedError: the stage was asked to stop, and no state could be stored in the time there is.
+            StoppedError: the stage was asked to stop more than STOP_WITHIN_SECONDS ago.
         """
         self._ctx.progress(step, self._ctx.spec.train.steps)
         self._ctx.raise_if_stopped()
 
 
 class PeriodicCheckpointer(TrainingHook):
-    """Stores the training's state now and then, and before it stops on request."""
+    """Saves the state of the training at intervals of at least `state_seconds`, and before a requested stop."""
 
     def __init__(self, ctx: StageContext) -> None:
         self._ctx = ctx
         self._due_at = time.monotonic() + ctx.settings.state_seconds
 
     def wants_pause(self) -> bool:
-        """Whether the stage was asked to stop."""
+        """Return True if the stage was asked to stop."""
         return self._ctx.stop_requested
 
     def on_pause(self, state: LiveState) -> None:
-        """Store the state if it is due or the stage was asked to stop.
+        """Save the state if a save is due or the stage was asked to stop.
+
+        Args:
+            state: the live state.
 
         Raises:
-            StoppedError: the stage was asked to stop, and the state is stored.
+            StoppedError: the stage was asked to stop; the state is saved.
         """
         if not self._ctx.stop_requested and time.monotonic() < self._due_at:
             return
@@ -152,11 +179,13 @@ class PeriodicCheckpointer(TrainingHook):
 
 
 class ThroughputTimer:
-    """Iterates over the checkpoints of a training and measures the time between them, without what is done at each.
+    """Iterates over the checkpoints of a training and measures the training time between them.
+
+    The time that the consumer spends at each checkpoint is not measured.
 
     Args:
-        checkpoints: of the training, made as they are asked for.
-        images: how many training images there are.
+        checkpoints: iterator that trains up to the next checkpoint.
+        images: number of training images.
     """
 
     def __init__(self, checkpoints: Iterator[Checkpoint], *, images: int) -> None:
@@ -164,7 +193,7 @@ class ThroughputTimer:
         self._seconds, self._from, self._to = 0.0, 0.0, 0.0
 
     def __iter__(self) -> Iterator[Checkpoint]:
-        """Each checkpoint once; the time before the first is spent on loading and is not measured."""
+        """Yield each checkpoint. The time before the first checkpoint is loading time, and is not measured."""
         checkpoint = next(self._checkpoints, None)
         if checkpoint:
             self._from = checkpoint.epoch
@@ -180,7 +209,11 @@ class ThroughputTimer:
         return checkpoint
 
     def facts(self) -> dict[str, float]:
-        """Training images a second, and the seconds of the whole training at that rate; nothing before it is known."""
+        """Return the throughput, and the duration of the whole training at this throughput.
+
+        Returns:
+            `images_per_second` and `seconds`; empty if no training time was measured.
+        """
         seen = (self._to - self._from) * self._images
         if not (seen and self._seconds):
             return {}

@@ -1,8 +1,8 @@
 """Detection of a child that hangs: it sends no messages, and its processes use no CPU and transfer no bytes.
 
-A download, the decoding of a large dataset or one slow t-SNE frame sends no messages for a long time. The child's
-processes are measured from outside. A child that is busy in C code may hold the interpreter's lock, so it could not
-report.
+A child may work for a long time without a message, for example during a download, the decoding of a large dataset or a
+slow t-SNE frame. Therefore the resource use of the child's processes is measured from outside. The child cannot report
+it itself, because C code may hold the interpreter's lock.
 """
 
 import time
@@ -12,16 +12,25 @@ from dataclasses import dataclass, field
 import psutil
 
 BUSY_STALLS = 24
-"""A busy child may be silent for this many times `stall_seconds`, because it may be in an endless loop. A choice."""
+"""A busy child may send no message for this multiple of `stall_seconds`. It may be in an endless loop.
+
+With the default of 1,800 s, this is 12 hours. Chosen by hand; not measured.
+"""
 
 LEAST_CPU = 0.01
-"""CPU seconds for each second of `stall_seconds` that count as work. Idle threads that wake up sometimes use less."""
+"""Smallest CPU time that counts as work, as a fraction of `stall_seconds`.
+
+The fraction allows for idle threads that wake up from time to time. Chosen by hand; not measured.
+"""
 
 LEAST_BYTES = 1 << 20
-"""Bytes read and written within `stall_seconds` that count as work. A choice."""
+"""Smallest number of bytes read and written that counts as work. Chosen by hand; not measured."""
 
 LOOKS = 50
-"""Measurements within `stall_seconds`. A choice: more measurements detect a stall sooner and cost more."""
+"""Number of measurements within `stall_seconds`. More measurements detect a stall sooner and use more CPU time.
+
+Chosen by hand; not measured.
+"""
 
 
 @dataclass
@@ -30,7 +39,7 @@ class Watchdog:
 
     Attributes:
         pid: process id of the child. The child's own child processes are watched too.
-        stall_seconds: longest time without messages and without work.
+        stall_seconds: longest allowed time without a message and without work.
     """
 
     pid: int
@@ -45,7 +54,7 @@ class Watchdog:
         self._reported_at = time.monotonic()
 
     def complaint(self) -> str:
-        """Return why the child is considered to hang; empty if it is not."""
+        """Return the reason why the child is considered to hang; an empty string if it does not hang."""
         now = time.monotonic()
         silent = now - self._reported_at
         if silent > BUSY_STALLS * self.stall_seconds:
@@ -63,7 +72,7 @@ class Watchdog:
         cpu, moved = totals(self.pid)
         if (
             self._last_totals is None or cpu < self._last_totals[0] or moved < self._last_totals[1]
-        ):  # a process has ended, so the sums fell
+        ):  # the sums fall when a process ends
             self._last_totals = cpu, moved
             return False
         worked = (
@@ -75,10 +84,13 @@ class Watchdog:
 
 
 def totals(pid: int) -> tuple[float, int]:
-    """Return the resource use of a process and its descendants, as far as the system reports it.
+    """Return the resource use of a process and its descendants.
+
+    Args:
+        pid: process id.
 
     Returns:
-        CPU seconds, and bytes read and written.
+        CPU seconds, and the number of bytes read and written. Processes that cannot be read are left out.
     """
     cpu, moved = 0.0, 0
     with suppress(psutil.NoSuchProcess):

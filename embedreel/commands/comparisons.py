@@ -13,7 +13,7 @@ from embedreel.output import add_json_flag, percent, print_table
 
 
 def compare(options: argparse.Namespace) -> int:
-    """Compare runs: print a table, and film them side by side.
+    """Compare runs: print a table, and draw their films side by side.
 
     The runs must have succeeded and must show the same images: the same dataset, probe size and seed. A new run draws
     the film.
@@ -39,7 +39,7 @@ def comparison(options: argparse.Namespace) -> int:
 
 
 def table(found: Json) -> tuple[list[Json], list[str]]:
-    """Return the rows of a comparison's table, one for each run, and its columns."""
+    """Return the rows of a comparison's table, one for each run, and the names of the columns."""
     ends = list(zip_longest(*(one["phases"] for one in found["runs"])))
     rows = []
     for place, one in enumerate(found["runs"], start=1):

@@ -49,7 +49,9 @@ def _send(client: Client, options: argparse.Namespace) -> Json:
             shown.update(task, completed=sent_bytes, total=total_bytes, description=activity)
 
         with packed(options.files, show_packed) as files:
-            return client.upload_dataset(files, name=options.name, allow_broken=options.allow_broken, told=show_sent)
+            return client.upload_dataset(
+                files, name=options.name, allow_broken=options.allow_broken, on_progress=show_sent
+            )
 
 
 def _show_left_out(report: Json) -> None:

@@ -1,4 +1,4 @@
-"""The command for the figures of a run. The service lists the figures, so the command line knows none."""
+"""The command for the figures of a run. The service provides the list of figures."""
 
 import argparse
 from pathlib import Path
@@ -46,18 +46,20 @@ def _chosen(listed: list[Json], asked: str, output: Path | None) -> tuple[Json, 
     name, _, suffix = asked.partition(".")
     figure = next((one for one in listed if one["name"] == name), None)
     if figure is None:
-        raise ValueError(f"There is no figure {name!r}. There are: {', '.join(one['name'] for one in listed)}.")
+        raise ValueError(f"There is no figure {name!r}. Figures: {', '.join(one['name'] for one in listed)}.")
     formats = figure["formats"]
     if suffix and suffix not in formats:
-        raise ValueError(f"The figure {name} has no format {suffix!r}. It has: {', '.join(formats)}.")
+        raise ValueError(f"The figure {name} has no format {suffix!r}. Formats: {', '.join(formats)}.")
     wanted = output.suffix.removeprefix(".") if output else ""
     return figure, suffix or (wanted if wanted in formats else formats[0])
 
 
 def _flags(parser: argparse.ArgumentParser) -> None:
     run_argument(parser)
-    parser.add_argument("name", nargs="?", metavar="NAME", help="the figure to save; without it, all are listed")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="where to save it (default: its own name)")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="the figure to save (default: list all figures)")
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="where to save the figure (default: the figure's name)"
+    )
     add_json_flag(parser)
 
 

@@ -17,7 +17,7 @@ def list_keys(options: argparse.Namespace) -> int:
 
 
 def add_key(options: argparse.Namespace) -> int:
-    """Make an API key and print it. It is never shown again."""
+    """Make an API key and print the key. The key is never shown again."""
     with connect(options) as client:
         made = client.add_key(options.name, tenant=options.tenant, scopes=options.scopes)
     show_once(made, made.get("name", options.name), "key", as_json=options.json)

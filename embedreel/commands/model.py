@@ -18,7 +18,7 @@ def model(options: argparse.Namespace) -> int:
     """
     folder = (options.folder or Path(options.run)).absolute()
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise FileExistsError(f"{folder} exists already; name a new or an empty folder")
+        raise FileExistsError(f"{folder} exists already: name a new or an empty folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as scratch, connect(options) as client:
         unpacked = Path(scratch, "model")
@@ -37,7 +37,7 @@ def _fetch(client: Client, run_id: str, path: Path) -> Path:
         def show_received(received_bytes: int, total_bytes: int | None) -> None:
             shown.update(task, completed=received_bytes, total=total_bytes)
 
-        return client.download(run_id, "model", path, told=show_received)
+        return client.download(run_id, "model", path, on_progress=show_received)
 
 
 def _model_flags(parser: argparse.ArgumentParser) -> None:

@@ -13,15 +13,15 @@ from embedreel.output import add_json_flag, print_table, show
 COLUMNS = ["id", "family", "params", "GFLOPs", "input", "width", "pooling"]
 LAYER_COLUMNS = ["layer", "kind", "parameters", "MFLOPs", "output"]
 BLOCK_COLUMNS = ["block", "depth from head", "parameters"]
-POOLING_WIDTH = 20  # the width left of 100 columns beside the longest described id
-UNKNOWN = "Its layers are unknown until its checkpoint is loaded."
+POOLING_WIDTH = 20  # columns that remain of 100 beside the longest id
+UNKNOWN = "The layers of this model are unknown until its checkpoint is loaded."
 
 
 def models(options: argparse.Namespace) -> int:
     """Show the models that can be fine-tuned, or one model with its layers.
 
-    FLOPs are those of the forward pass of one image, with a multiply-add counted as two. Norms and activations are not
-    counted. Parameters and FLOPs are for a head of ten classes and, for a preset, an input of 32 pixels.
+    FLOPs are counted for the forward pass of one image. A multiply-add counts as two. Norms and activations are not
+    counted. Parameters and FLOPs are for a head of ten classes and, for a preset, an input of 32 x 32 pixels.
     """
     with connect(options) as client:
         if options.id:
@@ -71,7 +71,7 @@ def _row(model: Json) -> Json:
 
 
 def _layer_rows(layer: Json, *, level: int = 0) -> Iterator[Json]:
-    """Yield the table rows of a layer and, indented by two more columns, of its children."""
+    """Yield the table row of a layer, and the rows of its children, indented by two more columns."""
     repeat = layer["repeat"]
     times = f"{repeat} x " if repeat > 1 else ""
     yield {

@@ -10,7 +10,7 @@ from embedreel.choices import CHOICES
 from embedreel.command import OK, Command, run_argument
 from embedreel.connection import Json
 from embedreel.errors import describe
-from embedreel.output import add_json_flag, moment, percent, print_table, show
+from embedreel.output import add_json_flag, format_time, percent, print_table, show
 from embedreel.progress import clock, headline, stages
 
 PHASE_COLUMNS = ["phase", "step", "accuracy", "loss", "calibration_error"]
@@ -33,13 +33,13 @@ def list_runs(options: argparse.Namespace) -> int:
     """List the newest runs."""
     with connect(options) as client:
         runs = client.runs(limit=options.limit)
-    rows = runs if options.json else [run | {"created": moment(run["created_at"])} for run in runs]
+    rows = runs if options.json else [run | {"created": format_time(run["created_at"])} for run in runs]
     show(rows, ["id", "status", "created", "name"], as_json=options.json)
     return OK
 
 
 def events(options: argparse.Namespace) -> int:
-    """Print a run's events, one JSON object a line.
+    """Print a run's events, one JSON object per line.
 
     With --follow, also print new events until the run has ended. After a broken connection, printing resumes after the
     last received event.
@@ -97,7 +97,7 @@ def label_issues(options: argparse.Namespace) -> int:
     print(f"labels that look wrong: {labels['count']:,}")
     if labels["issues"]:
         print_table(labels["issues"], ISSUE_COLUMNS)
-    print(f"probe images that are nearly training images: {leaks['count']:,}")
+    print(f"probe images that nearly equal training images: {leaks['count']:,}")
     if leaks["leaks"]:
         print_table(leaks["leaks"], LEAK_COLUMNS)
     return OK
@@ -147,8 +147,8 @@ def delete(options: argparse.Namespace) -> int:
 def _print_run(client: Client, run: Json) -> None:
     print(f"{run['id']}  {headline(run)}")
     for stage in stages(run):
-        far = f"{stage.done}/{stage.total} {stage.unit}"
-        print(f"  {stage.name:<10} {stage.outcome:<10} {far:<16} {clock(stage.elapsed_seconds)}")
+        progress = f"{stage.done}/{stage.total} {stage.unit}"
+        print(f"  {stage.name:<10} {stage.outcome:<10} {progress:<16} {clock(stage.elapsed_seconds)}")
     if run.get("notice"):
         print(run["notice"])
     if run["error"]:
@@ -179,14 +179,14 @@ def _download_flags(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--frame", type=int, metavar="I", help="one frame as PNG, counted from 0")
     what.add_argument("--log", action="store_true", help="the training log as CSV")
     what.add_argument("--sheet", action="store_true", help="four frames as one PNG")
-    what.add_argument("--curves", action="store_true", help="loss and accuracy by step as PNG")
+    what.add_argument("--curves", action="store_true", help="curves of loss and accuracy over the steps as PNG")
     what.add_argument(
         "--format",
         choices=CHOICES["render.formats"],
         default="gif",
-        help="format of the film, if the run has drawn it (default gif)",
+        help="format of the film; the run must have this format (default gif)",
     )
-    parser.add_argument("--output", type=Path, metavar="FILE", help="where to save the file (default: its own name)")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="where to save the file (default: the file's name)")
 
 
 COMMANDS = (

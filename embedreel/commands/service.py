@@ -7,7 +7,7 @@ from embedreel import serve
 from embedreel.access import connect
 from embedreel.command import OK, Command
 from embedreel.connection import Json
-from embedreel.output import add_json_flag, moment, show
+from embedreel.output import add_json_flag, format_time, show
 
 WORKER_COLUMNS = ["id", "alive", "device", "queues", "concurrency", "version", "heartbeat", "doing"]
 
@@ -23,7 +23,7 @@ def workers(options: argparse.Namespace) -> int:
 def serve_here(options: argparse.Namespace) -> int:
     """Run the API and a worker on this machine until Ctrl-C.
 
-    A process that ends by itself is restarted after a pause, which grows with each restart.
+    A process that ends by itself is restarted after a pause. The pause grows with each restart.
     """
     serve.serve(options.host, options.port)
     return OK
@@ -33,7 +33,7 @@ def _row(worker: Json) -> Json:
     """Return a worker's table row."""
     doing = [f"{work.get('stage')} of {work.get('run')}" for work in worker.get("doing") or []]
     alive = {True: "yes", False: "no"}.get(worker.get("alive", ""), "")
-    return worker | {"alive": alive, "heartbeat": moment(worker.get("heartbeat_at")), "doing": doing or "nothing"}
+    return worker | {"alive": alive, "heartbeat": format_time(worker.get("heartbeat_at")), "doing": doing or "nothing"}
 
 
 def _serve_flags(parser: argparse.ArgumentParser) -> None:

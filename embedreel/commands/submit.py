@@ -20,7 +20,7 @@ def submit(options: argparse.Namespace) -> int:
     """
     asked = body.from_arguments(options, body.SUBMITTED)
     if "dataset" not in asked:
-        raise ValueError("say what to film, for example --dataset digits")
+        raise ValueError("The dataset is missing: add --dataset, for example --dataset digits.")
     with connect(options) as client:
         return accepted(client, client.submit(asked), options)
 
@@ -70,7 +70,7 @@ def _submit_flags(parser: argparse.ArgumentParser) -> None:
 
 def _draw_flags(parser: argparse.ArgumentParser) -> None:
     run_argument(parser)
-    body.add_flags(parser, body.DRAWN, rest="fields that are left out stay as they were")
+    body.add_flags(parser, body.DRAWN, rest="fields that are left out keep the values of RUN")
     follow_flags(parser)
 
 
@@ -86,7 +86,7 @@ def _watch_run_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _output_flag(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--output", type=Path, metavar="FILE", help="follow the run, then save the film here")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="follow the run, then save the film to this file")
 
 
 COMMANDS = (

@@ -18,7 +18,7 @@ def list_webhooks(options: argparse.Namespace) -> int:
 
 
 def add_webhook(options: argparse.Namespace) -> int:
-    """Register a webhook and print its signing secret, which is never shown again."""
+    """Register a webhook and print its signing secret. The secret is never shown again."""
     with connect(options) as client:
         webhook = client.add_webhook(options.webhook_url, options.events)
     show_once(webhook, webhook.get("url", options.webhook_url), "secret", as_json=options.json)

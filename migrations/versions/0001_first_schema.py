@@ -201,4 +201,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise RuntimeError("there is no schema before the first one; make a new database instead")
+    raise RuntimeError("There is no earlier schema: create a new database instead.")

@@ -241,7 +241,7 @@ def test_upload_dataset__tells_how_far_it_is_and_counts_anew(tmp_path: Path) -> 
     path.write_bytes(bytes(200_000))
     client, _ = answers(httpx.Response(429), httpx.Response(201, json={"id": "ds_1"}))
     told = []
-    client.upload_dataset([path], told=lambda *sent: told.append(sent))
+    client.upload_dataset([path], on_progress=lambda *sent: told.append(sent))
     assert max(told) == (200_000, 200_000)
     assert [sent for sent, _ in told].count(200_000) == 4  # at the last byte, and at the end of the file, twice
 
@@ -259,7 +259,7 @@ def test_upload_dataset__a_broken_one_says_how_far_it_was(tmp_path: Path) -> Non
                     raise httpx.WriteError("reset")
             raise httpx.ReadError("gone")
 
-    with pytest.raises(UploadError, match=r"broke off at 1\.0 of 3\.0 MB \(reset\)\. Send it again"):
+    with pytest.raises(UploadError, match=r"broke off at 1\.0 of 3\.0 MB \(reset\)\. Send the files again"):
         Client("http://service.test", transport=Breaking()).upload_dataset([path])
 
 
@@ -267,7 +267,7 @@ def test_upload_dataset__broken_after_the_last_byte_may_have_been_taken(tmp_path
     path = tmp_path / "a.parquet"
     path.write_bytes(bytes(10))
     client, _ = answers(httpx.ReadError("gone"))
-    with pytest.raises(UploadError, match="see `embedreel datasets`"):
+    with pytest.raises(UploadError, match="check `embedreel datasets`"):
         client.upload_dataset([path])
 
 

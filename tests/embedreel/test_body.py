@@ -73,7 +73,7 @@ def test_from_arguments__file_without_an_object(tmp_path: Path, content: str) ->
 
 
 def test_from_arguments__a_field_is_no_section() -> None:
-    with pytest.raises(ValueError, match="dataset is no section"):
+    with pytest.raises(ValueError, match=r"dataset\.name cannot be set: dataset has the value 'digits'"):
         from_arguments(parsed("--dataset", "digits", "--set", "dataset.name=1"))
 
 

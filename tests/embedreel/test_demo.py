@@ -48,7 +48,7 @@ def test_demo__film_path_and_url_come_last(
     lines = capsys.readouterr().out.splitlines()
     assert "POST /v1/runs: run_1, digits" in lines
     assert any("render succeeded" in line for line in lines)
-    assert "How far to trust it: nothing moves" in lines
+    assert "Quality of the film: nothing moves" in lines
     assert lines[-2].endswith(str(film))
     assert "make serve" in lines[-1]
     assert lines[-1].endswith("http://127.0.0.1:8000/v1/runs/run_1/film.gif")

@@ -63,5 +63,5 @@ def test_packed__a_folder_is_named_after_itself_and_nothing_stays(
 
 
 def test_packed__a_folder_beside_files(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="sent alone"), packed([folder, tmp_path / "a.zip"]):
+    with pytest.raises(ValueError, match="the only path"), packed([folder, tmp_path / "a.zip"]):
         pass

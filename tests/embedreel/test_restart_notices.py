@@ -34,51 +34,51 @@ STARTS_AGAIN = "fine_tune starts again: worker w was not heard of any more"
 def test_told__nothing_is_asked_while_all_goes_well() -> None:
     restarts = RestartNotices(Asked())
     for done in (0, 10, 10, 300):
-        assert restarts.told(run(done=done)) == []
-    assert restarts.told(run(done=300, status="succeeded")) == []
+        assert restarts.new_lines(run(done=done)) == []
+    assert restarts.new_lines(run(done=300, status="succeeded")) == []
 
 
 def test_told__a_stage_that_rises_in_attempts() -> None:
     asked = Asked([started(1), requeued(2), started(3, resumed_step=120)])
     restarts = RestartNotices(asked)
-    restarts.told(run(done=130))
-    assert restarts.told(run(done=120, attempt=2)) == [STARTS_AGAIN, "fine_tune continues at step 120"]
-    assert restarts.told(run(done=121, attempt=2)) == []
+    restarts.new_lines(run(done=130))
+    assert restarts.new_lines(run(done=120, attempt=2)) == [STARTS_AGAIN, "fine_tune continues at step 120"]
+    assert restarts.new_lines(run(done=121, attempt=2)) == []
     assert asked.after == [0]
 
 
 def test_told__lost_first_and_where_it_continues_later() -> None:
     asked = Asked([requeued(7)], [started(8, resumed_step=120)])
     restarts = RestartNotices(asked)
-    restarts.told(run(done=130))
-    assert restarts.told(run(done=130, status="queued")) == [STARTS_AGAIN]
-    assert restarts.told(run(done=130, status="queued")) == []
-    assert restarts.told(run(done=130, status="running")) == ["fine_tune continues at step 120"]
-    assert restarts.told(run(done=131, status="running")) == []
+    restarts.new_lines(run(done=130))
+    assert restarts.new_lines(run(done=130, status="queued")) == [STARTS_AGAIN]
+    assert restarts.new_lines(run(done=130, status="queued")) == []
+    assert restarts.new_lines(run(done=130, status="running")) == ["fine_tune continues at step 120"]
+    assert restarts.new_lines(run(done=131, status="running")) == []
     assert asked.after == [0, 7]
 
 
 def test_told__a_stage_that_was_given_back_falls_back() -> None:
     restarts = RestartNotices(Asked([requeued(7), started(8)]))
-    restarts.told(run(done=130))
-    assert restarts.told(run(done=0)) == [STARTS_AGAIN]
+    restarts.new_lines(run(done=130))
+    assert restarts.new_lines(run(done=0)) == [STARTS_AGAIN]
 
 
 def test_told__what_happened_before_somebody_watched() -> None:
-    assert RestartNotices(Asked([requeued(2), started(3)])).told(run(done=5, attempt=2)) == [STARTS_AGAIN]
+    assert RestartNotices(Asked([requeued(2), started(3)])).new_lines(run(done=5, attempt=2)) == [STARTS_AGAIN]
 
 
 def test_told__events_with_little_in_them() -> None:
     restarts = RestartNotices(
         Asked([{"seq": 1, "type": "stage.requeued"}, {"seq": 2, "type": "stage.started", "data": {}}])
     )
-    assert restarts.told(run(attempt=2)) == ["a stage starts again: no reason is known"]
+    assert restarts.new_lines(run(attempt=2)) == ["a stage starts again: no reason is known"]
 
 
 def test_told__a_film_that_is_drawn_again_smaller() -> None:
     data = {"stage": "render", "reason": "the film had more than 9,000 bytes", "width": 408, "height": 408, "tween": 0}
     restarts = RestartNotices(Asked([{"seq": 4, "type": "stage.redrawn", "data": data}]))
-    assert restarts.told(run("render", done=7, progress={"done": 7, "total": 60})) == []
-    assert restarts.told(run("render", progress={"done": 8, "total": 67})) == [
+    assert restarts.new_lines(run("render", done=7, progress={"done": 7, "total": 60})) == []
+    assert restarts.new_lines(run("render", progress={"done": 8, "total": 67})) == [
         "render draws the film again, 408 x 408: the film had more than 9,000 bytes"
     ]

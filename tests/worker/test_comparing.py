@@ -64,7 +64,7 @@ def test_compare__runs_of_other_images_fail_with_a_word(works, pair):
     asked = comparison(pair).model_copy(update={"compared": (other, lying)})
     run = works.run(works.work_off(asked))
     assert (run.status, run.error["field"]) == ("failed", "runs")
-    assert f"{made} shows other images" in run.error["detail"]
+    assert f"{made} and {other.run} do not show the same images" in run.error["detail"]
 
 
 def test_compare__what_a_run_has_made_is_gone(works, pair):

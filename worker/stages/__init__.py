@@ -1,6 +1,6 @@
-"""What each stage does, in the child process: the module `worker.stages.<name>` has a function `run`.
+"""The stage functions, which run in the child process. Each module `worker.stages.<name>` defines a function `run`.
 
-A module is imported when its stage runs, or by the fork server before: see `MODULES`.
+A module is imported when its stage runs, unless the fork server has imported it before (worker/preload.py).
 """
 
 from collections.abc import Callable, Mapping
@@ -18,9 +18,9 @@ def _run(module: str, ctx: StageContext) -> dict[str, Any]:
 
 
 MODULES: Mapping[str, str] = {name: f"{__name__}.{name}" for name in DECLARED}
-"""The module of each stage."""
+"""Names of the stages' modules, by stage."""
 
 STAGES: Mapping[str, Callable[[StageContext], dict[str, Any]]] = {
     name: partial(_run, module) for name, module in MODULES.items()
 }
-"""Runs one attempt at the stage of this name, and returns the facts that are stored beside its artifact."""
+"""Stage functions, by stage. A function runs one attempt and returns the facts that are stored beside the artifact."""

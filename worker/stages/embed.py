@@ -1,7 +1,7 @@
-"""Record the probe set by one stored checkpoint (capture mode "offload").
+"""Embed the probe images with one stored checkpoint (`capture.mode` "offload").
 
-The artifact holds a folder for each observer of core.observe, `frame/`, an Embedded, first. A frame after the early end
-of its training holds an empty file `skipped` instead (worker.capture).
+The artifact has a folder for each observer of core.observe. The folder `frame/` holds an Embedded. If a training ends
+early, worker.capture publishes the artifacts of the later frames. Those have only an empty file `skipped`.
 """
 
 import json
@@ -18,7 +18,11 @@ from worker.loading import create_backbone, load_probe, open_source
 
 
 def run(ctx: StageContext) -> dict[str, Any]:
-    """Record with the dataset and the model revision that the checkpoint was trained with."""
+    """Embed the probe images of the dataset revision and with the model revision of the training.
+
+    Returns:
+        Facts of the frame's artifact: see `frame_artifact_facts`.
+    """
     folder = ctx.checkpoint()
     origin = json.loads((folder / "origin.json").read_text())
     source = open_source(ctx, digest=origin["dataset_digest"])

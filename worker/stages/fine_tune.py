@@ -1,7 +1,7 @@
-"""Train the model, and record or store each captured checkpoint.
+"""Train the model, and publish each captured checkpoint.
 
-The artifact holds `log/`, a TrainingLog; `probe/`, a ProbeSet; and `leaks.json`, TrainTestDuplicates. While the stage
-runs it publishes parts (worker.capture): frames or checkpoints, kept weights, and the state that it continues from.
+The artifact has `log/` (TrainingLog), `probe/` (ProbeSet) and `leaks.json` (TrainTestDuplicates). While the stage runs,
+it publishes frames or checkpoints, kept weights (worker.capture), and saved states (worker.training).
 """
 
 from typing import Any
@@ -21,7 +21,11 @@ from worker.training import PeriodicCheckpointer, ThroughputTimer, Training, tra
 
 
 def run(ctx: StageContext) -> dict[str, Any]:
-    """Train; at each captured step record the probe set, or store the checkpoint for other workers to record."""
+    """Train the model. At each captured step, publish the frame, or the checkpoint for other workers to embed.
+
+    Returns:
+        SHA-256 of the final weights, number of parameters, last step, and throughput.
+    """
     with ranks.together(ctx, train_along), ctx.stoppable():
         training = Training.begin(ctx)
         backbone = training.backbone
@@ -46,6 +50,7 @@ def run(ctx: StageContext) -> dict[str, Any]:
 
 
 def _duplicates(ctx: StageContext, training: Training, probe: ProbeSet) -> TrainTestDuplicates:
+    """Find the probe images that nearly equal a training image."""
     spec = ctx.spec.train
     rows = datasets.training_rows(training.source, train_size=spec.train_size, seed=spec.seed)
     return train_test_duplicates.find(training.images.images, rows, probe)

@@ -1,7 +1,7 @@
-"""Measure how far the film can be trusted, and find what happened in it.
+"""Measure the quality of the film, find notable events of the training, evaluate the model, and find label issues.
 
-The artifact holds `quality.json`, a QualityCard; `highlights.json`, Highlights; `evaluation.json`, an Evaluation; and
-`label_issues.json`, DataIssues.
+The artifact has `quality.json` (QualityCard), `highlights.json` (Highlights), `evaluation.json` (Evaluation) and
+`label_issues.json` (DataIssues).
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,11 @@ from worker.loading import FrameEmbeddings, frame_facts
 
 
 def run(ctx: StageContext) -> dict[str, Any]:
-    """Review the layout, evaluate the model at the end of each phase, and look for label issues."""
+    """Measure the layout, evaluate the model at the end of each phase, and find label issues.
+
+    Returns:
+        The verdict of the quality card.
+    """
     frames = FrameEmbeddings(ctx.frames())
     probe = codecs.load(ctx.input(FINE_TUNE.name) / "probe", ProbeSet)
     film = Filmed(
@@ -48,6 +52,7 @@ def run(ctx: StageContext) -> dict[str, Any]:
 
 
 def _data_issues(ctx: StageContext, last: Path, probe: ProbeSet) -> DataIssues:
+    """Find label issues in the last frame, and add the duplicates that the stage `fine_tune` has found."""
     duplicates = ctx.input(FINE_TUNE.name) / "leaks.json"
     return DataIssues(
         label_issues=label_issues.find(codecs.load(last / "frame", Embedded), probe, thumbnail=data_uri),
@@ -56,7 +61,7 @@ def _data_issues(ctx: StageContext, last: Path, probe: ProbeSet) -> DataIssues:
 
 
 def _evaluated(ctx: StageContext, folders: list[Path], probe: ProbeSet) -> Iterator[PhaseEvaluation]:
-    """Evaluate each phase by the frame of its end. The last phase may have ended early."""
+    """Yield the evaluation of each phase at its last step; at the last frame if the training ended before that step."""
     by_step = {codecs.load(folder / "frame", Embedded).step: folder for folder in folders}
     for span in ctx.spec.train.phase_spans:
         frame = codecs.load(by_step[min(span.last, max(by_step))] / "frame", Embedded)

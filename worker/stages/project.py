@@ -1,6 +1,6 @@
-"""Lay every checkpoint out in two dimensions, and align the layouts over time.
+"""Project the embeddings of each frame to two dimensions, and align the projections over the frames.
 
-The artifact holds `projection/`, a Projection.
+The artifact has `projection/` (Projection).
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from worker.loading import FrameEmbeddings
 
 
 def run(ctx: StageContext) -> dict[str, Any]:
-    """Project by the method of the spec."""
+    """Project and align with the methods of the spec. The stage has no facts."""
     folders = ctx.frames()
     projection = project_frames(
         FrameEmbeddings(folders),

@@ -1,7 +1,8 @@
-"""Draw the frames, encode the film and draw the figures: of a run, or of the runs that it compares.
+"""Draw the film and the figures of a run or of a comparison.
 
-The artifact holds `film.<format>` in each format asked for, `frames/00000.png` …, `figures.json`, DrawnFigures, and the
-files that core.figures.FIGURES declares. A comparison's holds `likeness.json`, a RepresentationSimilarity, too.
+The artifact has `film.gif`, `film.<format>` for each of `render.formats`, `frames/00000.png` …, `figures.json`
+(DrawnFigures), and the files that core.figures.FIGURES declares. The artifact of a comparison also has `likeness.json`
+(RepresentationSimilarity).
 """
 
 from functools import partial
@@ -22,7 +23,11 @@ from worker.loading import frame_facts
 
 
 def run(ctx: StageContext) -> dict[str, Any]:
-    """Draw the film and the figures."""
+    """Draw the film and the figures.
+
+    Returns:
+        The width, height and tweens with which the film was drawn.
+    """
     spec = ctx.spec
     if spec.compared:
         return compare(ctx)
@@ -54,7 +59,7 @@ def run(ctx: StageContext) -> dict[str, Any]:
 
 
 def _reviewed(ctx: StageContext) -> tuple[QualityCard, tuple[Highlight, ...]]:
-    """The quality card and the highlights that the stage `measure` has found."""
+    """Return the quality card and the highlights of the stage `measure`."""
     folder = ctx.input(MEASURE.name)
     card = QualityCard.model_validate_json((folder / "quality.json").read_text())
     return card, Highlights.model_validate_json((folder / "highlights.json").read_text()).highlights

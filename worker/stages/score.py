@@ -1,6 +1,6 @@
-"""Score every probe image at every checkpoint.
+"""Compute the outlier score of each probe image in each frame.
 
-The artifact holds `scores/`, OutlierScores, and `neighbors/`, a NeighborGraph.
+The artifact has `scores/` (OutlierScores) and `neighbors/` (NeighborGraph).
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from worker.loading import FrameEmbeddings
 
 
 def run(ctx: StageContext) -> dict[str, Any]:
-    """Score the frames, one after another."""
+    """Score the frames with `score.k` nearest neighbours. The stage has no facts."""
     folders = ctx.frames()
     scores, neighbors = score_frames(
         FrameEmbeddings(folders), k=ctx.spec.score.k, on_frame=lambda done: ctx.progress(done, len(folders))

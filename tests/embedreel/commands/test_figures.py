@@ -50,7 +50,7 @@ def test_figures__saves_one(asked: list[object], arguments: list[str], what: str
     assert asked == [("run_1", f"figures/{what}", Path(path))]
 
 
-@pytest.mark.parametrize(("name", "word"), [("none", "There are: one, other."), ("one.gif", "It has: png, svg.")])
+@pytest.mark.parametrize(("name", "word"), [("none", "Figures: one, other."), ("one.gif", "Formats: png, svg.")])
 def test_figures__of_no_such_name_or_format(
     asked: list[object], capsys: pytest.CaptureFixture[str], name: str, word: str
 ) -> None:

@@ -74,7 +74,7 @@ def test_model__whose_layers_nobody_knows_yet(service: Callable[..., str], capsy
     assert run(service(), "models", "somebody/unknown") == 0
     assert capsys.readouterr().out.splitlines() == [
         "somebody/unknown  a checkpoint of the hub, linear head",
-        "Its layers are unknown until its checkpoint is loaded.",
+        "The layers of this model are unknown until its checkpoint is loaded.",
     ]
 
 
@@ -85,10 +85,10 @@ def test_model__that_there_is_none_of(service: Callable[..., str], capsys: pytes
 
 def test_models__where_no_service_answers(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("http://127.0.0.1:9", "models", "vit-tiny") == 3
-    assert "Start it with `make serve`" in capsys.readouterr().err
+    assert "Start the service with `make serve`" in capsys.readouterr().err
 
 
 def test_models__help_says_what_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["models", "--help"])
-    assert "multiply-add counted as two" in " ".join(capsys.readouterr().out.split())
+    assert "multiply-add counts as two" in " ".join(capsys.readouterr().out.split())

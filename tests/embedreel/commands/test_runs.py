@@ -65,7 +65,7 @@ def test_label_issues(service: Callable[..., str], capsys: pytest.CaptureFixture
         ["labels", "that", "look", "wrong:", "1,234"],
         ["image", "row", "class_name", "confidence", "suggested_class", "suggested_confidence"],
         ["17", "34", "cat", "0.0125", "dog", "0.9875"],
-        ["probe", "images", "that", "are", "nearly", "training", "images:", "1"],
+        ["probe", "images", "that", "nearly", "equal", "training", "images:", "1"],
         ["image", "row", "training_row", "difference"],
         ["4", "8", "311", "0.5"],
     ]
@@ -81,7 +81,7 @@ def test_label_issues__none(
     assert run(service(), "label-issues", "run_1") == 0
     assert capsys.readouterr().out.splitlines() == [
         "labels that look wrong: 0",
-        "probe images that are nearly training images: 0",
+        "probe images that nearly equal training images: 0",
     ]
 
 
