@@ -67,7 +67,7 @@ class ComparedOut(BaseModel):
         Number,
         Field(
             description="Duration of the training, seconds, without loading and without embedding the probe set. If "
-            "the training was resumed, the duration is extrapolated from the part after the last start. null if unknown."
+            "the training was resumed, the duration is extrapolated from the part after the last start. null: unknown."
         ),
     ]
     images_per_second: Annotated[
