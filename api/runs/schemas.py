@@ -160,9 +160,7 @@ class PlanOut(BaseModel):
 
     steps: Annotated[
         list[int],
-        Field(
-            description="Optimiser steps of the captured checkpoints. With `capture.spacing` drift, all candidate steps."
-        ),
+        Field(description="Optimiser steps of the checkpoints. With `capture.spacing` drift, all candidate steps."),
     ]
     stages: list[PlannedOut]
 
