@@ -141,7 +141,7 @@ def outliers(
     responses=files.of_model(QualityCard),
 )
 def quality(parts: PartsOf, request: Request, run_id: str) -> Response:
-    """Get a verdict in one line on how far the film can be trusted, and the measures behind the verdict."""
+    """Get a one-line verdict on whether motion and neighbourhoods in the film can be trusted, and the measures."""
     return _told(parts, request, run_id, "quality.json")
 
 

@@ -266,7 +266,7 @@ def _stage(stage: StageSummary) -> StageOut:
 
 
 def links(run_id: str, *, film: bool, model: bool, comparison: bool = False) -> Links:
-    """Return the paths of a run's resources, with those of film, model and comparison only if they exist."""
+    """Return the paths of a run's resources. `film`, `model` and `comparison`: True if the resource exists."""
     base = f"/v1/runs/{run_id}"
     below = (
         "events",

@@ -158,7 +158,7 @@ async def _read_events(parts: Parts, run_id: str, *, after: int) -> EventsRead:
 def read_events(database: Database, run_id: str, tenant: str, *, after: int, limit: int) -> EventsRead:
     """Read up to `limit` events after number `after`.
 
-    The run is read before its events. If the run has ended, the events therefore include the one that says so.
+    The run is read before its events. If the run has ended, its last event is therefore stored already.
 
     Raises:
         NotFoundError: the tenant has no such run.
