@@ -1,8 +1,8 @@
 """`python -m api` serves the API on EMBEDREEL_HOST and EMBEDREEL_PORT. `python -m api keys` manages its keys.
 
 If the API listens beyond loopback, every request needs a key, and the API does not start without one. On loopback, no
-key is needed until the first one exists: the operator's (EMBEDREEL_API_KEY, EMBEDREEL_API_KEY_FILE) or a stored one.
-From then on every request needs a key, even after the last key is revoked; `keys add` makes another.
+key is needed until the first key exists: the operator's key (EMBEDREEL_API_KEY, EMBEDREEL_API_KEY_FILE) or a stored
+key. From then on every request needs a key, even after the last key is revoked. `keys add` makes a new key.
 """
 
 import gc
@@ -28,10 +28,17 @@ from core.store.database.tables import ApiKeyRow
 from core.store.queries import keys
 
 SHUTDOWN_SECONDS = 5
+"""Time limit for the requests under way at shutdown, seconds. Chosen by hand; not measured."""
+
 GARBAGE_THRESHOLD = 10_000
+"""Number of new objects that starts a garbage collection. Above Python's default, because collections pause requests.
+
+Chosen by hand; not measured.
+"""
+
 SWITCH_SECONDS = 0.0005
 """Interval at which a thread gives up the interpreter lock, seconds. With Python's default of 5 ms, each POST delays
-each poll by up to 5 ms.
+each poll by up to 5 ms. The value is chosen by hand; not measured.
 """
 
 

@@ -20,7 +20,7 @@ class Caller:
 
     Attributes:
         tenant: owner of the runs and datasets that the caller can reach.
-        scopes: what the caller may do.
+        scopes: scopes of the caller's key.
         key_id: id of the API key; None if the request needed no key.
     """
 
@@ -45,7 +45,7 @@ _ADMIN_PATHS = ("/v1/keys", "/v1/workers", "/metrics")
 def scope_needed(method: str, path: str) -> Scope:
     """Return the scope that a request needs.
 
-    Only the method and the path decide. A new route therefore needs a scope without any declaration of its own.
+    Only the method and the path decide, so the rule also covers new routes.
 
     >>> scope_needed("GET", "/v1/runs"), scope_needed("DELETE", "/v1/runs/x"), scope_needed("GET", "/v1/keys/x")
     (<Scope.READ: 'read'>, <Scope.WRITE: 'write'>, <Scope.ADMIN: 'admin'>)

@@ -15,13 +15,17 @@ from core.store.database.tables import DEFAULT_TENANT
 from core.store.queries import keys as stored_keys
 
 FIRST = (
-    "\nThis is the first key: from now on, every request needs a key, also on this machine. The embedreel command "
-    "reads it from EMBEDREEL_API_KEY."
+    "\nThis is the first key. From now on, every request needs a key, also on this machine. The embedreel command "
+    "reads its key from EMBEDREEL_API_KEY."
 )
 
 
 def run(settings: Settings, arguments: Sequence[str]) -> str:
     """Run one `keys` command.
+
+    Args:
+        settings: settings of the service.
+        arguments: command-line arguments after `keys`.
 
     Returns:
         The text to print.
@@ -56,7 +60,7 @@ def _add(keys: KeyService, asked: argparse.Namespace, *, closes: bool) -> str:
     except ValidationError as error:
         wrong = error.errors()[0]
         raise ValueError(f"{wrong['loc'][0]}: {wrong['msg']}.") from error
-    note = f"{made.id}, tenant {made.tenant}, may {_may(made.scopes)}. It is not shown again."
+    note = f"{made.id}, tenant {made.tenant}, scopes {_may(made.scopes)}. The key is not shown again."
     return f"{made.key}\n\n{note}{FIRST if closes else ''}"
 
 
@@ -66,7 +70,7 @@ def _ever_made(keys: KeyService) -> bool:
 
 
 def _table(keys: KeyService) -> list[str]:
-    rows = [("id", "name", "tenant", "may", "made", "revoked")]
+    rows = [("id", "name", "tenant", "scopes", "made", "revoked")]
     rows += [
         (key.id, key.name, key.tenant, _may(key.scopes), _day(key.created_at), _day(key.revoked_at))
         for key in keys.every()
@@ -86,12 +90,16 @@ def _day(at: datetime | None) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m api keys", description="API keys of this service.")
     actions = parser.add_subparsers(dest="action", required=True)
-    add = actions.add_parser("add", help="make a key, and show it this once")
-    add.add_argument("name", help="who or what uses it")
+    add = actions.add_parser("add", help="make a key; it is shown only once")
+    add.add_argument("name", help="who or what uses the key")
     add.add_argument(
-        "--tenant", default=DEFAULT_TENANT, help="whose runs and datasets it reaches (default: %(default)s)"
+        "--tenant",
+        default=DEFAULT_TENANT,
+        help="owner of the runs and datasets that the key reaches (default: %(default)s)",
     )
-    add.add_argument("--scopes", default="read,write", help="of read, write, admin (default: %(default)s)")
-    actions.add_parser("list", help="all keys, newest first")
-    actions.add_parser("revoke", help="make a key useless for ever").add_argument("id", help="as `list` shows it")
+    add.add_argument(
+        "--scopes", default="read,write", help="comma-separated list of read, write, admin (default: %(default)s)"
+    )
+    actions.add_parser("list", help="list all keys, newest first")
+    actions.add_parser("revoke", help="revoke a key permanently").add_argument("id", help="id of the key, from `list`")
     return parser

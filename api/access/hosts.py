@@ -16,7 +16,7 @@ from api.http.errors import CrossSiteError, UnknownHostError
 from core.settings import Settings
 
 OWN_SITE = frozenset({"same-origin", "none"})
-"""Values of Sec-Fetch-Site for this service's own pages and for requests that no page sent."""
+"""Values of Sec-Fetch-Site that are accepted: requests of this service's own pages, and requests that no page sent."""
 
 
 def is_loopback(host: str) -> bool:
@@ -61,8 +61,8 @@ class Hosts:
         name = _name("//" + host)
         if not (name in self._own or is_loopback(name)):
             raise UnknownHostError(
-                f"This service is not called {name[:200]!r}. Ask for it as localhost, or let the operator add the "
-                "name to EMBEDREEL_ALLOWED_HOSTS."
+                f"The host name {name[:200]!r} does not belong to this service. Use localhost, or ask the operator to "
+                "add the name to EMBEDREEL_ALLOWED_HOSTS."
             )
 
     def _check_origin(self, request: Request) -> None:
@@ -70,8 +70,8 @@ class Hosts:
         if site in OWN_SITE and (origin is None or self._is_ours(origin, request.headers.get("host", ""))):
             return
         raise CrossSiteError(
-            "A page of another site may change nothing here. Give the service a key (EMBEDREEL_API_KEY) and send that, "
-            "or let the operator add the site's name to EMBEDREEL_ALLOWED_HOSTS."
+            "A page of another site may change nothing on this service. Set a key for the service (EMBEDREEL_API_KEY) "
+            "and send the key, or ask the operator to add the site's name to EMBEDREEL_ALLOWED_HOSTS."
         )
 
     def _is_ours(self, origin: str, host: str) -> bool:

@@ -19,13 +19,13 @@ from core.store.database.session import Database
 from core.store.queries import keys
 
 KEPT_SECONDS = 2.0
-"""How long a key lookup is cached, seconds. A revoked key works at most this long.
+"""Maximum age of a cached key lookup, seconds. A revoked key works for at most this time.
 
-The number is a choice: a longer time saves database reads, a shorter one makes revocation faster.
+Chosen by hand; not measured. A longer time saves database reads, a shorter time makes revocation faster.
 """
 
 MOST_KEPT = 10_000
-"""Number of cached keys at which the cache is emptied. The number is a choice that bounds memory."""
+"""Number of cached keys at which the cache is emptied. It bounds memory. Chosen by hand; not measured."""
 
 
 class KeyRing:

@@ -1,7 +1,7 @@
 """API keys: make, list, revoke. A key is shown once; only its SHA-256 digest is stored.
 
 A key begins with its id, so that a leaked key can be identified and revoked. The rest has 256 random bits. Guessing is
-therefore infeasible, and one round of SHA-256 is enough to protect the stored digest.
+therefore infeasible, and a single SHA-256 hash is enough to protect the stored digest.
 """
 
 import hashlib
@@ -89,7 +89,7 @@ class KeyService:
             NotFoundError: the key does not exist.
         """
         if not is_id(key_id, "key"):
-            raise NotFoundError("There is no such key. GET /v1/keys lists those there are.")
+            raise NotFoundError("There is no such key. GET /v1/keys lists the existing ones.")
         with self.database.writing() as session:
             keys.revoke(session, key_id)
 
@@ -100,7 +100,7 @@ def digest(key: str) -> str:
 
 
 def operators_key(settings: Settings) -> str | None:
-    """Return the key that the operator has set, or None.
+    """Return the key in EMBEDREEL_API_KEY or EMBEDREEL_API_KEY_FILE, or None if neither is set.
 
     Raises:
         ValueError: the key is empty, or its file is empty or cannot be read.

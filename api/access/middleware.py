@@ -1,7 +1,7 @@
 """Authentication, rate limiting and a limit on the body's size, applied before any route runs.
 
-The middleware covers every path, so a new route needs a key and a scope without any declaration of its own. It stores
-the caller in the request's scope under "caller". `PartsOf` then gives each route the parts of that caller's tenant.
+The middleware covers every path, so it also protects new routes. It stores the caller in the request's scope under
+"caller". `PartsOf` then gives each route the parts of that caller's tenant.
 """
 
 from fastapi import Request
@@ -19,6 +19,8 @@ from core.errors import EmbedreelError
 OPEN = frozenset({"/", "/problems", "/livez", "/readyz", "/docs", "/openapi.json"})
 OPEN_BELOW = ("/problems/", "/docs/")
 MAX_BODY_BYTES = 1 << 20
+"""Maximum size of a request's body, uploads excluded, bytes. Chosen by hand; not measured."""
+
 UPLOADS = "/v1/datasets"
 
 
@@ -65,7 +67,7 @@ class AuthMiddleware:
         needed = scope_needed(request.method, path)
         if needed not in caller.scopes:
             has = ", ".join(sorted(caller.scopes))
-            raise MissingScopeError(f"This needs a key with the scope {needed}; the one that was sent has: {has}.")
+            raise MissingScopeError(f"This request needs the scope {needed}. The key that was sent has: {has}.")
         return caller
 
     async def _identify(self, request: Request, *, counts: bool) -> Caller | None:
@@ -132,7 +134,9 @@ def _bounded(receive: Receive) -> Receive:
         message = await receive()
         received += len(message.get("body", b""))
         if received > MAX_BODY_BYTES:  # FastAPI passes on only HTTPException while it reads a body
-            raise HTTPException(413, f"The body is longer than {MAX_BODY_BYTES} bytes; only a dataset may be.")
+            raise HTTPException(
+                413, f"The body is longer than {MAX_BODY_BYTES} bytes. Only an upload of a dataset may be longer."
+            )
         return message
 
     return bounded

@@ -9,7 +9,7 @@ from core.store.objects.artifacts import ArtifactStore
 from core.store.queries import datasets, runs
 
 RUNS_WAIT_SECONDS = 30
-"""Retry-After of QuotaExceededError for runs, seconds. The number is a choice; how long a run takes varies widely."""
+"""Retry-After of QuotaExceededError for runs, seconds. Chosen by hand; not measured: durations of runs vary widely."""
 
 
 def check_training(settings: Settings, spec: RunSpec) -> None:
@@ -68,8 +68,8 @@ def check_datasets(settings: Settings, session: Session, *, tenant: str) -> None
     most = settings.max_datasets
     if most and (stored := datasets.count(session, tenant=tenant)) >= most:
         raise QuotaExceededError(
-            f"{stored} datasets are stored, and this service keeps at most {most} (EMBEDREEL_MAX_DATASETS). DELETE one "
-            "that is not needed: films that were made from it stay."
+            f"{stored} datasets are stored, and this service keeps at most {most} (EMBEDREEL_MAX_DATASETS). Delete "
+            "a dataset that you do not need: films that were made from it stay."
         )
 
 
@@ -82,6 +82,6 @@ def check_space(settings: Settings, store: ArtifactStore) -> None:
     free = store.objects.free_bytes() if settings.min_free_bytes else None
     if free is not None and free < settings.min_free_bytes:
         raise InsufficientStorageError(
-            f"{free / GIB:.2f} GiB are free for artifacts, and this service accepts nothing new with less than "
+            f"{free / GIB:.2f} GiB are free for artifacts, and this service accepts no new work with less than "
             f"{settings.min_free_bytes / GIB:.2f} (EMBEDREEL_MIN_FREE_BYTES). {MAKE_ROOM}"
         )

@@ -1,4 +1,4 @@
-"""A fixed-window rate limit of requests a minute, with one window for each key or, without a key, each IP address.
+"""A fixed-window rate limit of requests per minute, with one window for each key or, without a key, each IP address.
 
 The counts are in this process's memory. With n API processes, the effective limit is n times as high. The headers
 follow draft-ietf-httpapi-ratelimit-headers-11.
@@ -13,7 +13,7 @@ WINDOW_SECONDS = 60
 MOST_WINDOWS = 10_000
 """Maximum number of windows. Beyond it, the oldest window is dropped, and its sender gets a new one.
 
-The number is a choice that bounds memory.
+The number bounds memory. Chosen by hand; not measured.
 """
 
 
@@ -35,10 +35,10 @@ class Reading:
     """The state of a sender's window after a request.
 
     Attributes:
-        limit: requests a window.
-        left: requests left in the window.
+        limit: maximum number of requests per window.
+        left: number of requests left in the window.
         seconds: seconds until the window ends, rounded up.
-        exceeded: the request is over the limit.
+        exceeded: True if the request exceeds the limit.
     """
 
     limit: int

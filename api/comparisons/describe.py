@@ -1,4 +1,4 @@
-"""A comparison as the user reads it: its table, from what its runs have made."""
+"""Build the API's representation of a comparison: the table of its runs, read from their artifacts."""
 
 from sqlalchemy.orm import Session
 
@@ -21,15 +21,15 @@ from core.store.queries import artifacts, runs
 
 
 def describe(results: RunArtifacts, comparison_id: str) -> ComparisonOut:
-    """One comparison.
+    """Return one comparison as the API shows it.
 
     Args:
-        results: of the tenant that asks.
-        comparison_id: of the run that draws it.
+        results: artifacts of the caller's tenant.
+        comparison_id: id of the comparison, which is the id of the run that draws its film.
 
     Raises:
-        NotFoundError: there is no such comparison.
-        NotReadyError: what its runs have made is not stored any more.
+        NotFoundError: the tenant has no such comparison.
+        NotReadyError: artifacts of a compared run are not stored any more.
     """
     with results.database.reading() as session:
         run = _comparison_of(session, comparison_id, results.tenant)
@@ -52,7 +52,7 @@ def describe(results: RunArtifacts, comparison_id: str) -> ComparisonOut:
 def _comparison_of(session: Session, run_id: str, tenant: str) -> RunRow:
     run = run_of(session, run_id, tenant)
     if not runs.is_comparison(run):
-        raise NotFoundError(f"Run {run_id} is no comparison. POST /v1/comparisons makes one.")
+        raise NotFoundError(f"Run {run_id} is no comparison. POST /v1/comparisons makes a comparison.")
     return run
 
 
@@ -60,7 +60,9 @@ def _row(
     results: RunArtifacts, one: ComparedRun, shown: ComparedArtifacts, made: dict[str, ArtifactRow]
 ) -> ComparedOut:
     if not {shown.fine_tune, shown.measure} <= made.keys():
-        raise NotReadyError(f"Results of run {one.run} are not stored any more. Retry that run to make them.")
+        raise NotReadyError(
+            f"Results of run {one.run} are not stored any more. Retry that run to make the results again."
+        )
     learnt = made[shown.fine_tune].facts
     evaluation = Evaluation.model_validate_json(_read(results, made[shown.measure], "evaluation.json"))
     return ComparedOut(
@@ -77,5 +79,5 @@ def _row(
 def _read(results: RunArtifacts, row: ArtifactRow, name: str) -> bytes:
     try:
         return results.store.file(Stored(row.location, row.files), name).read_bytes()
-    except FileNotFoundError as error:  # deleted meanwhile
-        raise NotReadyError(f"{name} is not stored any more.") from error
+    except FileNotFoundError as error:  # the file was deleted after the row was read
+        raise NotReadyError(f"{name} is not stored any more. Retry the run that made the file.") from error

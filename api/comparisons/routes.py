@@ -1,4 +1,4 @@
-"""Comparisons: several runs side by side, as a table and a film."""
+"""Routes for comparisons: several runs side by side, as a table and a film."""
 
 from fastapi import APIRouter, Response, status
 from fastapi.concurrency import run_in_threadpool
@@ -10,7 +10,7 @@ from api.wiring import PartsOf
 
 router = APIRouter(prefix="/v1/comparisons", tags=["comparisons"])
 
-_LOCATION = {"Location": {"description": "The comparison's address.", "schema": {"type": "string"}}}
+_LOCATION = {"Location": {"description": "The path of the comparison.", "schema": {"type": "string"}}}
 
 
 @router.post(
@@ -23,9 +23,11 @@ _LOCATION = {"Location": {"description": "The comparison's address.", "schema": 
 async def compare(
     parts: PartsOf, response: Response, body: ComparisonCreate, idempotency_key: IdempotencyKey = None
 ) -> ComparisonOut:
-    """Show runs that have succeeded side by side: a table at once, and a film in which each ends turned like the first.
+    """Compare runs that have succeeded. The table is in this response; the film follows.
 
-    The film is drawn by a run of its own, of the same id, which is polled, cancelled, retried and deleted as any other.
+    The film shows the runs side by side. The layout of each run is shifted, scaled and rotated or reflected as a whole,
+    so that its last frame is closest to the last frame of the first run. A new run with the comparison's id draws the
+    film. Poll, cancel, retry and delete this run like any other run.
     """
     accepted = await run_in_threadpool(parts.comparisons.compare, body, idempotency_key=idempotency_key)
     response.headers["Location"] = f"/v1/comparisons/{accepted.run_id}"
@@ -35,5 +37,5 @@ async def compare(
 
 @router.get("/{comparison_id}", operation_id="getComparison", summary="Show a comparison")
 def show(parts: PartsOf, comparison_id: str) -> ComparisonOut:
-    """The table of the runs, how much alike they are, and where the film is."""
+    """Show the table of the runs, the similarity of their representations, and the link to the film."""
     return describe.describe(parts.results, comparison_id)

@@ -1,4 +1,4 @@
-"""Bodies of requests and answers about comparisons."""
+"""Request and response bodies for comparisons."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -18,34 +18,35 @@ _USUAL = {"width": 1280, "height": 720}
 
 
 class ComparisonCreate(Frozen):
-    """Runs to be shown side by side."""
+    """A request for a comparison of runs."""
 
     runs: Annotated[
         tuple[Annotated[str, Field(max_length=40)], ...],
         Field(
             min_length=comparison.FEWEST,
             max_length=comparison.MOST,
-            description="Ids of runs that have succeeded, in the order in which they are shown. They have the same "
-            "dataset, `capture.probe_size` and `train.seed`, so that they show the same images.",
+            description="Ids of runs that have succeeded, in the order of the panels. The runs must have the same "
+            "`dataset`, `capture.probe_size` and `train.seed`, so that they show the same images.",
         ),
     ]
     name: Name | None = None
     render: Annotated[
         RenderSpec,
         Field(
-            description="`width` is 1280 and `height` 720 unless they are written; of a comparison, `leaderboard`, "
-            "`captions` and `card` say nothing."
+            description="How the film is drawn. The default of `width` is 1280 and of `height` 720. `leaderboard`, "
+            "`captions` and `card` have no effect on a comparison."
         ),
     ] = RenderSpec()
 
     def to_spec(self, runs: Sequence[ComparedRun]) -> RunSpec:
-        """The complete spec.
+        """Return the complete spec of the run that draws the comparison.
 
         Args:
-            runs: those that are named.
+            runs: the compared runs, in the order of `self.runs`.
 
         Raises:
-            InvalidSpecError: they show no images in common, or a trail is asked for of an image that they have not.
+            InvalidSpecError: the runs do not show the same images, a run is listed twice or is a comparison, or
+                `render.trails` names an image that is not in the probe set.
         """
         usual = {field: value for field, value in _USUAL.items() if field not in self.render.model_fields_set}
         name = self.name or " · ".join(dict.fromkeys(one.spec.name for one in runs))[:NAME_LENGTH]
@@ -53,39 +54,48 @@ class ComparisonCreate(Frozen):
 
 
 class ComparedOut(BaseModel):
-    """A line of the table."""
+    """A row of the table: one compared run."""
 
     run: str
     name: str
     model: str
-    parameters: Annotated[int, Field(description="Of the model, its head with this dataset's classes included.")]
-    phases: Annotated[list[PhaseReached], Field(description="In order; the last one is how the run ended.")]
+    parameters: Annotated[
+        int, Field(description="Number of parameters of the model, including the head for the dataset's classes.")
+    ]
+    phases: Annotated[list[PhaseReached], Field(description="Loss and accuracy at the end of each phase, in order.")]
     seconds: Annotated[
         Number,
         Field(
-            description="That the training took, without loading and without embedding the probe set; where it was "
-            "resumed, at the rate of its last part. null where that is not known."
+            description="Duration of the training, seconds, without loading and without embedding the probe set. If "
+            "the training was resumed, the duration is extrapolated from the part after the last start. null: unknown."
         ),
     ]
-    images_per_second: Annotated[Number, Field(description="Training images seen a second.")]
+    images_per_second: Annotated[
+        Number, Field(description="Training images per second, measured like `seconds`; null if unknown.")
+    ]
 
 
 class ComparisonLinks(BaseModel):
-    """Addresses of what belongs to a comparison."""
+    """Paths of a comparison's resources."""
 
     self: str
-    run: Annotated[str, Field(description="The run that draws it: poll, cancel, retry, delete, stream it there.")]
-    film: Annotated[str | None, Field(description="null until the film is there.")]
+    run: Annotated[str, Field(description="The run that draws the film. Poll, stream, cancel, retry and delete it.")]
+    film: Annotated[str | None, Field(description="null until the film is ready.")]
 
 
 class ComparisonOut(BaseModel):
-    """Runs side by side: a table and a film."""
+    """A comparison of runs: a table and a film."""
 
-    id: Annotated[str, Field(description="Of the run that draws it, too.")]
+    id: Annotated[str, Field(description="Id of the comparison and of the run that draws its film.")]
     name: str
-    status: Annotated[RunStatus, Field(description="Of the film; the table is there at once.")]
+    status: Annotated[
+        RunStatus, Field(description="Status of the run that draws the film. The table does not depend on it.")
+    ]
     runs: list[ComparedOut]
-    likeness: Annotated[comparison.RepresentationSimilarity | None, Field(description="null until the film is there.")]
+    likeness: Annotated[
+        comparison.RepresentationSimilarity | None,
+        Field(description="Similarity of the runs' representations; null until the film is ready."),
+    ]
     error: dict[str, Any] | None
     links: ComparisonLinks
     created_at: datetime

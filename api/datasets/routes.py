@@ -1,4 +1,4 @@
-"""Datasets: upload, list, show, delete."""
+"""Routes for datasets: upload, list, show, delete."""
 
 from typing import Any
 
@@ -23,17 +23,21 @@ MULTIPART: dict[str, Any] = {
                         "file": {
                             "type": "array",
                             "items": {"type": "string", "contentMediaType": "application/octet-stream"},
-                            "description": "One ZIP, of folders SPLIT/CLASS or CLASS, or of images with a manifest.csv "
-                            "(columns file and label, maybe split) or .jsonl at the top; or Parquet files in the image "
-                            "format of Hugging Face datasets. Names of folders or files that say train, validation or "
-                            "test make the splits; else a fifth of each class evaluates.",
+                            "description": "One ZIP, or one or more Parquet files in the image format of Hugging Face "
+                            "datasets. The ZIP has folders SPLIT/CLASS or CLASS, or it has images and, at the top, a "
+                            "manifest.csv or .jsonl file with the columns file, label and optionally split. Folder or "
+                            "file names with the word train, validation or test define the splits. Without these "
+                            "names, a fifth of each class is held out for evaluation.",
                         },
-                        "name": {"type": "string", "description": "What to call it; else the first file's name."},
+                        "name": {
+                            "type": "string",
+                            "description": "Name of the dataset. The default is the name of the first file.",
+                        },
                         "allow_broken": {
                             "type": "boolean",
                             "default": False,
-                            "description": "Leave out images that cannot be used, and name the first of them in the "
-                            "report, instead of refusing all.",
+                            "description": "true: images that cannot be used are left out, and the report names the "
+                            "first 20 of them. false: an upload with such images is refused.",
                         },
                     },
                 },
@@ -55,9 +59,10 @@ MULTIPART: dict[str, Any] = {
 async def upload(
     parts: PartsOf, request: Request, response: Response, idempotency_key: IdempotencyKey = None
 ) -> DatasetOut:
-    """Store a ZIP of labelled images, or Parquet files with an image and a label column.
+    """Upload and store a ZIP of labelled images, or Parquet files with an image column and a label column.
 
-    Every image is checked before the answer, whose report tells images a class, sizes, splits and duplicates.
+    The service decodes every image before it responds. The report in the response has the number of images of each
+    class, image sizes, splits and duplicates.
     """
     taken = await parts.intake.take(request, idempotency_key=idempotency_key)
     response.headers["Location"] = f"/v1/datasets/{taken.dataset.id}"
@@ -67,26 +72,26 @@ async def upload(
 
 @router.get("", operation_id="listDatasets", summary="List datasets")
 def every(parts: PartsOf) -> dict[str, list[DatasetOut]]:
-    """All datasets that a run may name: built in, allowed from the hub, uploaded."""
+    """List all datasets that a run may name: built-in datasets, allowed datasets of the hub, and uploads."""
     return {"datasets": parts.intake.every()}
 
 
 @router.get(
     "/{dataset_id:path}/contact-sheet.png",
     operation_id="getDatasetContactSheet",
-    summary="The classes of a dataset as a picture",
+    summary="Get the contact sheet of a dataset",
     response_class=Response,
     responses=files.of_type("image/png"),
 )
 @router.head("/{dataset_id:path}/contact-sheet.png", include_in_schema=False)
 def contact_sheet(parts: PartsOf, request: Request, dataset_id: str) -> Response:
-    """A row a class, of the first 60: its name, how many images it has, and the first of them."""
+    """Get a picture of an uploaded dataset: a row for each of the first 60 classes, with its name and first images."""
     return files.answer(request, parts.intake.contact_sheet(dataset_id), "image/png")
 
 
 @router.get("/{dataset_id:path}", operation_id="getDataset", summary="Show a dataset")
 def show(parts: PartsOf, dataset_id: str) -> DatasetOut:
-    """A dataset; of an uploaded one, what was found in its files."""
+    """Show a dataset. For an uploaded dataset, `report` describes its files."""
     return parts.intake.one(dataset_id)
 
 
@@ -97,5 +102,8 @@ def show(parts: PartsOf, dataset_id: str) -> DatasetOut:
     status_code=status.HTTP_204_NO_CONTENT,
 )
 def remove(parts: PartsOf, dataset_id: str) -> None:
-    """Delete an uploaded dataset. Films that were made from it stay."""
+    """Delete an uploaded dataset. Runs and films that were made from the dataset stay.
+
+    The dataset cannot be deleted while a run that has not ended needs it.
+    """
     parts.intake.remove(dataset_id)

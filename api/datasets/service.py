@@ -1,4 +1,4 @@
-"""Datasets that users upload: received, inspected, stored, listed and removed."""
+"""Operations on a tenant's datasets: receive, inspect, store, list, show and delete."""
 
 import shutil
 from collections.abc import AsyncIterator
@@ -31,7 +31,7 @@ from core.store.queries import datasets, idempotency
 
 @dataclass(frozen=True, slots=True)
 class UploadedDataset:
-    """A dataset that was sent; `replayed`: an earlier request under the same Idempotency-Key has made it."""
+    """The result of an upload. `replayed`: an earlier request with the same Idempotency-Key created the dataset."""
 
     dataset: DatasetOut
     replayed: bool
@@ -39,7 +39,16 @@ class UploadedDataset:
 
 @dataclass(frozen=True, slots=True)
 class DatasetService:
-    """Datasets of one tenant: take in, list, show, remove."""
+    """Datasets of one tenant.
+
+    Attributes:
+        settings: settings of the service.
+        database: where datasets are recorded.
+        store: where files of datasets are stored.
+        tenant: owner of the datasets.
+        slots: places for concurrent uploads, shared by all tenants of this process.
+        in_flight: Idempotency-Keys whose requests this process is handling.
+    """
 
     settings: Settings
     database: Database
@@ -49,18 +58,26 @@ class DatasetService:
     in_flight: InFlight = field(default_factory=InFlight)
 
     async def take(self, request: Request, *, idempotency_key: str | None = None) -> UploadedDataset:
-        """Receive a multipart body, inspect its files in a process of their own, and store the dataset.
+        """Receive a multipart body, inspect its files in a child process, and store the dataset.
 
-        Under an Idempotency-Key that was answered before, the body is received and compared, and nothing is stored.
+        If the Idempotency-Key was used before, the body is received and compared with the earlier body. Nothing is
+        stored.
+
+        Args:
+            request: the request. Its body is read to the end.
+            idempotency_key: the Idempotency-Key, or None.
+
+        Returns:
+            The new dataset, or the dataset that the earlier request created.
 
         Raises:
-            InvalidSpecError: the Idempotency-Key came with another body before.
-            InFlightError: another request with this Idempotency-Key is being answered.
-            UploadsBusyError: as many uploads are under way as may be.
-            InvalidDatasetError: the files hold no usable images and labels.
-            QuotaExceededError: the tenant has as many datasets as it may.
-            InsufficientStorageError: the disk is nearly full.
-            EmbedreelError: what `uploads.receive` raises.
+            InvalidSpecError: another request used this Idempotency-Key before.
+            InFlightError: another request with this Idempotency-Key is being processed.
+            UploadsBusyError: the maximum number of uploads is under way.
+            InvalidDatasetError: the files have no usable images and labels.
+            QuotaExceededError: the tenant has the maximum number of datasets.
+            InsufficientStorageError: the disk is full or nearly full.
+            EmbedreelError: an error of `upload.receive`.
         """
         dataset_id = new_id("ds")
         slots, max_bytes = self.slots, self.settings.max_upload_bytes
@@ -71,52 +88,54 @@ class DatasetService:
                 return await run_sync(self._make, dataset_id, received, idempotency_key, limiter=slots.inspecting)
 
     def every(self) -> list[DatasetOut]:
-        """All datasets that a run may name."""
+        """Return all datasets that a run of this tenant may name."""
         with self.database.reading() as session:
             return sources.every(session, self.settings, self.tenant)
 
     def one(self, dataset_id: str) -> DatasetOut:
-        """One dataset.
+        """Return one dataset.
 
         Raises:
-            NotFoundError: there is no such dataset.
+            NotFoundError: the tenant has no such dataset.
         """
         with self.database.reading() as session:
             return sources.one(session, self.settings, self.tenant, dataset_id)
 
     def contact_sheet(self, dataset_id: str) -> StoredFile:
-        """The picture of an uploaded dataset's classes.
+        """Return the contact sheet of an uploaded dataset, a PNG.
 
         Raises:
-            NotFoundError: there is no such dataset, or it has none.
+            NotFoundError: the tenant has no such dataset, or the dataset has no contact sheet.
         """
         if sources.is_fixed(self.settings, dataset_id):
-            raise NotFoundError("Only an uploaded dataset has a contact sheet.")
+            raise NotFoundError("This dataset has no contact sheet. Only an uploaded dataset has a contact sheet.")
         with self.database.reading() as session:
             row = dataset_of(session, dataset_id, self.tenant)
             stored = Stored(row.location, row.files)
         if SHEET_FILE not in stored.files:
-            raise NotFoundError("This dataset was stored before contact sheets were drawn: upload it again.")
+            raise NotFoundError(
+                "An older version stored this dataset without a contact sheet. Upload the dataset again."
+            )
         return StoredFile(self.store.file(stored, SHEET_FILE), stored.files[SHEET_FILE]["sha256"])
 
     def remove(self, dataset_id: str) -> None:
         """Delete an uploaded dataset with its files.
 
         Raises:
-            NotFoundError: there is no such dataset.
-            ConflictError: it is not an uploaded one, or a run that has not ended reads it.
+            NotFoundError: the tenant has no such dataset.
+            ConflictError: the dataset is not an upload, or a run that has not ended needs the dataset.
         """
         if sources.is_fixed(self.settings, dataset_id):
-            raise ConflictError("Only an uploaded dataset can be deleted.")
+            raise ConflictError("This dataset cannot be deleted. Only an uploaded dataset can be deleted.")
         with self.database.writing() as session:
             dataset_of(session, dataset_id, self.tenant)
             location = datasets.remove(session, dataset_id, tenant=self.tenant)
         self.store.delete([location])
 
     def _check_room(self, idempotency_key: str | None) -> None:
-        """Before anything is received, so that a large upload is not refused only at its end.
+        """Check the quotas before the body is received, so that a large upload is not refused only at its end.
 
-        An upload that has been answered before stores nothing, so nothing is checked for it.
+        A request whose Idempotency-Key was used before stores nothing, so nothing is checked.
         """
         with self.database.reading() as session:
             if idempotency_key and idempotency.remembered(session, idempotency_key, tenant=self.tenant):
@@ -161,18 +180,18 @@ class DatasetService:
                     )
                     asked.remember(session, dataset_id)
                     taken = UploadedDataset(sources.uploaded(row), replayed=False)
-        except StorageUnavailableError:  # it may be written all the same: then it counts, else it is collected
+        except StorageUnavailableError:  # the commit may have succeeded; if not, the sweeper deletes the files later
             raise
         except BaseException:
             self.store.delete([stored.location])
             raise
-        if taken.replayed:  # another process was quicker
+        if taken.replayed:  # another process has stored the same upload meanwhile
             self.store.delete([stored.location])
         return taken
 
     @asynccontextmanager
     async def _incoming(self, dataset_id: str) -> AsyncIterator[Path]:
-        """A folder for what is received; nothing of it stays."""
+        """Make a folder for the upload, and delete it at the end of the block."""
         folder = self.store.incoming / dataset_id
         received = folder / "received"
         try:

@@ -1,4 +1,4 @@
-"""The datasets of a tenant: built in, allowed from the hub, uploaded."""
+"""The datasets that a tenant's runs may name: built-in datasets, allowed datasets of the hub, and uploads."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,37 +20,40 @@ from core.store.database.tables import DatasetRow
 from core.store.queries import datasets
 
 LISTED = 20
-"""Most uploaded datasets that an error names."""
+"""Maximum number of datasets that an error message names. Chosen by hand; not measured."""
 
 
 class DatasetLinks(BaseModel):
-    """Addresses of what belongs to a dataset."""
+    """Paths of a dataset's resources."""
 
     self: str
-    contact_sheet: str | None = Field(description="null where there is none: only an uploaded dataset has one.")
+    contact_sheet: str | None = Field(description="null if there is no contact sheet. Only uploaded datasets have one.")
 
 
 class DatasetOut(BaseModel):
-    """A dataset that a run may name."""
+    """A dataset that a run may name. Sizes are numbers of images, and null if unknown until the dataset is loaded."""
 
-    id: str = Field(description="What a run's `dataset` says.")
+    id: str = Field(description="Value of a run's `dataset`.")
     name: str
-    kind: Annotated[str, one_of(SOURCES), Field(description="Where it comes from.")]
-    classes: list[str] | None = Field(description="null where only loading it tells.")
+    kind: Annotated[str, one_of(SOURCES), Field(description="Source of the dataset.")]
+    classes: list[str] | None = Field(description="Class names; null if they are unknown until the dataset is loaded.")
     train_size: int | None
     evaluation_size: int | None
     digest: str | None
-    report: dict[str, Any] | None = Field(description="What was found in an uploaded dataset.")
+    report: dict[str, Any] | None = Field(description="Description of the files of an upload; null for other datasets.")
     links: DatasetLinks
     created_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class TenantCatalog:
-    """A `Catalog` of what is in the database.
+    """The `Catalog` of one tenant, read from the database.
 
     Attributes:
-        hold: an uploaded dataset that is resolved is not deleted before our commit.
+        session: an open transaction.
+        settings: settings of the service.
+        tenant: owner of the uploads.
+        hold: True: `upload` locks the dataset, so that it is not deleted before the commit.
     """
 
     session: Session
@@ -60,19 +63,19 @@ class TenantCatalog:
 
     @property
     def allowed_hub(self) -> Sequence[str]:
-        """Ids of the Hugging Face hub that the operator allows."""
+        """Ids of hub datasets that the operator allows."""
         return self.settings.allowed_datasets
 
     def pinned_revision(self, source: str) -> str | None:
-        """The commit that is required of a source; None before its first download."""
+        """Return the commit to which a hub dataset is pinned; None before the first download."""
         return datasets.pinned_revision(self.session, source)
 
     def uploads(self) -> Iterable[KnownDataset]:
-        """The tenant's uploaded datasets, newest first."""
+        """Return the tenant's uploaded datasets, newest first."""
         return map(_stored, datasets.every(self.session, tenant=self.tenant))
 
     def upload(self, dataset_id: str) -> ResolvedDataset:
-        """What one of them is now.
+        """Return the current facts, digest and name of an uploaded dataset.
 
         Raises:
             NotFoundError: the tenant has no such dataset.
@@ -83,11 +86,15 @@ class TenantCatalog:
 
 
 def resolve_dataset(catalog: TenantCatalog, dataset: str) -> ResolvedDataset:
-    """The dataset of this name, as it is now.
+    """Resolve a run's `dataset` to its current facts, digest and name.
+
+    Args:
+        catalog: datasets of the tenant.
+        dataset: value of a run's `dataset`.
 
     Raises:
-        InvalidSpecError: the choices of a hub dataset contradict each other.
-        UnknownDatasetError: there is no such dataset, or the operator does not allow this hub id.
+        InvalidSpecError: the options of a hub dataset are invalid.
+        UnknownDatasetError: the dataset does not exist, or the operator does not allow its hub id.
     """
     try:
         source = source_of(dataset, allowed_hub=catalog.allowed_hub)
@@ -100,23 +107,23 @@ def _unknown(catalog: TenantCatalog, dataset: str) -> UnknownDatasetError:
     known = [found.id for source in SOURCES.values() for found in source.every(catalog)]
     more = f" and {len(known) - LISTED} more (GET /v1/datasets)" if len(known) > LISTED else ""
     return UnknownDatasetError(
-        f"There is no dataset {dataset!r}. There are: {', '.join(known[:LISTED])}{more}. "
+        f"There is no dataset {dataset!r}. Existing datasets: {', '.join(known[:LISTED])}{more}. "
         "POST /v1/datasets uploads one.",
         field="dataset",
     )
 
 
 def every(session: Session, settings: Settings, tenant: str) -> list[DatasetOut]:
-    """All datasets: built in, allowed from the hub, uploaded by the tenant (newest first)."""
+    """Return all datasets: built-in datasets, allowed datasets of the hub, then uploads of the tenant, newest first."""
     catalog = TenantCatalog(session, settings, tenant)
     return [_shown(found, kind) for kind, source in SOURCES.items() for found in source.every(catalog)]
 
 
 def one(session: Session, settings: Settings, tenant: str, dataset_id: str) -> DatasetOut:
-    """One dataset.
+    """Return one dataset.
 
     Raises:
-        NotFoundError: there is no such dataset.
+        NotFoundError: the tenant has no such dataset.
     """
     catalog = TenantCatalog(session, settings, tenant)
     for kind, source in SOURCES.items():
@@ -128,13 +135,13 @@ def one(session: Session, settings: Settings, tenant: str, dataset_id: str) -> D
 
 
 def is_fixed(settings: Settings, dataset_id: str) -> bool:
-    """Whether this is a dataset that nobody uploaded."""
+    """Return True if this id is the id of a built-in dataset or of an allowed dataset of the hub."""
     fixed = (source for source in SOURCES.values() if source is not upload)
     return any(dataset_id in source.known_names(allowed_hub=settings.allowed_datasets) for source in fixed)
 
 
 def uploaded(row: DatasetRow) -> DatasetOut:
-    """An uploaded dataset as the API shows it."""
+    """Return an uploaded dataset as the API shows it."""
     return _shown(_stored(row), upload.KIND)
 
 
@@ -150,7 +157,7 @@ def _stored(row: DatasetRow) -> KnownDataset:
 
 
 def links(dataset_id: str, *, contact_sheet: bool) -> DatasetLinks:
-    """Addresses of what belongs to a dataset; of its contact sheet where it has one."""
+    """Return the paths of a dataset's resources. `contact_sheet`: True if the dataset has a contact sheet."""
     base = f"/v1/datasets/{dataset_id}"
     return DatasetLinks(self=base, contact_sheet=f"{base}/contact-sheet.png" if contact_sheet else None)
 

@@ -1,7 +1,7 @@
-"""Uploads: multipart bodies to files, piece by piece, counted and not believed.
+"""Write the files of a multipart upload to disk, piece by piece, with limits on bytes, files and names.
 
-Files get names of our own making; what the user called them is only remembered. Nothing is read here: that is done by
-the intake, in a process of its own.
+The stored files get generated names. The user's file names are only recorded and never used as paths. This module does
+not decode the files: `core.data.intake` decodes them in a child process.
 """
 
 import hashlib
@@ -21,22 +21,26 @@ from api.http.errors import MalformedBodyError, MediaTypeError
 from core.errors import InvalidDatasetError, InvalidSpecError, UploadTooLargeError, storage_error
 
 MAX_FILES = 256
+"""Maximum number of files of an upload. Chosen by hand; not measured."""
+
 MAX_NAME_BYTES = 400
+"""Maximum length of a text field, bytes. Chosen by hand; not measured."""
+
 TEXT_FIELDS = ("name", "allow_broken")
 YES_OR_NO = {"true": True, "1": True, "false": False, "0": False}
 FRAMING_BYTES = 1 << 20
-"""What boundaries and part headers may add to the files."""
+"""Maximum size of boundaries and part headers together, bytes. Chosen by hand; not measured."""
 
 
 @dataclass
 class Upload:
-    """What has been received.
+    """A received upload.
 
     Attributes:
-        folder: where the files are.
-        names: what the user called each file.
-        name: what the dataset is to be called, None if that was left out.
-        allow_broken: images that cannot be used are left out instead of refused.
+        folder: folder of the files.
+        names: the user's name of each file, by the file's name in `folder`.
+        name: name of the dataset; None if the user gave no name.
+        allow_broken: True leaves out images that cannot be used; False refuses the upload.
     """
 
     folder: Path
@@ -45,7 +49,7 @@ class Upload:
     allow_broken: bool = False
 
     def identity(self) -> dict[str, Any]:
-        """What makes it the same upload: the names, a digest of each file, and what it allows."""
+        """Return the content that identifies the upload: names, SHA-256 digests of the files, and options."""
         digests = []
         for stored, given in self.names.items():
             with (self.folder / stored).open("rb") as file:
@@ -58,18 +62,22 @@ async def receive(request: Request, folder: Path, *, max_bytes: int, threads: Ca
     """Write the files of a multipart body into a folder.
 
     Args:
-        request: is read to its end.
-        folder: is empty.
-        max_bytes: most bytes of all files together.
-        threads: those that write; None: those that serve all routes.
+        request: the request. Its body is read to the end.
+        folder: an empty folder for the files.
+        max_bytes: maximum size of all files together, bytes.
+        threads: limiter of the threads that write; None uses the threads of all routes.
+
+    Returns:
+        The received upload.
 
     Raises:
         UploadTooLargeError: the body has more bytes than `max_bytes`.
-        MediaTypeError: it is no multipart body.
-        MalformedBodyError: it is broken, or ends early.
-        InvalidDatasetError: it has no file, or too many.
-        InvalidSpecError: it has a field that is not known.
-        StorageUnavailableError: a file cannot be written; InsufficientStorageError where the disk is full.
+        MediaTypeError: the body is not multipart/form-data.
+        MalformedBodyError: the body is not valid multipart data, or ends early.
+        InvalidDatasetError: the body has no file, or more than MAX_FILES files.
+        InvalidSpecError: the body has an unknown field, or a field has an invalid value.
+        StorageUnavailableError: a file cannot be written.
+        InsufficientStorageError: the disk is full.
     """
     media_type, options = parse_options_header(request.headers.get("content-type"))
     if media_type != b"multipart/form-data" or not options.get(b"boundary"):
@@ -82,16 +90,16 @@ async def receive(request: Request, folder: Path, *, max_bytes: int, threads: Ca
         parser = MultipartParser(options[b"boundary"], parts.callbacks())  # type: ignore[arg-type]
         await _feed(parser, request.stream(), max_bytes, threads)
     except FormParserError as error:
-        raise MalformedBodyError(f"The multipart body is broken: {error}.") from error
-    except ClientDisconnect as error:  # nobody hears the answer, but it is no failure of this service
-        raise MalformedBodyError("The client hung up before the multipart body ended.") from error
+        raise MalformedBodyError(f"The multipart body is not valid: {error}.") from error
+    except ClientDisconnect as error:  # the client is gone, but the log must show no failure of the service
+        raise MalformedBodyError("The client disconnected before the multipart body ended.") from error
     finally:
         parts.close()
     if not parts.ended:
         raise MalformedBodyError("The multipart body ends early. Send it again.")
     if not parts.upload.names:
         raise InvalidDatasetError(
-            "There is no file. Send one ZIP, or one or more Parquet files, as parts named file.", field="file"
+            "The upload has no file. Send one ZIP, or one or more Parquet files, as parts named file.", field="file"
         )
     return parts.upload
 
@@ -112,12 +120,12 @@ async def _feed(
 
 def _too_large(max_bytes: int) -> UploadTooLargeError:
     return UploadTooLargeError(
-        f"This service takes uploads of at most {max_bytes} bytes (EMBEDREEL_MAX_UPLOAD_BYTES). Upload fewer images."
+        f"This service accepts uploads of at most {max_bytes} bytes (EMBEDREEL_MAX_UPLOAD_BYTES). Upload fewer images."
     )
 
 
 class _Parts:
-    """Follows the parser from part to part."""
+    """Callbacks of the multipart parser. They write file parts to files and read text parts into the `Upload`."""
 
     def __init__(self, upload: Upload, max_bytes: int) -> None:
         self.upload = upload
@@ -131,7 +139,7 @@ class _Parts:
         self._text = b""
 
     def callbacks(self) -> dict[str, object]:
-        """What the parser calls."""
+        """Return the callbacks by the names that the parser uses."""
         names = ["part_begin", "header_field", "header_value", "header_end", "headers_finished"]
         names += ["part_data", "part_end", "end"]
         return {f"on_{name}": getattr(self, name) for name in names}
@@ -150,20 +158,22 @@ class _Parts:
         self._header = self._value = b""
 
     def headers_finished(self) -> None:
-        """Open a file for a file part; any other part must be a field of text."""
+        """Open a file if the part is a file. Any other part must be one of TEXT_FIELDS."""
         _, options = parse_options_header(self._headers.get(b"content-disposition"))
         part = options.get(b"name", b"").decode(errors="replace")
         self._field = part
         if part == "file":
             if len(self.upload.names) == MAX_FILES:
-                raise InvalidDatasetError(f"There are more than {MAX_FILES} files. Merge some.", field="file")
+                raise InvalidDatasetError(
+                    f"The upload has more than {MAX_FILES} files. Merge some files.", field="file"
+                )
             generated = f"{len(self.upload.names):05d}.upload"
             given = options.get(b"filename", b"").decode(errors="replace").replace("\\", "/")
             self.upload.names[generated] = _printable(given.rpartition("/")[2]) or generated
             self._file = (self.upload.folder / generated).open("xb")
         elif part not in TEXT_FIELDS:
             raise InvalidSpecError(
-                f"There is no field {part[:80]!r} here: send file, {' and '.join(TEXT_FIELDS)}.",
+                f"The field {part[:80]!r} is unknown. The fields are file, {' and '.join(TEXT_FIELDS)}.",
                 field=part[:80] or None,
             )
 
@@ -192,7 +202,7 @@ class _Parts:
         self.ended = True
 
     def close(self) -> None:
-        """Close the file of a part that may not have ended."""
+        """Close the open file, if there is one. The body may have ended early."""
         if self._file:
             self._file.close()
             self._file = None
@@ -200,10 +210,10 @@ class _Parts:
 
 def _yes_or_no(text: str, *, field: str) -> bool:
     if text.lower() not in YES_OR_NO:
-        raise InvalidSpecError(f"{field} is {text[:80]!r}: send true or false.", field=field)
+        raise InvalidSpecError(f"{field} is {text[:80]!r}. Send true or false.", field=field)
     return YES_OR_NO[text.lower()]
 
 
 def _printable(text: str) -> str:
-    """Without characters that a database or a terminal would trip over."""
+    """Remove characters that are not printable, because databases and terminals mishandle them. Keep 200 at most."""
     return "".join(character for character in text if character.isprintable())[:200]

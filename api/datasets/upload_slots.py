@@ -1,7 +1,8 @@
-"""How many uploads may be under way in this process, and the threads that they may hold.
+"""A limit on concurrent uploads in this process, and separate threads for uploads.
 
-An upload holds disk space while it is received, and a thread and a process of up to 4 GiB while it is inspected. So
-there are few at a time, on threads of their own: all other routes keep theirs.
+An upload needs disk space while it is received, and a thread and a process of up to 4 GiB while it is inspected. The
+number of concurrent uploads is therefore limited. Uploads have their own threads, so that they do not block the threads
+of other routes.
 """
 
 from collections.abc import Iterator
@@ -12,15 +13,21 @@ from anyio import CapacityLimiter
 from api.http.errors import UploadsBusyError
 
 INSPECTED_AT_ONCE = 2
-"""Uploads that are inspected side by side. The others wait without a thread."""
+"""Maximum number of uploads that are inspected at a time. Further uploads wait without a thread.
+
+Chosen by hand; not measured. Each inspection may use 4 GiB of memory.
+"""
 
 
 class UploadSlots:
-    """Places for uploads.
+    """Places for concurrent uploads.
+
+    Args:
+        most: maximum number of concurrent uploads.
 
     Attributes:
-        receiving: threads for the short work of an upload that is received.
-        inspecting: threads for the long work: inspecting and storing its files.
+        receiving: threads for short work: quota checks and writing received bytes.
+        inspecting: threads for long work: inspecting and storing the files.
     """
 
     def __init__(self, most: int) -> None:
@@ -31,15 +38,15 @@ class UploadSlots:
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """Hold a place for the block. To be entered in the event loop only.
+        """Occupy a place until the end of the block. Enter the block only in the event loop.
 
         Raises:
-            UploadsBusyError: none is free.
+            UploadsBusyError: all places are occupied.
         """
         if self._taken >= self._most:
             raise UploadsBusyError(
-                f"{self._taken} uploads are under way, and this service takes no more at a time "
-                "(EMBEDREEL_MAX_UPLOADS). Try again when one has ended."
+                f"{self._taken} uploads are under way, which is the maximum of this service "
+                "(EMBEDREEL_MAX_UPLOADS). Try again when an upload has ended."
             )
         self._taken += 1
         try:

@@ -12,11 +12,14 @@ def make(last_id: str) -> str:
 
 
 def read(cursor: str, *, kind: str = "run") -> str:
-    """Decode a cursor. The page begins after the returned id.
+    """Decode a cursor.
 
     Args:
-        cursor: as made by `make`.
-        kind: kind of the id, as for `is_id`.
+        cursor: a cursor from `make`, as the user sent it.
+        kind: kind of the encoded id, see `is_id`.
+
+    Returns:
+        The id after which the page begins.
 
     Raises:
         InvalidSpecError: this service did not make the cursor.
@@ -26,5 +29,7 @@ def read(cursor: str, *, kind: str = "run") -> str:
     except ValueError:
         last_id = ""
     if not is_id(last_id, kind):
-        raise InvalidSpecError("The cursor is none of this service. Leave it out for the newest.", field="cursor")
+        raise InvalidSpecError(
+            "This service did not make this cursor. Leave the cursor out to start with the newest.", field="cursor"
+        )
     return last_id

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
+"""Retry-After if a resource is not ready or a storage does not answer, seconds. Chosen by hand; not measured."""
 RATE_LIMIT = "embedreel.rate_limit"
 """Key in a request's scope under which `AuthMiddleware` stores the RateLimit headers."""
 
@@ -34,9 +35,9 @@ class UnauthorizedError(EmbedreelError):
 
 
 class MissingScopeError(EmbedreelError):
-    """The key is valid, but does not allow this: GET needs the scope `read`, anything else `write`.
+    """The key lacks the scope that this request needs. GET needs the scope `read`, other methods need `write`.
 
-    Keys, workers and metrics need `admin`. Whoever runs the service makes keys.
+    Keys, workers and metrics need the scope `admin`. The operator of the service makes keys.
     """
 
     type = "missing-scope"
@@ -47,14 +48,14 @@ class UnknownHostError(EmbedreelError):
     """The Host header names another host: a web page may be trying to reach a local service (DNS rebinding)."""
 
     type = "unknown-host"
-    title = "The service does not go by this name"
+    title = "The Host header does not name this service"
 
 
 class CrossSiteError(EmbedreelError):
     """A page of another web site tried to change something on a service that needs no key."""
 
     type = "cross-site"
-    title = "Another site's page may not do this"
+    title = "A page of another site may not do this"
 
 
 class RateLimitedError(EmbedreelError):
@@ -76,7 +77,7 @@ class UploadsBusyError(EmbedreelError):
 
     type = "uploads-busy"
     title = "Too many uploads are under way"
-    wait_seconds = 30.0
+    wait_seconds = 30.0  # chosen by hand; not measured
 
 
 class MalformedBodyError(EmbedreelError):
@@ -90,14 +91,14 @@ class MediaTypeError(EmbedreelError):
     """The path does not accept the Content-Type of the body."""
 
     type = "unsupported-media-type"
-    title = "The body is of the wrong kind"
+    title = "The Content-Type is not supported"
 
 
 class MethodNotAllowedError(EmbedreelError):
     """The path exists, but does not accept this method. The Allow header lists the accepted methods."""
 
     type = "method-not-allowed"
-    title = "The address does not take this method"
+    title = "The path does not accept this method"
 
 
 class InFlightError(EmbedreelError):
@@ -115,7 +116,7 @@ class RangeError(EmbedreelError):
 
 
 class RefusedUrlError(EmbedreelError):
-    """The service does not send to this webhook URL: it must be https, and every address of its host public."""
+    """The service does not send to this webhook URL. The URL must be https, and all addresses of its host public."""
 
     type = "refused-url"
     title = "The service does not send to this URL"
@@ -143,7 +144,7 @@ STATUS: Mapping[type[EmbedreelError], int] = {
     errors.StorageUnavailableError: 503,
     errors.InsufficientStorageError: 507,
     errors.QuotaExceededError: 429,
-    # Raised by stages, and shown as the error of a run.
+    # Raised by stages, and shown as `error` of a run.
     errors.TrainingDivergedError: 422,
     errors.DegenerateEmbeddingsError: 422,
     errors.RunTimedOutError: 500,
@@ -174,7 +175,7 @@ _FRAMEWORK: Mapping[int, type[EmbedreelError]] = {
 }
 
 _SAID: Mapping[str, str] = {
-    "extra_forbidden": "There is no such field; /docs lists those there are",
+    "extra_forbidden": "There is no such field; /docs lists the fields",
     "missing": "This is required",
 }
 """Texts that replace pydantic's messages, by pydantic's error type."""
@@ -204,7 +205,7 @@ def as_problem(described: Mapping[str, Any]) -> dict[str, Any]:
 def respond(
     error: EmbedreelError, *, headers: Mapping[str, str] | None = None, listed: Sequence[Mapping[str, Any]] = ()
 ) -> JSONResponse:
-    """Return the error as a problem response. `listed` are all faults of an invalid body."""
+    """Return the error as a problem response. `listed` has one entry for each fault of an invalid request."""
     status = STATUS[type(error)]
     content = {**as_problem(error.describe()), "status": status} | ({"errors": list(listed)} if listed else {})
     wait = {} if error.wait_seconds is None else {"Retry-After": f"{error.wait_seconds:.0f}"}
@@ -224,7 +225,7 @@ def install(app: FastAPI) -> None:
 
 
 async def _on_core_error(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, EmbedreelError)  # noqa: S101 - what the handler is registered for
+    assert isinstance(error, EmbedreelError)  # noqa: S101 - the handler is registered for this class
     if STATUS[type(error)] >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.warning("%s %s: %s", request.method, request.url.path, error.detail)
     return respond(error)
@@ -246,10 +247,10 @@ async def _on_framework_error(request: Request, error: Exception) -> JSONRespons
         content = {"type": "about:blank", "title": phrase, "status": error.status_code, "detail": error.detail}
         return JSONResponse(content, error.status_code, headers=error.headers, media_type=MEDIA_TYPE)
     if kind is errors.NotFoundError:
-        return respond(kind(f"There is nothing at {request.url.path}. /docs lists the addresses."))
+        return respond(kind(f"There is nothing at {request.url.path}. /docs lists all paths."))
     if kind is MethodNotAllowedError:
         allowed = ", ".join(sorted(_methods(request)))
-        detail = f"{request.url.path} does not take {request.method}, but {allowed}."
+        detail = f"{request.url.path} does not accept {request.method}. It accepts {allowed}."
         return respond(kind(detail), headers={"Allow": allowed})
     return respond(kind(error.detail), headers=error.headers)
 

@@ -14,12 +14,14 @@ from api.http.errors import RangeError, respond
 from core.errors import NotReadyError
 
 CHUNK_BYTES = 256 * 1024
+"""Size of a piece that is read and sent at a time, bytes. Chosen by hand; not measured."""
+
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file of an artifact; its hash is its ETag."""
+    """A stored file. `sha256` is its SHA-256 digest, hexadecimal, and its ETag."""
 
     path: Path
     sha256: str
@@ -44,8 +46,8 @@ def of_model(model: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
 
 def _of_parts(content: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
     return {
-        206: {"description": "The part that Range asks for.", "content": content},
-        304: {"description": "The client has it already (If-None-Match)."},
+        206: {"description": "The bytes that the Range header requests.", "content": content},
+        304: {"description": "The client already has this version (If-None-Match)."},
     }
 
 
@@ -81,7 +83,7 @@ def answer(request: Request, stored: StoredFile, media_type: str) -> Response:
     start, end = asked
     if start >= end:
         file.close()
-        error = RangeError(f"The file has {size} bytes; ask for some of 0 to {size - 1}.", field="Range")
+        error = RangeError(f"The file has {size} bytes. Request bytes between 0 and {size - 1}.", field="Range")
         return respond(error, headers={"Content-Range": f"bytes */{size}"})
     headers |= {"Content-Length": str(end - start), "Content-Range": f"bytes {start}-{end - 1}/{size}"}
     return _stream(request, file, asked, Response(None, 206, headers, media_type))

@@ -46,7 +46,7 @@ class Asked:
     Attributes:
         tenant: the caller's tenant.
         key: the Idempotency-Key; None if the request may be carried out several times.
-        digest: SHA-256 of path and body.
+        digest: SHA-256 digest of path and body, hexadecimal.
     """
 
     tenant: str
@@ -55,7 +55,14 @@ class Asked:
 
     @classmethod
     def of(cls, tenant: str, key: str | None, address: str, body: Frozen | Mapping[str, Any]) -> "Asked":
-        """Make the record of a request. A key may be reused only with the same path and body."""
+        """Make the record of a request.
+
+        Args:
+            tenant: the caller's tenant.
+            key: the Idempotency-Key, or None.
+            address: name of the operation, such as "runs". The same key with another address is refused.
+            body: the request's body. The same key with another body is refused.
+        """
         content = body.model_dump(mode="json", exclude_unset=True) if isinstance(body, Frozen) else body
         identity = json.dumps([address, content], sort_keys=True)
         return cls(tenant, key, hashlib.sha256(identity.encode()).hexdigest())
@@ -70,7 +77,7 @@ class Asked:
         if row is None:
             return None
         if row.digest != self.digest:
-            detail = "This Idempotency-Key came with another request before. Use a new key for a new request."
+            detail = "Another request used this Idempotency-Key before. Use a new key for a new request."
             raise InvalidSpecError(detail, field="Idempotency-Key")
         return row.made_id
 
@@ -92,7 +99,7 @@ class Asked:
             session.flush()
 
 
-BUSY = "A request with this Idempotency-Key is being answered right now. Send yours again in a second."
+BUSY = "Another request with this Idempotency-Key is being processed. Send the request again in a second."
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ def run_of(session: Session, run_id: str, tenant: str, *, hold: bool = False) ->
         NotFoundError: the tenant has no such run.
     """
     if not is_run(run_id):
-        raise NotFoundError("There is no such run. GET /v1/runs lists those there are.")
+        raise NotFoundError("There is no such run. GET /v1/runs lists the existing ones.")
     return runs.of_tenant(session, run_id, tenant=tenant, hold=hold)
 
 
@@ -53,5 +53,5 @@ def dataset_of(session: Session, dataset_id: str, tenant: str, *, hold: Hold | N
         NotFoundError: the tenant has no such dataset.
     """
     if not is_id(dataset_id, "ds"):
-        raise NotFoundError("There is no such uploaded dataset. GET /v1/datasets lists those there are.")
+        raise NotFoundError("There is no such uploaded dataset. GET /v1/datasets lists the existing ones.")
     return datasets.get(session, dataset_id, tenant=tenant, hold=hold)

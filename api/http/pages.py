@@ -23,7 +23,7 @@ dt {{ font-weight: 600 }} dd {{ margin: 0 0 .75rem }}
 """
 
 NEGOTIATED: dict[int | str, dict[str, Any]] = {
-    200: {"description": "JSON, or a page where the client accepts HTML.", "content": {"text/html": {}}}
+    200: {"description": "JSON, or an HTML page if the client accepts HTML.", "content": {"text/html": {}}}
 }
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Header, Response
 
 MAX_SECONDS = 60
+"""Maximum wait, seconds. A longer `wait` is reduced to this value. Chosen by hand; not measured."""
 
 _WAIT = re.compile(r'wait\s*=\s*"?(\d{1,9})"?', re.ASCII | re.IGNORECASE)
 
@@ -20,7 +21,7 @@ Prefer = Annotated[
 
 
 def wait_seconds(prefer: str | None) -> int | None:
-    """Return the seconds that the client asks to wait, or None. Unknown preferences are ignored.
+    """Return the seconds in `wait`, at most MAX_SECONDS; None without a valid `wait`. Other preferences are ignored.
 
     >>> wait_seconds("respond-async, wait=10"), wait_seconds("wait=3600"), wait_seconds("wait=soon")
     (10, 60, None)

@@ -31,7 +31,7 @@ class ProblemTypeList(BaseModel):
 @router.get(
     "",
     operation_id="listProblems",
-    summary="Which errors are there?",
+    summary="List problem types",
     response_model=ProblemTypeList,
     responses=pages.NEGOTIATED,
 )
@@ -45,7 +45,7 @@ async def every(request: Request) -> Response:
 @router.get(
     "/{slug}",
     operation_id="explainProblem",
-    summary="What does an error mean?",
+    summary="Explain a problem type",
     response_model=ProblemTypeOut,
     responses=pages.NEGOTIATED,
 )
@@ -53,7 +53,7 @@ async def explain(request: Request, slug: str) -> Response:
     """Explain one problem type."""
     kind = next((kind for kind in errors.known() if kind.type == slug), None)
     if kind is None:
-        raise NotFoundError("There is no problem of this type. GET /problems lists those there are.")
+        raise NotFoundError("There is no problem of this type. GET /problems lists the existing ones.")
     explained = _explained(kind)
     paragraphs = "".join(f"<p>{escape(text)}" for text in explained.description.split("\n\n"))
     phrase = f"HTTP {explained.status} {HTTPStatus(explained.status).phrase}"

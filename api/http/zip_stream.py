@@ -20,12 +20,15 @@ DESCRIBED: dict[int | str, dict[str, Any]] = {
         "description": "The ZIP.",
         "content": {MEDIA_TYPE: {"schema": {"type": "string", "contentMediaType": MEDIA_TYPE}}},
     },
-    304: {"description": "The client has it already (If-None-Match)."},
+    304: {"description": "The client already has this version (If-None-Match)."},
 }
 """OpenAPI responses of a route that sends a ZIP."""
 _READABLE = 0o644 << 16
 _LARGE_BYTES = 1 << 30
-"""From this size on, no Content-Length is sent: ZIP64 headers would make the computed length wrong."""
+"""From this size on, no Content-Length is sent: ZIP64 headers would make the computed length wrong.
+
+The value is chosen by hand, below the 2 GiB from which `zipfile` writes ZIP64 headers.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ class _Outlet:
 
 
 def answer(request: Request, members: Sequence[Member], *, filename: str) -> Response:
-    """Respond with a ZIP of the members, or 304. Equal members make equal bytes.
+    """Respond with a ZIP of the members, or 304 if the client already has this version. Equal members make equal bytes.
 
     Raises:
         NotReadyError: a file has just been deleted.

@@ -1,4 +1,4 @@
-"""Routes for models: the models that can be fine-tuned, and their layers."""
+"""Routes for models: the models that a run may name, and their layers."""
 
 from dataclasses import asdict
 from typing import Literal
@@ -20,7 +20,7 @@ _FLOPS = (
 
 
 class InputOut(BaseModel):
-    """An input size of a model, with the parameters and FLOPs at this size and a head of ten classes."""
+    """An input size of a model. `parameters` and `flops` are for this size and a head of ten classes."""
 
     image_size: int = Field(description="Side length, pixels.")
     parameters: int
@@ -28,7 +28,7 @@ class InputOut(BaseModel):
 
 
 class ModelOut(BaseModel):
-    """A model. A field is null if it is unknown until the model is loaded."""
+    """A model. A field is null if its value is unknown until the model is loaded."""
 
     id: str = Field(description="Value of a run's `model`.")
     kind: Literal["preset", "hub"] = Field(description="preset: random weights, no download.")
@@ -37,7 +37,7 @@ class ModelOut(BaseModel):
     )
     flops: int | None = Field(description=f"{_FLOPS} With a head of ten classes; for a preset, at 32 pixels.")
     layers: int | None = Field(description="Transformer blocks, or residual blocks of a convolutional network.")
-    width: int | None = Field(description="Number of features of an embedding.")
+    width: int | None = Field(description="Number of features D of an embedding.")
     image_size: int | None = Field(description="Side length of the input, pixels; null if it depends on the images.")
     inputs: list[InputOut] = Field(
         description="All input sizes. A preset uses the smallest size that is not below the dataset's images, or the "
@@ -50,7 +50,7 @@ class ModelOut(BaseModel):
 
 
 class ModelDetailOut(ModelOut):
-    """A model and its layers. A field is null if it is unknown until the model is loaded."""
+    """A model and its layers. A field is null if its value is unknown until the model is loaded."""
 
     blocks: list[layers.DescribedBlock] | None = Field(
         description="Groups of layers that share a learning rate, from the input to the head."
@@ -79,7 +79,7 @@ def show(parts: PartsOf, model_id: str) -> ModelDetailOut:
     cards = models.known_models(parts.settings.allowed_models)
     card = next((card for card in cards if card.id == model_id), None)
     if card is None:
-        raise NotFoundError(f"There is no model {model_id!r} that a run may name. GET /v1/models lists them.")
+        raise NotFoundError(f"There is no model {model_id!r}. GET /v1/models lists the models that a run may name.")
     with parts.database.reading() as session:
         revision = datasets.pinned_revision(session, card.id)
     made_of = layers.descriptions().get(card.id)

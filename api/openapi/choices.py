@@ -31,20 +31,20 @@ def document_text() -> str:
     sections = (
         _section(
             "Datasets",
-            "`dataset` of a run; docs/datasets.md says more.",
-            ("`kind`", "name", "what it is"),
+            "Values of a run's `dataset`. docs/datasets.md explains them.",
+            ("`kind`", "name", "description"),
             ((f"`{kind}`", source.FORM, source.DESCRIPTION) for kind, source in SOURCES.items()),
         ),
         _section(
             "Model families",
-            "`model_type` in the config.json of a checkpoint; docs/backbones.md says more.",
-            ("family", "`model_type`", "an embedding is"),
+            "Values of `model_type` in the config.json of a checkpoint. docs/backbones.md explains them.",
+            ("family", "`model_type`", "embedding"),
             ((family.name, f"`{name}`", family.pooling) for name, family in FAMILIES.items()),
         ),
         _section(
             "Layout methods",
-            "`project.method`; docs/layouts.md compares them.",
-            ("method", "what it is", "`project` options", "usual `align.method`", "needs"),
+            "Values of `project.method`. docs/layouts.md compares them.",
+            ("method", "description", "`project` options", "default `align.method`", "required package"),
             (
                 (
                     f"`{name}`",
@@ -58,14 +58,14 @@ def document_text() -> str:
         ),
         _section(
             "Alignments",
-            "`align.method`.",
-            ("method", "what it is"),
+            "Values of `align.method`.",
+            ("method", "description"),
             ((f"`{name}`", alignment.description) for name, alignment in ALIGNMENTS.items()),
         ),
         _section(
             "Formats of the film",
-            "`render.formats`; a GIF is always made.",
-            ("format", "address", "media type", "what it is"),
+            "Values of `render.formats`. A GIF is always made.",
+            ("format", "path", "media type", "description"),
             (
                 (f"`{name}`", f"`/v1/runs/{{id}}/{made.file}`", f"`{made.media_type}`", made.description)
                 for name, made in FORMATS.items()
@@ -75,7 +75,7 @@ def document_text() -> str:
     lines = [
         "# What a run can choose",
         "",
-        "`make docs` writes this page from the tables in `core`; a test fails where it is out of date.",
+        "`make docs` writes this page from the tables in `core`. A test fails if the page is out of date.",
     ]
     return "\n".join([*lines, *(line for section in sections for line in section)]) + "\n"
 

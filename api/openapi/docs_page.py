@@ -1,4 +1,4 @@
-"""Interactive documentation of the API: Swagger UI, served from this package. The page needs no other server."""
+"""Interactive documentation of the API: Swagger UI, served from this package. The page uses no other server."""
 
 from pathlib import Path
 from typing import Literal

@@ -35,11 +35,11 @@ _SCHEMES = {
     "HTTPBearer": {"type": "http", "scheme": "bearer", "description": _KEY},
     "APIKeyHeader": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": _KEY},
 }
-"""How a key is sent. `AuthMiddleware` reads it: dependencies on each route would make a poll a quarter slower."""
+"""The two headers for a key. `AuthMiddleware` reads them: a dependency of each route would slow down every poll."""
 
 
 def install(app: FastAPI) -> None:
-    """Make the application's OpenAPI document include problems and examples."""
+    """Add problems, examples and security schemes to the application's OpenAPI document."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -83,7 +83,7 @@ def _add_examples(operation: Mapping[str, Any]) -> None:
 
 
 def _problems(path: str, operation: Mapping[str, Any]) -> Iterator[int]:
-    """Yield the statuses of the problems that this operation may respond with."""
+    """Yield the statuses of the problems with which this operation may respond."""
     name, places = operation["operationId"], {parameter["in"] for parameter in operation.get("parameters", ())}
     if path.startswith("/v1/"):
         yield from (401, 403, 429, 503)
@@ -111,5 +111,5 @@ def _problem(status: str) -> dict[str, Any]:
     if kind is not None:
         summary = (kind.__doc__ or "").split("\n", maxsplit=1)[0]
         content["example"] = {**as_problem(kind(summary).describe()), "status": int(status)}
-    description = f"{phrase}: a problem (RFC 9457). `type` is stable, `field` names the field at fault."
+    description = f"{phrase}: a problem (RFC 9457). `type` is stable, and `field` is the path of the invalid field."
     return {"description": description, "content": {MEDIA_TYPE: content}}

@@ -17,7 +17,7 @@ ADDRESSES = {
     "/v1/datasets": "Datasets",
     "/v1/models": "Models",
     "/v1/workers": "Workers",
-    "/readyz": "Whether runs can be accepted",
+    "/readyz": "Readiness: can runs be accepted?",
 }
 
 
@@ -36,7 +36,7 @@ class LiveOut(BaseModel):
 
 
 class ReadyOut(BaseModel):
-    """The service can accept runs. `workers` counts the live workers, `queues` lists the queues that they serve."""
+    """The service can accept runs. `workers` counts the live workers. `queues` lists the queues that they serve."""
 
     status: str
     database: str
@@ -45,7 +45,13 @@ class ReadyOut(BaseModel):
     queues: list[str]
 
 
-@router.get("/", operation_id="index", summary="What is this?", response_model=IndexOut, responses=pages.NEGOTIATED)
+@router.get(
+    "/",
+    operation_id="index",
+    summary="Show name, version and links",
+    response_model=IndexOut,
+    responses=pages.NEGOTIATED,
+)
 async def index(request: Request) -> Response:
     """Show the service's name and version, and links to its main paths."""
     links = {path.rsplit("/", 1)[1].removesuffix(".json"): path for path in ADDRESSES}
@@ -61,6 +67,9 @@ async def live() -> LiveOut:
 
 @router.get("/readyz", operation_id="ready", summary="Can runs be accepted?")
 async def ready(parts: PartsOf) -> ReadyOut:
-    """Check the database and the store, at most once a second. Without a worker the service is ready: runs wait."""
+    """Check the database and the store, at most once a second.
+
+    The service is also ready if no worker is alive. Runs then wait.
+    """
     found = await parts.readiness.read()
     return ReadyOut(status="ok", database="ok", store="ok", workers=found.workers, queues=list(found.queues))

@@ -36,7 +36,7 @@ def make_registry(database: Database, artifacts: Path, *, version: str) -> Colle
     Args:
         database: where the metrics are read.
         artifacts: folder whose free space is exported.
-        version: of Embedreel, exported as a label.
+        version: version of Embedreel, exported as a label.
     """
     registry = CollectorRegistry()
     registry.register(_Service(database, artifacts, version))
@@ -53,19 +53,24 @@ class _Service(Collector):
         self._version = version
 
     def describe(self) -> Iterable[Metric]:
-        """Return no metrics, so that registration does not read the database before it is open."""
+        """Return no metrics. Registration calls this before the database is open."""
         return ()
 
     def collect(self) -> Iterable[Metric]:
-        """Yield all metrics, or only those that do not need the database if it does not answer."""
-        yield _gauge("embedreel_build_info", "1, for the version that answers", {"version": ()}, {(self._version,): 1})
+        """Yield all metrics. If the database does not answer, yield only the metrics that do not need it."""
+        yield _gauge(
+            "embedreel_build_info",
+            "Always 1; the label is the version of this process",
+            {"version": ()},
+            {(self._version,): 1},
+        )
         yield from _free(self._artifacts)
         try:
             with self._database.reading() as session:
                 measured, counts = gauges.measure(session), counters.read(session)
         except StorageUnavailableError:
             measured = None
-        yield _gauge("embedreel_database_up", "Whether the database answers", {}, {(): measured is not None})
+        yield _gauge("embedreel_database_up", "1 if the database answers, else 0", {}, {(): measured is not None})
         if measured is not None:
             yield from _gauges(measured)
             yield from (_counter(counter, counts) for counter in counted.COUNTERS)
@@ -93,12 +98,17 @@ def _gauges(measured: Gauges) -> Iterable[Metric]:
     )
     yield _gauge(
         "embedreel_queue_age_seconds",
-        "How long the oldest of them has waited",
+        "Waiting time of the oldest queued stage, seconds",
         QUEUES,
         {queue: waiting.age_seconds for queue, waiting in queues.items()},
     )
     yield _gauge("embedreel_workers", "Workers with a recent heartbeat", WORKERS, measured.workers)
-    yield _gauge("embedreel_webhook_deliveries_pending", "Deliveries still to be sent", {}, {(): measured.deliveries})
+    yield _gauge(
+        "embedreel_webhook_deliveries_pending",
+        "Webhook deliveries that are not sent yet",
+        {},
+        {(): measured.deliveries},
+    )
 
 
 def _gauge(name: str, text: str, labels: ValuesOfLabels, values: Mapping[Any, float]) -> Metric:
@@ -128,7 +138,7 @@ def _histogram(histogram: Histogram, counts: Mapping[str, Mapping[Labels, float]
 
 
 def _cumulative(histogram: Histogram, counted: Sequence[tuple[float, float]]) -> list[tuple[str, float]]:
-    """Return the number of observations at or below each bound, from (bound, count) of each bucket alone."""
+    """Return the number of observations at or below each bound. `counted` has (bound, count) for each single bucket."""
     return [
         ("+Inf" if bound == math.inf else str(float(bound)), sum(value for below, value in counted if below <= bound))
         for bound in histogram.buckets

@@ -17,6 +17,7 @@ from core.store.objects.artifacts import ArtifactStore
 from core.store.queries import workers
 
 KEPT_SECONDS = 1.0
+"""Maximum age of a cached result, seconds. Chosen by hand; not measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Ready:
 
     Attributes:
         workers: number of live workers.
-        queues: names of the queues that they serve, sorted.
+        queues: names of the queues that these workers serve, sorted.
     """
 
     workers: int
@@ -33,7 +34,7 @@ class Ready:
 
 
 class Readiness:
-    """Checks the database and the store, one check at a time, and caches the result for KEPT_SECONDS, errors too."""
+    """Checks the database and the store, one check at a time. Results and errors are cached for KEPT_SECONDS."""
 
     def __init__(
         self, database: Database, store: ArtifactStore, *, clock: Callable[[], float] = time.monotonic

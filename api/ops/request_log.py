@@ -20,9 +20,12 @@ log = logging.getLogger(__name__)
 
 REQUEST_ID = "X-Request-ID"
 UNMATCHED = "unmatched"
+"""Label `route` of requests that no route matches."""
+
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 METHODS = SAFE | {"POST", "PUT", "PATCH", "DELETE"}
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+"""Upper bounds of the histogram's buckets, seconds. Chosen by hand; not measured."""
 
 _SANE = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}", re.ASCII)
 _RUN = re.compile(r"/v1/runs/(run_[0-9a-z]{26})", re.ASCII)
@@ -42,7 +45,7 @@ class Observer:
         )
         self._seconds = Histogram(
             "embedreel_http_request_duration_seconds",
-            "From a request's head to the first byte of its answer",
+            "Seconds from the head of a request to the first byte of the response",
             ["route", "method"],
             buckets=BOUNDS,
             registry=registry,

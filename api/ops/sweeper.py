@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class Sweeper:
-    """A thread that sweeps every `sweep_seconds` and collects garbage every `collect_seconds`."""
+    """A thread that sweeps every `sweep_seconds` and deletes unused files of the store every `collect_seconds`."""
 
     def __init__(
         self, settings: Settings, database: Database, store: ArtifactStore, notify: Callable[[Iterable[WakeUp]], None]
@@ -41,7 +41,7 @@ class Sweeper:
         self._thread.join()
 
     def sweep(self) -> None:
-        """Run one sweep: requeue lost stages, delete expired records, and collect garbage if it is due."""
+        """Run one sweep: requeue lost stages, delete expired records, and delete unused files if that is due."""
         settings = self._settings
         self._notify(
             sweep.sweep(self._database, max_attempts=settings.max_attempts, deadline_seconds=settings.deadline_seconds)

@@ -29,23 +29,26 @@ class WorkerOut(BaseModel):
     device: Annotated[str, Field(description="cuda or cpu.")]
     version: Annotated[str, Field(description="Version of Embedreel.")]
     concurrency: Annotated[int, Field(description="Maximum number of stages at a time.")]
-    doing: Annotated[list[DoingOut], Field(description="Stages that it was running at its last heartbeat.")]
+    doing: Annotated[list[DoingOut], Field(description="Stages at the last heartbeat; empty if not alive.")]
     started_at: datetime | None
     heartbeat_at: datetime | None
     alive: Annotated[
-        bool, Field(description=f"True if the last heartbeat is at most {workers.ALIVE_SECONDS:.0f} s old.")
+        bool, Field(description=f"True if the last heartbeat is less than {workers.ALIVE_SECONDS:.0f} s old.")
     ]
 
 
 class WorkerList(BaseModel):
-    """Workers with a heartbeat in the last day, the latest first."""
+    """Workers, latest heartbeat first."""
 
     workers: list[WorkerOut]
 
 
 @router.get("", operation_id="listWorkers", summary="List workers")
 def every(parts: PartsOf) -> WorkerList:
-    """List the workers of the last day that have not signed off, and the stages that they are running."""
+    """List the workers and the stages that they are running, latest heartbeat first.
+
+    A worker that stops in order is removed. A worker without heartbeats stays in the list for at least a day.
+    """
     with parts.database.reading() as session:
         return WorkerList(workers=[_shown(row, alive=alive) for row, alive in workers.every(session)])
 

@@ -1,4 +1,4 @@
-"""What a run has made: film, model, checkpoints, and what is told of them."""
+"""Routes for the results of a run: film, model, checkpoints, log, layout, outliers and reports."""
 
 from typing import Annotated, Any
 
@@ -18,7 +18,11 @@ from core.domain.stages import MEASURE, RENDER
 router = APIRouter(prefix="/v1/runs/{run_id}", tags=["results"])
 
 MAX_FRAMES = 600
-FrameIndex = Annotated[int | None, Query(ge=0, le=MAX_FRAMES, description="From 0; left out: see below.")]
+"""Largest frame index that a route accepts. `capture.frames` is at most 600."""
+
+FrameIndex = Annotated[
+    int | None, Query(ge=0, le=MAX_FRAMES, description="Index of the frame, from 0. The default is described above.")
+]
 
 
 def _serve_film(film_format: FilmFormat) -> None:
@@ -27,13 +31,13 @@ def _serve_film(film_format: FilmFormat) -> None:
     @router.get(
         f"/{film_format.file}",
         operation_id=film_format.operation_id,
-        summary=f"The film as {film_format.name.upper()}",
+        summary=f"Get the film as {film_format.name.upper()}",
         response_class=Response,
         responses=files.of_type(film_format.media_type),
     )
     @router.head(f"/{film_format.file}", include_in_schema=False)
     def film(parts: PartsOf, request: Request, run_id: str) -> Response:
-        """The film, if `render.formats` asks for this format; a GIF is always made."""
+        """Get the film in this format. A GIF is always made, other formats only if `render.formats` lists them."""
         stored = parts.results.file(run_id, RENDER.name, film_format.file)
         return files.answer(request, stored, film_format.media_type)
 
@@ -45,13 +49,13 @@ for _film_format in FORMATS.values():
 @router.get(
     "/frames/{index}.png",
     operation_id="getFrame",
-    summary="One frame",
+    summary="Get a frame",
     response_class=Response,
     responses=files.of_type("image/png"),
 )
 @router.head("/frames/{index}.png", include_in_schema=False)
 def frame(parts: PartsOf, request: Request, run_id: str, index: Annotated[int, Path(ge=0, le=MAX_FRAMES)]) -> Response:
-    """One frame of the film as a PNG."""
+    """Get one frame of the film as a PNG."""
     stored = parts.results.file(run_id, RENDER.name, f"frames/{index:05d}.png")
     return files.answer(request, stored, "image/png")
 
@@ -59,63 +63,72 @@ def frame(parts: PartsOf, request: Request, run_id: str, index: Annotated[int, P
 @router.get(
     "/model",
     operation_id="getTrainedModel",
-    summary="The trained model",
+    summary="Get the trained model",
     response_class=StreamingResponse,
     responses=zip_stream.DESCRIBED,
 )
 @router.head("/model", include_in_schema=False)
 def model(parts: PartsOf, request: Request, run_id: str) -> Response:
-    """A ZIP of the model with its last weights in Hugging Face format, if `train.keep_weights` keeps them.
+    """Get a ZIP of the trained model in Hugging Face format, if `train.keep_weights` is "last" or "all".
 
-    It holds `config.json` with the names of the classes, `preprocessor_config.json`, `model.safetensors`, and as
-    `README.md` a model card. `from_pretrained` loads the folder. A run begins with it where `model` is `run:<id>`.
+    The ZIP has `config.json` with the class names, `preprocessor_config.json`, `model.safetensors` with the last
+    weights, and a model card, `README.md`. `from_pretrained` loads the unpacked folder. Another run starts from these
+    weights if its `model` is `run:<id>`.
     """
     members = weights.members(parts.results, run_id, service=str(request.base_url).rstrip("/"))
     return zip_stream.answer(request, members, filename=f"{run_id}.zip")
 
 
-@router.get("/checkpoints", operation_id="listCheckpoints", summary="The checkpoints")
+@router.get("/checkpoints", operation_id="listCheckpoints", summary="List checkpoints")
 def checkpoints(parts: PartsOf, run_id: str) -> CheckpointList:
-    """A row a checkpoint that is embedded so far: index, step, epoch, loss and accuracy on the probe set."""
+    """List the checkpoints whose embeddings are stored so far, with loss and accuracy on the probe set."""
     return CheckpointList(checkpoints=parts.results.checkpoints(run_id))
 
 
 @router.get(
     "/log.csv",
     operation_id="getLog",
-    summary="The training log",
+    summary="Get the training log",
     response_class=StreamingResponse,
-    responses={200: {"description": "A line a logged step.", "content": {"text/csv": {}}}},
+    responses={200: {"description": "CSV with a header and a row for each logged step.", "content": {"text/csv": {}}}},
 )
 def log(parts: PartsOf, run_id: str) -> StreamingResponse:
-    """Step, epoch, loss, learning rate, gradient norm and accuracy, as CSV."""
+    """Get step, epoch, training loss, learning rate, gradient norm and accuracy of each logged step, as CSV.
+
+    `accuracy` is measured on the probe set and is empty at steps without a checkpoint.
+    """
     return StreamingResponse(parts.results.log(run_id), media_type="text/csv; charset=utf-8")
 
 
 @router.get(
     "/projection",
     operation_id="getProjection",
-    summary="The layout",
+    summary="Get the layout",
     response_class=StreamingResponse,
-    responses={200: {"description": "Labels and points.", "content": {"application/json": {}}}},
+    responses={200: {"description": "Points, labels and frames as JSON.", "content": {"application/json": {}}}},
 )
 def projection(parts: PartsOf, run_id: str, frame: FrameIndex = None) -> StreamingResponse:
-    """`points` is (frames, images, 2), aligned over time; `frame` asks for one alone. `rows` are rows of the split."""
+    """Get the positions of the probe images in the film. Without `frame`, all frames are returned.
+
+    `points` has the shape (frames, images, 2) and is aligned over the frames. `rows` are the rows of the images in the
+    evaluation split, and `labels` are indices into `class_names`.
+    """
     return StreamingResponse(parts.results.projection(run_id, frame=frame), media_type="application/json")
 
 
-@router.get("/outliers", operation_id="listOutliers", summary="The outliers of a frame")
+@router.get("/outliers", operation_id="listOutliers", summary="List the outliers of a frame")
 def outliers(
     parts: PartsOf,
     run_id: str,
     frame: FrameIndex = None,
     limit: Annotated[int, Query(ge=1, le=100_000)] = 100,
 ) -> dict[str, Any]:
-    """Probe images, the most outlying first; without `frame`, those of the last one.
+    """List the probe images of a frame, most outlying first. Without `frame`, the last frame is used.
 
-    `distance` is the mean cosine distance to the nearest neighbours: higher is more outlying, and comparable across
-    frames. `cleanlab` is cleanlab's own score, 0 to 1: lower is more outlying, and not comparable across frames.
-    `trajectory` is the image's distance in every frame, where at most 1,000 images are asked for.
+    `distance` is the mean cosine distance to the k nearest neighbours, 0 to 2. Higher is more outlying; values of
+    different frames are comparable. `cleanlab` is the score of cleanlab, 0 to 1. Lower is more outlying; values of
+    different frames are not comparable. `trajectory` is the image's `distance` in every frame; null if `limit` is above
+    1,000.
     """
     return parts.results.outliers(run_id, frame=frame, limit=limit)
 
@@ -123,55 +136,55 @@ def outliers(
 @router.get(
     "/quality",
     operation_id="getQuality",
-    summary="The quality card",
+    summary="Get the quality card",
     response_class=Response,
     responses=files.of_model(QualityCard),
 )
 def quality(parts: PartsOf, request: Request, run_id: str) -> Response:
-    """How far the film can be trusted: a verdict in one line, and what it comes from."""
+    """Get a one-line verdict on whether motion and neighbourhoods in the film can be trusted, and the measures."""
     return _told(parts, request, run_id, "quality.json")
 
 
 @router.get(
     "/highlights",
     operation_id="listHighlights",
-    summary="What happened while the model learnt",
+    summary="List highlights of the training",
     response_class=Response,
     responses=files.of_model(Highlights),
 )
 def highlights(parts: PartsOf, request: Request, run_id: str) -> Response:
-    """Classes that separate or merge, jumps of accuracy, outliers that come and go, each with its numbers."""
+    """List events of the training with their numbers: classes that separate or merge, accuracy jumps, new outliers."""
     return _told(parts, request, run_id, "highlights.json")
 
 
 @router.get(
     "/evaluation",
     operation_id="getEvaluation",
-    summary="How well the model tells the classes apart",
+    summary="Get the evaluation of the model",
     response_class=Response,
     responses=files.of_model(Evaluation),
 )
 def evaluation(parts: PartsOf, request: Request, run_id: str) -> Response:
-    """At the end of each phase: accuracy by class, confusion matrix, calibration, all of the probe set."""
+    """Get accuracy by class, confusion matrix and calibration on the probe set, at the end of each phase."""
     return _told(parts, request, run_id, "evaluation.json")
 
 
 @router.get(
     "/label-issues",
     operation_id="listLabelIssues",
-    summary="What looks wrong with the data",
+    summary="List suspected errors in the data",
     response_class=Response,
     responses=files.of_model(DataIssues),
 )
 def label_issues(parts: PartsOf, request: Request, run_id: str) -> Response:
-    """Probe images whose labels look wrong, with thumbnails; and those that are nearly training images.
+    """List probe images with suspected label errors, and probe images that are near-duplicates of training images.
 
-    Labels are judged by cleanlab's `find_label_issues`, by what the last checkpoint says of images that it has never
-    trained on.
+    cleanlab's `find_label_issues` finds the label errors from the class probabilities of the last checkpoint. The probe
+    images belong to the evaluation split, so the model was not trained on them.
     """
     return _told(parts, request, run_id, "label_issues.json")
 
 
 def _told(parts: Parts, request: Request, run_id: str, name: str) -> Response:
-    """What `measure` has found."""
+    """Respond with a JSON file of the stage `measure`."""
     return files.answer(request, parts.results.file(run_id, MEASURE.name, name), "application/json")

@@ -1,4 +1,4 @@
-"""What a run has made, read from its artifacts: mapped, never whole in memory."""
+"""Read the results of a run from its artifacts. Arrays are memory-mapped and never loaded as a whole."""
 
 import csv
 import io
@@ -29,23 +29,39 @@ from core.store.queries.artifacts import FrameArtifact
 Record = TypeVar("Record")
 LOGGED = tuple(field.name for field in fields(TrainingLog))
 PIECE_CHARACTERS = 1 << 16
+"""Minimum size of a streamed piece of CSV, characters. Chosen by hand; not measured."""
+
 MOST_FOLLOWED = 1000
-"""Outliers whose scores are told for every frame."""
+"""Largest `limit` for which `outliers` includes trajectories. It bounds the size of the response.
+
+Chosen by hand; not measured.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class RunArtifacts:
-    """Films, frames, tables and arrays of one tenant's runs."""
+    """Films, frames, tables and arrays of one tenant's runs.
+
+    Attributes:
+        database: where artifacts are recorded.
+        store: where files of artifacts are stored.
+        tenant: owner of the runs.
+    """
 
     database: Database
     store: ArtifactStore
     tenant: str
 
     def file(self, run_id: str, stage: str, name: str) -> StoredFile:
-        """A file that a stage has made.
+        """Return a file of a stage's artifact.
+
+        Args:
+            run_id: the run.
+            stage: name of the stage.
+            name: path of the file in the artifact.
 
         Raises:
-            NotFoundError: there is no such run, or the finished stage has no such file.
+            NotFoundError: the tenant has no such run, or the artifact has no such file.
             NotReadyError: the stage has not finished.
         """
         with self.database.reading() as session:
@@ -58,13 +74,22 @@ class RunArtifacts:
         return StoredFile(self.store.file(Stored(row.location, row.files), name), row.files[name]["sha256"])
 
     def checkpoints(self, run_id: str) -> list[CheckpointOut]:
-        """The checkpoints that are embedded, in order."""
+        """Return the checkpoints whose embeddings are stored, in order.
+
+        Raises:
+            NotFoundError: the tenant has no such run.
+        """
         with self.database.reading() as session:
             run = run_of(session, run_id, self.tenant)
             return [_row(frame) for frame in artifacts.frames(session, run)]
 
     def log(self, run_id: str) -> Iterator[str]:
-        """The training log as CSV, a header and a line a logged step; empty where nothing was measured."""
+        """Yield the training log as CSV: a header, then a row for each logged step. Missing values are empty cells.
+
+        Raises:
+            NotFoundError: the tenant has no such run.
+            NotReadyError: the training has not finished.
+        """
         log = self._record(run_id, FINE_TUNE.name, "log", TrainingLog)
         measured = {row.step: row.accuracy for row in self.checkpoints(run_id)}
         accuracy = [measured.get(step) for step in log.step.tolist()]
@@ -72,15 +97,19 @@ class RunArtifacts:
         return _csv((*LOGGED, "accuracy"), [*columns, np.array(accuracy, np.float64)])
 
     def outliers(self, run_id: str, *, frame: int | None, limit: int) -> dict[str, Any]:
-        """Probe images of a frame, the most outlying first.
+        """Return the probe images of a frame, most outlying first.
 
         Args:
-            frame: None means the last one.
-            limit: most images.
+            run_id: the run.
+            frame: index of the frame; None means the last frame.
+            limit: maximum number of images.
+
+        Returns:
+            `frame`, the number of `frames`, and `outliers` in the order of descending `distance`.
 
         Raises:
-            NotFoundError: there is no such frame.
-            NotReadyError: the scores are not there.
+            NotFoundError: the tenant has no such run, or the run has no such frame.
+            NotReadyError: the scores are not stored.
         """
         scores = self._record(run_id, SCORE.name, "scores", OutlierScores)
         probe = self._record(run_id, FINE_TUNE.name, "probe", ProbeSet)
@@ -101,11 +130,15 @@ class RunArtifacts:
         return {"frame": index, "frames": len(scores.distance), "outliers": listed}
 
     def projection(self, run_id: str, *, frame: int | None) -> Iterator[str]:
-        """The film's layout as JSON, frame by frame.
+        """Yield the film's layout as JSON, in pieces of one frame.
+
+        Args:
+            run_id: the run.
+            frame: index of the only frame to return; None returns all frames.
 
         Raises:
-            NotFoundError: there is no such frame.
-            NotReadyError: the projection is not there.
+            NotFoundError: the tenant has no such run, or the run has no such frame.
+            NotReadyError: the projection is not stored.
         """
         layout = self._record(run_id, PROJECT.name, "projection", Projection)
         probe = self._record(run_id, FINE_TUNE.name, "probe", ProbeSet)
@@ -136,14 +169,18 @@ class RunArtifacts:
 
 
 def not_there(run: RunRow, stage: str) -> NotFoundError | NotReadyError:
-    """The stage has not made its artifact, or never will."""
+    """Return the error for a stage whose artifact is not stored."""
     if runs.is_comparison(run) and stage != RENDER.name:
-        return NotFoundError(f"Run {run.id} is a comparison, which has no stage {stage}: ask the runs that it shows.")
+        return NotFoundError(
+            f"Run {run.id} is a comparison and has no stage {stage}. Use one of the runs that it shows."
+        )
     if RunStatus(run.status).terminal:
-        return NotReadyError(f"Run {run.id} has {run.status} before its stage {stage} was done. Retry it.")
+        return NotReadyError(
+            f"Run {run.id} is {run.status} and has no stored result of its stage {stage}. Retry the run."
+        )
     return NotReadyError(
-        f"The stage {stage} of run {run.id} is not done yet; the run is {run.status}. GET /v1/runs/{run.id} tells "
-        "how far it is."
+        f"The stage {stage} of run {run.id} is not done yet; the run is {run.status}. GET /v1/runs/{run.id} shows "
+        "the progress."
     )
 
 
@@ -174,7 +211,15 @@ def _csv(columns: tuple[str, ...], values: list[Any]) -> Iterator[str]:
 
 
 def _with_points(head: dict[str, Any], points: Any, wanted: Any) -> Iterator[str]:  # noqa: ANN401 - (T, N, 2), indices
-    """JSON of `head` with `points` as its last member, a piece a frame."""
+    """Yield the JSON object `head` with `points` as its last member, in pieces of one frame.
+
+    Coordinates are rounded so that the largest has SIGNIFICANT_DIGITS digits.
+
+    Args:
+        head: the other members of the object.
+        points: (T, N, 2) float32.
+        wanted: indices of the frames.
+    """
     yield json.dumps(head)[:-1] + ', "points": ['
     largest = max((float(np.abs(points[index]).max(initial=0.0)) for index in wanted), default=0.0)
     decimals = SIGNIFICANT_DIGITS - math.ceil(math.log10(largest)) if largest > 0 else SIGNIFICANT_DIGITS

@@ -21,7 +21,9 @@ from core.store.queries.waiting import RunState
 FIRST_GUESS: Mapping[str, float] = {
     stage.name: stage.seconds_per_frame for stage in STAGES.values() if stage.seconds_per_frame is not None
 }
-"""Initial guess of seconds per frame for each stage, until this service has measured a run."""
+"""Initial estimate of the seconds per frame of each stage, until this service has measured a run. See
+`core.domain.stages`.
+"""
 
 NO_WORKER = (
     "No worker for the {queues} queue has sent a heartbeat lately. A starting worker takes up to a minute. If none is "
@@ -38,8 +40,12 @@ class StageSummary:
     """A stage, summed over its tasks.
 
     Attributes:
+        name: name of the stage.
+        queue: queue of its tasks.
+        status: status of all tasks together.
         tasks: number of tasks.
-        done: progress units done, of `total`.
+        done: finished units of progress: steps or frames.
+        total: all units of progress.
         attempt: highest attempt number of its tasks.
         reused: every task reuses an existing artifact.
         started_at: seconds since 1970; None before the first task starts.
@@ -188,7 +194,7 @@ def _at_its_rate(stage: StageSummary, at: float) -> float | None:
 
 
 def etag(*, version: int, position: int | None, unserved: bool) -> str:
-    """Return the ETag of a run's state. It is weak, because each response estimates the time left anew.
+    """Return the ETag of a run's state. It is weak, because equal states may differ in the estimated time left.
 
     Args:
         version: the run's version.
@@ -261,7 +267,7 @@ def _stage(stage: StageSummary) -> StageOut:
 
 
 def links(run_id: str, *, film: bool, model: bool, comparison: bool = False) -> Links:
-    """Return the paths of a run's resources, with those of film, model and comparison only if they exist."""
+    """Return the paths of a run's resources. `film`, `model` and `comparison`: True if the resource exists."""
     base = f"/v1/runs/{run_id}"
     below = (
         "events",

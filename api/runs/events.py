@@ -26,13 +26,20 @@ log = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1/runs/{run_id}", tags=["events"])
 
 PING_SECONDS = 15.0
+"""Interval of pings in a stream without events, seconds. Chosen by hand; not measured."""
+
 RETRY_MILLISECONDS = 2000
-"""Time after which a client reconnects a broken stream, sent to it as `retry`. The number is a choice."""
+"""Time after which a client reconnects a broken stream, sent to it as `retry`. Chosen by hand; not measured."""
 
 BATCH = 500
+"""Maximum number of events that a stream reads at a time. Chosen by hand; not measured."""
+
 AWAY_SECONDS = 1.0
+"""Pause of a stream after the database did not answer, seconds. Chosen by hand; not measured."""
+
 PING = format_sse_event(comment="ping")
 MAX_SEQ = 2**31 - 1
+"""Largest value of the database column `seq`, a 32-bit integer."""
 
 
 class EventOut(BaseModel):
@@ -45,7 +52,7 @@ class EventOut(BaseModel):
 
 
 class EventList(BaseModel):
-    """Events in order. `last` is the value of `after` for the next request."""
+    """Events of a run, in order. Send `last` as `after` of the next request."""
 
     events: list[EventOut]
     last: int
@@ -70,10 +77,12 @@ class EventsRead:
 def events(
     parts: PartsOf,
     run_id: str,
-    after: Annotated[int, Query(ge=0, le=MAX_SEQ, description="Number of the last known event; 0 for all.")] = 0,
+    after: Annotated[
+        int, Query(ge=0, le=MAX_SEQ, description="`seq` of the last known event. 0 lists all events.")
+    ] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = BATCH,
 ) -> EventList:
-    """List the events after a number, in order."""
+    """List the events of a run after `after`, in order."""
     found = read_events(parts.database, run_id, parts.tenant, after=after, limit=limit)
     return EventList(events=found.events, last=found.events[-1].seq if found.events else after)
 
@@ -84,7 +93,10 @@ def events(
     summary="Stream events",
     response_class=StreamingResponse,
     responses={
-        200: {"description": "Server-sent events; the data of each is JSON.", "content": {"text/event-stream": {}}},
+        200: {
+            "description": "Server-sent events. The data of each event is an event as JSON.",
+            "content": {"text/event-stream": {}},
+        },
         204: {"description": "The run has ended, and the client has all events."},
     },
 )
@@ -146,7 +158,7 @@ async def _read_events(parts: Parts, run_id: str, *, after: int) -> EventsRead:
 def read_events(database: Database, run_id: str, tenant: str, *, after: int, limit: int) -> EventsRead:
     """Read up to `limit` events after number `after`.
 
-    The run is read before its events. If the run has ended, the events therefore include the one that says so.
+    The run is read before its events. If the run has ended, its last event is therefore stored already.
 
     Raises:
         NotFoundError: the tenant has no such run.

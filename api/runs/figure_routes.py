@@ -1,4 +1,4 @@
-"""The figures of a run: a list, and each figure in each of its formats."""
+"""Routes for the figures of a run: the list, and each figure in each of its formats."""
 
 from typing import Annotated, Any
 
@@ -13,12 +13,15 @@ from core.domain.figures import MEDIA_TYPES, declared
 router = APIRouter(prefix="/v1/runs/{run_id}", tags=["results"])
 
 _SUFFIXES = [suffix for suffix in MEDIA_TYPES if any(suffix in spec.formats for spec in declared().values())]
-FigureName = Annotated[str, Path(description="As listed.", json_schema_extra={"enum": list(declared())})]
+FigureName = Annotated[
+    str,
+    Path(description="Name of the figure, as `GET …/figures` lists it.", json_schema_extra={"enum": list(declared())}),
+]
 Suffix = Annotated[str, Path(description="One of the figure's formats.", json_schema_extra={"enum": list(_SUFFIXES)})]
 
 
 def _described() -> dict[int | str, dict[str, Any]]:
-    """What the document says of a figure's answers: its content may be of any of the types."""
+    """Return the OpenAPI responses of a figure. The content may have any of the media types."""
     answers = files.of_type("application/octet-stream")
     content = {MEDIA_TYPES[suffix]: files.content_of(MEDIA_TYPES[suffix]) for suffix in _SUFFIXES}
     return {
@@ -26,46 +29,46 @@ def _described() -> dict[int | str, dict[str, Any]]:
     }
 
 
-@router.get("/figures", operation_id="listFigures", summary="The figures")
+@router.get("/figures", operation_id="listFigures", summary="List figures")
 def list_figures(parts: PartsOf, run_id: str) -> FigureList:
-    """What each figure shows, its formats with their addresses, and whether it is there; if not, why."""
+    """List all figures with description, formats and links. A figure that is not available has a reason."""
     return figures.figures(parts.results, run_id)
 
 
 @router.get(
     "/figures/{name}.{suffix}",
     operation_id="getFigure",
-    summary="A figure",
+    summary="Get a figure",
     response_class=Response,
     responses=_described(),
 )
 @router.head("/figures/{name}.{suffix}", include_in_schema=False)
 def get_figure(parts: PartsOf, request: Request, run_id: str, name: FigureName, suffix: Suffix) -> Response:
-    """A figure in one of its formats; `GET …/figures` lists both."""
+    """Get a figure in one of its formats. `GET …/figures` lists figures and formats."""
     return answer(parts, request, run_id, name, suffix)
 
 
 @router.get(
     "/figures/{name}",
     operation_id="getFigureInDefaultFormat",
-    summary="A figure in its default format",
+    summary="Get a figure in its default format",
     response_class=Response,
     responses=_described(),
 )
 @router.head("/figures/{name}", include_in_schema=False)
 def get_default_figure(parts: PartsOf, request: Request, run_id: str, name: FigureName) -> Response:
-    """A figure in the first of its formats."""
+    """Get a figure in the first of its formats."""
     return answer(parts, request, run_id, name)
 
 
 def answer(parts: Parts, request: Request, run_id: str, name: str, suffix: str | None = None) -> Response:
-    """The file of a figure."""
+    """Respond with the file of a figure. `suffix` is the format; None means the default format."""
     stored, found = figures.file(parts.results, run_id, name, suffix)
     return files.answer(request, stored, MEDIA_TYPES[found])
 
 
 def _alias(path: str, name: str, operation_id: str, summary: str) -> None:
-    """An older address of a figure that is a PNG."""
+    """Add a route for the PNG of a figure at an older path, which stays for existing clients."""
 
     @router.get(
         path, operation_id=operation_id, summary=summary, response_class=Response, responses=files.of_type("image/png")
@@ -74,8 +77,8 @@ def _alias(path: str, name: str, operation_id: str, summary: str) -> None:
     def figure(parts: PartsOf, request: Request, run_id: str) -> Response:
         return answer(parts, request, run_id, name, "png")
 
-    figure.__doc__ = f"The figure `{name}`, as `…/figures/{name}.png`."
+    figure.__doc__ = f"Get the figure `{name}`. The path `…/figures/{name}.png` has the same content."
 
 
-_alias("/contact-sheet.png", "contact-sheet", "getContactSheet", "Four frames of the film")
-_alias("/curves.png", "curves", "getCurves", "Loss and accuracy as a picture")
+_alias("/contact-sheet.png", "contact-sheet", "getContactSheet", "Get four frames of the film as a picture")
+_alias("/curves.png", "curves", "getCurves", "Get loss and accuracy as a picture")

@@ -1,4 +1,7 @@
-"""The figures of a run: which are there, why others are not, and their files. All of it follows from the table."""
+"""The figures of a run: their descriptions, their files, and the reasons for missing figures.
+
+The list of figures is `core.domain.figures.declared`.
+"""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -17,36 +20,42 @@ from core.store.queries import artifacts
 
 
 class FigureOut(BaseModel):
-    """A figure of a run."""
+    """A figure of a run. `name` is the last part of its path, `title` its heading."""
 
     name: str
     title: str
-    shows: Annotated[str, Field(description="What is to be seen, in a sentence.")]
-    formats: Annotated[tuple[FigureFormat, ...], Field(description="The first is the default.")]
-    reads: Annotated[tuple[FigureInput, ...], Field(description="What it is drawn from.")]
-    available: Annotated[bool, Field(description="Whether it is there, in all its formats.")]
-    reason: Annotated[str | None, Field(description="Why it is not there.")]
-    links: Annotated[dict[FigureFormat, str], Field(description="Its address in each format.")]
+    shows: Annotated[str, Field(description="Content of the figure, in one sentence.")]
+    formats: Annotated[tuple[FigureFormat, ...], Field(description="Formats of the figure; the first is the default.")]
+    reads: Annotated[tuple[FigureInput, ...], Field(description="Data that the figure is drawn from.")]
+    available: Annotated[bool, Field(description="True if the figure is stored in all its formats.")]
+    reason: Annotated[str | None, Field(description="Reason why the figure is missing; null if it is available.")]
+    links: Annotated[dict[FigureFormat, str], Field(description="Path of the figure in each format.")]
 
 
 class FigureList(BaseModel):
-    """The figures that this service knows, in the order of their table."""
+    """All figures of this service, in a fixed order."""
 
     figures: list[FigureOut]
 
 
 def describe(spec: FigureSpec, run_id: str, *, reason: str | None) -> FigureOut:
-    """A figure of a run; `reason` says why it is not there, None: it is."""
+    """Return a figure as the API shows it.
+
+    Args:
+        spec: declaration of the figure.
+        run_id: the run.
+        reason: why the figure is missing; None if it is available.
+    """
     links = {suffix: f"/v1/runs/{run_id}/figures/{spec.name}.{suffix}" for suffix in spec.formats}
     shared = spec.model_dump(include={"name", "title", "shows", "formats", "reads"})
     return FigureOut(**shared, available=reason is None, reason=reason, links=links)
 
 
 def figures(results: RunArtifacts, run_id: str) -> FigureList:
-    """All figures of a run.
+    """Return all figures of a run.
 
     Raises:
-        NotFoundError: there is no such run.
+        NotFoundError: the tenant has no such run.
     """
     run, row = _render(results, run_id)
     reasons = _reasons(results, run, row)
@@ -54,24 +63,24 @@ def figures(results: RunArtifacts, run_id: str) -> FigureList:
 
 
 def file(results: RunArtifacts, run_id: str, name: str, suffix: str | None = None) -> tuple[StoredFile, FigureFormat]:
-    """One figure's file, and its format.
+    """Return the file of a figure, and its format.
 
     Args:
-        results: of the tenant that asks.
+        results: artifacts of the caller's tenant.
         run_id: the run.
-        name: the figure.
-        suffix: the format; None: the figure's default.
+        name: name of the figure.
+        suffix: the format; None means the default format of the figure.
 
     Raises:
-        NotFoundError: there is no such run, figure or format, or the figure could not be drawn.
-        NotReadyError: the run has not been drawn yet.
+        NotFoundError: the run, the figure or the format does not exist, or the figure could not be drawn.
+        NotReadyError: the stage `render` has not finished.
     """
     spec = declared().get(name)
     if spec is None:
-        raise NotFoundError(f"There is no figure {name!r}. There are: {', '.join(declared())}.")
+        raise NotFoundError(f"There is no figure {name!r}. The figures are: {', '.join(declared())}.")
     asked = spec.formats[0] if suffix is None else next((one for one in spec.formats if one == suffix), None)
     if asked is None:
-        raise NotFoundError(f"The figure {name} has no format {suffix!r}. It has: {', '.join(spec.formats)}.")
+        raise NotFoundError(f"The figure {name} has no format {suffix!r}. Its formats are: {', '.join(spec.formats)}.")
     run, row = _render(results, run_id)
     if row is not None and spec.file(asked) not in row.files:
         raise NotFoundError(f"Run {run_id} has no figure {name}.{asked}. {_reasons(results, run, row)[name]}")
@@ -79,14 +88,14 @@ def file(results: RunArtifacts, run_id: str, name: str, suffix: str | None = Non
 
 
 def _render(results: RunArtifacts, run_id: str) -> tuple[RunRow, ArtifactRow | None]:
-    """The run, and what its last stage has made; None while it has not."""
+    """Return the run and the artifact of its stage `render`; None if the stage has not succeeded."""
     with results.database.reading() as session:
         run = run_of(session, run_id, results.tenant)
         return run, artifacts.artifact(session, run, RENDER.name)
 
 
 def _reasons(results: RunArtifacts, run: RunRow, row: ArtifactRow | None) -> Mapping[str, str | None]:
-    """By figure, why it is not there; None where it is."""
+    """Return, for each figure, the reason why it is missing; None if it is available."""
     specs = declared().values()
     if row is None:
         waiting = str(not_there(run, RENDER.name))
@@ -95,13 +104,13 @@ def _reasons(results: RunArtifacts, run: RunRow, row: ArtifactRow | None) -> Map
     missing = [spec.name for spec in specs if not set(spec.files) <= set(row.files)]
     if missing:
         record = _record(results, row)
-        older = f"An older version has drawn the run. POST /v1/runs/{run.id}/renders draws it anew: nothing is trained."
+        older = f"An older version drew this run. POST /v1/runs/{run.id}/renders draws it again and trains nothing."
         reasons |= {name: (record.why_missing(name) if record else None) or older for name in missing}
     return reasons
 
 
 def _record(results: RunArtifacts, row: ArtifactRow) -> DrawnFigures | None:
-    """What the render tells of its figures; None: it is older than that."""
+    """Return the record of the figures that `render` drew; None if an older version made the artifact."""
     if DRAWN_FILE not in row.files:
         return None
     path = results.store.file(Stored(row.location, row.files), DRAWN_FILE)

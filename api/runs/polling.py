@@ -1,7 +1,8 @@
 """Coalesced reads for polling: requests that arrive at the same time share one database read.
 
 A request only joins a read that starts after it arrived, so it never sees data older than itself. Each kind of read has
-its own thread, so it waits neither for uploads nor for writers. A hundred pollers cost little more than one.
+its own thread, so it waits neither for uploads nor for writers. The number of reads does not grow with the number of
+clients that poll.
 """
 
 import asyncio
@@ -24,17 +25,18 @@ from core.store.queries.waiting import RunState
 TICK_SECONDS = 0.25
 """Interval between reads for requests that wait for a change, seconds. All of them read at the same ticks.
 
-The number is a choice: a shorter interval reports changes earlier and reads the database more often.
+Chosen by hand; not measured. A shorter interval reports changes earlier and reads the database more often.
 """
 
 GATHER_SECONDS = 0.002
 """Pause between two consecutive reads, seconds, so that more requests share a read under load.
 
-The number is a choice: a longer pause shares more reads and adds latency.
+Chosen by hand. A longer pause shares more reads and adds latency. bench/README.md (load) has the times of an earlier
+version, which paused before every read.
 """
 
 MOST_KEPT = 500
-"""Number of runs whose JSON is cached. The number is a choice that bounds memory."""
+"""Maximum number of runs whose JSON is cached. It bounds memory. Chosen by hand; not measured."""
 
 T = TypeVar("T")
 
@@ -60,7 +62,7 @@ class CoalescedReads(Generic[T]):
             StorageUnavailableError: the database does not answer.
         """
         if not is_run(run_id):
-            raise NotFoundError("There is no such run. GET /v1/runs lists those there are.")
+            raise NotFoundError("There is no such run. GET /v1/runs lists the existing ones.")
         loop = asyncio.get_running_loop()
         result: asyncio.Future[T | None] = loop.create_future()
         self._asked.setdefault(run_id, []).append(result)
@@ -207,4 +209,4 @@ class RunReads:
 
 
 def _no_run(run_id: str) -> NotFoundError:
-    return NotFoundError(f"There is no run {run_id}. GET /v1/runs lists those there are.")
+    return NotFoundError(f"There is no run {run_id}. GET /v1/runs lists the existing ones.")

@@ -1,4 +1,4 @@
-"""Runs: submit, list, show, cancel, retry, draw otherwise, delete."""
+"""Routes for runs: submit, list, show, cancel, retry, draw again, delete."""
 
 from typing import Annotated, Any
 
@@ -16,7 +16,7 @@ from core.store.queries.waiting import RunState
 router = APIRouter(prefix="/v1/runs", tags=["runs"])
 
 SUBMITTED = {
-    "minimal": {"summary": "Only what is required", "value": {"dataset": "digits"}},
+    "minimal": {"summary": "Only the required field", "value": {"dataset": "digits"}},
     "complete": {"summary": "Every section", "value": EXAMPLE},
 }
 
@@ -25,14 +25,16 @@ def _header(description: str) -> dict[str, Any]:
     return {"description": description, "schema": {"type": "string"}}
 
 
-WAITED = {"Preference-Applied": _header("The `wait` of the Prefer header, at most 60 s, if there was one.")}
-TAGGED = {"ETag": _header("What the client has seen, for If-None-Match.")}
-RUN_THERE = {"Location": _header("The run's address."), **TAGGED, **WAITED}
+WAITED = {
+    "Preference-Applied": _header("The applied `wait` of the Prefer header, at most 60 s. Absent without `wait`.")
+}
+TAGGED = {"ETag": _header("Tag of the run's state in this response, for If-None-Match.")}
+RUN_THERE = {"Location": _header("The path of the run."), **TAGGED, **WAITED}
 ACCEPTED: dict[int | str, dict[str, Any]] = {202: {"headers": RUN_THERE}}
 ACCEPTED_ONCE: dict[int | str, dict[str, Any]] = {202: {"headers": RUN_THERE | REPLAYED}}
 
 
-@router.get(  # the first one: routes are tried in order, and this is asked for thousands of times a second
+@router.get(  # first, because routes are tried in order and clients poll this route
     "/{run_id}",
     operation_id="getRun",
     summary="Show a run",
@@ -40,17 +42,18 @@ ACCEPTED_ONCE: dict[int | str, dict[str, Any]] = {202: {"headers": RUN_THERE | R
     responses={
         200: {"headers": TAGGED | WAITED},
         304: {
-            "description": "The client has seen the run as it is (If-None-Match).",
+            "description": "The client already has the current state of the run (If-None-Match).",
             "headers": TAGGED | WAITED,
         },
     },
 )
 async def show(request: Request, run_id: str, prefer: Prefer = None) -> Response:
-    """A run with its stages, progress and time left. Poll it with If-None-Match.
+    """Show a run with its stages, progress and time left. Poll this route with If-None-Match.
 
-    `Prefer: wait` waits for a version that the client does not have; without If-None-Match, for the end of the run.
+    With If-None-Match, `Prefer: wait` delays the response until the run's state differs from the client's state.
+    Without If-None-Match, it delays the response until the run has ended.
     """
-    parts = await parts_of(request)  # as a dependency it takes longer
+    parts = await parts_of(request)  # called here, because a dependency would slow down every poll
     seconds, seen = wait_seconds(prefer), None
     if seconds is not None or "if-none-match" in request.headers:
         seen = await _awaited(parts, request, run_id, seconds or 0)
@@ -78,7 +81,7 @@ async def submit(
     idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
 ) -> Response:
-    """Accept a run, with its plan and the addresses of what it will make; `Prefer: wait` waits for its end."""
+    """Submit a run. The response has its plan and links. `Prefer: wait` delays the response until the run has ended."""
     accepted = await run_in_threadpool(parts.service.submit, body, idempotency_key=idempotency_key)
     return await _accepted(parts, accepted.run_id, prefer, replayed=accepted.replayed)
 
@@ -86,15 +89,18 @@ async def submit(
 @router.get("", operation_id="listRuns", summary="List runs, newest first")
 def page(
     parts: PartsOf,
-    cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before.")] = None,
+    cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the previous page.")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> RunPage:
-    """Some runs; `next_cursor` is null on the last page."""
+    """List runs page by page, including comparisons. `next_cursor` is null on the last page."""
     return parts.service.page(cursor=cursor, limit=limit)
 
 
 async def _awaited(parts: Parts, request: Request, run_id: str, seconds: int) -> RunState:
-    """The run as soon as it is not as the client knows it, or as it is when the client's patience ends."""
+    """Wait until the run's state differs from the client's state, or until the time is up. Return the state.
+
+    Without If-None-Match, wait for the end of the run.
+    """
     if "if-none-match" not in request.headers:
         return await _ended(parts, run_id, seconds)
     return await parts.run_reads.until(
@@ -115,7 +121,10 @@ async def _ended(parts: Parts, run_id: str, seconds: int) -> RunState:
     responses=ACCEPTED,
 )
 async def cancel(parts: PartsOf, run_id: str, prefer: Prefer = None) -> Response:
-    """Stop a run within 25 seconds; `Prefer: wait` waits for that. One that has ended stays as it is."""
+    """Cancel a run. It stops within 25 seconds. A run that has ended does not change.
+
+    `Prefer: wait` delays the response until the run has ended.
+    """
     await run_in_threadpool(parts.service.cancel, run_id)
     return await _accepted(parts, run_id, prefer)
 
@@ -129,7 +138,10 @@ async def cancel(parts: PartsOf, run_id: str, prefer: Prefer = None) -> Response
     responses=ACCEPTED,
 )
 async def retry(parts: PartsOf, run_id: str, prefer: Prefer = None) -> Response:
-    """Start a failed or cancelled run again; its finished stages are kept. `Prefer: wait` waits for its end."""
+    """Retry a run that failed, was cancelled, or lost files. Finished stages are kept.
+
+    `Prefer: wait` delays the response until the run has ended.
+    """
     await run_in_threadpool(parts.service.retry, run_id)
     return await _accepted(parts, run_id, prefer)
 
@@ -137,7 +149,7 @@ async def retry(parts: PartsOf, run_id: str, prefer: Prefer = None) -> Response:
 @router.post(
     "/{run_id}/renders",
     operation_id="drawRun",
-    summary="Draw a run otherwise",
+    summary="Draw a run with other settings",
     status_code=status.HTTP_202_ACCEPTED,
     response_model=RunOut,
     responses=ACCEPTED_ONCE,
@@ -149,19 +161,22 @@ async def draw(
     idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
 ) -> Response:
-    """Make a new run that scores, projects, aligns or draws what this one has learnt; nothing is trained again."""
+    """Make a new run with other settings of `score`, `project`, `align` or `render`. Nothing is trained again.
+
+    The new run reuses the training and the embeddings. `Prefer: wait` delays the response until it has ended.
+    """
     accepted = await run_in_threadpool(parts.service.draw, run_id, body, idempotency_key=idempotency_key)
     return await _accepted(parts, accepted.run_id, prefer, replayed=accepted.replayed)
 
 
 @router.delete("/{run_id}", operation_id="deleteRun", summary="Delete a run", status_code=status.HTTP_204_NO_CONTENT)
 def remove(parts: PartsOf, run_id: str) -> None:
-    """Delete a run that has ended. What it made goes too, unless another run shares it."""
+    """Delete a run that has ended, and its results that no other run needs."""
     parts.service.remove(run_id)
 
 
 async def _accepted(parts: Parts, run_id: str, prefer: str | None, *, replayed: bool = False) -> Response:
-    """202 with the run as it is, or as it is when it has ended or the client's patience has."""
+    """Respond with 202 and the run. With `Prefer: wait`, first wait until the run has ended or the time is up."""
     seconds = wait_seconds(prefer)
     if seconds is not None:
         await _ended(parts, run_id, seconds)

@@ -1,4 +1,4 @@
-"""Bodies of requests and answers. Sections of a run are the spec's own, so a field is written once."""
+"""Request and response bodies for runs. Sections of a run are models of the spec, so no field is declared twice."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -37,7 +37,7 @@ EXAMPLE = {
 
 
 class RunCreate(Frozen):
-    """A run to be made. Only `dataset` is required."""
+    """A request for a run. Only `dataset` is required."""
 
     name: Name | None = None
     dataset: Annotated[
@@ -45,10 +45,11 @@ class RunCreate(Frozen):
         Field(
             min_length=1,
             max_length=hub_dataset.MAX_LENGTH,
-            description="`digits`, the id of an uploaded dataset, or `hub:<id>`, behind which a `?` may choose: "
-            "`config`, a configuration of the dataset; `image` and `label`, columns; `train`, a split; `evaluation`, a "
-            "split or the share of the training split that is held out. `hub:<id>?evaluation=test&label=species`; the "
-            "run tells it sorted and without defaults.",
+            description="`digits`, the id of an uploaded dataset, or `hub:<id>`. Options may follow a hub id after a "
+            "`?`, joined by `&`: `config` (configuration of the dataset), `image` and `label` (columns), `train` "
+            "(split), `evaluation` (split, or the fraction of each class of the training split that is held out). "
+            "Example: `hub:<id>?evaluation=test&label=species`. The stored spec has the options sorted and without "
+            "defaults.",
         ),
     ]
     model: Annotated[
@@ -56,9 +57,9 @@ class RunCreate(Frozen):
         Field(
             min_length=1,
             max_length=200,
-            description="One of GET /v1/models, or `run:<id>`: the last weights of a run that has kept them "
-            "(`train.keep_weights`). Its head is kept if the classes have the same names in the same order; otherwise, "
-            "however many there are, a new one is drawn by `train.seed`.",
+            description="An id from GET /v1/models, or `run:<id>` for the last weights of a run that keeps weights "
+            "(`train.keep_weights`). The head of these weights is kept if the classes have the same names in the same "
+            "order. Otherwise a new head is initialised at random from `train.seed`.",
         ),
     ] = "vit-tiny"
     train: TrainSpec = TrainSpec()
@@ -69,16 +70,16 @@ class RunCreate(Frozen):
     render: RenderSpec = RenderSpec()
 
     def to_spec(self, facts: DatasetFacts | None, pinned: PinnedSources, *, title: str, decay: LayerDecay) -> RunSpec:
-        """The complete spec.
+        """Return the complete spec: all defaults are resolved.
 
         Args:
-            facts: of the dataset; None where only a worker can find them out.
+            facts: facts about the dataset; None if they are unknown until a worker loads the dataset.
             pinned: the digest of the dataset and the revision of the model.
-            title: of the dataset, for a run without a name.
-            decay: see `core.domain.resolve.complete`.
+            title: name of the dataset, used if the request has no name.
+            decay: decay of the model's learning rates towards the input, for the recipe `two_phase`.
 
         Raises:
-            InvalidSpecError: a field that the user wrote does not fit; `field` names it.
+            InvalidSpecError: a value that the user wrote does not fit; `field` is the path of the value.
         """
         written = RunSpec(
             name=self.name or f"{title}, {self.model}"[:NAME_LENGTH],
@@ -96,10 +97,10 @@ class RunCreate(Frozen):
 
 
 class RenderCreate(Frozen):
-    """How to draw a run otherwise.
+    """Changes for a new drawing of a run.
 
-    A field that is left out stays as it was, and so does a section, or the name, that is null. A null inside a section
-    is a value: `{"project": {"smoothing": null}}` chooses the smoothing automatically again.
+    A field that is left out keeps its value. A section or `name` that is null also keeps its value. A null inside a
+    section is a value: `{"project": {"smoothing": null}}` makes the service choose the smoothing.
     """
 
     name: Name | None = None
@@ -109,33 +110,45 @@ class RenderCreate(Frozen):
     render: RenderSpec | None = None
 
     def to_spec(self, drawn: RunSpec) -> RunSpec:
-        """The spec of `drawn` with the fields that are written here; see `core.domain.resolve.redrawn`."""
+        """Return the spec `drawn` with these changes.
+
+        Args:
+            drawn: spec of the run that is drawn again.
+
+        Raises:
+            InvalidSpecError: a change does not fit; see `core.domain.resolve.redrawn`.
+        """
         written = {part: fields for part, fields in self.model_dump(exclude_unset=True).items() if fields is not None}
         return resolve.redrawn(drawn, written)
 
 
 class Progress(BaseModel):
-    """How far a stage is, in units of its own: steps, or frames."""
+    """Progress of a stage: `done` of `total` units. The field `unit` of the stage names the unit."""
 
     done: int
     total: int
 
 
 class StageOut(BaseModel):
-    """A stage, its tasks taken together."""
+    """A stage of a run, summed over its tasks."""
 
     name: str
     status: StageStatus
     progress: Progress
-    unit: Annotated[Literal["steps", "frames"], Field(description="The unit of its progress.")]
-    attempt: Annotated[int, Field(description="Most attempts of one of its tasks, without those given back in order.")]
-    reused: Annotated[bool, Field(description="It was stored already, by another run.")]
+    unit: Annotated[Literal["steps", "frames"], Field(description="Unit of `progress`.")]
+    attempt: Annotated[
+        int,
+        Field(
+            description="Largest attempt number of its tasks. Attempts that a stopping worker gives back do not count."
+        ),
+    ]
+    reused: Annotated[bool, Field(description="True if all tasks used results that were stored before.")]
     started_at: datetime | None
     finished_at: datetime | None
 
 
 class PlannedOut(BaseModel):
-    """A stage of the plan: its tasks, and the queue that they wait in."""
+    """A stage of the plan: its number of tasks, and the queue of the tasks."""
 
     name: str
     tasks: int
@@ -143,26 +156,29 @@ class PlannedOut(BaseModel):
 
 
 class PlanOut(BaseModel):
-    """What the run will do."""
+    """The plan of a run: its captured steps and its stages."""
 
-    steps: Annotated[list[int], Field(description="Optimiser steps of the checkpoints.")]
+    steps: Annotated[
+        list[int],
+        Field(description="Optimiser steps of the checkpoints. With `capture.spacing` drift, all candidate steps."),
+    ]
     stages: list[PlannedOut]
 
 
 class ProblemOut(BaseModel):
-    """What went wrong (RFC 9457)."""
+    """An error (RFC 9457)."""
 
-    type: Annotated[str, Field(description="Stable; an address that explains it.")]
+    type: Annotated[str, Field(description="Stable path of a page that explains the error.")]
     title: str
     detail: str
     status: int | None = None
-    field: Annotated[str | None, Field(description="Path of the field at fault.")] = None
-    errors: Annotated[list[dict[str, Any]] | None, Field(description="All faults, where there are several.")] = None
-    request_id: Annotated[str | None, Field(description="Of a failure: what the log calls this request.")] = None
+    field: Annotated[str | None, Field(description="Path of the invalid field.")] = None
+    errors: Annotated[list[dict[str, Any]] | None, Field(description="All faults of an invalid request.")] = None
+    request_id: Annotated[str | None, Field(description="Id of this request in the log, if the service failed.")] = None
 
 
 class Links(BaseModel):
-    """Addresses of what belongs to a run."""
+    """Paths of a run's resources."""
 
     self: str
     events: str
@@ -171,12 +187,16 @@ class Links(BaseModel):
     retry: str
     renders: str
     checkpoints: str
-    film: Annotated[str | None, Field(description="null until the film is there.")]
+    film: Annotated[str | None, Field(description="null until the run has succeeded.")]
     model: Annotated[
-        str | None, Field(description="The trained model; null until it is there, and where no weights are kept.")
+        str | None,
+        Field(description="The trained model; null until the training has finished, or if no weights are kept."),
     ]
     comparison: Annotated[
-        str | None, Field(description="Of a run that draws a comparison, its table; such a run has no results below.")
+        str | None,
+        Field(
+            description="The comparison that this run draws; null for other runs. A comparison has no results below."
+        ),
     ]
     projection: str
     outliers: str
@@ -190,27 +210,35 @@ class Links(BaseModel):
 
 
 class RunOut(BaseModel):
-    """A run."""
+    """A run: its spec, plan, progress and links."""
 
     id: str
     name: str
     status: RunStatus
-    version: Annotated[int, Field(description="Rises with every change.")]
+    version: Annotated[int, Field(description="Number that rises with every change of the run.")]
     spec: RunSpec
     plan: PlanOut
     stages: list[StageOut]
     queue_position: Annotated[
         int | None,
         Field(
-            description="Runs ahead of it in the queue: 0, it is next; 1000, that many or more; null, it is not queued."
+            description="Number of runs ahead in the queue. 0: the run is next. 1000: 1000 or more. null: not queued."
         ),
     ]
     eta_seconds: Annotated[
-        float | None, Field(description="Time left; null before there is something to go by, and after the end.")
+        float | None,
+        Field(
+            description="Estimated seconds until the film is ready; null unless the run is running and has progress."
+        ),
     ]
     error: dict[str, Any] | None
-    notice: Annotated[str | None, Field(description="What keeps the run waiting, and what to do about it.")]
-    drawn_from: Annotated[str | None, Field(description="The run that this one draws otherwise.")]
+    notice: Annotated[
+        str | None,
+        Field(description="If no live worker serves a queue that the run needs: what to do. Otherwise null."),
+    ]
+    drawn_from: Annotated[
+        str | None, Field(description="Id of the run whose training this run draws again; null for other runs.")
+    ]
     links: Links
     created_at: datetime
     started_at: datetime | None
@@ -218,23 +246,27 @@ class RunOut(BaseModel):
 
 
 class RunPage(BaseModel):
-    """Some runs, newest first."""
+    """A page of runs, newest first."""
 
     runs: list[RunOut]
-    next_cursor: Annotated[str | None, Field(description="Where the next page begins; null at the end.")]
+    next_cursor: Annotated[str | None, Field(description="Cursor of the next page; null on the last page.")]
 
 
 class CheckpointOut(BaseModel):
-    """A checkpoint that is embedded; null where nothing was measured."""
+    """A checkpoint whose embeddings are stored. `index` is its frame in the film, `step` its optimiser step."""
 
     index: int
     step: int
     epoch: float
-    loss: Annotated[float | None, Field(description="Mean cross-entropy over the probe set.")]
-    accuracy: Annotated[float | None, Field(description="Share of the probe images predicted right.")]
+    loss: Annotated[
+        float | None, Field(description="Mean cross-entropy over the probe set; null if not measured or not finite.")
+    ]
+    accuracy: Annotated[
+        float | None, Field(description="Fraction of the probe images that are predicted correctly, 0 to 1.")
+    ]
 
 
 class CheckpointList(BaseModel):
-    """The checkpoints of a run that are embedded so far, in order."""
+    """The checkpoints of a run whose embeddings are stored so far, in order."""
 
     checkpoints: list[CheckpointOut]

@@ -1,7 +1,7 @@
-"""What the API does with runs. Each method is one transaction, committed before the answer is built.
+"""Operations on a tenant's runs. Each method writes in one transaction, which is committed before the response.
 
-Bells are rung after the commit, and files deleted after it: what a crash in between leaves undone is a bell, which the
-sweep rings, or a few unused files.
+Wake-ups are sent and files are deleted after the commit. If the process dies in between, the sweeper sends the wake-ups
+and deletes the unused files later.
 """
 
 from collections.abc import Callable, Iterable
@@ -34,7 +34,7 @@ from core.store.queries import artifacts, runs
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A run that was asked for; `replayed`: an earlier request under the same Idempotency-Key has made it."""
+    """An accepted run. `replayed`: an earlier request with the same Idempotency-Key created the run."""
 
     run_id: str
     replayed: bool
@@ -42,7 +42,16 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class RunService:
-    """Runs of one tenant: submit, draw otherwise, compare, describe, cancel, retry, remove."""
+    """Runs of one tenant: submit, draw again, list, cancel, retry, delete.
+
+    Attributes:
+        settings: settings of the service.
+        database: where runs are recorded.
+        store: where artifacts are stored.
+        notify: sends wake-ups to the workers.
+        tenant: owner of the runs.
+        in_flight: Idempotency-Keys whose requests this process is handling.
+    """
 
     settings: Settings
     database: Database
@@ -54,10 +63,14 @@ class RunService:
     def submit(self, body: RunCreate, *, idempotency_key: str | None = None) -> Accepted:
         """Accept a run.
 
+        Args:
+            body: the validated request.
+            idempotency_key: the Idempotency-Key, or None.
+
         Raises:
-            InvalidSpecError: a field does not fit, or the Idempotency-Key came with another body before.
-            InFlightError: another request with this Idempotency-Key is being answered.
-            QuotaExceededError: the tenant has as many runs in flight as it may.
+            InvalidSpecError: a field does not fit, or another request used this Idempotency-Key before.
+            InFlightError: another request with this Idempotency-Key is being processed.
+            QuotaExceededError: the tenant has the maximum number of runs in flight.
             InsufficientStorageError: the disk is nearly full.
         """
         asked = Asked.of(self.tenant, idempotency_key, "runs", body)
@@ -76,14 +89,19 @@ class RunService:
             return self.accept(spec, plans.build(spec), asked, check=partial(resolve, hold=True))
 
     def draw(self, run_id: str, body: RenderCreate, *, idempotency_key: str | None = None) -> Accepted:
-        """Accept a run that draws another one otherwise: what that one has learnt is reused.
+        """Accept a run that draws another run with other settings. The training and the embeddings are reused.
+
+        Args:
+            run_id: the run that is drawn again.
+            body: the validated request.
+            idempotency_key: the Idempotency-Key, or None.
 
         Raises:
-            NotFoundError: there is no such run.
-            ConflictError: its training and embedding are not finished, or not kept.
-            InvalidSpecError: a field does not fit, or the Idempotency-Key came with another body before.
-            InFlightError: another request with this Idempotency-Key is being answered.
-            QuotaExceededError: the tenant has as many runs in flight as it may.
+            NotFoundError: the tenant has no such run.
+            ConflictError: the training or the embeddings of the run are not finished, or not stored any more.
+            InvalidSpecError: a field does not fit, or another request used this Idempotency-Key before.
+            InFlightError: another request with this Idempotency-Key is being processed.
+            QuotaExceededError: the tenant has the maximum number of runs in flight.
             InsufficientStorageError: the disk is nearly full.
         """
         asked = Asked.of(self.tenant, idempotency_key, f"renders of {run_id}", body)
@@ -92,8 +110,8 @@ class RunService:
             run_of(session, run_id, self.tenant, hold=True)
             if not runs.can_rerender(session, plan):
                 raise ConflictError(
-                    f"Run {run_id} cannot be drawn otherwise before all its frames are embedded. Wait for it, retry it "
-                    "if it has failed, or make it anew if an older version has made it."
+                    f"Run {run_id} cannot be drawn again before all its frames are embedded. Wait until the run has "
+                    "ended, retry it if it has failed, or submit it again if an older version made it."
                 )
 
         with self.in_flight.exclusive(self.tenant, idempotency_key):
@@ -110,15 +128,19 @@ class RunService:
         """Accept a run whose spec is complete.
 
         Args:
-            spec: of the run.
-            plan: of this spec.
-            asked: the request. Its answer is recorded in the same transaction.
-            check: called in that transaction; it raises where the run cannot be accepted any more.
-            drawn_from: the run whose training is drawn again, if there is one.
+            spec: complete spec of the run.
+            plan: plan of this spec.
+            asked: the request. Its Idempotency-Key and the run's id are recorded in the transaction of the run.
+            check: called in this transaction. It raises an error if the run cannot be accepted any more.
+            drawn_from: id of the run whose training is drawn again; None if the run is no new drawing.
+
+        Returns:
+            The new run, or the run that an earlier request with this Idempotency-Key created.
 
         Raises:
-            InvalidSpecError: the film would be too large, or the Idempotency-Key came with another body before.
-            QuotaExceededError: the tenant has as many runs in flight as it may.
+            InvalidSpecError: the film would be too large, or another request used this Idempotency-Key before.
+            InFlightError: another process is handling a request with this Idempotency-Key.
+            QuotaExceededError: the tenant has the maximum number of runs in flight.
             InsufficientStorageError: the disk is nearly full.
         """
         quotas.check_film(self.settings, spec)
@@ -142,10 +164,14 @@ class RunService:
         return Accepted(run_id, replayed=False)
 
     def page(self, *, cursor: str | None, limit: int) -> RunPage:
-        """Some runs, newest first.
+        """Return a page of at most `limit` runs, newest first.
+
+        Args:
+            cursor: `next_cursor` of the previous page; None starts with the newest run.
+            limit: maximum number of runs.
 
         Raises:
-            InvalidSpecError: the cursor is none that this service gave out.
+            InvalidSpecError: this service did not make the cursor.
         """
         before = cursors.read(cursor) if cursor else None
         with self.database.reading() as session:
@@ -155,22 +181,22 @@ class RunService:
         return RunPage(runs=shown, next_cursor=cursors.make(rows[limit - 1].id) if more else None)
 
     def cancel(self, run_id: str) -> None:
-        """Ask a run to stop; one that has ended stays as it is.
+        """Cancel a run. A run that has ended does not change.
 
         Raises:
-            NotFoundError: there is no such run.
+            NotFoundError: the tenant has no such run.
         """
         with self.database.writing() as session:
             if not RunStatus(run_of(session, run_id, self.tenant).status).terminal:
                 runs.cancel(session, run_id)
 
     def retry(self, run_id: str) -> None:
-        """Start a run again that has failed, was cancelled, or whose files were lost; finished stages are kept.
+        """Retry a run that failed, was cancelled, or lost files. Finished stages are kept.
 
         Raises:
-            NotFoundError: there is no such run.
-            ConflictError: the run goes on, or has succeeded and is complete.
-            QuotaExceededError: the tenant has as many runs in flight as it may.
+            NotFoundError: the tenant has no such run.
+            ConflictError: the run has not ended, or has succeeded and none of its files is missing.
+            QuotaExceededError: the tenant has the maximum number of runs in flight.
             InsufficientStorageError: the disk is nearly full.
         """
         quotas.check_space(self.settings, self.store)
@@ -181,16 +207,16 @@ class RunService:
         with self.database.writing() as session:
             quotas.check_runs(self.settings, session, tenant=self.tenant)
             run = run_of(session, run_id, self.tenant)
-            with suppress(NotFoundError):  # nobody uploaded it, or it is deleted: what it was needed for may be stored
+            with suppress(NotFoundError):  # not an upload, or deleted: stages that need the dataset may be finished
                 dataset_of(session, run.spec["dataset"], self.tenant, hold="to_read")
             _, wake_ups = runs.retry(session, run_id, missing=missing)
         self.notify(wake_ups)
 
     def remove(self, run_id: str) -> None:
-        """Delete a run that has ended, and the files that no other run shares.
+        """Delete a run that has ended, and its artifacts that no other run needs.
 
         Raises:
-            NotFoundError: there is no such run.
+            NotFoundError: the tenant has no such run.
             ConflictError: the run has not ended.
         """
         with self.database.writing() as session:

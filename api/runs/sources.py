@@ -1,4 +1,4 @@
-"""The dataset and the model that a run names, as they are when the run is accepted."""
+"""Resolve the dataset and the model that a run names to their current versions."""
 
 from dataclasses import dataclass
 
@@ -22,10 +22,10 @@ class Sources:
     """A run's dataset and model, resolved.
 
     Attributes:
-        facts: None where only a worker can find them out.
-        pinned: what both are now.
-        title: what the dataset is called.
-        layer_decay: how the recipe "two_phase" lets the rates of this model fall towards its input.
+        facts: facts about the dataset; None if they are unknown until a worker loads the dataset.
+        pinned: current digest of the dataset and current revision of the model.
+        title: name of the dataset.
+        layer_decay: decay of the model's learning rates towards the input, for the recipe `two_phase`.
     """
 
     facts: DatasetFacts | None
@@ -37,16 +37,21 @@ class Sources:
 def resolve(
     session: Session, settings: Settings, *, tenant: str, dataset: str, model: str, hold: bool = False
 ) -> Sources:
-    """Resolve these two names.
+    """Resolve the dataset and the model of a run.
 
     Args:
-        hold: an uploaded dataset, or the run whose weights are the model, is not deleted before our commit.
+        session: an open transaction.
+        settings: settings of the service.
+        tenant: owner of the run.
+        dataset: value of the run's `dataset`.
+        model: value of the run's `model`.
+        hold: True locks an uploaded dataset, and the run whose weights are the model, until the commit, so that they
+            are not deleted.
 
     Raises:
-        InvalidSpecError: the run that is to be the model has no weights, or what is chosen of a hub dataset makes no
-            sense.
-        UnknownDatasetError: no such dataset, or a hub id that the operator does not allow.
-        UnknownModelError: no such model or run, or a hub id that the operator does not allow.
+        InvalidSpecError: the run that `model` names has no stored weights, or the options of a hub dataset are invalid.
+        UnknownDatasetError: the dataset does not exist, or the operator does not allow its hub id.
+        UnknownModelError: the model or the run does not exist, or the operator does not allow the hub id.
     """
     revision, decay = _revision(session, settings, tenant, model, hold=hold)
     found = resolve_dataset(TenantCatalog(session, settings, tenant, hold), dataset)
@@ -56,7 +61,11 @@ def resolve(
 def _revision(
     session: Session, settings: Settings, tenant: str, model: str, *, hold: bool
 ) -> tuple[str | None, LayerDecay]:
-    """What the model is bound to: a key of stored weights, a commit on the hub, or nothing; and its layers' rates."""
+    """Return the revision of a model and the decay of its learning rates.
+
+    The revision is the key of stored weights, or the commit of a hub checkpoint. It is None for a preset, and for a
+    checkpoint before its first download.
+    """
     if run_id := source_run(model):
         kept = _weights(session, tenant, run_id, hold=hold)
         return kept.key, models.layer_decay_of(kept.facts["architecture"])
@@ -70,7 +79,7 @@ def _weights(session: Session, tenant: str, run_id: str, *, hold: bool) -> Artif
         run = run_of(session, run_id, tenant, hold=hold)
     except NotFoundError as error:
         raise UnknownModelError(
-            f"There is no run {run_id!r} whose weights could be the model. GET /v1/runs lists those there are.",
+            f"There is no run {run_id!r}, so its weights cannot be the model. GET /v1/runs lists the existing runs.",
             field="model",
         ) from error
     try:

@@ -1,4 +1,4 @@
-"""A run's trained model as a folder in Hugging Face format: the stored files and a model card."""
+"""The trained model of a run as a folder in Hugging Face format: the stored files and a model card."""
 
 from collections.abc import Sequence
 from dataclasses import fields

@@ -26,19 +26,32 @@ from core.store.queries.deliveries import DeliveryAttempt
 
 log = logging.getLogger(__name__)
 
+# The numbers below are chosen by hand; not measured.
+
 SENDERS = 16
+"""Maximum number of deliveries that this process sends at a time."""
+
 SEND_SECONDS = 10.0
+"""Time limit of an attempt, seconds: DNS lookup, connection and response together."""
+
 LOOKUP_SECONDS = 5.0
+"""Time limit of the DNS lookup, seconds."""
+
 LEASE_SECONDS = 60.0
+"""Time after which a claimed delivery is due again, seconds. It must be longer than SEND_SECONDS."""
+
 STOP_SECONDS = 2.0
+"""Maximum time for which `Deliverer.stop` waits for its threads, seconds."""
+
 JITTER = 0.2
-"""Pauses are up to this fraction longer, at random, so that retries to a receiver that is back do not come at once."""
+"""Maximum random increase of a pause, as a fraction. It spreads the retries to a receiver that answers again."""
 
 _WAITS = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+"""Statuses whose Retry-After header is followed."""
 
 
 class Deliverer:
-    """Sends deliveries in threads: several at once, but one at a time for each webhook."""
+    """Sends deliveries in threads: several at a time, but at most one to each webhook."""
 
     def __init__(
         self,
@@ -118,7 +131,7 @@ class Deliverer:
             return self._send(attempt)
         except Exception:
             log.exception("webhook %s: sending failed", attempt.webhook_id)
-            return WebhookResponse(None, "This service failed to send it; its log has the details.")
+            return WebhookResponse(None, "This service failed to send the delivery. Its log has the details.")
 
     def _send(self, attempt: DeliveryAttempt) -> WebhookResponse:
         body = message(attempt)
@@ -136,7 +149,7 @@ class Deliverer:
 
     def _settle(self, attempt: DeliveryAttempt, response: WebhookResponse) -> None:
         status = response.status
-        error = response.error or f"It answered {status}, not 2xx."
+        error = response.error or f"The receiver answered {status}, not 2xx."
         with self._database.writing() as session:
             if status is not None and HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
                 deliveries.delivered(session, attempt, status=status)

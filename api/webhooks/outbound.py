@@ -21,6 +21,7 @@ from functools import cache
 from api.webhooks.targets import HTTP_PORT, HTTPS_PORT, Target
 
 MAX_ANSWER_BYTES = 64 << 10
+"""Maximum number of bytes that are read of a response's body. Chosen by hand; not measured."""
 
 _SECONDS = re.compile(r"[0-9]{1,9}", re.ASCII)
 
@@ -31,7 +32,7 @@ class WebhookResponse:
 
     Attributes:
         status: HTTP status; None if no response came.
-        error: why no response came; None if one came.
+        error: reason for the missing response; None if a response came.
         retry_after: seconds in the Retry-After header, or None.
     """
 
@@ -50,7 +51,7 @@ def post(target: Target, body: bytes, headers: Mapping[str, str], *, seconds: fl
         seconds: time limit for connecting, sending and the response together. If it is not positive, nothing is sent.
     """
     if seconds <= 0:
-        return WebhookResponse(None, "No time was left to send it.")
+        return WebhookResponse(None, "No time was left to send the request.")
     deadline = time.monotonic() + seconds
     connection = _Pinned(target, deadline)
     # A socket's timeout restarts with every byte, but this timer does not.
@@ -65,7 +66,9 @@ def post(target: Target, body: bytes, headers: Mapping[str, str], *, seconds: fl
         return _response_of(response)
     except (OSError, http.client.HTTPException) as error:
         late = time.monotonic() >= deadline
-        return WebhookResponse(None, f"It did not answer within {seconds:.0f} seconds." if late else _reason(error))
+        return WebhookResponse(
+            None, f"The receiver did not answer within {seconds:.0f} seconds." if late else _reason(error)
+        )
     finally:
         cut.cancel()
         connection.close()
@@ -151,13 +154,13 @@ def _seconds(retry_after: str) -> float | None:
 def _reason(error: Exception) -> str:
     """Describe a failure in our own words. Text from the receiver is never repeated."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"Its certificate is not accepted: {error.verify_message}."
+        return f"The receiver's certificate is not accepted: {error.verify_message}."
     if isinstance(error, ssl.SSLError):
-        return "It does not speak TLS as it should."
+        return "The receiver does not follow the TLS protocol."
     if isinstance(error, TimeoutError):
-        return "It could not be connected to in time."
+        return "The connection to the receiver timed out."
     if isinstance(error, http.client.RemoteDisconnected | ConnectionResetError | BrokenPipeError):
-        return "It closed the connection without an answer."
+        return "The receiver closed the connection without an answer."
     if isinstance(error, OSError):
-        return f"It could not be connected to: {error.strerror or type(error).__name__}."
-    return "What it answered is not HTTP."
+        return f"The connection to the receiver failed: {error.strerror or type(error).__name__}."
+    return "The receiver's answer is not HTTP."

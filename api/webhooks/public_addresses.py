@@ -36,7 +36,7 @@ _GLOBAL_6 = IPv6Network(
 _RESERVED_6 = tuple(
     IPv6Network(network)
     for network in (
-        "2001::/23",  # protocol assignments, Teredo among them
+        "2001::/23",  # protocol assignments, including Teredo
         "2001:db8::/32",  # documentation
         "2002::/16",  # 6to4: carries an IPv4 address
         "3fff::/20",  # documentation

@@ -10,8 +10,8 @@ from api.wiring import PartsOf
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 
 REGISTERED = {
-    "minimal": {"summary": "The end of every run", "value": {"url": EXAMPLE["url"]}},
-    "complete": {"summary": "Some events", "value": EXAMPLE},
+    "minimal": {"summary": "Events about the end of every run", "value": {"url": EXAMPLE["url"]}},
+    "complete": {"summary": "Selected events", "value": EXAMPLE},
 }
 
 
@@ -79,7 +79,7 @@ def deliveries(
     cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the previous page.")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> DeliveryPage:
-    """List deliveries and their results. Delivered ones are kept for a week, failed ones for 30 days."""
+    """List deliveries and their results. Successful deliveries are kept for 7 days, failed deliveries for 30 days."""
     return parts.webhooks.deliveries(webhook_id, tenant=tenant, cursor=cursor, limit=limit)
 
 
@@ -90,5 +90,5 @@ def deliveries(
     status_code=status.HTTP_202_ACCEPTED,
 )
 def redeliver(parts: PartsOf, tenant: Tenant, webhook_id: str, delivery_id: str) -> DeliveryOut:
-    """Send a delivery again now, under the same webhook-id, whatever its status, with all its attempts."""
+    """Send a delivery again now, whatever its status, with the same webhook-id and the full number of retries."""
     return parts.webhooks.redeliver(webhook_id, delivery_id, tenant=tenant)

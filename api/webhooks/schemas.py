@@ -26,7 +26,7 @@ Events = Annotated[
 
 
 class WebhookCreate(Frozen):
-    """A URL that is to receive events about runs."""
+    """A URL to which the service sends events about runs."""
 
     url: Url
     events: Events = DEFAULT_EVENTS
@@ -40,14 +40,17 @@ class WebhookOut(BaseModel):
     events: list[EventKind]
     created_at: datetime | None
     disabled_at: Annotated[
-        datetime | None, Field(description="When the receiver answered 410 Gone. Nothing is sent after that.")
+        datetime | None,
+        Field(description="Time at which the receiver answered 410 Gone. Nothing is sent after that time."),
     ]
 
 
 class WebhookMade(WebhookOut):
     """A new webhook with its secret. Only this response shows the secret."""
 
-    secret: Annotated[str, Field(description="Verifies signatures with any Standard Webhooks library.")]
+    secret: Annotated[
+        str, Field(description="Secret for the verification of signatures by a Standard Webhooks library.")
+    ]
 
 
 class WebhookList(BaseModel):
@@ -57,14 +60,14 @@ class WebhookList(BaseModel):
 
 
 class DeliveryOut(BaseModel):
-    """An event for a webhook. Its id is the header webhook-id, which is the same in every attempt."""
+    """An event for a webhook. `id` is sent as the header webhook-id and is the same in every attempt."""
 
     id: str
     type: str
     status: DeliveryStatus
     attempts: int
-    last_status: Annotated[int | None, Field(description="HTTP status of the last response.")]
-    last_error: Annotated[str | None, Field(description="Why the last attempt failed.")]
+    last_status: Annotated[int | None, Field(description="HTTP status of the last response; null if no response came.")]
+    last_error: Annotated[str | None, Field(description="Reason for the failure of the last attempt.")]
     next_attempt_at: Annotated[datetime | None, Field(description="null after delivery or after the last attempt.")]
     created_at: datetime | None
     delivered_at: datetime | None

@@ -16,9 +16,9 @@ from core.store.database.tables import DeliveryRow, WebhookRow
 from core.store.queries import deliveries, webhooks
 
 LOOKUP_SECONDS = 1.0
-"""Time limit for the DNS lookup while a client waits, seconds. The number is a choice.
+"""Time limit for the DNS lookup while a client waits, seconds. Chosen by hand; not measured.
 
-A longer time accepts slow resolvers, a shorter one frees the request's thread earlier.
+A longer time accepts slow resolvers, a shorter time frees the request's thread earlier.
 """
 
 
@@ -28,7 +28,7 @@ class WebhookService:
 
     Attributes:
         database: where webhooks and deliveries are stored.
-        allow_private: accept http and addresses that are not public.
+        allow_private: True accepts http and addresses that are not public.
     """
 
     database: Database
@@ -111,7 +111,7 @@ class WebhookService:
 
 def _find(session: Session, webhook_id: str, tenant: str) -> WebhookRow:
     if not is_id(webhook_id, "wh"):
-        raise NotFoundError("There is no such webhook. GET /v1/webhooks lists those there are.")
+        raise NotFoundError("There is no such webhook. GET /v1/webhooks lists the existing ones.")
     return webhooks.get(session, webhook_id, tenant=tenant)
 
 

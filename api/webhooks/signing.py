@@ -8,6 +8,7 @@ from standardwebhooks import Webhook
 
 PREFIX = "whsec_"
 SECRET_BYTES = 32
+"""Length of a secret, bytes. The Standard Webhooks specification asks for 24 to 64 bytes."""
 
 
 def new_secret() -> str:
@@ -19,9 +20,9 @@ def signed_headers(secret: str, message_id: str, body: bytes, *, timestamp: int)
     """Return the headers that let a receiver verify the sender and reject replayed messages.
 
     Args:
-        secret: as made by `new_secret`.
+        secret: secret from `new_secret`.
         message_id: id of the delivery, the same in every attempt.
-        body: the request's body, UTF-8.
+        body: body of the request, UTF-8.
         timestamp: time of this attempt, seconds since 1970.
     """
     sent_at = datetime.fromtimestamp(timestamp, UTC)

@@ -17,9 +17,17 @@ from api.http.errors import RefusedUrlError
 from api.webhooks.public_addresses import is_public
 
 MAX_URL_LENGTH = 2048
+"""Maximum length of a URL, characters. Chosen by hand; not measured."""
+
 MAX_HOST_LENGTH = 253
+"""Maximum length of a host name, characters. It follows from the 255 octets of RFC 1035."""
+
 ADDRESSES_TRIED = 8
+"""Maximum number of addresses of a host to which a connection is tried. Chosen by hand; not measured."""
+
 LOOKUPS_AT_ONCE = 32
+"""Maximum number of DNS lookups at a time in this process. Chosen by hand; not measured."""
+
 HTTPS_PORT, HTTP_PORT = 443, 80
 UNPRIVILEGED_PORTS = range(
     1024, 65536
@@ -59,7 +67,7 @@ def find(url: str, *, allow_private: bool, seconds: float) -> Target:
     """Parse a URL and resolve its host.
 
     Args:
-        url: as sent by the user.
+        url: the URL, as sent by the user.
         allow_private: also accept http, any port, host names without a dot, and addresses that are not public.
         seconds: time limit of the DNS lookup.
 
@@ -69,16 +77,16 @@ def find(url: str, *, allow_private: bool, seconds: float) -> Target:
     parts = _URL.fullmatch(url) if len(url) <= MAX_URL_LENGTH else None
     if parts is None:
         raise _refused(
-            f"write it as https://host/path?query, in at most {MAX_URL_LENGTH} ASCII characters, without user, "
-            "password or fragment; a name with other letters in its xn-- form"
+            f"write the URL as https://host/path?query, with at most {MAX_URL_LENGTH} ASCII characters, and without "
+            "user, password and fragment; write other letters of a host name in the xn-- form"
         )
     tls = parts["scheme"].lower() == "https"
     if not tls and not allow_private:
-        raise _refused("it must begin with https://")
+        raise _refused("the URL must begin with https://")
     port = _port(parts["port"], tls=tls, allow_private=allow_private)
     host, addresses = _addresses(parts["host"].lower(), port, allow_private=allow_private, seconds=seconds)
     if not allow_private and not all(is_public(address) for address in addresses):
-        raise _refused(f"{host} is, or leads to, an address that is not public")
+        raise _refused(f"{host} is or resolves to an address that is not public")
     path = parts["path"] if parts["path"].startswith("/") else f"/{parts['path']}"
     return Target(tls, host, port, path, tuple(str(address) for address in addresses[:ADDRESSES_TRIED]))
 
@@ -89,7 +97,7 @@ def _port(written: str | None, *, tls: bool, allow_private: bool) -> int:
     port = int(written)
     if port == HTTPS_PORT or port in UNPRIVILEGED_PORTS or (allow_private and port in range(1, 1024)):
         return port
-    raise _refused("its port must be 443, or one from 1024 to 65535")
+    raise _refused("the port must be 443, or from 1024 to 65535")
 
 
 def _addresses(
@@ -102,12 +110,12 @@ def _addresses(
         try:
             literal = IPv6Address(host.strip("[]")) if host.startswith("[") else IPv4Address(host)
         except ValueError:
-            raise _refused("its host is not an IP address as it should be written") from None
+            raise _refused("the host is not a valid IP address") from None
         return str(literal), [literal]
     labels = host.split(".")
     proper = len(host) <= MAX_HOST_LENGTH and all(_LABEL.fullmatch(label) for label in labels)
     if not proper or (len(labels) == 1 and not allow_private):
-        raise _refused("its host must be a full name, such as hooks.example.com")
+        raise _refused("the host must be a full name, such as hooks.example.com")
     return host, _look_up(host, port, seconds)
 
 
@@ -123,8 +131,8 @@ def _resolve_within(host: str, port: int, seconds: float) -> list[str]:
     """Resolve a host name in a thread, because the system's resolver has no time limit of its own.
 
     Args:
-        host: the name.
-        port: passed to the resolver.
+        host: host name.
+        port: port that is passed to the resolver.
         seconds: time limit for waiting for one of LOOKUPS_AT_ONCE places and for the lookup together.
 
     Returns:

@@ -16,12 +16,12 @@ def test_add_list_revoke(home):
     added = command.run(home, ["add", "ann", "--tenant", "lab", "--scopes", "read,admin"])
     key, _, note = added.partition("\n\n")
     assert key.startswith("er_")
-    assert "tenant lab, may read,admin. It is not shown again." in note
-    assert "This is the first key: from now on, every request needs a key" in note
+    assert "tenant lab, scopes read,admin. The key is not shown again." in note
+    assert "This is the first key. From now on, every request needs a key" in note
     key_id = note.partition(",")[0]
     assert "first" not in command.run(home, ["add", "bob"])
     head, *rows = command.run(home, ["list"]).split("\n")
-    assert head.split() == ["id", "name", "tenant", "may", "made", "revoked"]
+    assert head.split() == ["id", "name", "tenant", "scopes", "made", "revoked"]
     assert {tuple(row.split()[1:4]) for row in rows} == {
         ("ann", "lab", "read,admin"),
         ("bob", "default", "read,write"),

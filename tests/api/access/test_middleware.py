@@ -83,7 +83,7 @@ def test_a_key_of_the_table_needs_the_scope(guarded, problem):
                 response = guarded.request(method, route.path, headers={"X-API-Key": key})
                 assert (response.status_code == 403) == (scope != needed), (method, route.path, scope)
     refused = guarded.delete("/v1/runs/x", headers={"X-API-Key": made["read"]})
-    assert "the scope write; the one that was sent has: read" in problem(refused, 403, "missing-scope")["detail"]
+    assert "the scope write. The key that was sent has: read" in problem(refused, 403, "missing-scope")["detail"]
     for address in ("/v1/workers", "/metrics", "/v1/keys/"):
         problem(guarded.get(address, headers={"X-API-Key": made["read"]}), 403, "missing-scope")
 

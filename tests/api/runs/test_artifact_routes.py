@@ -92,7 +92,7 @@ def test_not_there_yet(client, submit, worker, problem, below):
     assert "not done yet" in problem(waiting, 409, "not-ready")["detail"]
     assert waiting.headers["retry-after"] == "5"
     worker.fail(worker.claim(run["id"]), TrainingDivergedError("NaN"))
-    assert "Retry it" in problem(client.get(f"{run['links']['self']}/{below}"), 409, "not-ready")["detail"]
+    assert "Retry the run" in problem(client.get(f"{run['links']['self']}/{below}"), 409, "not-ready")["detail"]
 
 
 @pytest.mark.parametrize("below", ["film.gif", "curves.png", "frames/0.png", "log.csv", "projection", "outliers"])

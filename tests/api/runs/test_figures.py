@@ -82,7 +82,7 @@ def test_figures__before_the_run_is_drawn(client, submit, worker, problem):
         assert "not done yet" in one["reason"]
     problem(client.get(f"{address}/{NAME}"), 409, "not-ready")
     worker.fail(worker.claim(run["id"]), TrainingDivergedError("NaN"))
-    assert all("Retry it" in one["reason"] for one in client.get(address).json()["figures"])
+    assert all("Retry the run" in one["reason"] for one in client.get(address).json()["figures"])
 
 
 def drawn_without(monkeypatch, spec, *, record):

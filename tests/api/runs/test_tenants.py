@@ -136,7 +136,7 @@ def test_a_cursor_leads_to_ones_own_runs_only(lab, other, owned, small):
 def test_a_run_cannot_name_anothers_dataset(lab, other, owned, problem):
     body = {"dataset": owned["dataset_id"]}
     refused = problem(other.post("/v1/runs", json=body), 422, "unknown-dataset", "dataset")
-    assert owned["dataset_id"] not in refused["detail"].partition(". There are")[2]
+    assert owned["dataset_id"] not in refused["detail"].partition(". Existing datasets")[2]
     assert lab.post("/v1/runs", json=body).status_code == 202
 
 

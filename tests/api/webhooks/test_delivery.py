@@ -129,7 +129,7 @@ def test_deliver__gives_up_and_is_asked_again(database, engine, hook, queue):
         (delivery_id,) = queue(webhook_id)
         with delivering(database, pauses=[0.05, 0.05]):
             (row,) = wait(database, until=ended)
-            assert (row.status, row.attempts, row.last_error) == ("failed", 3, "It answered 500, not 2xx.")
+            assert (row.status, row.attempts, row.last_error) == ("failed", 3, "The receiver answered 500, not 2xx.")
             receiver.answers[:] = [500, 200]
             engine.call(deliveries.redeliver, webhook_id, delivery_id, tenant=DEFAULT_TENANT)
             (row,) = wait(database, until=ended)
@@ -144,7 +144,7 @@ def test_deliver__gone(database, engine, hook, queue):
         with delivering(database):
             found = wait(database, until=ended)
             engine.submit()
-    assert {(row.status, row.last_error) for row in found} == {("failed", "It answered 410, not 2xx.")}
+    assert {(row.status, row.last_error) for row in found} == {("failed", "The receiver answered 410, not 2xx.")}
     assert len(receiver.heard) == 1
     assert len(rows(database)) == 3, "nothing more is written for it"
     with database.reading() as session:
@@ -237,7 +237,7 @@ def test_deliver__its_own_fault_is_an_attempt_like_others(database, hook, queue,
         queue(hook(receiver))
         with delivering(database, pauses=[]):
             (row,) = wait(database, until=ended)
-    assert row.last_error == "This service failed to send it; its log has the details."
+    assert row.last_error == "This service failed to send the delivery. Its log has the details."
     assert "a secret" in caplog.text
 
 

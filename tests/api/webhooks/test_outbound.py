@@ -99,7 +99,7 @@ def test_post__the_next_address_where_one_is_away():
 
 def test_post__nobody_there():
     nobody = Target(tls=False, host=NAME, port=free_port(), path="/", addresses=("127.0.0.1", "127.0.0.1"))
-    assert post(nobody) == outbound.WebhookResponse(None, "It could not be connected to: Connection refused.")
+    assert post(nobody) == outbound.WebhookResponse(None, "The connection to the receiver failed: Connection refused.")
 
 
 def test_post__a_huge_answer_is_not_read():
@@ -137,10 +137,10 @@ def hangs_up(handler):
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
-        (endless_headers, "What it answered is not HTTP."),
-        (long_status_line, "What it answered is not HTTP."),
-        (not_http, "What it answered is not HTTP."),
-        (hangs_up, "It closed the connection without an answer."),
+        (endless_headers, "The receiver's answer is not HTTP."),
+        (long_status_line, "The receiver's answer is not HTTP."),
+        (not_http, "The receiver's answer is not HTTP."),
+        (hangs_up, "The receiver closed the connection without an answer."),
     ],
 )
 def test_post__answers_that_are_none(answer, error):
@@ -172,7 +172,7 @@ def test_post__a_limit_for_all_of_it(authority, trusting, slow, tls):
     began = time.monotonic()
     with receiving(slow, tls=context) as receiver:
         answer = post(target(receiver, tls=tls), seconds=2)
-    assert answer == outbound.WebhookResponse(None, "It did not answer within 2 seconds.")
+    assert answer == outbound.WebhookResponse(None, "The receiver did not answer within 2 seconds.")
     assert time.monotonic() - began < 30, "the receiver goes on for a minute"
 
 
@@ -180,7 +180,7 @@ def test_post__a_limit_for_all_of_it(authority, trusting, slow, tls):
 def test_post__no_time_left(seconds):
     with receiving() as receiver:
         answer = post(target(receiver), seconds=seconds)
-        assert (answer.status, answer.error) == (None, "No time was left to send it.")
+        assert (answer.status, answer.error) == (None, "No time was left to send the request.")
         assert receiver.heard == []
 
 
@@ -199,7 +199,7 @@ def test_post__a_handshake_that_never_ends(trusting):
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
         where = Target(tls=True, host=NAME, port=silent.getsockname()[1], path="/", addresses=("127.0.0.1",))
-        assert post(where, seconds=1) == outbound.WebhookResponse(None, "It did not answer within 1 seconds.")
+        assert post(where, seconds=1) == outbound.WebhookResponse(None, "The receiver did not answer within 1 seconds.")
 
 
 @pytest.mark.parametrize(
