@@ -79,7 +79,7 @@ def serve(settings: Settings) -> int:
     tracing.configure("embedreel-api")
     app = create_app(settings)
     try:
-        app.state.parts.database.check_server()
+        app.state.process.database.check_server()
     except StorageUnavailableError as error:
         return _refuse(error.detail)
     config = uvicorn.Config(
@@ -93,7 +93,7 @@ def serve(settings: Settings) -> int:
         access_log=False,
     )
     sys.setswitchinterval(SWITCH_SECONDS)
-    server = Server(config, app.state.parts.stopping)
+    server = Server(config, app.state.process.stopping)
     server.run()
     return 0 if server.started else 1
 

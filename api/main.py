@@ -21,11 +21,9 @@ from api.ops.request_log import Observer
 from api.runs import artifact_routes, events, figure_routes
 from api.runs import routes as run_routes
 from api.webhooks import routes as webhook_routes
-from api.wiring import Parts, wire
+from api.wiring import Process, wire
 from core import tracing
 from core.settings import Settings, read_settings
-from core.store.database import migrate
-from core.store.objects import ownership
 from core.version import installed_version
 
 ROUTES = (
@@ -71,12 +69,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         telemetry={"tracer_provider": tracing.provider(), **SPANS_ONLY},
     )
-    parts = app.state.parts = wire(settings)
-    app.state.registry = metrics.make_registry(parts.database, parts.store.scratch, version=app.version)
+    process = app.state.process = wire(settings)
+    app.state.services = process.services
+    app.state.registry = metrics.make_registry(process.database, process.store.scratch, version=app.version)
     for module in ROUTES:
         app.include_router(module.router)
     app.add_middleware(
-        AuthMiddleware, keyring=parts.keyring, hosts=Hosts(settings), meter=RateLimiter(settings.rate_limit)
+        AuthMiddleware, keyring=process.keyring, hosts=Hosts(settings), meter=RateLimiter(settings.rate_limit)
     )
     app.add_middleware(Observer, registry=app.state.registry)  # the last one is the outermost
     errors.install(app)
@@ -86,24 +85,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    parts: Parts = app.state.parts
-    await run_in_threadpool(_open, parts)
+    process: Process = app.state.process
+    await run_in_threadpool(process.start)
     yield
-    await run_in_threadpool(_close, parts)
-
-
-def _open(parts: Parts) -> None:
-    migrate.upgrade(parts.database)
-    parts.store.prepare()
-    ownership.claim(parts.database, parts.store)
-    parts.notifier.start()
-    parts.sweeper.start()
-    parts.deliverer.start()
-
-
-def _close(parts: Parts) -> None:
-    parts.deliverer.stop()
-    parts.sweeper.stop()
-    parts.notifier.stop()
-    parts.run_reads.close()
-    parts.database.close()
+    await run_in_threadpool(process.stop)

@@ -1,14 +1,12 @@
-"""The parts of one API process, and how a route gets at them: bound to the tenant of whoever asks."""
+"""Makes the services of one API process, and starts and stops those that work in the background."""
 
 import threading
-from dataclasses import dataclass, field, replace
-from typing import Annotated
+from dataclasses import dataclass
 
-from fastapi import Depends, Request
-
-from api.access.caller import NOBODY, Caller
+from api.access.caller import NOBODY
 from api.access.keyring import KeyRing
 from api.access.keys import KeyService, operators_key
+from api.access.services import Services
 from api.comparisons.service import ComparisonService
 from api.datasets.service import DatasetService
 from api.datasets.upload_slots import UploadSlots
@@ -23,20 +21,27 @@ from api.webhooks.service import WebhookService
 from core.queue.notifier import Notifier
 from core.queue.sender import make_celery
 from core.settings import Settings
+from core.store.database import migrate
 from core.store.database.session import Database
+from core.store.objects import ownership
 from core.store.objects.artifacts import ArtifactStore, open_store
-
-MOST_BOUND = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """Everything that lives as long as the process.
+class Process:
+    """One API process.
 
     Attributes:
-        tenant: whose runs, datasets and results these parts work on.
-        bound: the parts of each tenant that has asked, made once.
-        stopping: set when the process is asked to end: answers that would last for ever then end too.
+        settings: settings of the operator.
+        database: the service's database.
+        store: the service's artifact store.
+        notifier: sends wake-ups to workers.
+        sweeper: sweeps in the background.
+        deliverer: sends webhook deliveries in the background.
+        reads: coalesced reads of runs.
+        keyring: cached API keys.
+        services: what routes use, by class.
+        stopping: set when the process shall stop. Endless responses end then.
     """
 
     settings: Settings
@@ -44,73 +49,63 @@ class Parts:
     store: ArtifactStore
     notifier: Notifier
     sweeper: Sweeper
-    service: RunService
-    comparisons: ComparisonService
-    intake: DatasetService
-    results: RunArtifacts
-    webhooks: WebhookService
     deliverer: Deliverer
-    keys: KeyService
+    reads: RunReads
     keyring: KeyRing
-    tenant: str
-    run_reads: RunReads
-    readiness: Readiness
+    services: Services
     stopping: threading.Event
-    bound: dict[str, "Parts"] = field(default_factory=dict)
 
-    def of(self, caller: Caller) -> "Parts":
-        """The same parts, of which runs, datasets and results are the caller's only."""
-        if caller.tenant not in self.bound:
-            if len(self.bound) >= MOST_BOUND:
-                self.bound.clear()
-            self.bound[caller.tenant] = self._of(caller.tenant)
-        return self.bound[caller.tenant]
+    def start(self) -> None:
+        """Bring the database and the store to this version, and start the background work."""
+        migrate.upgrade(self.database)
+        self.store.prepare()
+        ownership.claim(self.database, self.store)
+        self.notifier.start()
+        self.sweeper.start()
+        self.deliverer.start()
 
-    def _of(self, tenant: str) -> "Parts":
-        service = replace(self.service, tenant=tenant)
-        return replace(
-            self,
-            tenant=tenant,
-            service=service,
-            comparisons=ComparisonService(service),
-            intake=replace(self.intake, tenant=tenant),
-            results=replace(self.results, tenant=tenant),
-        )
+    def stop(self) -> None:
+        """Stop the background work and close the database."""
+        self.deliverer.stop()
+        self.sweeper.stop()
+        self.notifier.stop()
+        self.reads.close()
+        self.database.close()
 
 
-def wire(settings: Settings) -> Parts:
-    """Put the parts together, for nobody: `Parts.of` gives a caller's. Nothing is opened or started yet."""
-    database, notifier, tenant = Database(settings.database), Notifier(make_celery(settings.broker)), NOBODY.tenant
-    store, stopping = open_store(settings.artifacts, home=settings.root), threading.Event()
-    sweeper, in_flight = Sweeper(settings, database, store, notifier.notify), InFlight()
-    service = RunService(settings, database, store, notifier.notify, tenant, in_flight)
-    return Parts(
+def wire(settings: Settings) -> Process:
+    """Make the services of a process. Nothing is opened or started yet."""
+    database, notifier, stopping = (
+        Database(settings.database),
+        Notifier(make_celery(settings.broker)),
+        threading.Event(),
+    )
+    store, tenant, in_flight = open_store(settings.artifacts, home=settings.root), NOBODY.tenant, InFlight()
+    runs = RunService(settings, database, store, notifier.notify, tenant, in_flight)
+    reads = RunReads.open(database, stopping, tenant)
+    keyring = KeyRing(database, settings, operator=operators_key(settings))
+    private = settings.webhook_allow_private
+    return Process(
         settings=settings,
         database=database,
         store=store,
         notifier=notifier,
-        sweeper=sweeper,
-        service=service,
-        comparisons=ComparisonService(service),
-        intake=DatasetService(settings, database, store, tenant, UploadSlots(settings.max_uploads), in_flight),
-        results=RunArtifacts(database, store, tenant),
-        webhooks=WebhookService(database, allow_private=settings.webhook_allow_private),
-        deliverer=Deliverer(
-            database, allow_private=settings.webhook_allow_private, poll_seconds=settings.webhook_poll_seconds
+        sweeper=Sweeper(settings, database, store, notifier.notify),
+        deliverer=Deliverer(database, allow_private=private, poll_seconds=settings.webhook_poll_seconds),
+        reads=reads,
+        keyring=keyring,
+        services=Services(
+            settings,
+            database,
+            runs,
+            reads,
+            keyring,
+            ComparisonService(runs),
+            DatasetService(settings, database, store, tenant, UploadSlots(settings.max_uploads), in_flight),
+            RunArtifacts(database, store, tenant),
+            WebhookService(database, tenant, allow_private=private),
+            KeyService(database),
+            Readiness(database, store),
         ),
-        keys=KeyService(database),
-        keyring=KeyRing(database, settings, operator=operators_key(settings)),
-        tenant=tenant,
-        run_reads=RunReads(database, stopping),
-        readiness=Readiness(database, store),
         stopping=stopping,
     )
-
-
-async def parts_of(request: Request) -> Parts:
-    """The parts of the process that answers this request, bound to its caller by the gate."""
-    parts: Parts = request.app.state.parts
-    return parts.of(request.scope["caller"])
-
-
-PartsOf = Annotated[Parts, Depends(parts_of)]

@@ -1,7 +1,7 @@
 """Authentication, rate limiting and a limit on the body's size, applied before any route runs.
 
 The middleware covers every path, so it also protects new routes. It stores the caller in the request's scope under
-"caller". `PartsOf` then gives each route the parts of that caller's tenant.
+"caller". `api.access.services` then gives each route the services of that caller's tenant.
 """
 
 from fastapi import Request

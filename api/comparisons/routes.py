@@ -5,8 +5,9 @@ from fastapi.concurrency import run_in_threadpool
 
 from api.comparisons import describe
 from api.comparisons.schemas import ComparisonCreate, ComparisonOut
+from api.comparisons.service import Comparisons
 from api.http.idempotency import REPLAYED, IdempotencyKey, replay_header
-from api.wiring import PartsOf
+from api.runs.artifacts import Artifacts
 
 router = APIRouter(prefix="/v1/comparisons", tags=["comparisons"])
 
@@ -21,7 +22,11 @@ _LOCATION = {"Location": {"description": "The path of the comparison.", "schema"
     responses={202: {"headers": _LOCATION | REPLAYED}},
 )
 async def compare(
-    parts: PartsOf, response: Response, body: ComparisonCreate, idempotency_key: IdempotencyKey = None
+    comparisons: Comparisons,
+    artifacts: Artifacts,
+    response: Response,
+    body: ComparisonCreate,
+    idempotency_key: IdempotencyKey = None,
 ) -> ComparisonOut:
     """Compare runs that have succeeded. The table is in this response; the film follows.
 
@@ -29,13 +34,13 @@ async def compare(
     so that its last frame is closest to the last frame of the first run. A new run with the comparison's id draws the
     film. Poll, cancel, retry and delete this run like any other run.
     """
-    accepted = await run_in_threadpool(parts.comparisons.compare, body, idempotency_key=idempotency_key)
+    accepted = await run_in_threadpool(comparisons.compare, body, idempotency_key=idempotency_key)
     response.headers["Location"] = f"/v1/comparisons/{accepted.run_id}"
     response.headers.update(replay_header(replayed=accepted.replayed))
-    return await run_in_threadpool(describe.describe, parts.results, accepted.run_id)
+    return await run_in_threadpool(describe.describe, artifacts, accepted.run_id)
 
 
 @router.get("/{comparison_id}", operation_id="getComparison", summary="Show a comparison")
-def show(parts: PartsOf, comparison_id: str) -> ComparisonOut:
+def show(artifacts: Artifacts, comparison_id: str) -> ComparisonOut:
     """Show the table of the runs, the similarity of their representations, and the link to the film."""
-    return describe.describe(parts.results, comparison_id)
+    return describe.describe(artifacts, comparison_id)

@@ -1,11 +1,14 @@
 """Operations on comparisons. A comparison is a run that trains nothing and draws other runs side by side."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Annotated, Self
 
+from fastapi import Depends
 from sqlalchemy.orm import Session
 
+from api.access.services import service
 from api.comparisons.schemas import ComparisonCreate
 from api.http.idempotency import Asked
 from api.http.ids import run_of
@@ -28,6 +31,10 @@ class ComparisonService:
     """
 
     runs: RunService
+
+    def for_tenant(self, tenant: str) -> Self:
+        """Return the same service for another tenant."""
+        return replace(self, runs=self.runs.for_tenant(tenant))
 
     def compare(self, body: ComparisonCreate, *, idempotency_key: str | None = None) -> Accepted:
         """Accept a run that draws other runs side by side. Nothing is trained.
@@ -106,3 +113,7 @@ class ComparisonService:
                     f"Artifacts of run {run_id} are missing, or an older version made them. Retry the run, or draw it "
                     f"again with POST /v1/runs/{run_id}/renders, which trains nothing, and compare the new run."
                 )
+
+
+Comparisons = Annotated[ComparisonService, Depends(service(ComparisonService))]
+"""The comparisons of the caller's tenant."""

@@ -4,10 +4,10 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response, status
 
+from api.datasets.service import Datasets
 from api.datasets.sources import DatasetOut
 from api.http import files
 from api.http.idempotency import REPLAYED, IdempotencyKey, replay_header
-from api.wiring import PartsOf
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
@@ -57,23 +57,23 @@ MULTIPART: dict[str, Any] = {
     openapi_extra=MULTIPART,
 )
 async def upload(
-    parts: PartsOf, request: Request, response: Response, idempotency_key: IdempotencyKey = None
+    datasets: Datasets, request: Request, response: Response, idempotency_key: IdempotencyKey = None
 ) -> DatasetOut:
     """Upload and store a ZIP of labelled images, or Parquet files with an image column and a label column.
 
     The service decodes every image before it responds. The report in the response has the number of images of each
     class, image sizes, splits and duplicates.
     """
-    taken = await parts.intake.take(request, idempotency_key=idempotency_key)
+    taken = await datasets.take(request, idempotency_key=idempotency_key)
     response.headers["Location"] = f"/v1/datasets/{taken.dataset.id}"
     response.headers.update(replay_header(replayed=taken.replayed))
     return taken.dataset
 
 
 @router.get("", operation_id="listDatasets", summary="List datasets")
-def every(parts: PartsOf) -> dict[str, list[DatasetOut]]:
+def every(datasets: Datasets) -> dict[str, list[DatasetOut]]:
     """List all datasets that a run may name: built-in datasets, allowed datasets of the hub, and uploads."""
-    return {"datasets": parts.intake.every()}
+    return {"datasets": datasets.every()}
 
 
 @router.get(
@@ -84,15 +84,15 @@ def every(parts: PartsOf) -> dict[str, list[DatasetOut]]:
     responses=files.of_type("image/png"),
 )
 @router.head("/{dataset_id:path}/contact-sheet.png", include_in_schema=False)
-def contact_sheet(parts: PartsOf, request: Request, dataset_id: str) -> Response:
+def contact_sheet(datasets: Datasets, request: Request, dataset_id: str) -> Response:
     """Get a picture of an uploaded dataset: a row for each of the first 60 classes, with its name and first images."""
-    return files.answer(request, parts.intake.contact_sheet(dataset_id), "image/png")
+    return files.answer(request, datasets.contact_sheet(dataset_id), "image/png")
 
 
 @router.get("/{dataset_id:path}", operation_id="getDataset", summary="Show a dataset")
-def show(parts: PartsOf, dataset_id: str) -> DatasetOut:
+def show(datasets: Datasets, dataset_id: str) -> DatasetOut:
     """Show a dataset. For an uploaded dataset, `report` describes its files."""
-    return parts.intake.one(dataset_id)
+    return datasets.one(dataset_id)
 
 
 @router.delete(
@@ -101,9 +101,9 @@ def show(parts: PartsOf, dataset_id: str) -> DatasetOut:
     summary="Delete an uploaded dataset",
     status_code=status.HTTP_204_NO_CONTENT,
 )
-def remove(parts: PartsOf, dataset_id: str) -> None:
+def remove(datasets: Datasets, dataset_id: str) -> None:
     """Delete an uploaded dataset. Runs and films that were made from the dataset stay.
 
     The dataset cannot be deleted while a run that has not ended needs it.
     """
-    parts.intake.remove(dataset_id)
+    datasets.remove(dataset_id)

@@ -3,14 +3,16 @@
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Annotated, Self
 
 from anyio.to_thread import run_sync
-from fastapi import Request
+from fastapi import Depends, Request
 from sqlalchemy.orm import Session
 
 from api.access import quotas
+from api.access.services import service
 from api.datasets import sources, upload
 from api.datasets.sources import DatasetOut
 from api.datasets.upload import Upload
@@ -56,6 +58,10 @@ class DatasetService:
     tenant: str
     slots: UploadSlots
     in_flight: InFlight = field(default_factory=InFlight)
+
+    def for_tenant(self, tenant: str) -> Self:
+        """Return the same service for another tenant."""
+        return replace(self, tenant=tenant)
 
     async def take(self, request: Request, *, idempotency_key: str | None = None) -> UploadedDataset:
         """Receive a multipart body, inspect its files in a child process, and store the dataset.
@@ -202,3 +208,7 @@ class DatasetService:
             yield received
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+Datasets = Annotated[DatasetService, Depends(service(DatasetService))]
+"""The datasets of the caller's tenant."""

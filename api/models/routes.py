@@ -1,17 +1,22 @@
 """Routes for models: the models that a run may name, and their layers."""
 
 from dataclasses import asdict
-from typing import Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
-from api.wiring import PartsOf
+from api.access.services import service
 from core.domain import layers, models
 from core.errors import NotFoundError
+from core.settings import Settings
+from core.store.database.session import Database
 from core.store.queries import datasets
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
+
+Stored = Annotated[Database, Depends(service(Database))]
+Configured = Annotated[Settings, Depends(service(Settings))]
 
 _FLOPS = (
     "Floating-point operations of the forward pass of one image. Convolutions and matrix products are counted, a "
@@ -62,25 +67,25 @@ class ModelDetailOut(ModelOut):
 
 
 @router.get("", operation_id="listModels", summary="List models")
-def every(parts: PartsOf) -> dict[str, list[ModelOut]]:
+def every(database: Stored, settings: Configured) -> dict[str, list[ModelOut]]:
     """List all models that a run may name."""
-    cards = models.known_models(parts.settings.allowed_models)
-    with parts.database.reading() as session:
+    cards = models.known_models(settings.allowed_models)
+    with database.reading() as session:
         revisions = {card.id: datasets.pinned_revision(session, card.id) for card in cards}
     return {"models": [ModelOut(**asdict(card), revision=revisions[card.id]) for card in cards]}
 
 
 @router.get("/{model_id:path}", operation_id="getModel", summary="Show a model")
-def show(parts: PartsOf, model_id: str) -> ModelDetailOut:
+def show(database: Stored, settings: Configured, model_id: str) -> ModelDetailOut:
     """Show a model with its layers, their parameters, FLOPs and output shapes, and its learning-rate blocks.
 
     The layers of a hub checkpoint that is allowed but not described here are unknown until it is loaded.
     """
-    cards = models.known_models(parts.settings.allowed_models)
+    cards = models.known_models(settings.allowed_models)
     card = next((card for card in cards if card.id == model_id), None)
     if card is None:
         raise NotFoundError(f"There is no model {model_id!r}. GET /v1/models lists the models that a run may name.")
-    with parts.database.reading() as session:
+    with database.reading() as session:
         revision = datasets.pinned_revision(session, card.id)
     made_of = layers.descriptions().get(card.id)
     return ModelDetailOut(

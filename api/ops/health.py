@@ -1,10 +1,13 @@
 """Routes for the service itself: index, liveness and readiness."""
 
-from fastapi import APIRouter, Request, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 
+from api.access.services import service
 from api.http import pages
-from api.wiring import PartsOf
+from api.ops.readiness import Readiness
 from core.version import installed_version
 
 router = APIRouter(tags=["service"])
@@ -66,10 +69,10 @@ async def live() -> LiveOut:
 
 
 @router.get("/readyz", operation_id="ready", summary="Can runs be accepted?")
-async def ready(parts: PartsOf) -> ReadyOut:
+async def ready(readiness: Annotated[Readiness, Depends(service(Readiness))]) -> ReadyOut:
     """Check the database and the store, at most once a second.
 
     The service is also ready if no worker is alive. Runs then wait.
     """
-    found = await parts.readiness.read()
+    found = await readiness.read()
     return ReadyOut(status="ok", database="ok", store="ok", workers=found.workers, queues=list(found.queues))

@@ -3,11 +3,12 @@
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
+from api.access.services import service
 from api.http.times import optional_timestamp
-from api.wiring import PartsOf
+from core.store.database.session import Database
 from core.store.database.tables import WorkerRow
 from core.store.queries import workers
 
@@ -44,12 +45,12 @@ class WorkerList(BaseModel):
 
 
 @router.get("", operation_id="listWorkers", summary="List workers")
-def every(parts: PartsOf) -> WorkerList:
+def every(database: Annotated[Database, Depends(service(Database))]) -> WorkerList:
     """List the workers and the stages that they are running, latest heartbeat first.
 
     A worker that stops in order is removed. A worker without heartbeats stays in the list for at least a day.
     """
-    with parts.database.reading() as session:
+    with database.reading() as session:
         return WorkerList(workers=[_shown(row, alive=alive) for row, alive in workers.every(session)])
 
 

@@ -7,8 +7,8 @@ from fastapi.responses import StreamingResponse
 
 from api.http import files, zip_stream
 from api.runs import weights
+from api.runs.artifacts import Artifacts, RunArtifacts
 from api.runs.schemas import CheckpointList
-from api.wiring import Parts, PartsOf
 from core.domain.evaluation import Evaluation
 from core.domain.formats import FORMATS, FilmFormat
 from core.domain.label_issues import DataIssues
@@ -36,9 +36,9 @@ def _serve_film(film_format: FilmFormat) -> None:
         responses=files.of_type(film_format.media_type),
     )
     @router.head(f"/{film_format.file}", include_in_schema=False)
-    def film(parts: PartsOf, request: Request, run_id: str) -> Response:
+    def film(artifacts: Artifacts, request: Request, run_id: str) -> Response:
         """Get the film in this format. A GIF is always made, other formats only if `render.formats` lists them."""
-        stored = parts.results.file(run_id, RENDER.name, film_format.file)
+        stored = artifacts.file(run_id, RENDER.name, film_format.file)
         return files.answer(request, stored, film_format.media_type)
 
 
@@ -54,9 +54,11 @@ for _film_format in FORMATS.values():
     responses=files.of_type("image/png"),
 )
 @router.head("/frames/{index}.png", include_in_schema=False)
-def frame(parts: PartsOf, request: Request, run_id: str, index: Annotated[int, Path(ge=0, le=MAX_FRAMES)]) -> Response:
+def frame(
+    artifacts: Artifacts, request: Request, run_id: str, index: Annotated[int, Path(ge=0, le=MAX_FRAMES)]
+) -> Response:
     """Get one frame of the film as a PNG."""
-    stored = parts.results.file(run_id, RENDER.name, f"frames/{index:05d}.png")
+    stored = artifacts.file(run_id, RENDER.name, f"frames/{index:05d}.png")
     return files.answer(request, stored, "image/png")
 
 
@@ -68,21 +70,21 @@ def frame(parts: PartsOf, request: Request, run_id: str, index: Annotated[int, P
     responses=zip_stream.DESCRIBED,
 )
 @router.head("/model", include_in_schema=False)
-def model(parts: PartsOf, request: Request, run_id: str) -> Response:
+def model(artifacts: Artifacts, request: Request, run_id: str) -> Response:
     """Get a ZIP of the trained model in Hugging Face format, if `train.keep_weights` is "last" or "all".
 
     The ZIP has `config.json` with the class names, `preprocessor_config.json`, `model.safetensors` with the last
     weights, and a model card, `README.md`. `from_pretrained` loads the unpacked folder. Another run starts from these
     weights if its `model` is `run:<id>`.
     """
-    members = weights.members(parts.results, run_id, service=str(request.base_url).rstrip("/"))
+    members = weights.members(artifacts, run_id, service=str(request.base_url).rstrip("/"))
     return zip_stream.answer(request, members, filename=f"{run_id}.zip")
 
 
 @router.get("/checkpoints", operation_id="listCheckpoints", summary="List checkpoints")
-def checkpoints(parts: PartsOf, run_id: str) -> CheckpointList:
+def checkpoints(artifacts: Artifacts, run_id: str) -> CheckpointList:
     """List the checkpoints whose embeddings are stored so far, with loss and accuracy on the probe set."""
-    return CheckpointList(checkpoints=parts.results.checkpoints(run_id))
+    return CheckpointList(checkpoints=artifacts.checkpoints(run_id))
 
 
 @router.get(
@@ -92,12 +94,12 @@ def checkpoints(parts: PartsOf, run_id: str) -> CheckpointList:
     response_class=StreamingResponse,
     responses={200: {"description": "CSV with a header and a row for each logged step.", "content": {"text/csv": {}}}},
 )
-def log(parts: PartsOf, run_id: str) -> StreamingResponse:
+def log(artifacts: Artifacts, run_id: str) -> StreamingResponse:
     """Get step, epoch, training loss, learning rate, gradient norm and accuracy of each logged step, as CSV.
 
     `accuracy` is measured on the probe set and is empty at steps without a checkpoint.
     """
-    return StreamingResponse(parts.results.log(run_id), media_type="text/csv; charset=utf-8")
+    return StreamingResponse(artifacts.log(run_id), media_type="text/csv; charset=utf-8")
 
 
 @router.get(
@@ -107,18 +109,18 @@ def log(parts: PartsOf, run_id: str) -> StreamingResponse:
     response_class=StreamingResponse,
     responses={200: {"description": "Points, labels and frames as JSON.", "content": {"application/json": {}}}},
 )
-def projection(parts: PartsOf, run_id: str, frame: FrameIndex = None) -> StreamingResponse:
+def projection(artifacts: Artifacts, run_id: str, frame: FrameIndex = None) -> StreamingResponse:
     """Get the positions of the probe images in the film. Without `frame`, all frames are returned.
 
     `points` has the shape (frames, images, 2) and is aligned over the frames. `rows` are the rows of the images in the
     evaluation split, and `labels` are indices into `class_names`.
     """
-    return StreamingResponse(parts.results.projection(run_id, frame=frame), media_type="application/json")
+    return StreamingResponse(artifacts.projection(run_id, frame=frame), media_type="application/json")
 
 
 @router.get("/outliers", operation_id="listOutliers", summary="List the outliers of a frame")
 def outliers(
-    parts: PartsOf,
+    artifacts: Artifacts,
     run_id: str,
     frame: FrameIndex = None,
     limit: Annotated[int, Query(ge=1, le=100_000)] = 100,
@@ -130,7 +132,7 @@ def outliers(
     different frames are not comparable. `trajectory` is the image's `distance` in every frame; null if `limit` is above
     1,000.
     """
-    return parts.results.outliers(run_id, frame=frame, limit=limit)
+    return artifacts.outliers(run_id, frame=frame, limit=limit)
 
 
 @router.get(
@@ -140,9 +142,9 @@ def outliers(
     response_class=Response,
     responses=files.of_model(QualityCard),
 )
-def quality(parts: PartsOf, request: Request, run_id: str) -> Response:
+def quality(artifacts: Artifacts, request: Request, run_id: str) -> Response:
     """Get a one-line verdict on whether motion and neighbourhoods in the film can be trusted, and the measures."""
-    return _told(parts, request, run_id, "quality.json")
+    return _told(artifacts, request, run_id, "quality.json")
 
 
 @router.get(
@@ -152,9 +154,9 @@ def quality(parts: PartsOf, request: Request, run_id: str) -> Response:
     response_class=Response,
     responses=files.of_model(Highlights),
 )
-def highlights(parts: PartsOf, request: Request, run_id: str) -> Response:
+def highlights(artifacts: Artifacts, request: Request, run_id: str) -> Response:
     """List events of the training with their numbers: classes that separate or merge, accuracy jumps, new outliers."""
-    return _told(parts, request, run_id, "highlights.json")
+    return _told(artifacts, request, run_id, "highlights.json")
 
 
 @router.get(
@@ -164,9 +166,9 @@ def highlights(parts: PartsOf, request: Request, run_id: str) -> Response:
     response_class=Response,
     responses=files.of_model(Evaluation),
 )
-def evaluation(parts: PartsOf, request: Request, run_id: str) -> Response:
+def evaluation(artifacts: Artifacts, request: Request, run_id: str) -> Response:
     """Get accuracy by class, confusion matrix and calibration on the probe set, at the end of each phase."""
-    return _told(parts, request, run_id, "evaluation.json")
+    return _told(artifacts, request, run_id, "evaluation.json")
 
 
 @router.get(
@@ -176,15 +178,15 @@ def evaluation(parts: PartsOf, request: Request, run_id: str) -> Response:
     response_class=Response,
     responses=files.of_model(DataIssues),
 )
-def label_issues(parts: PartsOf, request: Request, run_id: str) -> Response:
+def label_issues(artifacts: Artifacts, request: Request, run_id: str) -> Response:
     """List probe images with suspected label errors, and probe images that are near-duplicates of training images.
 
     cleanlab's `find_label_issues` finds the label errors from the class probabilities of the last checkpoint. The probe
     images belong to the evaluation split, so the model was not trained on them.
     """
-    return _told(parts, request, run_id, "label_issues.json")
+    return _told(artifacts, request, run_id, "label_issues.json")
 
 
-def _told(parts: Parts, request: Request, run_id: str, name: str) -> Response:
+def _told(artifacts: RunArtifacts, request: Request, run_id: str, name: str) -> Response:
     """Respond with a JSON file of the stage `measure`."""
-    return files.answer(request, parts.results.file(run_id, MEASURE.name, name), "application/json")
+    return files.answer(request, artifacts.file(run_id, MEASURE.name, name), "application/json")

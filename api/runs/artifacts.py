@@ -5,11 +5,13 @@ import io
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from dataclasses import dataclass, fields, replace
+from typing import Annotated, Any, Self, TypeVar
 
 import numpy as np
+from fastapi import Depends
 
+from api.access.services import service
 from api.http.files import StoredFile
 from api.http.ids import run_of
 from api.runs.schemas import CheckpointOut
@@ -51,6 +53,10 @@ class RunArtifacts:
     database: Database
     store: ArtifactStore
     tenant: str
+
+    def for_tenant(self, tenant: str) -> Self:
+        """Return the same service for another tenant."""
+        return replace(self, tenant=tenant)
 
     def file(self, run_id: str, stage: str, name: str) -> StoredFile:
         """Return a file of a stage's artifact.
@@ -166,6 +172,10 @@ class RunArtifacts:
             raise NotReadyError(
                 f"{name} of run {run_id} is not stored any more. Retry the run to make it again."
             ) from error
+
+
+Artifacts = Annotated[RunArtifacts, Depends(service(RunArtifacts))]
+"""The artifacts of the runs of the caller's tenant."""
 
 
 def not_there(run: RunRow, stage: str) -> NotFoundError | NotReadyError:

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from api.http.ids import run_of
 from api.http.times import optional_timestamp
-from api.wiring import Parts, PartsOf
+from api.runs.polling import Reads, RunReads
 from core.domain.run import RunStatus
 from core.errors import NotFoundError, StorageUnavailableError
 from core.store.database.session import Database
@@ -75,7 +75,7 @@ class EventsRead:
 
 @router.get("/events", operation_id="listEvents", summary="List events")
 def events(
-    parts: PartsOf,
+    reads: Reads,
     run_id: str,
     after: Annotated[
         int, Query(ge=0, le=MAX_SEQ, description="`seq` of the last known event. 0 lists all events.")
@@ -83,7 +83,7 @@ def events(
     limit: Annotated[int, Query(ge=1, le=1000)] = BATCH,
 ) -> EventList:
     """List the events of a run after `after`, in order."""
-    found = read_events(parts.database, run_id, parts.tenant, after=after, limit=limit)
+    found = read_events(reads.database, run_id, reads.tenant, after=after, limit=limit)
     return EventList(events=found.events, last=found.events[-1].seq if found.events else after)
 
 
@@ -101,22 +101,22 @@ def events(
     },
 )
 async def stream(
-    parts: PartsOf,
+    reads: Reads,
     run_id: str,
     last_event_id: Annotated[int, Header(ge=0, le=MAX_SEQ)] = 0,
 ) -> Response:
     """Stream events as they happen, starting after Last-Event-ID. The stream ends when the run has ended."""
-    first = await _read_events(parts, run_id, after=last_event_id)
+    first = await _read_events(reads, run_id, after=last_event_id)
     if first.ended and not first.events and last_event_id:
         return Response(status_code=status.HTTP_204_NO_CONTENT)
     return StreamingResponse(
-        _follow(parts, run_id, first, after=last_event_id),
+        _follow(reads, run_id, first, after=last_event_id),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 
-async def _follow(parts: Parts, run_id: str, found: EventsRead, *, after: int) -> AsyncIterator[bytes]:
+async def _follow(reads: RunReads, run_id: str, found: EventsRead, *, after: int) -> AsyncIterator[bytes]:
     """Yield a run's events as server-sent events until the run has ended.
 
     Each stream reads its own events, at the speed of its client. A slow client therefore does not delay others.
@@ -126,12 +126,12 @@ async def _follow(parts: Parts, run_id: str, found: EventsRead, *, after: int) -
         for event in found.events:
             after = event.seq
             yield _as_sse(event)
-        if found.ended or parts.stopping.is_set():
+        if found.ended or reads.stopping.is_set():
             return
         try:
-            if len(found.events) < BATCH and not await _changed(parts, run_id, found.version):
+            if len(found.events) < BATCH and not await _changed(reads, run_id, found.version):
                 yield PING
-            found = await _read_events(parts, run_id, after=after)
+            found = await _read_events(reads, run_id, after=after)
         except StorageUnavailableError as error:
             log.warning("stream of %s: %s", run_id, error.detail)
             await asyncio.sleep(AWAY_SECONDS)
@@ -141,18 +141,16 @@ async def _follow(parts: Parts, run_id: str, found: EventsRead, *, after: int) -
             return
 
 
-async def _changed(parts: Parts, run_id: str, version: int) -> bool:
+async def _changed(reads: RunReads, run_id: str, version: int) -> bool:
     """Wait for up to PING_SECONDS. Return True if the run's version has changed."""
-    seen = await parts.run_reads.until(
-        run_id, lambda seen: seen.version != version, tenant=parts.tenant, seconds=PING_SECONDS
-    )
+    seen = await reads.until(run_id, lambda seen: seen.version != version, seconds=PING_SECONDS)
     return seen.version != version
 
 
-async def _read_events(parts: Parts, run_id: str, *, after: int) -> EventsRead:
+async def _read_events(reads: RunReads, run_id: str, *, after: int) -> EventsRead:
     """Call `read_events` in the thread that all streams share, so that many streams do not block other requests."""
-    read = partial(read_events, parts.database, run_id, parts.tenant, after=after, limit=BATCH)
-    return await asyncio.get_running_loop().run_in_executor(parts.run_reads.streams, read)
+    read = partial(read_events, reads.database, run_id, reads.tenant, after=after, limit=BATCH)
+    return await asyncio.get_running_loop().run_in_executor(reads.streams, read)
 
 
 def read_events(database: Database, run_id: str, tenant: str, *, after: int, limit: int) -> EventsRead:

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Path, Request, Response
 
 from api.http import files
 from api.runs import figures
+from api.runs.artifacts import Artifacts, RunArtifacts
 from api.runs.figures import FigureList
-from api.wiring import Parts, PartsOf
 from core.domain.figures import MEDIA_TYPES, declared
 
 router = APIRouter(prefix="/v1/runs/{run_id}", tags=["results"])
@@ -30,9 +30,9 @@ def _described() -> dict[int | str, dict[str, Any]]:
 
 
 @router.get("/figures", operation_id="listFigures", summary="List figures")
-def list_figures(parts: PartsOf, run_id: str) -> FigureList:
+def list_figures(artifacts: Artifacts, run_id: str) -> FigureList:
     """List all figures with description, formats and links. A figure that is not available has a reason."""
-    return figures.figures(parts.results, run_id)
+    return figures.figures(artifacts, run_id)
 
 
 @router.get(
@@ -43,9 +43,9 @@ def list_figures(parts: PartsOf, run_id: str) -> FigureList:
     responses=_described(),
 )
 @router.head("/figures/{name}.{suffix}", include_in_schema=False)
-def get_figure(parts: PartsOf, request: Request, run_id: str, name: FigureName, suffix: Suffix) -> Response:
+def get_figure(artifacts: Artifacts, request: Request, run_id: str, name: FigureName, suffix: Suffix) -> Response:
     """Get a figure in one of its formats. `GET …/figures` lists figures and formats."""
-    return answer(parts, request, run_id, name, suffix)
+    return answer(artifacts, request, run_id, name, suffix)
 
 
 @router.get(
@@ -56,14 +56,14 @@ def get_figure(parts: PartsOf, request: Request, run_id: str, name: FigureName, 
     responses=_described(),
 )
 @router.head("/figures/{name}", include_in_schema=False)
-def get_default_figure(parts: PartsOf, request: Request, run_id: str, name: FigureName) -> Response:
+def get_default_figure(artifacts: Artifacts, request: Request, run_id: str, name: FigureName) -> Response:
     """Get a figure in the first of its formats."""
-    return answer(parts, request, run_id, name)
+    return answer(artifacts, request, run_id, name)
 
 
-def answer(parts: Parts, request: Request, run_id: str, name: str, suffix: str | None = None) -> Response:
+def answer(artifacts: RunArtifacts, request: Request, run_id: str, name: str, suffix: str | None = None) -> Response:
     """Respond with the file of a figure. `suffix` is the format; None means the default format."""
-    stored, found = figures.file(parts.results, run_id, name, suffix)
+    stored, found = figures.file(artifacts, run_id, name, suffix)
     return files.answer(request, stored, MEDIA_TYPES[found])
 
 
@@ -74,8 +74,8 @@ def _alias(path: str, name: str, operation_id: str, summary: str) -> None:
         path, operation_id=operation_id, summary=summary, response_class=Response, responses=files.of_type("image/png")
     )
     @router.head(path, include_in_schema=False)
-    def figure(parts: PartsOf, request: Request, run_id: str) -> Response:
-        return answer(parts, request, run_id, name, "png")
+    def figure(artifacts: Artifacts, request: Request, run_id: str) -> Response:
+        return answer(artifacts, request, run_id, name, "png")
 
     figure.__doc__ = f"Get the figure `{name}`. The path `…/figures/{name}.png` has the same content."
 

@@ -11,9 +11,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Annotated, Generic, Self, TypeVar
 
+from fastapi import Depends
+
+from api.access.services import service
 from api.http.ids import is_run
 from api.runs import describe
 from core.domain.run import RunStatus
@@ -118,34 +122,56 @@ class RunSnapshot:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True)
 class RunReads:
-    """Reads of runs for polling, long polling and event streams.
+    """Reads of one tenant's runs for polling, long polling and event streams. All tenants share the threads.
 
     Attributes:
+        database: the service's database.
+        stopping: set when the process stops.
+        tenant: owner of the runs.
+        states: reads of the states of runs.
+        snapshots: reads of runs as JSON.
         streams: executor with the one thread that reads for event streams.
+        kept: cached JSON of runs of all tenants, the last used last.
     """
 
-    def __init__(self, database: Database, stopping: threading.Event) -> None:
-        self._database = database
-        self._stopping = stopping
-        self._states = CoalescedReads(self._read_states)
-        self._runs = CoalescedReads(self._show)
-        self._kept: OrderedDict[str, RunSnapshot] = OrderedDict()
-        self.streams = ThreadPoolExecutor(1, thread_name_prefix="streams")
+    database: Database
+    stopping: threading.Event
+    tenant: str
+    states: CoalescedReads[RunState]
+    snapshots: CoalescedReads[RunSnapshot]
+    streams: ThreadPoolExecutor
+    kept: OrderedDict[str, RunSnapshot] = field(default_factory=OrderedDict)
+
+    @classmethod
+    def open(cls, database: Database, stopping: threading.Event, tenant: str) -> Self:
+        """Return the reads of a process, with their threads."""
+        return cls(
+            database,
+            stopping,
+            tenant,
+            states=CoalescedReads(partial(_read_states, database)),
+            snapshots=CoalescedReads(partial(_read_snapshots, database)),
+            streams=ThreadPoolExecutor(1, thread_name_prefix="streams"),
+        )
+
+    def for_tenant(self, tenant: str) -> Self:
+        """Return the same service for another tenant."""
+        return replace(self, tenant=tenant)
 
     def close(self) -> None:
         """End the threads."""
-        self._states.close()
-        self._runs.close()
+        self.states.close()
+        self.snapshots.close()
         self.streams.shutdown(wait=False)
 
-    async def until(self, run_id: str, met: Callable[[RunState], bool], *, tenant: str, seconds: float) -> RunState:
+    async def until(self, run_id: str, met: Callable[[RunState], bool], *, seconds: float) -> RunState:
         """Wait until a condition on the run is met, the time is up, or the process is stopping.
 
         Args:
             run_id: the run.
             met: the condition.
-            tenant: the caller's tenant.
             seconds: maximum time to wait.
 
         Returns:
@@ -156,57 +182,62 @@ class RunReads:
             StorageUnavailableError: the database does not answer.
         """
         end = time.monotonic() + seconds
-        while not met(seen := await self._state_of(run_id, tenant)) and not self._stopping.is_set():
+        while not met(seen := await self._state_of(run_id)) and not self.stopping.is_set():
             if (left := end - time.monotonic()) <= 0:
                 break
             await asyncio.sleep(min(left, TICK_SECONDS - time.monotonic() % TICK_SECONDS))
         return seen
 
-    async def run(self, run_id: str, *, tenant: str, seen: RunState | None = None) -> RunSnapshot:
+    async def run(self, run_id: str, *, seen: RunState | None = None) -> RunSnapshot:
         """Return a tenant's run as it is now.
 
         Unless the run is running, its ETag covers everything that its JSON depends on, so the cached JSON is reused.
 
         Args:
             run_id: the run.
-            tenant: the caller's tenant.
             seen: the run's state, if it was already read for the same request; None reads it.
 
         Raises:
             NotFoundError: the tenant has no such run.
             StorageUnavailableError: the database does not answer.
         """
-        if kept := self._kept.get(run_id):
-            seen = seen or await self._state_of(run_id, tenant)
+        if kept := self.kept.get(run_id):
+            seen = seen or await self._state_of(run_id)
             if seen.status is not RunStatus.RUNNING and describe.etag_at(seen) == kept.etag:
                 return kept
-        shown = await self._runs.at(run_id)
-        if shown.tenant != tenant:
+        shown = await self.snapshots.at(run_id)
+        if shown.tenant != self.tenant:
             raise _no_run(run_id)
-        self._kept[run_id] = shown
-        self._kept.move_to_end(run_id)
-        if len(self._kept) > MOST_KEPT:
-            self._kept.popitem(last=False)
+        self.kept[run_id] = shown
+        self.kept.move_to_end(run_id)
+        if len(self.kept) > MOST_KEPT:
+            self.kept.popitem(last=False)
         return shown
 
-    async def _state_of(self, run_id: str, tenant: str) -> RunState:
-        seen = await self._states.at(run_id)
-        if seen.tenant != tenant:
+    async def _state_of(self, run_id: str) -> RunState:
+        seen = await self.states.at(run_id)
+        if seen.tenant != self.tenant:
             raise _no_run(run_id)
         return seen
 
-    def _read_states(self, run_ids: Sequence[str]) -> Mapping[str, RunState]:
-        with self._database.reading() as session:
-            return waiting.run_states(session, run_ids)
 
-    def _show(self, run_ids: Sequence[str]) -> Mapping[str, RunSnapshot]:
-        with self._database.reading() as session:
-            rows = runs.these(session, run_ids)
-            shown = zip(rows, describe.describe(session, rows), strict=True)
-        return {
-            row.id: RunSnapshot(row.tenant, describe.etag_of(run), run.model_dump_json().encode()) for row, run in shown
-        }
+def _read_states(database: Database, run_ids: Sequence[str]) -> Mapping[str, RunState]:
+    with database.reading() as session:
+        return waiting.run_states(session, run_ids)
+
+
+def _read_snapshots(database: Database, run_ids: Sequence[str]) -> Mapping[str, RunSnapshot]:
+    with database.reading() as session:
+        rows = runs.these(session, run_ids)
+        shown = zip(rows, describe.describe(session, rows), strict=True)
+    return {
+        row.id: RunSnapshot(row.tenant, describe.etag_of(run), run.model_dump_json().encode()) for row, run in shown
+    }
 
 
 def _no_run(run_id: str) -> NotFoundError:
     return NotFoundError(f"There is no run {run_id}. GET /v1/runs lists the existing ones.")
+
+
+Reads = Annotated[RunReads, Depends(service(RunReads))]
+"""The reads of the caller's tenant."""

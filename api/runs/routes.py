@@ -5,12 +5,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Query, Request, Response, status
 from fastapi.concurrency import run_in_threadpool
 
+from api.access.services import service_of
 from api.http.files import matches
 from api.http.idempotency import REPLAYED, IdempotencyKey, replay_header
 from api.http.prefer import Prefer, applied, wait_seconds
 from api.runs.describe import etag_at
+from api.runs.polling import Reads, RunReads
 from api.runs.schemas import EXAMPLE, RenderCreate, RunCreate, RunOut, RunPage
-from api.wiring import Parts, PartsOf, parts_of
+from api.runs.service import Runs
 from core.store.queries.waiting import RunState
 
 router = APIRouter(prefix="/v1/runs", tags=["runs"])
@@ -53,15 +55,15 @@ async def show(request: Request, run_id: str, prefer: Prefer = None) -> Response
     With If-None-Match, `Prefer: wait` delays the response until the run's state differs from the client's state.
     Without If-None-Match, it delays the response until the run has ended.
     """
-    parts = await parts_of(request)  # called here, because a dependency would slow down every poll
+    reads = service_of(RunReads, request)  # called here, because a dependency would slow down every poll
     seconds, seen = wait_seconds(prefer), None
     if seconds is not None or "if-none-match" in request.headers:
-        seen = await _awaited(parts, request, run_id, seconds or 0)
+        seen = await _awaited(reads, request, run_id, seconds or 0)
         if matches(request, tag := etag_at(seen)):
             unchanged = Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=_polled(tag))
             applied(unchanged, seconds)
             return unchanged
-    shown = await parts.run_reads.run(run_id, tenant=parts.tenant, seen=seen)
+    shown = await reads.run(run_id, seen=seen)
     answer = Response(shown.body, headers=_polled(shown.etag), media_type="application/json")
     applied(answer, seconds)
     return answer
@@ -76,40 +78,39 @@ async def show(request: Request, run_id: str, prefer: Prefer = None) -> Response
     responses=ACCEPTED_ONCE,
 )
 async def submit(
-    parts: PartsOf,
+    runs: Runs,
+    reads: Reads,
     body: Annotated[RunCreate, Body(openapi_examples=SUBMITTED)],
     idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
 ) -> Response:
     """Submit a run. The response has its plan and links. `Prefer: wait` delays the response until the run has ended."""
-    accepted = await run_in_threadpool(parts.service.submit, body, idempotency_key=idempotency_key)
-    return await _accepted(parts, accepted.run_id, prefer, replayed=accepted.replayed)
+    accepted = await run_in_threadpool(runs.submit, body, idempotency_key=idempotency_key)
+    return await _accepted(reads, accepted.run_id, prefer, replayed=accepted.replayed)
 
 
 @router.get("", operation_id="listRuns", summary="List runs, newest first")
 def page(
-    parts: PartsOf,
+    runs: Runs,
     cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the previous page.")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> RunPage:
     """List runs page by page, including comparisons. `next_cursor` is null on the last page."""
-    return parts.service.page(cursor=cursor, limit=limit)
+    return runs.page(cursor=cursor, limit=limit)
 
 
-async def _awaited(parts: Parts, request: Request, run_id: str, seconds: int) -> RunState:
+async def _awaited(reads: RunReads, request: Request, run_id: str, seconds: int) -> RunState:
     """Wait until the run's state differs from the client's state, or until the time is up. Return the state.
 
     Without If-None-Match, wait for the end of the run.
     """
     if "if-none-match" not in request.headers:
-        return await _ended(parts, run_id, seconds)
-    return await parts.run_reads.until(
-        run_id, lambda seen: not matches(request, etag_at(seen)), tenant=parts.tenant, seconds=seconds
-    )
+        return await _ended(reads, run_id, seconds)
+    return await reads.until(run_id, lambda seen: not matches(request, etag_at(seen)), seconds=seconds)
 
 
-async def _ended(parts: Parts, run_id: str, seconds: int) -> RunState:
-    return await parts.run_reads.until(run_id, lambda seen: seen.status.terminal, tenant=parts.tenant, seconds=seconds)
+async def _ended(reads: RunReads, run_id: str, seconds: int) -> RunState:
+    return await reads.until(run_id, lambda seen: seen.status.terminal, seconds=seconds)
 
 
 @router.post(
@@ -120,13 +121,13 @@ async def _ended(parts: Parts, run_id: str, seconds: int) -> RunState:
     response_model=RunOut,
     responses=ACCEPTED,
 )
-async def cancel(parts: PartsOf, run_id: str, prefer: Prefer = None) -> Response:
+async def cancel(runs: Runs, reads: Reads, run_id: str, prefer: Prefer = None) -> Response:
     """Cancel a run. It stops within 25 seconds. A run that has ended does not change.
 
     `Prefer: wait` delays the response until the run has ended.
     """
-    await run_in_threadpool(parts.service.cancel, run_id)
-    return await _accepted(parts, run_id, prefer)
+    await run_in_threadpool(runs.cancel, run_id)
+    return await _accepted(reads, run_id, prefer)
 
 
 @router.post(
@@ -137,13 +138,13 @@ async def cancel(parts: PartsOf, run_id: str, prefer: Prefer = None) -> Response
     response_model=RunOut,
     responses=ACCEPTED,
 )
-async def retry(parts: PartsOf, run_id: str, prefer: Prefer = None) -> Response:
+async def retry(runs: Runs, reads: Reads, run_id: str, prefer: Prefer = None) -> Response:
     """Retry a run that failed, was cancelled, or lost files. Finished stages are kept.
 
     `Prefer: wait` delays the response until the run has ended.
     """
-    await run_in_threadpool(parts.service.retry, run_id)
-    return await _accepted(parts, run_id, prefer)
+    await run_in_threadpool(runs.retry, run_id)
+    return await _accepted(reads, run_id, prefer)
 
 
 @router.post(
@@ -154,8 +155,9 @@ async def retry(parts: PartsOf, run_id: str, prefer: Prefer = None) -> Response:
     response_model=RunOut,
     responses=ACCEPTED_ONCE,
 )
-async def draw(
-    parts: PartsOf,
+async def draw(  # noqa: PLR0917 - FastAPI passes by name
+    runs: Runs,
+    reads: Reads,
     run_id: str,
     body: RenderCreate,
     idempotency_key: IdempotencyKey = None,
@@ -165,22 +167,22 @@ async def draw(
 
     The new run reuses the training and the embeddings. `Prefer: wait` delays the response until it has ended.
     """
-    accepted = await run_in_threadpool(parts.service.draw, run_id, body, idempotency_key=idempotency_key)
-    return await _accepted(parts, accepted.run_id, prefer, replayed=accepted.replayed)
+    accepted = await run_in_threadpool(runs.draw, run_id, body, idempotency_key=idempotency_key)
+    return await _accepted(reads, accepted.run_id, prefer, replayed=accepted.replayed)
 
 
 @router.delete("/{run_id}", operation_id="deleteRun", summary="Delete a run", status_code=status.HTTP_204_NO_CONTENT)
-def remove(parts: PartsOf, run_id: str) -> None:
+def remove(runs: Runs, run_id: str) -> None:
     """Delete a run that has ended, and its results that no other run needs."""
-    parts.service.remove(run_id)
+    runs.remove(run_id)
 
 
-async def _accepted(parts: Parts, run_id: str, prefer: str | None, *, replayed: bool = False) -> Response:
+async def _accepted(reads: RunReads, run_id: str, prefer: str | None, *, replayed: bool = False) -> Response:
     """Respond with 202 and the run. With `Prefer: wait`, first wait until the run has ended or the time is up."""
     seconds = wait_seconds(prefer)
     if seconds is not None:
-        await _ended(parts, run_id, seconds)
-    shown = await parts.run_reads.run(run_id, tenant=parts.tenant)
+        await _ended(reads, run_id, seconds)
+    shown = await reads.run(run_id)
     headers = {"Location": f"/v1/runs/{run_id}", "ETag": shown.etag}
     headers |= replay_header(replayed=replayed)
     answer = Response(shown.body, status.HTTP_202_ACCEPTED, headers, media_type="application/json")

@@ -6,13 +6,15 @@ and deletes the unused files later.
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Annotated, Any, Self
 
+from fastapi import Depends
 from sqlalchemy.orm import Session
 
 from api.access import quotas
+from api.access.services import service
 from api.http import cursors
 from api.http.idempotency import Asked, InFlight
 from api.http.ids import dataset_of, run_of
@@ -59,6 +61,10 @@ class RunService:
     notify: Callable[[Iterable[WakeUp]], None]
     tenant: str
     in_flight: InFlight = field(default_factory=InFlight)
+
+    def for_tenant(self, tenant: str) -> Self:
+        """Return the same service for another tenant."""
+        return replace(self, tenant=tenant)
 
     def submit(self, body: RunCreate, *, idempotency_key: str | None = None) -> Accepted:
         """Accept a run.
@@ -228,3 +234,7 @@ class RunService:
             unrecorded = artifacts.unrecorded(session, copies)
         self.store.delete(unrecorded)
         self.store.forget_attempts(run_id)
+
+
+Runs = Annotated[RunService, Depends(service(RunService))]
+"""The runs of the caller's tenant."""

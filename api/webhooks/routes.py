@@ -2,10 +2,10 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, Query, Response, status
+from fastapi import APIRouter, Body, Query, Response, status
 
 from api.webhooks.schemas import EXAMPLE, DeliveryOut, DeliveryPage, WebhookCreate, WebhookList, WebhookMade, WebhookOut
-from api.wiring import PartsOf
+from api.webhooks.service import Webhooks
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 
@@ -15,38 +15,29 @@ REGISTERED = {
 }
 
 
-async def tenant_of(parts: PartsOf) -> str:
-    """Return the caller's tenant."""
-    return parts.tenant
-
-
-Tenant = Annotated[str, Depends(tenant_of)]
-
-
 @router.post("", operation_id="registerWebhook", summary="Register a webhook", status_code=status.HTTP_201_CREATED)
 def register(
-    parts: PartsOf,
-    tenant: Tenant,
+    webhooks: Webhooks,
     response: Response,
     body: Annotated[WebhookCreate, Body(openapi_examples=REGISTERED)],
 ) -> WebhookMade:
     """Register a URL that receives events. Only this response shows the secret that signs them (Standard Webhooks)."""
-    webhook = parts.webhooks.register(body, tenant=tenant)
+    webhook = webhooks.register(body)
     response.headers["Location"] = f"/v1/webhooks/{webhook.id}"
     response.headers["Cache-Control"] = "no-store"
     return webhook
 
 
 @router.get("", operation_id="listWebhooks", summary="List webhooks, newest first")
-def every(parts: PartsOf, tenant: Tenant) -> WebhookList:
+def every(webhooks: Webhooks) -> WebhookList:
     """List all webhooks, without their secrets."""
-    return parts.webhooks.every(tenant=tenant)
+    return webhooks.every()
 
 
 @router.get("/{webhook_id}", operation_id="getWebhook", summary="Show a webhook")
-def show(parts: PartsOf, tenant: Tenant, webhook_id: str) -> WebhookOut:
+def show(webhooks: Webhooks, webhook_id: str) -> WebhookOut:
     """Show a webhook, without its secret."""
-    return parts.webhooks.one(webhook_id, tenant=tenant)
+    return webhooks.one(webhook_id)
 
 
 @router.delete(
@@ -55,9 +46,9 @@ def show(parts: PartsOf, tenant: Tenant, webhook_id: str) -> WebhookOut:
     summary="Delete a webhook",
     status_code=status.HTTP_204_NO_CONTENT,
 )
-def remove(parts: PartsOf, tenant: Tenant, webhook_id: str) -> None:
+def remove(webhooks: Webhooks, webhook_id: str) -> None:
     """Delete a webhook and its deliveries. Pending deliveries are not sent."""
-    parts.webhooks.remove(webhook_id, tenant=tenant)
+    webhooks.remove(webhook_id)
 
 
 @router.post(
@@ -66,21 +57,20 @@ def remove(parts: PartsOf, tenant: Tenant, webhook_id: str) -> None:
     summary="Test a webhook",
     status_code=status.HTTP_202_ACCEPTED,
 )
-def test(parts: PartsOf, tenant: Tenant, webhook_id: str) -> DeliveryOut:
+def test(webhooks: Webhooks, webhook_id: str) -> DeliveryOut:
     """Send an event of type webhook.test. The list of deliveries shows the result."""
-    return parts.webhooks.test(webhook_id, tenant=tenant)
+    return webhooks.test(webhook_id)
 
 
 @router.get("/{webhook_id}/deliveries", operation_id="listDeliveries", summary="List deliveries, newest first")
 def deliveries(
-    parts: PartsOf,
-    tenant: Tenant,
+    webhooks: Webhooks,
     webhook_id: str,
     cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the previous page.")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> DeliveryPage:
     """List deliveries and their results. Successful deliveries are kept for 7 days, failed deliveries for 30 days."""
-    return parts.webhooks.deliveries(webhook_id, tenant=tenant, cursor=cursor, limit=limit)
+    return webhooks.deliveries(webhook_id, cursor=cursor, limit=limit)
 
 
 @router.post(
@@ -89,6 +79,6 @@ def deliveries(
     summary="Send a delivery again",
     status_code=status.HTTP_202_ACCEPTED,
 )
-def redeliver(parts: PartsOf, tenant: Tenant, webhook_id: str, delivery_id: str) -> DeliveryOut:
+def redeliver(webhooks: Webhooks, webhook_id: str, delivery_id: str) -> DeliveryOut:
     """Send a delivery again now, whatever its status, with the same webhook-id and the full number of retries."""
-    return parts.webhooks.redeliver(webhook_id, delivery_id, tenant=tenant)
+    return webhooks.redeliver(webhook_id, delivery_id)

@@ -1,9 +1,12 @@
 """Operations on a tenant's webhooks. Each method is one transaction."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Annotated, Self
 
+from fastapi import Depends
 from sqlalchemy.orm import Session
 
+from api.access.services import service
 from api.http import cursors
 from api.http.ids import is_id
 from api.http.times import optional_timestamp
@@ -28,13 +31,19 @@ class WebhookService:
 
     Attributes:
         database: where webhooks and deliveries are stored.
+        tenant: owner of the webhooks.
         allow_private: True accepts http and addresses that are not public.
     """
 
     database: Database
+    tenant: str
     allow_private: bool
 
-    def register(self, body: WebhookCreate, *, tenant: str) -> WebhookMade:
+    def for_tenant(self, tenant: str) -> Self:
+        """Return the same service for another tenant."""
+        return replace(self, tenant=tenant)
+
+    def register(self, body: WebhookCreate) -> WebhookMade:
         """Store a webhook with a new secret.
 
         Raises:
@@ -44,33 +53,33 @@ class WebhookService:
         targets.find(body.url, allow_private=self.allow_private, seconds=LOOKUP_SECONDS)
         secret, events = signing.new_secret(), list(dict.fromkeys(body.events))
         with self.database.writing() as session:
-            row = webhooks.add(session, tenant=tenant, url=body.url, secret=secret, events=events)
+            row = webhooks.add(session, tenant=self.tenant, url=body.url, secret=secret, events=events)
         return WebhookMade(**_webhook(row).model_dump(), secret=secret)
 
-    def every(self, *, tenant: str) -> WebhookList:
+    def every(self) -> WebhookList:
         """Return all webhooks of the tenant, newest first."""
         with self.database.reading() as session:
-            return WebhookList(webhooks=[_webhook(row) for row in webhooks.every(session, tenant=tenant)])
+            return WebhookList(webhooks=[_webhook(row) for row in webhooks.every(session, tenant=self.tenant)])
 
-    def one(self, webhook_id: str, *, tenant: str) -> WebhookOut:
+    def one(self, webhook_id: str) -> WebhookOut:
         """Return one webhook.
 
         Raises:
             NotFoundError: the tenant has no such webhook.
         """
         with self.database.reading() as session:
-            return _webhook(_find(session, webhook_id, tenant))
+            return _webhook(_find(session, webhook_id, self.tenant))
 
-    def remove(self, webhook_id: str, *, tenant: str) -> None:
+    def remove(self, webhook_id: str) -> None:
         """Delete a webhook and its deliveries.
 
         Raises:
             NotFoundError: the tenant has no such webhook.
         """
         with self.database.writing() as session:
-            webhooks.remove(session, _find(session, webhook_id, tenant).id, tenant=tenant)
+            webhooks.remove(session, _find(session, webhook_id, self.tenant).id, tenant=self.tenant)
 
-    def test(self, webhook_id: str, *, tenant: str) -> DeliveryOut:
+    def test(self, webhook_id: str) -> DeliveryOut:
         """Queue a delivery of type `webhook.test`.
 
         Raises:
@@ -78,9 +87,9 @@ class WebhookService:
             ConflictError: the webhook is disabled.
         """
         with self.database.writing() as session:
-            return _delivery(webhooks.add_test(session, _find(session, webhook_id, tenant).id, tenant=tenant))
+            return _delivery(webhooks.add_test(session, _find(session, webhook_id, self.tenant).id, tenant=self.tenant))
 
-    def deliveries(self, webhook_id: str, *, tenant: str, cursor: str | None, limit: int) -> DeliveryPage:
+    def deliveries(self, webhook_id: str, *, cursor: str | None, limit: int) -> DeliveryPage:
         """Return a page of at most `limit` deliveries, newest first.
 
         Raises:
@@ -89,13 +98,13 @@ class WebhookService:
         """
         before = cursors.read(cursor, kind="dlv") if cursor else None
         with self.database.reading() as session:
-            webhook = _find(session, webhook_id, tenant)
-            rows = deliveries.page(session, webhook.id, tenant=tenant, before=before, limit=limit + 1)
+            webhook = _find(session, webhook_id, self.tenant)
+            rows = deliveries.page(session, webhook.id, tenant=self.tenant, before=before, limit=limit + 1)
         more = len(rows) > limit
         shown = [_delivery(row) for row in rows[:limit]]
         return DeliveryPage(deliveries=shown, next_cursor=cursors.make(rows[limit - 1].id) if more else None)
 
-    def redeliver(self, webhook_id: str, delivery_id: str, *, tenant: str) -> DeliveryOut:
+    def redeliver(self, webhook_id: str, delivery_id: str) -> DeliveryOut:
         """Queue a delivery again, whatever its status.
 
         Raises:
@@ -105,8 +114,12 @@ class WebhookService:
         if not is_id(delivery_id, "dlv"):
             raise NotFoundError(f"There is no such delivery. GET /v1/webhooks/{webhook_id}/deliveries lists them.")
         with self.database.writing() as session:
-            webhook = _find(session, webhook_id, tenant)
-            return _delivery(deliveries.redeliver(session, webhook.id, delivery_id, tenant=tenant))
+            webhook = _find(session, webhook_id, self.tenant)
+            return _delivery(deliveries.redeliver(session, webhook.id, delivery_id, tenant=self.tenant))
+
+
+Webhooks = Annotated[WebhookService, Depends(service(WebhookService))]
+"""The webhooks of the caller's tenant."""
 
 
 def _find(session: Session, webhook_id: str, tenant: str) -> WebhookRow:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import pytest
 from fastapi.testclient import TestClient
 
-from api.access.caller import OPERATOR
 from api.main import create_app
 from core.domain.plan import SKIPPED
 from core.settings import Settings
@@ -62,8 +61,8 @@ def client(serve):
 
 
 @pytest.fixture
-def parts(client):
-    return client.app.state.parts.of(OPERATOR)
+def process(client):
+    return client.app.state.process
 
 
 @pytest.fixture
@@ -92,29 +91,29 @@ def film():
 class FakeWorker:
     """Claims and finishes stages in this process."""
 
-    parts: object
+    process: object
     worker_id: str = "fake"
 
     def beat(self, *queues):
-        with self.parts.database.writing() as session:
+        with self.process.database.writing() as session:
             workers.beat(session, self.worker_id, queues=queues or ("gpu", "cpu"), device="cpu")
 
     def claim(self, run_id, stage_id="fine_tune"):
-        with self.parts.database.writing() as session:
+        with self.process.database.writing() as session:
             return claims.claim(session, run_id, stage_id, worker_id=self.worker_id, lease_seconds=30)
 
     def fail(self, held, error):
-        with self.parts.database.writing() as session:
+        with self.process.database.writing() as session:
             failures.fail(session, held, error)
 
     def progress(self, held, done, total):
-        with self.parts.database.writing() as session:
+        with self.process.database.writing() as session:
             claims.progress(session, held, done=done, total=total)
 
     def work(self, run_id, *, until=None):
         """Run what is queued; `until` names the stage to stop before."""
         while True:
-            with self.parts.database.reading() as session:
+            with self.process.database.reading() as session:
                 rows = lifecycle.stages_of(session, run_id).values()
             queued = [row for row in rows if row.status == "queued"]
             first = min(queued, key=lambda row: row.position, default=None)
@@ -128,17 +127,17 @@ class FakeWorker:
                 self.keep(held, part)
             else:
                 self.embed(held, part, index)
-        folder = self.parts.store.attempt(held.run_id, held.stage.id, token=held.token)
+        folder = self.process.store.attempt(held.run_id, held.stage.id, token=held.token)
         WRITERS[held.stage.name](folder, len(held.plan.steps))
-        stored = self.parts.store.put(folder, held.stage.key, run_id=held.run_id, token=held.token)
+        stored = self.process.store.put(folder, held.stage.key, run_id=held.run_id, token=held.token)
         facts = {"parameters": LEARNED["parameters"]} if held.stage.name == "fine_tune" else {}
-        with self.parts.database.writing() as session:
+        with self.process.database.writing() as session:
             publishing.finish(session, held, stored, facts)
 
     def embed(self, held, part, index):
-        folder = self.parts.store.attempt(held.run_id, part.id, token=held.token)
+        folder = self.process.store.attempt(held.run_id, part.id, token=held.token)
         (folder / "embeddings.txt").write_text("embedded")
-        stored = self.parts.store.put(folder, part.key, run_id=held.run_id, token=held.token)
+        stored = self.process.store.put(folder, part.key, run_id=held.run_id, token=held.token)
         facts = {
             "frame": index,
             "step": held.plan.steps[index],
@@ -146,30 +145,30 @@ class FakeWorker:
             "loss": 2.5 - index,
             "accuracy": 0.5,
         }
-        with self.parts.database.writing() as session:
+        with self.process.database.writing() as session:
             publishing.publish_part(session, held, part, stored, facts)
 
     def skip(self, held, index):
         """Publish a frame as one that training has ended before."""
         part = held.stage.parts[index]
-        folder = self.parts.store.attempt(held.run_id, part.id, token=held.token)
+        folder = self.process.store.attempt(held.run_id, part.id, token=held.token)
         (folder / SKIPPED).touch()
-        stored = self.parts.store.put(folder, part.key, run_id=held.run_id, token=held.token)
-        with self.parts.database.writing() as session:
+        stored = self.process.store.put(folder, part.key, run_id=held.run_id, token=held.token)
+        with self.process.database.writing() as session:
             publishing.publish_part(session, held, part, stored, {"frame": index, SKIPPED: True})
 
     def keep(self, held, part):
-        folder = self.parts.store.attempt(held.run_id, part.id, token=held.token)
+        folder = self.process.store.attempt(held.run_id, part.id, token=held.token)
         for name, content in MODEL.items():
             (folder / name).write_bytes(content)
-        stored = self.parts.store.put(folder, part.key, run_id=held.run_id, token=held.token)
-        with self.parts.database.writing() as session:
+        stored = self.process.store.put(folder, part.key, run_id=held.run_id, token=held.token)
+        with self.process.database.writing() as session:
             publishing.publish_part(session, held, part, stored, {"step": part.step, **LEARNED})
 
 
 @pytest.fixture
-def worker(parts):
-    return FakeWorker(parts)
+def worker(process):
+    return FakeWorker(process)
 
 
 @pytest.fixture
@@ -194,7 +193,7 @@ def gallery(tmp_path_factory):
     settings = Settings(home=tmp_path_factory.mktemp("gallery"), broker_url="memory://", sweep_seconds=3600)
     with browse(create_app(settings)) as client:
         run_id = client.post("/v1/runs", json=SMALL).json()["id"]
-        FakeWorker(client.app.state.parts).work(run_id)
+        FakeWorker(client.app.state.process).work(run_id)
         client.exhibit = run_id
         yield client
 

@@ -30,4 +30,4 @@ def test_start__makes_the_home(tmp_path):
 def test_start__settings_come_from_the_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("EMBEDREEL_HOME", str(tmp_path))
     monkeypatch.setenv("EMBEDREEL_MAX_STEPS", "7")
-    assert create_app().state.parts.settings.max_steps == 7
+    assert create_app().state.process.settings.max_steps == 7

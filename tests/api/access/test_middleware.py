@@ -5,9 +5,10 @@ from fastapi.routing import iter_route_contexts
 from pydantic import SecretStr
 from sqlalchemy.exc import OperationalError
 
-from api.access.caller import OPERATOR
-from api.access.keys import KeyCreate
+from api.access.caller import NOBODY, OPERATOR
+from api.access.keys import KeyCreate, KeyService
 from api.access.middleware import OPEN, is_open
+from api.runs.service import RunService
 from core.errors import EmbedreelError
 from core.store.database.tables import DEFAULT_TENANT
 from core.store.queries import keys
@@ -70,7 +71,9 @@ def test_the_key_is_checked_before_the_body(guarded, problem):
 def test_a_key_of_the_table_needs_the_scope(guarded, problem):
     """Each route of the service, with a key of each scope: the gate lets the right ones through and no other."""
     made = {
-        scope: guarded.app.state.parts.keys.make(KeyCreate(name=scope, scopes={scope})).key
+        scope: guarded.app.state.process.services.of(KeyService, OPERATOR)
+        .make(KeyCreate(name=scope, scopes={scope}))
+        .key
         for scope in ("read", "write", "admin")
     }
     for route in iter_route_contexts(guarded.app.routes):
@@ -89,7 +92,7 @@ def test_a_key_of_the_table_needs_the_scope(guarded, problem):
 
 
 def test_both_headers_are_tried(guarded):
-    made = guarded.app.state.parts.keys.make(KeyCreate(name="ann")).key
+    made = guarded.app.state.process.services.of(KeyService, OPERATOR).make(KeyCreate(name="ann")).key
     for headers in ({"X-API-Key": made}, {"Authorization": f"Bearer {made}"}, {"X-API-Key": "x"} | bearer(made)):
         assert guarded.get("/v1/runs", headers=headers).status_code == 200
 
@@ -119,7 +122,7 @@ def test_database_away(serve, problem, monkeypatch):
     def away(*args, **options):
         raise OperationalError("SELECT", {}, Exception("no route to host"))
 
-    monkeypatch.setattr(client.app.state.parts.database.engine, "connect", away)
+    monkeypatch.setattr(client.app.state.process.database.engine, "connect", away)
     problem(client.get("/v1/runs", headers=bearer("er_of_the_table")), 503, "storage-unavailable")
 
 
@@ -163,7 +166,7 @@ def test_rate_limit__a_wrong_key_is_counted_before_the_database_is_asked(serve, 
 
 def test_rate_limit__a_valid_key_is_not_counted_for_its_address(serve, problem):
     client = serve(rate_limit=1, api_key=SecretStr(KEY))
-    made = [client.app.state.parts.keys.make(KeyCreate(name=name)).key for name in "ab"]
+    made = [client.app.state.process.services.of(KeyService, OPERATOR).make(KeyCreate(name=name)).key for name in "ab"]
     assert [client.get("/v1/runs", headers=bearer(key)).status_code for key in made] == [200, 200]
     problem(client.get("/v1/runs"), 401, "unauthorized")
     problem(client.get("/v1/runs"), 429, "rate-limited")
@@ -172,7 +175,7 @@ def test_rate_limit__a_valid_key_is_not_counted_for_its_address(serve, problem):
 
 def test_rate_limit__of_each_key(serve):
     client = serve(rate_limit=1, api_key=SecretStr(KEY))
-    made = [client.app.state.parts.keys.make(KeyCreate(name=name)).key for name in "ab"]
+    made = [client.app.state.process.services.of(KeyService, OPERATOR).make(KeyCreate(name=name)).key for name in "ab"]
     answers = [client.get("/v1/runs", headers=bearer(key)).status_code for key in (KEY, *made, *made)]
     assert answers == [200, 200, 200, 429, 429]
 
@@ -182,12 +185,12 @@ def test_rate_limit__off(serve):
 
 
 def test_routes_get_the_parts_of_their_caller_only(client):
-    """What is wired is nobody's: a route that goes round `PartsOf` finds nothing."""
-    parts = client.app.state.parts
+    """What is wired is nobody's: a service that is not limited to a caller finds nothing."""
+    process = client.app.state.process
     run = client.post("/v1/runs", json={"dataset": "digits"}).json()["id"]
-    assert {parts.tenant, parts.service.tenant, parts.intake.tenant, parts.results.tenant} == {""}
+    nobodys, operators = (process.services.of(RunService, caller) for caller in (NOBODY, OPERATOR))
+    assert (nobodys.tenant, operators.tenant) == ("", DEFAULT_TENANT)
     with pytest.raises(EmbedreelError):
-        parts.service.cancel(run)
-    assert parts.of(OPERATOR).service.tenant == DEFAULT_TENANT
-    parts.of(OPERATOR).service.cancel(run)
+        nobodys.cancel(run)
+    operators.cancel(run)
     assert client.get(f"/v1/runs/{run}").json()["status"] == "cancelled"

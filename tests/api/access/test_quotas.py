@@ -145,7 +145,9 @@ def test_datasets__as_many_as_there_may_be(serve, inspected, problem):
     refused = upload(client)
     problem(refused, 429, "quota-exceeded")
     assert "retry-after" not in refused.headers, "waiting does not help"
-    assert [path.name for path in (client.app.state.parts.store.scratch / "datasets").iterdir()] == [first.json()["id"]]
+    assert [path.name for path in (client.app.state.process.store.scratch / "datasets").iterdir()] == [
+        first.json()["id"]
+    ]
     client.delete(first.headers["location"])
     assert upload(client).status_code == 201
 
@@ -159,7 +161,7 @@ def test_datasets__any_number(serve, inspected):
 def test_datasets__a_burst_cannot_pass_with_several_writers(serve, postgres_url, inspected):
     client = serve(max_datasets=2, max_uploads=8, database_url=postgres_url)
     assert sorted(burst(client, upload, 8)) == [201] * 2 + [429] * 6
-    assert len(list((client.app.state.parts.store.scratch / "datasets").iterdir())) == 2
+    assert len(list((client.app.state.process.store.scratch / "datasets").iterdir())) == 2
 
 
 @pytest.fixture
@@ -220,18 +222,18 @@ def test_full__other_errors_of_the_system_are_unforeseen(client, problem, monkey
     problem(client.post("/v1/runs", json={"dataset": "digits"}), 500, "unexpected")
 
 
-def test_full__an_upload_that_cannot_be_written(client, parts, problem, monkeypatch):
+def test_full__an_upload_that_cannot_be_written(client, process, problem, monkeypatch):
     def full(*args, **options):
         raise OSError(errno.ENOSPC, "no room")
 
     monkeypatch.setattr("api.datasets.upload._Parts.part_data", full)
     problem(upload(client), 507, "insufficient-storage")
-    assert list((parts.store.scratch / "datasets").iterdir()) == []
-    assert list(parts.store.incoming.iterdir()) == []
+    assert list((process.store.scratch / "datasets").iterdir()) == []
+    assert list(process.store.incoming.iterdir()) == []
 
 
-def test_full__sqlite_cannot_grow(client, parts, post, problem):
-    engine = parts.database.engine
+def test_full__sqlite_cannot_grow(client, process, post, problem):
+    engine = process.database.engine
     engine.dispose()
 
     def bound(connection, record):

@@ -125,17 +125,17 @@ def test_compare__its_runs_may_be_deleted(client, compare, pair, worker):
     assert client.get(made["links"]["self"]).status_code == 404
 
 
-def test_compare__files_that_are_gone_are_told_before_anything_is_written(client, compare, pair, parts):
-    shutil.rmtree(parts.settings.root / "artifacts" / "objects")
+def test_compare__files_that_are_gone_are_told_before_anything_is_written(client, compare, pair, process):
+    shutil.rmtree(process.settings.root / "artifacts" / "objects")
     answer = compare(*pair, key="k")
     assert (answer.status_code, f"Files of run {pair[0]} are gone" in answer.json()["detail"]) == (409, True)
     assert len(client.get("/v1/runs").json()["runs"]) == 2
     assert client.post(f"/v1/runs/{pair[0]}/retry").status_code == 202
 
 
-def test_show__results_whose_files_are_gone(client, compare, pair, parts):
+def test_show__results_whose_files_are_gone(client, compare, pair, process):
     made = compare(*pair).json()
-    shutil.rmtree(parts.settings.root / "artifacts" / "objects")
+    shutil.rmtree(process.settings.root / "artifacts" / "objects")
     answer = client.get(made["links"]["self"])
     assert (answer.status_code, "Retry" in answer.json()["detail"]) == (409, True)
 

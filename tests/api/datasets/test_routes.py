@@ -11,8 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from api.access.caller import OPERATOR
+from api.datasets.service import DatasetService
+from api.runs.service import RunService
 from core.data import intake
 from core.errors import InvalidDatasetError, StorageUnavailableError
+from core.store.database.tables import DEFAULT_TENANT
 from core.store.objects import collect
 
 REPORT = {
@@ -53,7 +57,7 @@ def upload(client, *files, **fields):
     return client.post("/v1/datasets", files=[("file", file) for file in files], data=fields)
 
 
-def test_upload(client, inspected, parts):
+def test_upload(client, inspected, process):
     response = upload(client, ("a train.parquet", b"one"), ("../../test.parquet", b"two"), name=" my pets ")
     dataset = response.json()
     assert response.status_code == 201, response.text
@@ -65,8 +69,8 @@ def test_upload(client, inspected, parts):
     assert inspected["files"] == {"00000.upload": b"one", "00001.upload": b"two"}
     assert inspected["names"] == {"00000.upload": "a train.parquet", "00001.upload": "test.parquet"}
     assert client.get(response.headers["location"]).json() == dataset
-    assert (parts.store.scratch / "datasets" / dataset["id"] / "train.arrow").is_file()
-    assert list(parts.store.incoming.iterdir()) == []
+    assert (process.store.scratch / "datasets" / dataset["id"] / "train.arrow").is_file()
+    assert list(process.store.incoming.iterdir()) == []
 
 
 def test_upload__without_a_name(client, inspected):
@@ -151,17 +155,17 @@ def test_upload__allow_broken_is_yes_or_no(client, inspected, problem, text):
     assert "run" not in refused["title"].split()
 
 
-def test_upload__truncated_parquet(client, parts, problem):
+def test_upload__truncated_parquet(client, process, problem):
     problem(upload(client, ("pets.parquet", b"PAR1 and then nothing")), 422, "invalid-dataset")
-    assert list(parts.store.incoming.iterdir()) == []
-    assert list((parts.store.scratch / "datasets").iterdir()) == []
+    assert list(process.store.incoming.iterdir()) == []
+    assert list((process.store.scratch / "datasets").iterdir()) == []
 
 
 @pytest.mark.parametrize("size", [1001, 3_000_000])
 def test_upload__too_large(serve, problem, size):
     client = serve(max_upload_bytes=1000)
     problem(upload(client, ("a.parquet", bytes(size))), 413, "upload-too-large")
-    assert list(client.app.state.parts.store.incoming.iterdir()) == []
+    assert list(client.app.state.process.store.incoming.iterdir()) == []
 
 
 def test_upload__as_large_as_it_may_be(serve, inspected):
@@ -226,7 +230,7 @@ def test_upload__wrong_content_type(idle, problem, media_type):
         (subprocess.SubprocessError("a secret path"), 500, "unexpected"),
     ],
 )
-def test_upload__intake_fails(client, parts, problem, monkeypatch, error, status, kind):  # noqa: PLR0917 - fixtures and cases
+def test_upload__intake_fails(client, process, problem, monkeypatch, error, status, kind):  # noqa: PLR0917 - fixtures and cases
     def inspect(*args, **options):
         raise error
 
@@ -234,17 +238,17 @@ def test_upload__intake_fails(client, parts, problem, monkeypatch, error, status
     response = upload(client, ("a.parquet", b"abc"))
     problem(response, status, kind)
     assert "secret" not in response.text
-    assert list(parts.store.incoming.iterdir()) == []
+    assert list(process.store.incoming.iterdir()) == []
 
 
-def test_upload__database_away_leaves_nothing_that_is_not_collected(client, parts, problem, inspected, monkeypatch):
+def test_upload__database_away_leaves_nothing_that_is_not_collected(client, process, problem, inspected, monkeypatch):
     def away(*args, **options):
         raise StorageUnavailableError("away")
 
     monkeypatch.setattr("core.store.queries.datasets.add", away)
     problem(upload(client, ("a.parquet", b"abc")), 503, "storage-unavailable")
-    collect.collect(parts.database, parts.store, older_than_seconds=-1)
-    assert list((parts.store.scratch / "datasets").iterdir()) == []
+    collect.collect(process.database, process.store, older_than_seconds=-1)
+    assert list((process.store.scratch / "datasets").iterdir()) == []
 
 
 def test_upload__names_with_control_characters(client, inspected):
@@ -298,21 +302,22 @@ def test_contact_sheet__none(client, inspected, problem):
         problem(client.get(f"/v1/datasets/{dataset}/contact-sheet.png"), 404, "not-found")
 
 
-def test_delete(client, inspected, parts, problem):
+def test_delete(client, inspected, process, problem):
     dataset = upload(client, ("a.parquet", b"abc")).json()["id"]
     run = client.post("/v1/runs", json={"dataset": dataset}).json()
     problem(client.delete(f"/v1/datasets/{dataset}"), 409, "conflict")
     client.post(run["links"]["cancel"])
     assert client.delete(f"/v1/datasets/{dataset}").status_code == 204
-    assert not (parts.store.scratch / "datasets" / dataset).exists()
+    assert not (process.store.scratch / "datasets" / dataset).exists()
     problem(client.get(f"/v1/datasets/{dataset}"), 404, "not-found")
     problem(client.delete(f"/v1/datasets/{dataset}"), 404, "not-found")
     problem(client.delete("/v1/datasets/digits"), 409, "conflict")
 
 
-def test_delete__while_a_run_on_it_is_being_submitted(client, inspected, parts, problem, monkeypatch):
+def test_delete__while_a_run_on_it_is_being_submitted(client, inspected, process, problem, monkeypatch):
     dataset = upload(client, ("a.parquet", b"abc")).json()["id"]
-    monkeypatch.setattr("api.access.quotas.check_training", lambda *_: parts.intake.remove(dataset))
+    datasets = process.services.of(DatasetService, OPERATOR)
+    monkeypatch.setattr("api.access.quotas.check_training", lambda *_: datasets.remove(dataset))
     problem(client.post("/v1/runs", json={"dataset": dataset}), 422, "unknown-dataset", "dataset")
     assert client.get("/v1/runs").json()["runs"] == []
 
@@ -324,14 +329,14 @@ def upload_once(client, *files, **fields):
     return client.post("/v1/datasets", files=[("file", file) for file in files], data=fields, headers=KEY)
 
 
-def test_upload__same_key_and_body(client, inspected, parts):
+def test_upload__same_key_and_body(client, inspected, process):
     first, again = (upload_once(client, ("a.parquet", b"one"), name="pets") for _ in range(2))
     assert (first.status_code, again.status_code) == (201, 201)
     assert again.json() == first.json()
     assert again.headers["location"] == first.headers["location"]
     assert again.headers["idempotency-replayed"] == "true"
     assert "idempotency-replayed" not in first.headers
-    assert not list(parts.store.incoming.iterdir())
+    assert not list(process.store.incoming.iterdir())
     kinds = [dataset["kind"] for dataset in client.get("/v1/datasets").json()["datasets"]]
     assert kinds.count("upload") == 1
 
@@ -388,20 +393,20 @@ def test_upload__same_key_while_the_first_is_under_way(client, inspected, monkey
     problem(seen[0], 409, "idempotency-in-flight")
 
 
-def test_upload__another_process_was_quicker(client, inspected, monkeypatch, parts):
+def test_upload__another_process_was_quicker(client, inspected, monkeypatch, process):
     inspect, made = intake.inspect_in_subprocess, []
 
     def meanwhile(*args, **options):
         report = inspect(*args, **options)
         if not made:
             made.append(None)
-            parts.service.in_flight._keys.clear()  # noqa: SLF001 - as another process has its own
+            process.services.of(RunService, OPERATOR).in_flight._keys.clear()  # noqa: SLF001 - as another process has its own
             made.append(upload_once(client, ("a.parquet", b"one")))
-            parts.service.in_flight._keys.add((parts.tenant, "one"))  # noqa: SLF001
+            process.services.of(RunService, OPERATOR).in_flight._keys.add((DEFAULT_TENANT, "one"))  # noqa: SLF001
         return report
 
     monkeypatch.setattr(intake, "inspect_in_subprocess", meanwhile)
     taken = upload_once(client, ("a.parquet", b"one"))
     assert taken.json() == made[1].json()
     assert taken.headers["idempotency-replayed"] == "true"
-    assert len(list((parts.store.scratch / "datasets").iterdir())) == 1
+    assert len(list((process.store.scratch / "datasets").iterdir())) == 1

@@ -10,7 +10,7 @@ def test_submit__unknown_dataset_lists_what_there_is(idle, problem):
     assert "digits, hub:uoft-cs/cifar10" in body["detail"]
 
 
-def test_submit__hub_dataset_and_model_are_pinned_once_known(client, parts):
+def test_submit__hub_dataset_and_model_are_pinned_once_known(client, process):
     body = {"dataset": "hub:uoft-cs/cifar10", "model": "google/vit-base-patch16-224-in21k"}
     first = client.post("/v1/runs", json=body).json()
     assert first["name"] == "uoft-cs/cifar10, google/vit-base-patch16-224-in21k"
@@ -18,16 +18,16 @@ def test_submit__hub_dataset_and_model_are_pinned_once_known(client, parts):
         "dataset_digest": "hub:uoft-cs/cifar10@unresolved",
         "model_revision": None,
     }
-    with parts.database.writing() as session:
+    with process.database.writing() as session:
         datasets.pin_revision(session, "hub:uoft-cs/cifar10", "abc")
         datasets.pin_revision(session, "google/vit-base-patch16-224-in21k", "def")
     pinned = client.post("/v1/runs", json=body).json()["spec"]["pinned"]
     assert pinned == {"dataset_digest": "hub:uoft-cs/cifar10@abc", "model_revision": "def"}
 
 
-def test_submit__what_is_chosen_of_a_hub_dataset(client, parts):
+def test_submit__what_is_chosen_of_a_hub_dataset(client, process):
     asked = {"dataset": "hub:uoft-cs/cifar10?train=train&label=label&evaluation=.10"}
-    with parts.database.writing() as session:
+    with process.database.writing() as session:
         datasets.pin_revision(session, "hub:uoft-cs/cifar10", "abc")
     first = client.post("/v1/runs", json=asked).json()
     assert first["name"] == "uoft-cs/cifar10, vit-tiny"

@@ -47,7 +47,7 @@ def test_nothing_there(idle, problem, address):
     problem(idle.get(address), 404, "not-found")
 
 
-def test_unexpected__leaks_nothing(client, parts, problem, monkeypatch, caplog):
+def test_unexpected__leaks_nothing(client, process, problem, monkeypatch, caplog):
     def broken(*args, **options):
         raise ZeroDivisionError("a secret")
 

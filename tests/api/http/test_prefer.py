@@ -3,8 +3,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from api.access.caller import OPERATOR
 from api.http.prefer import MAX_SECONDS, wait_seconds
 from api.runs import polling
+from api.runs.service import RunService
 from core.errors import TrainingDivergedError
 from core.store.database.tables import DEFAULT_TENANT
 from core.store.queries import runs
@@ -94,13 +96,13 @@ def test_show__no_wish_no_header(client, submit):
     assert "preference-applied" not in client.get(submit()["links"]["self"]).headers
 
 
-def test_show__unknown_or_deleted_while_it_waits(client, parts, submit, problem, meanwhile):
+def test_show__unknown_or_deleted_while_it_waits(client, process, submit, problem, meanwhile):
     problem(client.get("/v1/runs/run_" + "0" * 26, headers=LONG), 404, "not-found")
     run = submit()
 
     def delete():
-        parts.service.cancel(run["id"])
-        parts.service.remove(run["id"])
+        process.services.of(RunService, OPERATOR).cancel(run["id"])
+        process.services.of(RunService, OPERATOR).remove(run["id"])
 
     deleting = meanwhile(delete)
     seen = client.get(run["links"]["self"]).headers["etag"]
@@ -109,9 +111,9 @@ def test_show__unknown_or_deleted_while_it_waits(client, parts, submit, problem,
     assert answer.status_code in {200, 404}, "cancelled first, then gone"
 
 
-def test_wait__ends_when_the_service_is_asked_to_end(client, submit, parts, meanwhile):
+def test_wait__ends_when_the_service_is_asked_to_end(client, submit, process, meanwhile):
     run = submit()
-    stopping = meanwhile(parts.stopping.set)
+    stopping = meanwhile(process.stopping.set)
     answer = client.get(run["links"]["self"], headers=LONG)
     stopping.result()
     assert (answer.status_code, answer.json()["status"]) == (200, "queued")
@@ -128,11 +130,11 @@ def test_wait__holds_no_thread(client, submit, worker, meanwhile):
         assert {answer.result().json()["status"] for answer in waiting} == {"succeeded"}
 
 
-def test_submit__waits_for_the_end(client, small, parts, worker, meanwhile):
+def test_submit__waits_for_the_end(client, small, process, worker, meanwhile):
     def work():
         found = []
         while not found:
-            with parts.database.reading() as session:
+            with process.database.reading() as session:
                 found = runs.page(session, tenant=DEFAULT_TENANT, before=None, limit=1)
             time.sleep(0.01)
         worker.work(found[0].id)

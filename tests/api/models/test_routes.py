@@ -2,8 +2,8 @@ from core.domain.models import KNOWN_CHECKPOINTS
 from core.store.queries import datasets
 
 
-def test_models(client, parts):
-    with parts.database.writing() as session:
+def test_models(client, process):
+    with process.database.writing() as session:
         datasets.pin_revision(session, "google/vit-base-patch16-224-in21k", "abc")
     known = {model["id"]: model for model in client.get("/v1/models").json()["models"]}
     assert list(known) == [

@@ -5,7 +5,9 @@ import anyio
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from api.access.caller import OPERATOR
 from api.ops import readiness
+from api.ops.readiness import Readiness
 
 
 def test_livez(idle):
@@ -26,54 +28,54 @@ def test_readyz__tells_of_workers(client, worker, asked_each_time):
 
 
 @pytest.mark.parametrize("address", ["/readyz", "/v1/runs", "/v1/datasets", "/v1/models", "/v1/runs/run_" + "0" * 26])
-def test_database_away(client, parts, problem, monkeypatch, address):
+def test_database_away(client, process, problem, monkeypatch, address):
     def away(*args, **options):
         raise OperationalError("SELECT", {}, Exception("no route to host"))
 
-    monkeypatch.setattr(parts.database.engine, "connect", away)
+    monkeypatch.setattr(process.database.engine, "connect", away)
     response = client.get(address)
     problem(response, 503, "storage-unavailable")
     assert response.headers["retry-after"] == "5"
     assert client.get("/livez").status_code == 200
 
 
-def test_database_away__post(client, parts, problem, small, monkeypatch):
+def test_database_away__post(client, process, problem, small, monkeypatch):
     def away(*args, **options):
         raise OperationalError("SELECT", {}, Exception("no route to host"))
 
     with monkeypatch.context() as patched:
-        patched.setattr(parts.database.engine, "connect", away)
+        patched.setattr(process.database.engine, "connect", away)
         problem(client.post("/v1/runs", json=small), 503, "storage-unavailable")
     assert client.get("/v1/runs").json()["runs"] == []
 
 
-def test_store_away(client, parts, problem):
-    objects = parts.store.scratch / "objects"
+def test_store_away(client, process, problem):
+    objects = process.store.scratch / "objects"
     objects.rmdir()
     objects.write_text("in the way")
     problem(client.get("/readyz"), 503, "storage-unavailable")
 
 
-def test_readyz__however_often_it_is_asked_the_database_is_asked_once_a_second(client, parts, monkeypatch):
+def test_readyz__however_often_it_is_asked_the_database_is_asked_once_a_second(client, process, monkeypatch):
     reads = []
-    monkeypatch.setattr(parts.readiness, "_clock", lambda: 1000.0)
-    monkeypatch.setattr(parts.store, "prepare", lambda: reads.append(None))
+    monkeypatch.setattr(process.services.of(Readiness, OPERATOR), "_clock", lambda: 1000.0)
+    monkeypatch.setattr(process.store, "prepare", lambda: reads.append(None))
     assert {client.get("/readyz").status_code for _ in range(20)} == {200}
     assert len(reads) == 1
-    monkeypatch.setattr(parts.readiness, "_clock", lambda: 1001.0)
+    monkeypatch.setattr(process.services.of(Readiness, OPERATOR), "_clock", lambda: 1001.0)
     client.get("/readyz")
     assert len(reads) == 2
 
 
-def test_readyz__an_error_is_kept_as_long(client, parts, problem, monkeypatch):
-    monkeypatch.setattr(parts.readiness, "_clock", lambda: 1000.0)
-    objects = parts.store.scratch / "objects"
+def test_readyz__an_error_is_kept_as_long(client, process, problem, monkeypatch):
+    monkeypatch.setattr(process.services.of(Readiness, OPERATOR), "_clock", lambda: 1000.0)
+    objects = process.store.scratch / "objects"
     objects.rmdir()
     objects.write_text("in the way")
     problem(client.get("/readyz"), 503, "storage-unavailable")
     objects.unlink()
     problem(client.get("/readyz"), 503, "storage-unavailable")
-    monkeypatch.setattr(parts.readiness, "_clock", lambda: 1001.0)
+    monkeypatch.setattr(process.services.of(Readiness, OPERATOR), "_clock", lambda: 1001.0)
     assert client.get("/readyz").status_code == 200
 
 

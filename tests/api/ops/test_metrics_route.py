@@ -108,10 +108,10 @@ def test_a_run_moves_them(scrape, submit, worker):
     assert figures["embedreel_queue_wait_seconds_count", "gpu"] == 4
 
 
-def test_buckets_rise(scrape, parts):
+def test_buckets_rise(scrape, process):
     from core.store.engine.counts import STAGE_SECONDS
 
-    with parts.database.writing() as session:
+    with process.database.writing() as session:
         for seconds in (0.05, 0.05, 3, 1e9):
             STAGE_SECONDS.observe(session, seconds, stage="score")
     figures = scrape()
@@ -135,7 +135,7 @@ def test_openmetrics__if_asked_for(client):
     assert {"embedreel_runs", "embedreel_runs_ended"} <= found
 
 
-def test_the_database_is_away(client, parts, scrape, monkeypatch):
+def test_the_database_is_away(client, process, scrape, monkeypatch):
     def away(*_):
         raise OperationalError("SELECT", {}, Exception("gone"))
 
@@ -148,7 +148,7 @@ def test_the_database_is_away(client, parts, scrape, monkeypatch):
 
 def test_the_folder_is_away(serve, tmp_path):
     client = serve()
-    client.app.state.parts.store.scratch.rename(tmp_path / "elsewhere")
+    client.app.state.process.store.scratch.rename(tmp_path / "elsewhere")
     assert "embedreel_artifacts_free_bytes" not in client.get("/metrics").text
 
 
@@ -171,7 +171,7 @@ def test_postgresql__many_at_once_are_all_counted(serve, small, postgres_url, re
     assert "embedreel_runs_accepted_total 32.0" in text
     assert 'embedreel_queue_stages{queue="gpu"} 32.0' in text
     run_id = client.get("/v1/runs").json()["runs"][0]["id"]
-    parts = client.app.state.parts
-    with parts.database.writing() as session:
+    process = client.app.state.process
+    with process.database.writing() as session:
         assert claims.claim(session, run_id, "fine_tune", worker_id="w", lease_seconds=30)
     assert 'embedreel_queue_wait_seconds_count{queue="gpu"} 1.0' in client.get("/metrics").text

@@ -6,6 +6,7 @@ from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry, parser
 
 from api.ops.request_log import _SANE, Observer
+from api.runs.service import RunService
 from core import logs
 
 
@@ -72,11 +73,11 @@ def test_a_stream_is_measured_to_its_first_byte(client, finished, monkeypatch):
     assert 'duration_seconds_sum{method="GET",route="/v1/runs/{run_id}/stream"} 100.0' in text
 
 
-def test_a_failure_is_counted_named_and_logged(client, parts, problem, lines, monkeypatch):
+def test_a_failure_is_counted_named_and_logged(client, process, problem, lines, monkeypatch):
     def fail(*_, **__):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(type(parts.service), "page", fail)
+    monkeypatch.setattr(RunService, "page", fail)
     response = client.get("/v1/runs", headers={"X-Request-ID": "mine-1"})
     assert problem(response, 500, "unexpected")["request_id"] == "mine-1"
     assert response.headers["x-request-id"] == "mine-1"
@@ -87,13 +88,13 @@ def test_a_failure_is_counted_named_and_logged(client, parts, problem, lines, mo
     assert counted(client)["/v1/runs", "GET", "500"] == 1
 
 
-def test_storage_away__the_problem_names_the_request(client, parts, problem, monkeypatch):
+def test_storage_away__the_problem_names_the_request(client, process, problem, monkeypatch):
     from core.errors import StorageUnavailableError
 
     def away(*_, **__):
         raise StorageUnavailableError("gone")
 
-    monkeypatch.setattr(type(parts.service), "page", away)
+    monkeypatch.setattr(RunService, "page", away)
     response = client.get("/v1/runs")
     assert problem(response, 503, "storage-unavailable")["request_id"] == response.headers["x-request-id"]
 
@@ -135,15 +136,15 @@ def test_log__polling_is_quiet_and_errors_are_not(client, submit, lines):
     assert "secret" not in json.dumps(of_requests(lines))
 
 
-def test_log__what_is_said_further_in_is_of_the_request(client, parts, lines, monkeypatch):
+def test_log__what_is_said_further_in_is_of_the_request(client, process, lines, monkeypatch):
     """Here in a thread of the pool."""
-    original = type(parts.service).page
+    original = RunService.page
 
     def loud(self, **options):
         logging.getLogger("further.in").info("here")
         return original(self, **options)
 
-    monkeypatch.setattr(type(parts.service), "page", loud)
+    monkeypatch.setattr(RunService, "page", loud)
     client.get("/v1/runs", headers={"X-Request-ID": "mine"})
     (line,) = [line for line in lines if line["logger"] == "further.in"]
     assert line["request"] == "mine"

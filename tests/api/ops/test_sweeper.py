@@ -17,25 +17,25 @@ def rung():
 
 
 @pytest.fixture
-def sweeper(parts, rung):
-    settings = parts.settings.model_copy(update={"sweep_seconds": 0.01})
-    return Sweeper(settings, parts.database, parts.store, rung.extend)
+def sweeper(process, rung):
+    settings = process.settings.model_copy(update={"sweep_seconds": 0.01})
+    return Sweeper(settings, process.database, process.store, rung.extend)
 
 
-def test_sweep__rings_for_a_stage_that_nobody_came_for(parts, submit, sweeper, rung):
+def test_sweep__rings_for_a_stage_that_nobody_came_for(process, submit, sweeper, rung):
     run = submit()
     sweeper.sweep()
     assert rung == []
-    with parts.database.writing() as session:
+    with process.database.writing() as session:
         session.execute(update(StageRow).where(StageRow.notify_at.is_not(None)).values(notify_at=1.0))
     sweeper.sweep()
     assert [(wake_up.run_id, wake_up.stage_id) for wake_up in rung] == [(run["id"], "fine_tune")]
 
 
-def test_sweep__takes_a_lost_stage_back(client, parts, submit, worker, sweeper, rung):  # noqa: PLR0917 - fixtures and cases
+def test_sweep__takes_a_lost_stage_back(client, process, submit, worker, sweeper, rung):  # noqa: PLR0917 - fixtures and cases
     run = submit()
     worker.claim(run["id"])
-    with parts.database.writing() as session:
+    with process.database.writing() as session:
         session.execute(update(StageRow).where(StageRow.lease_until.is_not(None)).values(lease_until=1.0))
     sweeper.sweep()
     assert len(rung) == 1
@@ -43,30 +43,30 @@ def test_sweep__takes_a_lost_stage_back(client, parts, submit, worker, sweeper, 
     assert kinds[-1] == "stage.requeued"
 
 
-def test_sweep__forgets_old_idempotency_keys(client, parts, small, sweeper):
+def test_sweep__forgets_old_idempotency_keys(client, process, small, sweeper):
     headers = {"Idempotency-Key": "one"}
     first = client.post("/v1/runs", json=small, headers=headers).json()
     sweeper.sweep()
     assert client.post("/v1/runs", json=small, headers=headers).json()["id"] == first["id"]
-    with parts.database.writing() as session:
+    with process.database.writing() as session:
         session.execute(update(IdempotencyRow).values(created_at=time.time() - idempotency.KEPT_SECONDS - 60))
     sweeper.sweep()
     assert client.post("/v1/runs", json=small, headers=headers).json()["id"] != first["id"]
 
 
-def test_sweep__collects_what_killed_uploads_left(parts, rung):
+def test_sweep__collects_what_killed_uploads_left(process, rung):
     for name in ("old", "young"):
-        (parts.store.incoming / name).mkdir()
+        (process.store.incoming / name).mkdir()
     then = time.time() - collect.ORPHANED_SECONDS - 60
-    os.utime(parts.store.incoming / "old", (then, then))
-    settings = parts.settings.model_copy(update={"collect_seconds": 0.0})
-    Sweeper(settings, parts.database, parts.store, rung.extend).sweep()
-    assert [path.name for path in parts.store.incoming.iterdir()] == ["young"]
+    os.utime(process.store.incoming / "old", (then, then))
+    settings = process.settings.model_copy(update={"collect_seconds": 0.0})
+    Sweeper(settings, process.database, process.store, rung.extend).sweep()
+    assert [path.name for path in process.store.incoming.iterdir()] == ["young"]
 
 
-def test_sweep__forgets_old_deliveries(client, parts, sweeper):
+def test_sweep__forgets_old_deliveries(client, process, sweeper):
     webhook = client.post("/v1/webhooks", json={"url": "https://9.9.9.9/"}).json()
-    with parts.database.writing() as session:
+    with process.database.writing() as session:
         for delivery_id, forget_at in (("old", 1.0), ("young", time.time() + 600), ("pending", None)):
             session.add(
                 DeliveryRow(
@@ -80,7 +80,7 @@ def test_sweep__forgets_old_deliveries(client, parts, sweeper):
                 )
             )
     sweeper.sweep()
-    with parts.database.reading() as session:
+    with process.database.reading() as session:
         assert set(session.scalars(select(DeliveryRow.id))) == {"young", "pending"}
 
 

@@ -3,8 +3,8 @@ from core.store.queries import workers
 from core.version import installed_version
 
 
-def beat(parts, worker_id, **told):
-    with parts.database.writing() as session:
+def beat(process, worker_id, **told):
+    with process.database.writing() as session:
         workers.beat(session, worker_id, **({"queues": ["gpu", "cpu"], "device": "cpu"} | told))
 
 
@@ -12,10 +12,10 @@ def test_nobody(idle):
     assert idle.get("/v1/workers").json() == {"workers": []}
 
 
-def test_what_they_are_and_do(client, parts):
+def test_what_they_are_and_do(client, process):
     doing = [{"run": "run_" + "0" * 26, "stage": "fine_tune"}]
-    beat(parts, "one")
-    beat(parts, "two", queues=["gpu"], device="cuda", concurrency=2, doing=doing)
+    beat(process, "one")
+    beat(process, "two", queues=["gpu"], device="cuda", concurrency=2, doing=doing)
     two, one = client.get("/v1/workers").json()["workers"]
     assert (one["id"], one["doing"], one["concurrency"]) == ("one", [], 1)
     at = two.pop("started_at"), two.pop("heartbeat_at")
@@ -31,9 +31,9 @@ def test_what_they_are_and_do(client, parts):
     }
 
 
-def test_one_that_was_not_heard_of(client, parts):
-    beat(parts, "lost", doing=[{"run": "run_" + "0" * 26, "stage": "fine_tune"}])
-    with parts.database.writing() as session:
+def test_one_that_was_not_heard_of(client, process):
+    beat(process, "lost", doing=[{"run": "run_" + "0" * 26, "stage": "fine_tune"}])
+    with process.database.writing() as session:
         session.get_one(WorkerRow, "lost").heartbeat_at -= workers.ALIVE_SECONDS + 5
     [lost] = client.get("/v1/workers").json()["workers"]
     assert (lost["alive"], lost["doing"]) == (False, [])

@@ -96,8 +96,8 @@ def test_not_there_yet(client, submit, worker, problem, below):
 
 
 @pytest.mark.parametrize("below", ["film.gif", "curves.png", "frames/0.png", "log.csv", "projection", "outliers"])
-def test_lost_from_the_store(client, finished, parts, problem, below):
-    shutil.rmtree(parts.store.scratch / "objects")
+def test_lost_from_the_store(client, finished, process, problem, below):
+    shutil.rmtree(process.store.scratch / "objects")
     problem(client.get(f"/v1/runs/{finished}/{below}"), 409, "not-ready")
 
 

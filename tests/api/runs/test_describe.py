@@ -57,8 +57,8 @@ def test_seconds_left__of_a_run_that_lacks_a_stage():
     assert seconds_left(fewer, at=130.0, pace=PACE, inline=True) == pytest.approx(94.0)
 
 
-def test_seconds_per_frame__as_last_measured(parts, finished):
-    with parts.database.reading() as session:
+def test_seconds_per_frame__as_last_measured(process, finished):
+    with process.database.reading() as session:
         pace = progress.seconds_per_frame(session)
     assert set(pace) == set(FIRST_GUESS)
     assert all(0 <= seconds < 60 for seconds in pace.values())

@@ -5,7 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from api.access.caller import OPERATOR
 from api.runs import events, polling
+from api.runs.service import RunService
 from core.errors import StorageUnavailableError, TrainingDivergedError
 
 
@@ -124,14 +126,14 @@ def test_stream__outlives_a_database_that_is_away(client, submit, worker, quick,
     assert streamed[-1][1] == "run.succeeded"
 
 
-def test_stream__ends_when_the_run_is_deleted(client, parts, submit, quick, monkeypatch):
+def test_stream__ends_when_the_run_is_deleted(client, process, submit, quick, monkeypatch):
     run = submit()
     read_events, calls = events.read_events, []
 
     def then_delete(*args, **options):
         if calls:
-            parts.service.cancel(run["id"])
-            parts.service.remove(run["id"])
+            process.services.of(RunService, OPERATOR).cancel(run["id"])
+            process.services.of(RunService, OPERATOR).remove(run["id"])
         calls.append(1)
         return read_events(*args, **options)
 

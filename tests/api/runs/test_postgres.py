@@ -62,7 +62,7 @@ def test_a_run_and_what_is_asked_of_it(on_servers, small, monkeypatch):
 @pytest.fixture
 def dataset(on_servers):
     report = {"digest": "d", "class_names": ["cat", "dog"], "train_size": 40, "evaluation_size": 10}
-    with on_servers.app.state.parts.database.writing() as session:
+    with on_servers.app.state.process.database.writing() as session:
         return datasets.add(
             session, "ds_" + "1" * 26, tenant="default", name="pets", report=report, stored=Stored("datasets/x", {})
         ).id
@@ -71,7 +71,7 @@ def dataset(on_servers):
 def answered_while(client, address, body, *, deleting):
     """What is answered to a POST that comes while a transaction, then committed, deletes the dataset or might."""
     with ThreadPoolExecutor(1) as pool:
-        with client.app.state.parts.database.writing() as session:
+        with client.app.state.process.database.writing() as session:
             deleting(session)
             session.flush()
             asked = pool.submit(client.post, address, json=body)

@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from api.access.caller import OPERATOR
 from api.runs.schemas import RunCreate
+from api.runs.service import RunService
 from core.errors import TrainingDivergedError
 from core.store.engine import lifecycle
 
@@ -317,8 +319,8 @@ def test_retry(client, submit, problem):
     assert retried.headers["location"] == run["links"]["self"]
 
 
-def test_delete(client, finished, parts, submit, problem):
-    objects = parts.store.scratch / "objects"
+def test_delete(client, finished, process, submit, problem):
+    objects = process.store.scratch / "objects"
     assert any(path.is_file() for path in objects.rglob("*"))
     assert client.delete(f"/v1/runs/{finished}").status_code == 204
     assert not any(path.is_file() for path in objects.rglob("*"))
@@ -326,25 +328,25 @@ def test_delete(client, finished, parts, submit, problem):
     problem(client.delete(submit()["links"]["self"]), 409, "conflict")
 
 
-def test_retry__of_what_was_lost(client, finished, parts, worker, film, problem):  # noqa: PLR0917 - fixtures
+def test_retry__of_what_was_lost(client, finished, process, worker, film, problem):  # noqa: PLR0917 - fixtures
     problem(client.post(f"/v1/runs/{finished}/retry"), 409, "conflict")
-    shutil.rmtree(parts.store.scratch / "objects")
+    shutil.rmtree(process.store.scratch / "objects")
     problem(client.get(f"/v1/runs/{finished}/film.gif"), 409, "not-ready")
     assert client.post(f"/v1/runs/{finished}/retry").json()["status"] == "queued"
     worker.work(finished)
     assert client.get(f"/v1/runs/{finished}/film.gif").content == film
 
 
-def lose(parts, name):
+def lose(process, name):
     """Delete one file of an artifact behind the service's back."""
-    (path,) = (parts.store.scratch / "objects").rglob(name)
+    (path,) = (process.store.scratch / "objects").rglob(name)
     path.unlink()
 
 
 @pytest.mark.parametrize("name", ["film.gif", "curves.png"])
-def test_retry__makes_a_single_lost_file_again(client, finished, parts, worker, problem, name):  # noqa: PLR0917 - fixtures
+def test_retry__makes_a_single_lost_file_again(client, finished, process, worker, problem, name):  # noqa: PLR0917 - fixtures
     made = client.get(f"/v1/runs/{finished}/{name}").content
-    lose(parts, name)
+    lose(process, name)
     told = problem(client.get(f"/v1/runs/{finished}/{name}"), 409, "not-ready")
     assert told["detail"] == f"{name} is not stored any more. Retry the run to make it again."
     assert client.post(f"/v1/runs/{finished}/retry").json()["status"] == "queued"
@@ -352,8 +354,8 @@ def test_retry__makes_a_single_lost_file_again(client, finished, parts, worker, 
     assert client.get(f"/v1/runs/{finished}/{name}").content == made
 
 
-def test_submit__a_damaged_artifact_is_not_counted_on(client, finished, small, parts, worker, film):  # noqa: PLR0917 - fixtures
-    lose(parts, "film.gif")
+def test_submit__a_damaged_artifact_is_not_counted_on(client, finished, small, process, worker, film):  # noqa: PLR0917 - fixtures
+    lose(process, "film.gif")
     again = client.post("/v1/runs", json=small).json()
     assert {stage["name"]: stage["status"] for stage in again["stages"]}["render"] == "queued"
     worker.work(again["id"])
@@ -361,8 +363,8 @@ def test_submit__a_damaged_artifact_is_not_counted_on(client, finished, small, p
         assert client.get(f"/v1/runs/{run_id}/film.gif").content == film
 
 
-def test_submit__what_was_lost_is_not_counted_on(client, finished, small, parts, worker, film):  # noqa: PLR0917 - fixtures
-    shutil.rmtree(parts.store.scratch / "objects")
+def test_submit__what_was_lost_is_not_counted_on(client, finished, small, process, worker, film):  # noqa: PLR0917 - fixtures
+    shutil.rmtree(process.store.scratch / "objects")
     again = client.post("/v1/runs", json=small).json()
     assert again["status"] == "queued"
     worker.work(again["id"])
@@ -375,15 +377,15 @@ def test_delete__shared_artifacts_stay(client, finished, film):
     assert client.get(drawn["links"]["film"]).content == film
 
 
-def test_bells_ring_after_the_commit(parts, small):
+def test_bells_ring_after_the_commit(process, small):
     seen = []
 
     def notify(wake_ups):
         for wake_up in wake_ups:
-            with parts.database.reading() as session:
+            with process.database.reading() as session:
                 seen.append((wake_up.stage_id, wake_up.queue, len(lifecycle.stages_of(session, wake_up.run_id))))
 
-    replace(parts.service, notify=notify).submit(RunCreate(**small))
+    replace(process.services.of(RunService, OPERATOR), notify=notify).submit(RunCreate(**small))
     assert seen == [("fine_tune", "gpu", 8)]
 
 
@@ -391,6 +393,6 @@ def test_submit__broker_away(serve, small, caplog):
     client = serve(broker_url="redis://127.0.0.1:1/0")
     run = client.post("/v1/runs", json=small)
     assert run.status_code == 202
-    client.app.state.parts.notifier.stop()
+    client.app.state.process.notifier.stop()
     assert f"wake-up for {run.json()['id']} fine_tune not sent" in caplog.text
     assert client.get(run.json()["links"]["self"]).json()["status"] == "queued"

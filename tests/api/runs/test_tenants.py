@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from fastapi.routing import iter_route_contexts
 
-from api.access.caller import OPERATOR, Caller
-from api.access.keys import KeyCreate
+from api.access.caller import NOBODY, OPERATOR, Caller
+from api.access.keys import KeyCreate, KeyService
+from api.runs.service import RunService
 from core.store.objects.stored import Stored
 from core.store.queries import datasets
 from tests.api.conftest import FakeWorker, browse
@@ -38,7 +39,7 @@ def client_of(app):
     """A client with a key of a tenant; the application runs already."""
 
     def make(tenant):
-        key = app.state.parts.keys.make(KeyCreate(name=tenant, tenant=tenant)).key
+        key = app.state.process.services.of(KeyService, OPERATOR).make(KeyCreate(name=tenant, tenant=tenant)).key
         return browse(app, **{"X-API-Key": key})
 
     return make
@@ -58,9 +59,9 @@ def other(client_of):
 def owned(app, lab, small):
     """Ids of what the lab has: a finished run with its weights, and a dataset."""
     run = lab.post("/v1/runs", json=small | {"train": {"steps": 10, "keep_weights": "last"}}).json()["id"]
-    FakeWorker(app.state.parts).work(run)
+    FakeWorker(app.state.process).work(run)
     dataset = "ds_" + "1" * 26
-    with app.state.parts.database.writing() as session:
+    with app.state.process.database.writing() as session:
         stored = Stored(f"datasets/{dataset}", {"contact_sheet.png": {"size": 1, "sha256": "0"}})
         datasets.add(session, dataset, tenant="lab", name="pets", report=REPORT, stored=stored)
     with pytest.MonkeyPatch.context() as patched:
@@ -118,7 +119,7 @@ def test_lists_show_ones_own(app, lab, other, owned, small):
     assert [run["id"] for run in other.get("/v1/runs").json()["runs"]] == [mine]
     assert {dataset["id"] for dataset in lab.get("/v1/datasets").json()["datasets"]} > {owned["dataset_id"]}
     assert owned["dataset_id"] not in other.get("/v1/datasets").text
-    assert app.state.parts.of(OPERATOR).service.page(cursor=None, limit=9).runs == []
+    assert app.state.services.of(RunService, NOBODY).page(cursor=None, limit=9).runs == []
 
 
 def test_a_cursor_leads_to_ones_own_runs_only(lab, other, owned, small):
@@ -169,7 +170,7 @@ def test_an_upload_is_ones_own(app, client_of, monkeypatch):
     dataset = lab.post("/v1/datasets", files={"file": ("a.parquet", b"abc")}).json()["id"]
     assert lab.get(f"/v1/datasets/{dataset}").status_code == 200
     assert other.get(f"/v1/datasets/{dataset}").status_code == 404
-    stored = app.state.parts.store.scratch / "datasets" / dataset
+    stored = app.state.process.store.scratch / "datasets" / dataset
     assert other.delete(f"/v1/datasets/{dataset}").status_code == 404
     assert stored.is_dir()
     assert lab.delete(f"/v1/datasets/{dataset}").status_code == 204
@@ -180,9 +181,9 @@ def test_two_keys_of_a_tenant_share_what_it_has(lab, client_of, owned):
     assert client_of("lab").get(f"/v1/runs/{owned['run_id']}").status_code == 200
 
 
-def test_the_parts_of_a_caller(app, owned):
-    parts = app.state.parts.of(Caller("lab", frozenset()))
-    assert [run.id for run in parts.service.page(cursor=None, limit=9).runs] == [owned["run_id"]]
+def test_the_services_of_a_caller(app, owned):
+    found = app.state.services.of(RunService, Caller("lab", frozenset())).page(cursor=None, limit=9)
+    assert [run.id for run in found.runs] == [owned["run_id"]]
 
 
 @pytest.mark.parametrize("way", [r"\bruns\.get\(", r"\bsession\.get\(", r"\bRunRow\b.*select|select\(.*RunRow"])

@@ -71,9 +71,9 @@ def test_model__before_the_training_is_done(client, problem, submit):
     problem(client.get(model(run["id"])), 409, "not-ready")
 
 
-def test_model__whose_files_are_lost(client, problem, parts, trained):
-    for location in parts.store.objects.everything():
-        parts.store.delete([location.location])
+def test_model__whose_files_are_lost(client, problem, process, trained):
+    for location in process.store.objects.everything():
+        process.store.delete([location.location])
     problem(client.get(model(trained)), 409, "not-ready")
 
 

@@ -116,7 +116,7 @@ def test_deliveries__refused(client, register, problem, query):
 
 def test_deliveries__newest_first_with_cursor(client, register, monkeypatch):
     made = register()
-    monkeypatch.setattr(client.app.state.parts.deliverer, "_start_due", int)
+    monkeypatch.setattr(client.app.state.process.deliverer, "_start_due", int)
     queued = [client.post(f"/v1/webhooks/{made['id']}/test").json()["id"] for _ in range(5)]
     seen, cursor = [], None
     while True:

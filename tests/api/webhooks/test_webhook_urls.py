@@ -202,7 +202,7 @@ def test_rebinding__a_name_that_changes_after_registration(serve, resolver):
 def test_rebinding__a_url_that_was_written_by_other_means(serve, resolver):
     """What stands in the database is believed no more than what a user writes."""
     client = serve(webhook_poll_seconds=0.05)
-    database = client.app.state.parts.database
+    database = client.app.state.process.database
     with database.writing() as session:
         row = webhooks.add(session, tenant=DEFAULT_TENANT, url="http://127.0.0.1/", secret="whsec_AAAA", events=[])
         delivery = webhooks.add_test(session, row.id, tenant=DEFAULT_TENANT)
