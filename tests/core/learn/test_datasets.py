@@ -249,8 +249,8 @@ def test_hub__a_share_is_held_out_though_there_are_other_splits(hub, share, held
     [
         ({"train": "training"}, r"hub:owner/name\?train=training has no split 'training' \(found: train, test\)"),
         ({"evaluation": "dev"}, r"hub:owner/name\?evaluation=dev has no split 'dev' \(found: train, test\)"),
-        ({"label": "species"}, "has no column 'species' that could be the label; what could be: 'label', 'parity'"),
-        ({"image": "label"}, "has no column 'label' that could be the image; what could be: 'image'"),
+        ({"label": "species"}, "has no column 'species' that could be the label. Possible columns: 'label', 'parity'"),
+        ({"image": "label"}, "has no column 'label' that could be the image. Possible columns: 'image'"),
     ],
 )
 def test_hub__asked_for_and_not_there(hub, chosen, message):
