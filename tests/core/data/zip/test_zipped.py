@@ -153,7 +153,7 @@ def test_open_zip__beside_other_files(classes, tmp_path, write_parquet, image_by
     path = tmp_path / "a"
     path.write_bytes(zipped(classes()))
     for files in ([UploadedFile(path, "a.zip"), table], [UploadedFile(path, "a.zip")] * 2):
-        with pytest.raises(InvalidDatasetError, match=r"a\.zip is a ZIP beside other files: send one ZIP or only Parquet"):
+        with pytest.raises(InvalidDatasetError, match=r"a\.zip is a ZIP beside other files: send one ZIP"):
             convert(files, tmp_path / "ds_2", max_pixels=100)
 
 
