@@ -108,9 +108,9 @@ def _duplicates(findings: ImageFindings) -> Duplicates:
 
 def _broken(assignment: Assignment, findings: ImageFindings) -> Named:
     several = len(assignment.files) > 1
-    told = (
+    named = (
         f"{file.name + ': ' if several else ''}{file.where(row)}: {cause}"
         for file, rows in zip(assignment.files, findings.broken, strict=True)
         for row, cause in rows.items()
     )
-    return {"count": sum(map(len, findings.broken)), "first": list(islice(told, NAMED))}
+    return {"count": sum(map(len, findings.broken)), "first": list(islice(named, NAMED))}
