@@ -166,12 +166,12 @@ async def streams(*, port: int, streams: int, runs: int, frames: int) -> dict[st
     )
     await connection.close()
     connection = await Connection.open(port)  # the service closes a connection that was idle for 5 s
-    wrong, told = [], {}
+    wrong, listed_events = [], {}
     for link in links:
         listed = (await connection.ask("GET", f"{link['events']}?limit=1000")).json()["events"]
-        told[link["stream"]] = [(event["seq"], event["type"]) for event in listed]
+        listed_events[link["stream"]] = [(event["seq"], event["type"]) for event in listed]
     for index, events in enumerate(heard):
-        expected = told[links[index % runs]["stream"]]
+        expected = listed_events[links[index % runs]["stream"]]
         in_order = [seq for seq, _ in events] == list(range(1, len(events) + 1))
         if events != expected or not in_order or events[-1][1] != "run.succeeded":
             wrong.append(f"stream {index}: {len(events)} events of {len(expected)}, the last {events[-1:]}")

@@ -41,7 +41,7 @@ class Columns:
 
     @property
     def label_place(self) -> str:
-        """Where the labels are, as a phrase for an error message."""
+        """Phrase that locates the labels in an error message."""
         return "the names of the folders" if self.in_folders else f"column {self.label!r}"
 
 

@@ -64,7 +64,7 @@ class ImageFile(Protocol):
 
     @property
     def images_place(self) -> str:
-        """Where the images are, for an error message: empty, or a phrase that begins with a space."""
+        """Phrase that locates the images in an error message. Empty, or begins with a space."""
 
     def where(self, row: int) -> str:
         """Return the name of a row for an error message.

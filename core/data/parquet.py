@@ -68,7 +68,7 @@ class ParquetImages:
 
     @property
     def images_place(self) -> str:
-        """Where the images are, as a phrase for an error message."""
+        """Phrase that locates the images in an error message. Begins with a space."""
         return f" in column {self.columns.image!r} (rows count from 0)"
 
     def where(self, row: int) -> str:

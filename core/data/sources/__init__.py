@@ -73,7 +73,7 @@ class DatasetSource(Protocol):
         """Return the datasets of this source that a run may name, as the API lists them.
 
         Args:
-            catalog: what the service knows about datasets, for one tenant.
+            catalog: the allowed, pinned and uploaded datasets of one tenant.
         """
 
     def resolve(self, dataset: str, catalog: Catalog) -> ResolvedDataset:
@@ -81,7 +81,7 @@ class DatasetSource(Protocol):
 
         Args:
             dataset: a name of this source.
-            catalog: what the service knows about datasets, for one tenant.
+            catalog: the allowed, pinned and uploaded datasets of one tenant.
 
         Raises:
             NotFoundError: there is no such dataset.

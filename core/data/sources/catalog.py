@@ -46,7 +46,7 @@ class ResolvedDataset:
 
 
 class Catalog(Protocol):
-    """What the service knows about datasets, for one tenant."""
+    """The allowed, pinned and uploaded datasets of one tenant."""
 
     @property
     def allowed_hub(self) -> Sequence[str]:

@@ -94,7 +94,7 @@ def resolve(dataset: str, catalog: Catalog) -> ResolvedDataset:
 
     Args:
         dataset: a hub name.
-        catalog: what the service knows about datasets. It knows the commit after the first download.
+        catalog: the source of the pinned commit, which exists after the first download.
     """
     source = hub_dataset.pinned_as(dataset)
     revision = catalog.pinned_revision(source) or hub_dataset.UNRESOLVED

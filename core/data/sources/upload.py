@@ -48,7 +48,7 @@ def resolve(dataset: str, catalog: Catalog) -> ResolvedDataset:
 
     Args:
         dataset: id of the dataset.
-        catalog: what the service knows about datasets.
+        catalog: the uploaded datasets of one tenant.
 
     Raises:
         NotFoundError: the tenant has no such dataset.
