@@ -1,8 +1,9 @@
-"""The load generator, a process of its own: many clients on one event loop.
+"""The load generator: many clients on the event loop of one process.
 
     python -m testing.clients SCENARIO '{"port": 8000, …}'
 
-It prints what it saw as JSON; `bench.load` starts it.
+SCENARIO is `polling`, `unpaced` or `streams`. The second argument contains the arguments of the function of this name.
+The command prints the result of the function as JSON. `bench.load` starts this command.
 """
 
 import asyncio
@@ -19,28 +20,41 @@ import uvloop
 
 from testing.connection import Answer, Connection
 
-POLL_SECONDS = 0.3  # as our own client does
-POST_SECONDS = (2.0, 6.0)  # between two runs of a client; they start one by one over the shorter of both
+POLL_SECONDS = 0.3  # pause between two polls, as in the client `embedreel`
+POST_SECONDS = (2.0, 6.0)  # minimum and maximum pause between two runs of a client; clients start within the minimum
 TERMINAL = {"run.succeeded", "run.failed", "run.cancelled"}
 _seeds = itertools.count(random.SystemRandom().randrange(2**24) * 2**7)
 
 
 def body(*, frames: int) -> dict[str, Any]:
-    """A run that shares nothing with any other."""
+    """Return the body of a run with a new training seed, so that the run reuses no artifact."""
     train = {"steps": 600, "seed": next(_seeds)}
     return {"name": "load", "dataset": "digits", "train": train, "capture": {"frames": frames}}
 
 
 @dataclass
 class Seen:
-    """What the clients saw: milliseconds of each request by its method, answers by method and status, and errors."""
+    """The results of all requests.
+
+    Attributes:
+        milliseconds: time of each request in milliseconds, by HTTP method.
+        statuses: number of answers by `METHOD STATUS`.
+        errors: description of each answer with a status of at least 400, and of each exception.
+    """
 
     milliseconds: dict[str, list[float]] = field(default_factory=lambda: {"GET": [], "POST": []})
     statuses: Counter[str] = field(default_factory=Counter)
     errors: list[str] = field(default_factory=list)
 
     async def ask(self, connection: Connection, method: str, path: str, **options: Any) -> Answer:
-        """Ask, and take down how long it took and what came."""
+        """Send a request, and record its time and its status.
+
+        Args:
+            connection: an open connection.
+            method: `GET` or `POST`.
+            path: path and query.
+            options: further arguments of `Connection.ask`.
+        """
         started = time.perf_counter()
         answer = await connection.ask(method, path, **options)
         self.milliseconds[method].append((time.perf_counter() - started) * 1000)
@@ -50,7 +64,7 @@ class Seen:
         return answer
 
     def report(self) -> dict[str, Any]:
-        """Counts and percentiles, as plain data."""
+        """Return the counts, the errors and the percentiles as plain data."""
         percentiles = {method: _percentiles(values) for method, values in self.milliseconds.items()}
         return {"statuses": dict(self.statuses), "errors": self.errors, "milliseconds": percentiles}
 
@@ -58,11 +72,23 @@ class Seen:
 def _percentiles(values: list[float]) -> dict[str, float]:
     ordered = sorted(values) or [0.0]
     at = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
-    return {name: round(ordered[min(len(ordered) - 1, int(share * len(ordered)))], 2) for name, share in at.items()}
+    return {name: round(ordered[min(len(ordered) - 1, int(q * len(ordered)))], 2) for name, q in at.items()}
 
 
 async def polling(*, port: int, clients: int, seconds: float, frames: int) -> dict[str, Any]:
-    """Clients that post a run every few seconds and poll the newest one, each on a connection of its own."""
+    """Run clients that post runs at intervals of POST_SECONDS and poll their newest run every POLL_SECONDS.
+
+    Each client has its own connection.
+
+    Args:
+        port: port of the service on this machine.
+        clients: number of clients.
+        seconds: duration.
+        frames: number of frames of each run.
+
+    Returns:
+        The report of `Seen`.
+    """
     seen, end = Seen(), time.monotonic() + seconds
 
     async def client() -> None:
@@ -90,7 +116,17 @@ async def polling(*, port: int, clients: int, seconds: float, frames: int) -> di
 
 
 async def unpaced(*, port: int, polls: list[list[str]], seconds: float, status: int = 200) -> dict[str, Any]:
-    """Clients that ask without a pause, each for its own path and with its own ETag, if that is not empty."""
+    """Run clients that send GET requests without a pause.
+
+    Args:
+        port: port of the service on this machine.
+        polls: for each client, a path and an ETag. An empty ETag is not sent.
+        seconds: duration.
+        status: expected status of each answer.
+
+    Returns:
+        `a_second`: answers per second of all clients. `unexpected`: number of answers by any other status.
+    """
     answered, unexpected = 0, Counter[int]()
 
     async def client(path: str, etag: str) -> None:
@@ -110,10 +146,17 @@ async def unpaced(*, port: int, polls: list[list[str]], seconds: float, status: 
 
 
 async def streams(*, port: int, streams: int, runs: int, frames: int) -> dict[str, Any]:
-    """Event streams on runs under way; every third one breaks off once and comes back where it was.
+    """Post runs and read their event streams. Every third stream disconnects once, and resumes with Last-Event-ID.
+
+    Args:
+        port: port of the service on this machine.
+        streams: number of streams, distributed evenly over the runs.
+        runs: number of runs.
+        frames: number of frames of each run.
 
     Returns:
-        How many streams were complete and in order, how many events they got, and what was wrong with the others.
+        `complete`: number of streams with all events of their run in order. `events`: number of events of all streams.
+        `wrong`: description of each other stream.
     """
     connection = await Connection.open(port)
     posted = [await connection.ask("POST", "/v1/runs", body=body(frames=frames)) for _ in range(runs)]
@@ -122,13 +165,13 @@ async def streams(*, port: int, streams: int, runs: int, frames: int) -> dict[st
         *(_follow(port, links[index % runs]["stream"], breaks=index % 3 == 0) for index in range(streams))
     )
     await connection.close()
-    connection = await Connection.open(port)  # the service closes one that was idle for 5 s
-    wrong, told = [], {}
+    connection = await Connection.open(port)  # the service closes a connection that was idle for 5 s
+    wrong, listed_events = [], {}
     for link in links:
         listed = (await connection.ask("GET", f"{link['events']}?limit=1000")).json()["events"]
-        told[link["stream"]] = [(event["seq"], event["type"]) for event in listed]
+        listed_events[link["stream"]] = [(event["seq"], event["type"]) for event in listed]
     for index, events in enumerate(heard):
-        expected = told[links[index % runs]["stream"]]
+        expected = listed_events[links[index % runs]["stream"]]
         in_order = [seq for seq, _ in events] == list(range(1, len(events) + 1))
         if events != expected or not in_order or events[-1][1] != "run.succeeded":
             wrong.append(f"stream {index}: {len(events)} events of {len(expected)}, the last {events[-1:]}")
@@ -137,7 +180,16 @@ async def streams(*, port: int, streams: int, runs: int, frames: int) -> dict[st
 
 
 async def _follow(port: int, path: str, *, breaks: bool) -> list[tuple[int, str]]:
-    """What a stream says until the run has ended."""
+    """Read an event stream until the run has ended.
+
+    Args:
+        port: port of the service on this machine.
+        path: path of the stream.
+        breaks: True: disconnect once, after five events, and resume.
+
+    Returns:
+        The number and the type of each event.
+    """
     heard: list[tuple[int, str]] = []
     while True:
         connection = await Connection.open(port)

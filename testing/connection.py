@@ -1,4 +1,7 @@
-"""A light HTTP/1.1 connection on asyncio streams, kept alive: what a load generator can afford."""
+"""A persistent HTTP/1.1 connection on asyncio streams, with little CPU time for each request.
+
+The load generator uses this connection instead of a complete HTTP client, so that the client does not limit the load.
+"""
 
 import asyncio
 import json
@@ -12,19 +15,25 @@ NO_BODY = frozenset({204, 304})
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Status, headers by their lower-case names, and the body, empty where it is a stream."""
+    """An HTTP response.
+
+    Attributes:
+        status: status code.
+        headers: headers by lower-case name.
+        body: the body; empty after `Connection.begin`, which reads only the head.
+    """
 
     status: int
     headers: dict[str, str]
     body: bytes = b""
 
     def json(self) -> Any:
-        """The body, parsed."""
+        """Return the body, parsed as JSON."""
         return json.loads(self.body)
 
 
 class Connection:
-    """One connection to a service on this machine; one request at a time."""
+    """A connection to a service on this machine, for one request at a time."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -36,14 +45,21 @@ class Connection:
         return cls(*await asyncio.open_connection(HOST, port))
 
     async def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._writer.close()
         await self._writer.wait_closed()
 
     async def ask(
         self, method: str, path: str, *, headers: Mapping[str, str] | None = None, body: object = None
     ) -> Answer:
-        """Send a request, with a JSON body if there is one, and read the whole answer."""
+        """Send a request and read the whole response.
+
+        Args:
+            method: HTTP method.
+            path: path and query.
+            headers: additional headers.
+            body: value that is sent as JSON. None: no body.
+        """
         head = await self.begin(method, path, headers=headers, body=body)
         length = 0 if head.status in NO_BODY else int(head.headers["content-length"])
         return Answer(head.status, head.headers, await self._reader.readexactly(length))
@@ -51,7 +67,14 @@ class Connection:
     async def begin(
         self, method: str, path: str, *, headers: Mapping[str, str] | None = None, body: object = None
     ) -> Answer:
-        """Send a request and read the head of the answer."""
+        """Send a request and read only the head of the response.
+
+        Args:
+            method: HTTP method.
+            path: path and query.
+            headers: additional headers.
+            body: value that is sent as JSON. None: no body.
+        """
         content = b"" if body is None else json.dumps(body).encode()
         sent = {"Host": HOST, "Content-Length": str(len(content)), **(headers or {})}
         sent |= {"Content-Type": "application/json"} if content else {}
@@ -62,7 +85,7 @@ class Connection:
         return Answer(int(status.split()[1]), {name.lower(): value for name, value in pairs})
 
     async def events(self) -> AsyncIterator[dict[str, str]]:
-        """Server-sent events of an answer that has begun, as their fields; comments are left out."""
+        """Yield the fields of each server-sent event after `begin`. Comments are skipped."""
         rest = ""
         while size := int(await self._reader.readline(), 16):
             rest += (await self._reader.readexactly(size + 2))[:-2].decode()

@@ -1,4 +1,4 @@
-"""Write the generated documents: `make docs` runs `python -m testing.generate`. Tests compare them with the code."""
+"""Write the generated documents, as `make docs` does. Tests check that the documents are current."""
 
 import json
 import tomllib
@@ -16,7 +16,7 @@ OPENAPI = ROOT / "docs" / "openapi.json"
 
 
 def openapi_text() -> str:
-    """The text of docs/openapi.json: of a service with an API key. It names nothing of the machine that makes it."""
+    """Return the text of docs/openapi.json, for a service with an API key. The text does not depend on the machine."""
     document = create_app(Settings(api_key=SecretStr("any"))).openapi()
     document["info"]["version"] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

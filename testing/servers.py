@@ -1,4 +1,4 @@
-"""PostgreSQL and Redis servers of the tests' own, which they may kill."""
+"""PostgreSQL and Redis servers that only the tests use, so that a test can kill them."""
 
 import os
 import pwd
@@ -18,15 +18,23 @@ from testing.service import free_port
 
 
 class Server:
-    """A server process on a port of its own; its data stays when it is stopped."""
+    """A server process on its own port. The data stays when the process stops.
+
+    Args:
+        folder: folder of the server's data and logs.
+    """
 
     polite = signal.SIGTERM
-    """Asks it to end in good order, and not to wait for its clients."""
+    """Signal that ends the server cleanly without waiting for its clients."""
 
     @classmethod
     @contextmanager
     def running(cls, **options):
-        """One that runs, in a folder that ends with it."""
+        """Run a server in a temporary folder, and stop it at the end.
+
+        Args:
+            options: further arguments of the class.
+        """
         with tempfile.TemporaryDirectory(prefix="embedreel-server-") as folder:
             server = cls(Path(folder), **options)
             server.start()
@@ -41,7 +49,7 @@ class Server:
         self._process = None
 
     def start(self):
-        """Start it and wait until it answers."""
+        """Start the server and wait until it answers."""
         with (self.folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
                 self.command(), stdout=log, stderr=log, start_new_session=True, cwd=self.folder, **self.account()
@@ -53,7 +61,11 @@ class Server:
             time.sleep(0.05)
 
     def stop(self, number=signal.SIGKILL):
-        """End it with this signal, and wait until it is gone."""
+        """Send a signal to the server, and wait until its process has ended.
+
+        Args:
+            number: the signal.
+        """
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(number)
             self._process.wait(60)
@@ -63,7 +75,7 @@ class Server:
 
 
 class Redis(Server):
-    """Redis with an append-only file, as the containers run it."""
+    """Redis with an append-only file, as in docker-compose.yml."""
 
     def command(self):
         program = shutil.which("redis-server")
@@ -85,10 +97,11 @@ class Redis(Server):
 
 
 class Postgres(Server):
-    """PostgreSQL; SIGQUIT is what `pg_ctl stop -m immediate` sends.
+    """PostgreSQL. `stop(signal.SIGQUIT)` is the same as `pg_ctl stop -m immediate`.
 
     Args:
-        durable: what is committed survives a loss of power; without, only the death of the server.
+        folder: folder of the server's data and logs.
+        durable: True: committed data survives a loss of power. False: committed data survives only a killed server.
     """
 
     polite = signal.SIGINT
@@ -121,13 +134,21 @@ class Postgres(Server):
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
     def new_database(self, *, template="template1"):
-        """URL of a database of its own: empty, or a copy of the template, which nobody may be connected to."""
+        """Create a database and return its URL.
+
+        Args:
+            template: name of the database to copy. No client may be connected to it. The default is an empty database.
+        """
         name = f"embedreel_{secrets.token_hex(6)}"
         self._do(f"CREATE DATABASE {name} TEMPLATE {template}")
         return self.url(name)
 
     def drop(self, url):
-        """Remove a database, whoever is connected to it."""
+        """Remove a database, even if clients are connected.
+
+        Args:
+            url: URL of the database.
+        """
         self._do(f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)")
 
     def _do(self, statement):
@@ -141,7 +162,7 @@ class Postgres(Server):
 
 
 def can_run():
-    """Whether the programs of both are here."""
+    """Return True if the programs of PostgreSQL and Redis are installed."""
     return bool(_found("initdb") and shutil.which("redis-server"))
 
 

@@ -1,4 +1,4 @@
-"""The real service as a user runs it: an API process and worker processes, each leading a group that can be killed."""
+"""The real service as a user runs it: an API process and worker processes. A test can kill each process group."""
 
 import contextlib
 import json
@@ -24,7 +24,10 @@ TERMINAL = {"succeeded", "failed", "cancelled"}
 
 
 def free_port():
-    """A port that nobody has, and that no connection gets as its own end while the server behind it is away."""
+    """Return a free port outside the range of ephemeral ports.
+
+    While the server of the port is stopped, no outgoing connection can occupy the port.
+    """
     while True:
         port = random.randrange(20_000, 32_000)
         with socket.socket() as probe, contextlib.suppress(OSError):
@@ -34,7 +37,12 @@ def free_port():
 
 @contextlib.contextmanager
 def serving(home, variables):
-    """An API and a worker on this home folder."""
+    """Run an API and a worker, and stop them at the end.
+
+    Args:
+        home: data folder of the service.
+        variables: additional environment variables.
+    """
     running = Service(home, free_port(), variables)
     try:
         running.start_api()
@@ -45,7 +53,14 @@ def serving(home, variables):
 
 
 class Service:
-    """Processes on one home folder; `stop` ends all that it started."""
+    """The processes of a service with one data folder. `stop` ends all of them.
+
+    Args:
+        home: data folder of the service.
+        port: port of the API.
+        variables: additional environment variables.
+        impatient: True: use the short intervals of IMPATIENT. False: use the default intervals.
+    """
 
     def __init__(self, home, port, variables, *, impatient=True):
         self.home = home
@@ -62,7 +77,11 @@ class Service:
         self.workers = []
 
     def start_api(self, *arguments):
-        """Arguments to Python take the place of `-m api`."""
+        """Start the API and wait until it is ready.
+
+        Args:
+            arguments: arguments of Python. The default is `-m api`.
+        """
         self.api = self._start("api", arguments)
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
@@ -74,12 +93,22 @@ class Service:
         raise AssertionError(self.log("api"))
 
     def start_worker(self, *arguments):
-        """Arguments to Python take the place of `-m testing.worker`."""
+        """Start a worker and return its process.
+
+        Args:
+            arguments: arguments of Python. The default is `-m testing.worker`.
+        """
         self.workers.append(self._start("worker", arguments or ("-m", "testing.worker")))
         return self.workers[-1]
 
     def kill_worker(self, worker=None):
-        """SIGKILL to the supervisor (the last one) and its fork server; children must end by themselves."""
+        """Send SIGKILL to the process group of a worker: the supervisor and its fork server.
+
+        The children of the fork server are not in this group. They must end by themselves.
+
+        Args:
+            worker: process of the worker. None: the worker that was started last.
+        """
         worker = worker or self.workers[-1]
         self.workers.remove(worker)
         os.killpg(worker.pid, signal.SIGKILL)

@@ -1,6 +1,6 @@
-"""Which column of a table holds the images and which the labels.
+"""Find the image column and the label column of a table.
 
-The features that the `datasets` library writes into a schema decide; where there are none, the types do.
+Features that the `datasets` library has written into the schema take precedence over the Arrow types of the columns.
 """
 
 import json
@@ -15,21 +15,22 @@ from core.errors import InvalidDatasetError
 
 IMAGE_NAMES = ("image", "img")
 LABEL_NAMES = ("label", "labels", "class", "target")
-_TELLING = {"image": IMAGE_NAMES, "label": LABEL_NAMES}
+_PREFERRED_NAMES = {"image": IMAGE_NAMES, "label": LABEL_NAMES}
 
 LabelKind = Literal["class", "integer", "string"]
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Where images and labels are.
+    """The image column and the label column of a table.
 
     Attributes:
-        image: column of encoded images.
-        label: column of labels.
-        label_kind: class: indices into `class_names`; integer, string: each different value is a class.
-        class_names: the names that come with the column, for the kind class.
-        in_folders: the labels are the names of folders, not in a column.
+        image: name of the column of encoded images.
+        label: name of the column of labels.
+        label_kind: `class`: the values are indices into `class_names`. `integer` or `string`: each different value is
+            a class.
+        class_names: the class names that the schema defines for the column. Empty unless `label_kind` is `class`.
+        in_folders: True if the labels are the names of folders in a ZIP. There is then no label column.
     """
 
     image: str
@@ -40,7 +41,7 @@ class Columns:
 
     @property
     def label_place(self) -> str:
-        """Where the labels are, in words."""
+        """Phrase that locates the labels in an error message."""
         return "the names of the folders" if self.in_folders else f"column {self.label!r}"
 
 
@@ -52,18 +53,23 @@ def find_columns(
     label: str | None = None,
     several: str = "keep one, or name the right one {role!r}",
 ) -> Columns:
-    """Find the image and the label column.
+    """Find the image column and the label column.
 
     Args:
-        schema: of the table.
-        file: what to call the table in an error.
-        image: the image column, None: it is found.
-        label: the label column, None: it is found.
-        several: what to do where several columns could be the `{role}`.
+        schema: schema of the table.
+        file: name of the table for an error message.
+        image: name of the image column. None: find the column.
+        label: name of the label column. None: find the column.
+        several: advice to the user if several columns could be the image or the label column. `{role}` stands for
+            `image` or `label`.
+
+    Returns:
+        The columns, with the kind of the labels.
 
     Raises:
-        InvalidDatasetError: there is no image or label column, or not the one asked for, or there are several and none
-            has a telling name.
+        InvalidDatasetError: there is no usable image or label column; the requested column does not exist or has
+            another type; several columns qualify and none has a name of IMAGE_NAMES or LABEL_NAMES; or two columns
+            have one name.
     """
     repeated = sorted(name for name, times in Counter(schema.names).items() if times > 1)
     if repeated:
@@ -85,7 +91,7 @@ def find_columns(
 def _features(schema: pa.Schema) -> Mapping[str, Any]:
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-    except (KeyError, ValueError, TypeError, RecursionError):  # whoever made the file wrote what they liked
+    except (KeyError, ValueError, TypeError, RecursionError):  # the metadata of an upload can have any content
         return {}
     return {name: value for name, value in dict(features).items() if isinstance(value, dict)}
 
@@ -97,8 +103,8 @@ def _image_column(schema: pa.Schema, features: Mapping[str, Any], pick: "_Picker
     candidates = declared or structs or binaries if asked is None else [*declared, *structs, *binaries]
     if not candidates:
         raise InvalidDatasetError(
-            f"{pick.file} has no image column: one of type struct<bytes, path> is needed, as the `datasets` "
-            f"library writes it (found: {_described(schema)})."
+            f"{pick.file} has no image column: add a column of type binary, or of type struct<bytes, path> as the "
+            f"`datasets` library writes it (found: {_described(schema)})."
         )
     name = pick("image", candidates, asked=asked)
     if name not in structs and name not in binaries:
@@ -107,7 +113,12 @@ def _image_column(schema: pa.Schema, features: Mapping[str, Any], pick: "_Picker
 
 
 def path_only(file: str, column: str) -> str:
-    """The message for images that are not in the file."""
+    """Return the error message for a column that contains paths instead of images.
+
+    Args:
+        file: name of the table for the message.
+        column: name of the image column.
+    """
     return (
         f"{file}: column {column!r} holds paths, not the images themselves. Save the dataset with "
         "to_parquet() or push_to_hub() of the `datasets` library, which put the image bytes into the file."
@@ -125,7 +136,7 @@ def _class_labels(schema: pa.Schema, features: Mapping[str, Any]) -> dict[str, t
 
 
 def _plain_label(field: pa.Field) -> LabelKind | None:
-    if field.name.startswith("__index_level_"):  # pandas' row numbers
+    if field.name.startswith("__index_level_"):  # the index of a pandas table
         return None
     kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
     if pa.types.is_integer(kind):
@@ -144,7 +155,12 @@ def _is_binary(kind: pa.DataType) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Picker:
-    """Picks one of several columns of a file, or says what to do: `several`."""
+    """Picks one of several columns, or raises an error that ends with the advice `several`.
+
+    Attributes:
+        file: name of the table for an error message.
+        several: advice to the user, with the placeholder `{role}`.
+    """
 
     file: str
     several: str
@@ -155,11 +171,11 @@ class _Picker:
             if asked in candidates:
                 return asked
             raise InvalidDatasetError(
-                f"{self.file} has no column {asked!r} that could be the {role}; what could be: {listed}."
+                f"{self.file} has no column {asked!r} that could be the {role}. Possible columns: {listed}."
             )
         if len(candidates) == 1:
             return candidates[0]
-        for name in _TELLING[role]:
+        for name in _PREFERRED_NAMES[role]:
             if name in candidates:
                 return name
         raise InvalidDatasetError(

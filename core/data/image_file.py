@@ -1,4 +1,4 @@
-"""What the intake asks of a file, or of one split of a ZIP, whatever it is packed in."""
+"""The interface through which the intake reads a Parquet file or one split of a ZIP."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,62 +11,86 @@ from core.data.columns import Columns
 
 
 class ImageFile(Protocol):
-    """Images and labels by row."""
+    """The images and labels of one Parquet file, or of one split of a ZIP, by row."""
 
     @property
     def path(self) -> Path:
-        """The uploaded file; several may be parts of one."""
+        """The uploaded file on disk. All splits of a ZIP have the same path."""
 
     @property
     def name(self) -> str:
-        """What the user called it."""
+        """The user's name of the file, or the name of the split of a ZIP. Used in the report and in errors."""
 
     @property
     def rows(self) -> int:
-        """How many images it has."""
+        """Number of rows. Each row has one label and at most one image."""
 
     @property
     def columns(self) -> Columns:
-        """Where images and labels are."""
+        """The image column and the label column."""
 
     @property
     def most_bytes(self) -> int:
-        """What its images may come to."""
+        """Maximum number of bytes of its encoded images. The intake limits all files together to the sum."""
 
     @property
     def every_class_trains(self) -> bool:
-        """Whether a class that is evaluated and not trained is a mistake, as in folders that are named otherwise."""
+        """True if each class of the evaluation split must have training images.
+
+        A ZIP requires them, because a class without them usually means that its folder has another name in the
+        training split.
+        """
 
     @property
     def splits_by(self) -> str:
-        """What says to which split it belongs."""
+        """The rule that assigns the file to a split, as `Splits.rule` of the report states it."""
 
     def labels(self) -> pa.ChunkedArray:
-        """The labels, (rows,)."""
+        """Return the labels, (rows,).
+
+        Raises:
+            InvalidDatasetError: the file is damaged.
+        """
 
     def images(self) -> Iterator[pa.Array]:
-        """Binary arrays of encoded images, together (rows,), null where there is none."""
+        """Yield the encoded images in batches.
+
+        Yields:
+            Binary arrays, together (rows,). A row without a readable image is null.
+
+        Raises:
+            InvalidDatasetError: the file is damaged, or its unpacked content exceeds a limit.
+        """
 
     @property
     def images_place(self) -> str:
-        """Where its images are, as the rest of a sentence."""
+        """Phrase that locates the images in an error message. Empty, or begins with a space."""
 
     def where(self, row: int) -> str:
-        """What to call a row in an error."""
+        """Return the name of a row for an error message.
+
+        Args:
+            row: index from 0.
+        """
 
     def why_missing(self, row: int) -> str:
-        """Why there is no image in a row that has been read."""
+        """Return the reason why a row has no image, for an error message.
+
+        Args:
+            row: index from 0 of a row that `images` has yielded as null.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What has been uploaded.
+    """An opened upload.
 
     Attributes:
-        files: those that are used, the training files first.
-        evaluates: for each, whether it is evaluated; None: all files together are to be split by row.
-        unused: names of the files, or of the splits of a ZIP, that are not used.
-        ignored: names of the files in a ZIP that are no images.
+        files: the files, or splits of a ZIP, that the dataset uses. Training files come first.
+        evaluates: for each file, True if it belongs to the evaluation split and False if it belongs to the training
+            split. None: all rows together are split by row.
+        unused: names of the files, or of the splits of a ZIP, that the dataset does not use.
+        ignored: names of the files in a ZIP that are not images of the dataset.
     """
 
     files: list[ImageFile]

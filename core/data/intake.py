@@ -1,6 +1,6 @@
-"""Check uploaded files and store the dataset, in a process of its own: a hostile file can exhaust or crash that only.
+"""Check uploaded files and store the dataset in a child process. A hostile file can exhaust or crash only that process.
 
-This module is the parent's end and imports nothing heavy: neither pyarrow nor PIL. The child is `core.data.ingest`.
+This module runs in the parent and imports neither pyarrow nor PIL. The child process runs `core.data.ingest`.
 """
 
 import json
@@ -31,25 +31,28 @@ def inspect_in_subprocess(
     memory_bytes: int = MEMORY_BYTES,
     allow_broken: bool = False,
 ) -> DatasetReport:
-    """Check uploaded files and store the dataset, in a child process that is bounded in time and memory.
+    """Check uploaded files and store the dataset, in a child process with limited time and memory.
 
     Args:
-        source: folder with the uploaded files and nothing else; it is only read, but for `names.json`.
-        destination: folder to make. It does not exist yet; its parent does.
-        names: what the user called each file, by its name in `source`; None: the names there are the user's.
-        timeout_seconds: the child is killed after this long.
-        max_pixels: most pixels of an image.
-        max_entries: most entries of a ZIP.
-        memory_bytes: address space of the child.
-        allow_broken: images that cannot be used are left out and named in the report, instead of refused.
+        source: folder that contains only the uploaded files. If `names` is given, the function writes `names.json`
+            into this folder. No uploaded file is changed.
+        destination: folder to create. The folder must not exist; its parent must exist.
+        names: the user's name of each file, by the file's name in `source`. None: both names are the same.
+        timeout_seconds: time limit of the child in seconds. The child is then killed. The default is chosen by hand.
+        max_pixels: maximum number of pixels of an image.
+        max_entries: maximum number of entries of a ZIP.
+        memory_bytes: maximum address space of the child.
+        allow_broken: True: leave out images that cannot be used, and list them in the report. False: one such image
+            is an error.
 
     Returns:
-        The report, which is also stored.
+        The report, as stored in the dataset.
 
     Raises:
-        InvalidDatasetError: the files cannot be used, or take too long or too much memory.
-        StorageUnavailableError: the dataset cannot be written; InsufficientStorageError where the disk is full.
-        RuntimeError: the child failed for a reason of its own; the message holds the end of its stderr.
+        InvalidDatasetError: the files cannot be used, or the check exceeds its time or memory.
+        StorageUnavailableError: the dataset cannot be written.
+        InsufficientStorageError: the disk is full.
+        RuntimeError: the child failed unexpectedly. The message contains the end of its stderr.
     """
     if names is not None:
         (source / NAMES_FILE).write_text(json.dumps(dict(names)))
@@ -77,7 +80,7 @@ def inspect_in_subprocess(
 
 
 def _environment() -> dict[str, str]:
-    """No secrets for a process that reads hostile files, and no pools that reserve memory ahead."""
+    """Return the variables of the child: no secrets, and no thread or memory pools that reserve address space."""
     kept = {name: value for name, value in os.environ.items() if name in {"PATH", "LANG", "TMPDIR", "SYSTEMROOT"}}
     return kept | {
         "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
@@ -104,12 +107,12 @@ def _answer(child: subprocess.CompletedProcess[bytes], memory_bytes: int) -> Dat
 
 
 def too_much_memory(memory_bytes: int) -> InvalidDatasetError:
-    """The error of a child that needed more memory than it may have.
+    """Return the error of a child that exceeded its memory.
 
     Args:
-        memory_bytes: address space of the child.
+        memory_bytes: maximum address space of the child.
     """
     return InvalidDatasetError(
-        f"Reading the files crashed or needed more than {memory_bytes / (1 << 30):.3g} GiB of memory: save "
-        "the dataset anew with to_parquet() of the `datasets` library, in smaller row groups."
+        f"Reading the files crashed or needed more than {memory_bytes / (1 << 30):.3g} GiB of memory: upload "
+        "smaller images, or save Parquet files with smaller row groups (to_parquet() of the `datasets` library)."
     )

@@ -1,4 +1,4 @@
-"""Label columns of every kind to class indices, checked before any image is read."""
+"""Convert label columns to class indices. All labels are checked before any image is read."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,31 +12,39 @@ from core.domain.arrays import IntArray
 from core.errors import InvalidDatasetError
 
 MIN_IMAGES_PER_CLASS = 2
-"""On average: a column with fewer rows a value numbers or describes the images instead of sorting them."""
+"""Minimum average number of rows for each value of a column without class names.
+
+A column with fewer rows for each value usually contains identifiers or captions. Chosen by hand; not measured.
+"""
 
 
 MAX_NAME_BYTES = 400
-"""Of a class name: longer ones are texts, and each is held once a row while the labels are read."""
+"""Maximum length of a class name in UTF-8 bytes.
+
+While labels are read, memory holds the name once for each row, so a long text would exhaust memory. Chosen by hand; not
+measured.
+"""
 
 
 def encode_labels(
     tables: Sequence[pa.ChunkedArray], columns: Columns, *, files: Sequence[str]
 ) -> tuple[list[IntArray], tuple[str, ...]]:
-    """Labels of several files as indices into one list of class names.
+    """Convert the labels of several files to indices into one list of class names.
 
-    Names that come with the column keep their order; other values are sorted, numbers as numbers.
+    Class names that the schema defines keep their order. Other values are sorted: integers by value, strings by
+    code point.
 
     Args:
-        tables: the label column of each file.
-        columns: what is known of it.
-        files: what to call each file in an error.
+        tables: the label column of each file, (M,) each.
+        columns: the columns that all files share.
+        files: name of each file for an error message.
 
     Returns:
-        (M,) class indices for each file, and the C class names.
+        (M,) int64 class indices for each file, and the C class names.
 
     Raises:
-        InvalidDatasetError: a label is missing, outside the class names or too long, all are the same, or they name
-            single images.
+        InvalidDatasetError: a label is missing, is not an index of a class name, or is too long; all labels are equal;
+            or there are fewer than MIN_IMAGES_PER_CLASS rows for each value.
     """
     for table, file in zip(tables, files, strict=True):
         _refuse_missing(table, columns.label, file)
@@ -51,10 +59,16 @@ def encode_labels(
 
 
 def refuse_single_class(labels: IntArray, class_names: Sequence[str], *, place: str, split: str) -> None:
-    """Check that there is something to learn.
+    """Check that the labels contain at least two classes.
+
+    Args:
+        labels: (M,) int64, indices into `class_names`.
+        class_names: C names.
+        place: where the labels are, as a phrase for the error message.
+        split: `training` or `of the`, the word before `images` in the error message.
 
     Raises:
-        InvalidDatasetError: all labels are the same.
+        InvalidDatasetError: all labels are equal.
     """
     present = np.unique(labels)
     if len(present) == 1:
@@ -69,12 +83,12 @@ def _refuse_missing(labels: pa.ChunkedArray, column: str, file: str) -> None:
         row = pc.index(pc.is_null(labels), value=True).as_py()
         raise InvalidDatasetError(
             f"{file}: column {column!r} has no label in {labels.null_count:,} of {len(labels):,} rows, first "
-            f"in row {row} (rows count from 0): label or remove them."
+            f"in row {row} (rows count from 0): add the labels or remove the rows."
         )
 
 
 def _refuse_long(labels: pa.ChunkedArray, columns: Columns, file: str) -> None:
-    """Before a dictionary is spread over its rows."""
+    """Refuse long class names before the values of a dictionary are copied to each row."""
     longest = max((len(name.encode()) for name in columns.class_names), default=0)
     for chunk in labels.chunks:
         values = chunk.dictionary if pa.types.is_dictionary(chunk.type) else chunk
@@ -94,8 +108,8 @@ def _within(labels: pa.ChunkedArray, columns: Columns, file: str) -> IntArray:
         row = int(wrong[0])
         raise InvalidDatasetError(
             f"{file}: column {columns.label!r} has {len(columns.class_names)} class names, but "
-            f"{len(wrong):,} rows have a label outside of them, first row {row} with {indices[row]} "
-            "(rows count from 0): correct or remove them."
+            f"{len(wrong):,} rows have a label that is no index of a class name, first row {row} with {indices[row]} "
+            "(rows count from 0): correct or remove these rows."
         )
     return indices
 
@@ -122,5 +136,5 @@ def _refuse_useless(labels: IntArray, names: tuple[str, ...], columns: Columns) 
     if columns.label_kind != "class" and len(names) * MIN_IMAGES_PER_CLASS > len(labels):
         raise InvalidDatasetError(
             f"Column {columns.label!r} has {len(names):,} different values in {len(labels):,} rows, so it is "
-            "no class label: name the column of the classes 'label'."
+            "no class label: name the column of the class labels 'label'."
         )

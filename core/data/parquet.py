@@ -1,4 +1,7 @@
-"""Parquet files in Hugging Face image format, read as a stream: memory stays flat whatever a file's size."""
+"""Read Parquet files in Hugging Face image format in batches.
+
+The memory for images does not depend on the size of the file. The labels of a file are read at once.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,8 +20,17 @@ from core.errors import InvalidDatasetError
 BATCH_BYTES = 8 << 20
 BATCH_ROWS = 256
 READ_BYTES = 1 << 20
+"""Batches have about BATCH_BYTES and at most BATCH_ROWS rows; files are read through a buffer of READ_BYTES.
+
+Chosen by hand; `bench intake` measures the memory of the whole intake.
+"""
+
 MAX_EXPANSION = 10
-"""Images are compressed already: a file whose images are so many times its size repeats or pads them to fill a disk."""
+"""Maximum ratio of the size of all encoded images to the size of the file.
+
+JPEG, PNG and WebP are already compressed. A higher ratio means that the file repeats or pads images to fill the disk.
+Chosen by hand; not measured.
+"""
 
 _MAGIC = b"PAR1"
 
@@ -27,7 +39,18 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class ParquetImages:
-    """One file: where it lies, what the user called it, and what is in it."""
+    """An `ImageFile` of one Parquet file.
+
+    Attributes:
+        path: the file on disk.
+        name: the user's name of the file.
+        rows: number of rows that the footer states.
+        columns: the image column and the label column.
+        batch_rows: maximum number of rows of a batch that is read from the file.
+        leaf: Parquet's path of the column that contains the encoded images.
+        every_class_trains: False: a class of the evaluation split needs no training images.
+        splits_by: the rule that assigns the file to a split.
+    """
 
     path: Path
     name: str
@@ -35,30 +58,33 @@ class ParquetImages:
     columns: Columns
     batch_rows: int
     leaf: str
-    """Parquet's name of the column that holds the encoded images."""
     every_class_trains: ClassVar[bool] = False
     splits_by: ClassVar[str] = "file names"
 
     @property
     def most_bytes(self) -> int:
-        """What its images may come to."""
+        """Maximum number of bytes of its encoded images."""
         return MAX_EXPANSION * self.path.stat().st_size
 
     @property
     def images_place(self) -> str:
-        """Where its images are, as the rest of a sentence."""
+        """Phrase that locates the images in an error message. Begins with a space."""
         return f" in column {self.columns.image!r} (rows count from 0)"
 
     def where(self, row: int) -> str:
-        """What to call a row in an error."""
+        """Return the name of a row for an error message.
+
+        Args:
+            row: index from 0.
+        """
         return f"row {row}"
 
     def why_missing(self, _row: int) -> str:
-        """A table says no more of an image that is not there."""
+        """Return the reason why a row has no image. A Parquet file states no further reason."""
         return "no image"
 
     def labels(self) -> pa.ChunkedArray:
-        """The label column, (rows,).
+        """Return the label column, (rows,).
 
         Raises:
             InvalidDatasetError: the file is damaged.
@@ -70,13 +96,16 @@ class ParquetImages:
         return table.column(self.columns.label)
 
     def images(self) -> Iterator[pa.Array]:
-        """The image column as binary arrays of at most `batch_rows`, null where a row has no image.
+        """Yield the image column in batches.
 
-        A value that the file holds once for many rows is repeated only a few rows at a time: what a small file can
-        become is the caller's to bound, and it can do so before the memory is spent.
+        A dictionary-encoded file can store one image for many rows. Such an image is copied for one batch at a time, so
+        that the caller can stop a small file that expands to many bytes.
+
+        Yields:
+            Binary arrays of at most `batch_rows` rows, together (rows,). A row without an image is null.
 
         Raises:
-            InvalidDatasetError: the file is damaged, or holds paths instead of images.
+            InvalidDatasetError: the file is damaged, or contains paths instead of images.
         """
         seen = 0
         with pq.ParquetFile(self.path, buffer_size=READ_BYTES, read_dictionary=[self.leaf]) as file:
@@ -88,18 +117,18 @@ class ParquetImages:
         self._require_rows(seen)
 
     def _batches(self, file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
-        for group in range(file.num_row_groups):  # each has a dictionary of its own
+        for group in range(file.num_row_groups):  # each row group has its own dictionary
             columns = [self.columns.image]
             yield from file.iter_batches(self.batch_rows, row_groups=[group], columns=columns, use_threads=False)
 
     def _each(self, values: Iterator[Value]) -> Iterator[Value]:
-        """The values; what Arrow finds wrong on the way is told as damage of the file."""
+        """Yield the values. An error of Arrow becomes an error that names the damaged file."""
         while (value := self._guarded(lambda: next(values, None))) is not None:
             yield value
 
     def _require_rows(self, seen: int) -> None:
         if seen != self.rows:
-            raise InvalidDatasetError(f"{self.name} is damaged (not {self.rows:,} rows as it says): upload it again.")
+            raise InvalidDatasetError(f"{self.name} is damaged (it must have {self.rows:,} rows): upload it again.")
 
     def _bytes(self, images: pa.Array) -> pa.Array:
         if not pa.types.is_struct(images.type):
@@ -121,14 +150,17 @@ class ParquetImages:
 
 
 def open_parquet(path: Path, *, name: str) -> ParquetImages:
-    """Read a file's footer.
+    """Read the footer of a Parquet file and find its columns.
 
     Args:
-        path: where it lies.
-        name: what to call it in an error.
+        path: the file on disk.
+        name: name of the file for an error message.
+
+    Returns:
+        The file. No row has been read.
 
     Raises:
-        InvalidDatasetError: it is no Parquet file, damaged or empty, or has no image or label column.
+        InvalidDatasetError: the file is not a usable Parquet file, or has no usable image or label column.
     """
     _refuse_foreign(path, name)
     try:
@@ -151,10 +183,13 @@ def open_parquet(path: Path, *, name: str) -> ParquetImages:
 
 
 def refuse_different(files: list[ParquetImages]) -> None:
-    """Check that all files have the same columns.
+    """Check that all files have the same image column, label column and class names.
+
+    Args:
+        files: at least one file.
 
     Raises:
-        InvalidDatasetError: one differs from the first.
+        InvalidDatasetError: a file differs from the first file.
     """
     first = files[0]
     for other in files[1:]:
@@ -162,8 +197,8 @@ def refuse_different(files: list[ParquetImages]) -> None:
             here, there = getattr(first.columns, what), getattr(other.columns, what)
             if here != there:
                 raise InvalidDatasetError(
-                    f"{other.name} does not fit {first.name}: {_WHAT[what]} {there!r} there, "
-                    f"{here!r} here. Save all files from one dataset."
+                    f"{other.name} does not fit {first.name}: {_WHAT[what]} {there!r} instead of "
+                    f"{here!r}. Save all files from one dataset."
                 )
 
 
@@ -176,7 +211,10 @@ _WHAT = {
 
 
 def _repeated(images: pa.Array) -> Iterator[pa.Array]:
-    """Plain binary arrays, each less than a value above BATCH_BYTES, of an array that may hold equal values once."""
+    """Yield an array as binary arrays.
+
+    A dictionary-encoded array is divided. Each part has less than BATCH_BYTES plus the size of one value.
+    """
     if not pa.types.is_dictionary(images.type):
         yield images.cast(pa.binary())
         return

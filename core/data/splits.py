@@ -1,4 +1,7 @@
-"""Which images train and which evaluate, and how a smaller set is picked that keeps the classes' shares."""
+"""Assign images to the training and the evaluation split, and pick stratified subsets.
+
+All random choices depend only on the labels, the size or fraction, and the seed.
+"""
 
 import re
 from collections.abc import Sequence
@@ -12,10 +15,13 @@ from core.errors import InvalidDatasetError
 
 SPLIT_SEED = 0
 EVALUATION_SHARE = 0.2
-"""One image in five evaluates where nothing else says which."""
+"""Fraction of each class that is held out for evaluation if the dataset defines no splits.
+
+Chosen by hand; not measured.
+"""
 
 MIN_EVALUATION = 3
-"""Fewer points have no layout."""
+"""Minimum number of evaluation images. Fewer points span fewer than two dimensions."""
 
 FileRole = Literal["train", "validation", "test"]
 
@@ -27,12 +33,12 @@ _ROLE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class FileSplits:
-    """Indices of files. Where `evaluation` is empty, `train` is all files, to be split by row.
+    """The split of each file, as indices into a list of files.
 
     Attributes:
-        train: files with training images, or all used files.
-        evaluation: files with evaluation images.
-        unused: test files beside a validation split.
+        train: files of the training split. If `evaluation` is empty, all files, and the caller splits their rows.
+        evaluation: files of the evaluation split.
+        unused: files of neither split: test files, if there are validation files.
     """
 
     train: tuple[int, ...]
@@ -41,20 +47,26 @@ class FileSplits:
 
     @property
     def used(self) -> tuple[int, ...]:
-        """Those that train, then those that evaluate."""
+        """The files of the training split, then the files of the evaluation split."""
         return (*self.train, *self.evaluation)
 
     @property
     def evaluates(self) -> list[bool] | None:
-        """For each that is used, whether it evaluates; None where they are to be split by row."""
+        """For each file of `used`, True if it belongs to the evaluation split. None: the caller splits the rows."""
         return [index in self.evaluation for index in self.used] if self.evaluation else None
 
 
 def role_of(name: str) -> FileRole | None:
-    """What a file's name says of its split, by the first such word in it; None where it says nothing.
+    """Return the split that a name states, by the first word such as train, val or test in the name.
 
     >>> role_of("train-00000-of-00002.parquet"), role_of("cifar10_test.parquet"), role_of("contest.parquet")
     ('train', 'test', None)
+
+    Args:
+        name: name of a file, a folder or a split, in any case.
+
+    Returns:
+        The split; None if the name contains no such word.
     """
     match = _ROLE.search(name.lower())
     if match is None:
@@ -63,12 +75,19 @@ def role_of(name: str) -> FileRole | None:
 
 
 def by_file_name(names: Sequence[str]) -> FileSplits:
-    """Splits by the files' names. Evaluation is the validation split if there is one, else the test split.
+    """Assign files to splits by their names.
 
-    Where the names do not give both sides, all files together are to be split by row.
+    The evaluation split is the validation files if there are any, else the test files. If the names do not state both a
+    training and an evaluation split, the result leaves all files to a split by row.
+
+    Args:
+        names: names of the files.
+
+    Returns:
+        Indices into `names`.
 
     Raises:
-        InvalidDatasetError: some names say what they are and others do not.
+        InvalidDatasetError: some names state a split and others do not.
     """
     roles = [role_of(name) for name in names]
     everything = tuple(range(len(names)))
@@ -89,36 +108,38 @@ def by_file_name(names: Sequence[str]) -> FileSplits:
 
 
 def by_row(labels: IntArray, *, share: float = EVALUATION_SHARE, seed: int = SPLIT_SEED) -> tuple[IntArray, IntArray]:
-    """A stratified split: a fifth of each class evaluates, or another share.
+    """Split rows at random, stratified by class.
 
     Args:
-        labels: (M,) class of each row.
-        share: of the rows that evaluate, 0..1.
-        seed: decides which rows.
+        labels: (M,) int64, class of each row.
+        share: fraction of the rows for the evaluation split, in 0..1.
+        seed: seed of the random choice.
 
     Returns:
-        Rows that train and rows that evaluate: disjoint, rising, together all. A class with two images or
-        more has at least one on each side; a single image trains.
+        The training rows and the evaluation rows, each int64 and ascending. They are disjoint and together contain all
+        M rows. A class with at least two images has an image in both splits. The only image of a class is a training
+        image.
     """
     _, counts = np.unique(labels, return_counts=True)
-    shares = _largest_remainder(counts, round(len(labels) * share))
-    evaluation = _pick(labels, counts, np.clip(shares, np.minimum(1, counts - 1), counts - 1), seed=seed)
+    sizes = _largest_remainder(counts, round(len(labels) * share))
+    evaluation = _pick(labels, counts, np.clip(sizes, np.minimum(1, counts - 1), counts - 1), seed=seed)
     return np.setdiff1d(np.arange(len(labels)), evaluation, assume_unique=True), evaluation
 
 
 def stratified(labels: IntArray, size: int, *, seed: int) -> IntArray:
-    """Pick rows so that each class keeps its share, by the largest remainder.
+    """Pick rows at random so that each class keeps its fraction, by the largest-remainder method.
 
     Args:
-        labels: (M,) class of each row.
-        size: rows to pick, 0..M.
-        seed: decides which rows of a class.
+        labels: (M,) int64, class of each row.
+        size: number of rows to pick, in 0..M.
+        seed: seed of the random choice within each class.
 
     Returns:
-        (size,) rows, rising. A class with m of M rows has m * size / M of them, rounded down or up.
+        (size,) int64 rows, ascending. A class with m of the M rows has m * size / M of the picked rows, rounded down or
+        up.
 
     Raises:
-        ValueError: size is not within 0..M.
+        ValueError: size is not in 0..M.
     """
     if not 0 <= size <= len(labels):
         raise ValueError(f"size is {size}, but there are {len(labels)} rows")
@@ -130,14 +151,24 @@ def _largest_remainder(counts: IntArray, size: int) -> IntArray:
     total = int(counts.sum())
     if total == 0:
         return counts
-    shares, remainders = np.divmod(counts * size, total)
-    largest = np.argsort(-remainders, kind="stable")[: size - int(shares.sum())]
-    shares[largest] += 1
-    return shares
+    sizes, remainders = np.divmod(counts * size, total)
+    largest = np.argsort(-remainders, kind="stable")[: size - int(sizes.sum())]
+    sizes[largest] += 1
+    return sizes
 
 
 def _pick(labels: IntArray, counts: IntArray, sizes: IntArray, *, seed: int) -> IntArray:
-    """The first `sizes` rows of each class (in rising order) of one shuffled order."""
+    """Shuffle all rows once, and pick the first rows of each class.
+
+    Args:
+        labels: (M,) int64, class of each row.
+        counts: (C,) int64, number of rows of each class that occurs, in ascending order of the classes.
+        sizes: (C,) int64, number of rows to pick from each class.
+        seed: seed of the shuffle.
+
+    Returns:
+        (sum(sizes),) int64 rows, ascending.
+    """
     shuffled = np.random.default_rng(seed).permutation(len(labels))
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
     rank = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)

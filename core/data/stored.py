@@ -1,4 +1,7 @@
-"""The format of a stored dataset: its files, and its report. This module imports nothing heavy."""
+"""The format of a stored dataset: the names of its files, and the fields of its report.
+
+This module imports neither pyarrow nor PIL.
+"""
 
 from pathlib import Path
 from typing import TypedDict
@@ -11,16 +14,17 @@ SHEET_FILE = "contact_sheet.png"
 
 
 class FileRows(TypedDict):
-    """How many rows of a file belong to a split."""
+    """The number of rows of a file that belong to a split."""
 
     file: str
     rows: int
 
 
 class Splits(TypedDict):
-    """How rows were split.
+    """The assignment of rows to splits.
 
-    `rule` is `file names`, `folder names`, `manifest` or `a fifth of each class, seed 0`.
+    `rule` is `file names`, `folder names`, `manifest` or `a fifth of each class, seed 0`. `unused` contains the names
+    of the files, or of the splits of a ZIP, that belong to neither split.
     """
 
     rule: str
@@ -30,7 +34,11 @@ class Splits(TypedDict):
 
 
 class Duplicates(TypedDict):
-    """Images of the same bytes: copies beyond the first in a split; evaluation images that also train."""
+    """Counts of images with identical bytes.
+
+    `train` and `evaluation` count the copies beyond the first within the split. `across` counts the evaluation images
+    that are also training images.
+    """
 
     train: int
     evaluation: int
@@ -38,25 +46,31 @@ class Duplicates(TypedDict):
 
 
 class Sizes(TypedDict):
-    """The longer sides of the smallest and of the largest image, pixels."""
+    """Minimum and maximum over all images of the longer side, in pixels."""
 
     least: int
     most: int
 
 
 class Named(TypedDict):
-    """Things that were left out: how many, and what the first of them are."""
+    """Items that the dataset leaves out: their number, and the names of the first items."""
 
     count: int
     first: list[str]
 
 
 class DatasetReport(TypedDict):
-    """What a stored dataset is: the content of its `dataset.json`.
+    """The report of a stored dataset: the content of its `dataset.json`.
 
-    `images_per_class` has a number for each class name under `train` and `evaluation`; `image_size` is the
-    median of the longer sides in pixels; `columns` names the image and the label column; `broken` images could not be
-    decoded and are left out, `ignored` files of a ZIP are no images.
+    - `format`: version of the format.
+    - `digest`: SHA-256 that identifies the dataset.
+    - `train_size`, `evaluation_size`: number of images of each split.
+    - `image_size`: median of the longer sides of all images, in pixels.
+    - `images_per_class`: under `train` and `evaluation`, the number of images of each class, in the order of
+      `class_names`.
+    - `columns`: the image column under `image`, and the label column under `label`.
+    - `broken`: images that could not be used and are left out.
+    - `ignored`: files of a ZIP that are not images of the dataset.
     """
 
     format: int
@@ -75,7 +89,11 @@ class DatasetReport(TypedDict):
 
 
 def facts_of(report: DatasetReport) -> DatasetFacts:
-    """What a spec must know of a stored dataset."""
+    """Return the facts of a stored dataset that a run's spec contains.
+
+    Args:
+        report: report of the dataset.
+    """
     return DatasetFacts(
         digest=report["digest"],
         class_names=tuple(report["class_names"]),
@@ -85,5 +103,9 @@ def facts_of(report: DatasetReport) -> DatasetFacts:
 
 
 def partial(destination: Path) -> Path:
-    """Where the dataset is written before it is renamed to `destination`."""
+    """Return the folder into which the dataset is written before the folder is renamed to `destination`.
+
+    Args:
+        destination: final folder of the dataset.
+    """
     return destination.with_name(f".{destination.name}.partial")

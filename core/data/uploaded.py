@@ -1,6 +1,6 @@
-"""A stored dataset, opened: the folder that intake has written.
+"""Read a stored dataset: the folder that the intake has written.
 
-The Arrow files are mapped, not read, so that 2,000 images of 50,000 cost what 2,000 cost.
+The Arrow files are memory-mapped: only the requested images are read from disk.
 """
 
 import json
@@ -20,7 +20,11 @@ from core.errors import SourceUnavailableError
 
 
 class UploadedSource:
-    """An `ImageSource` over a stored dataset. Its images were checked when it was stored."""
+    """An `ImageSource` that reads a stored dataset. The intake has checked the images.
+
+    Args:
+        folder: the folder of the stored dataset.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -28,7 +32,7 @@ class UploadedSource:
 
     @cached_property
     def report(self) -> DatasetReport:
-        """What intake found.
+        """The report of the intake.
 
         Raises:
             SourceUnavailableError: the folder holds no stored dataset.
@@ -41,20 +45,43 @@ class UploadedSource:
 
     @property
     def facts(self) -> DatasetFacts:
-        """Classes, sizes and digest."""
+        """The classes, the sizes of the splits and the digest."""
         return facts_of(self.report)
 
     @property
     def image_size(self) -> int:
-        """Median of the longer sides, pixels."""
+        """Median of the longer sides of all images, in pixels."""
         return int(self.report["image_size"])
 
     def labels(self, split: Split) -> IntArray:
-        """(M,) int64, index into the class names, for every row of the split."""
+        """Return the label of each row of a split.
+
+        Args:
+            split: `train` or `evaluation`.
+
+        Returns:
+            (M,) int64, indices into the class names.
+
+        Raises:
+            SourceUnavailableError: the split cannot be read.
+        """
         return np.asarray(self._table(split).column("label").to_numpy(), np.int64)
 
     def images(self, split: Split, rows: IntArray, *, size: int) -> ImageArray:
-        """(len(rows), size, size, 3) uint8 RGB: the rows asked for, in that order, scaled and cropped."""
+        """Decode images, scale their shorter side to `size` and keep the centre.
+
+        Args:
+            split: `train` or `evaluation`.
+            rows: (n,) int64, rows of the split, in any order.
+            size: side of the returned images in pixels.
+
+        Returns:
+            (n, size, size, 3) uint8 RGB, in the order of `rows`.
+
+        Raises:
+            SourceUnavailableError: the split cannot be read.
+            InvalidDatasetError: an image cannot be decoded.
+        """
         encoded = _Bytes(self._table(split).column("image"))
         return squares(encoded, [int(row) for row in rows], size=size, max_pixels=sys.maxsize)
 

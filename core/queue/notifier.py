@@ -1,7 +1,8 @@
-"""Send wake-ups to the workers after the commit. The sweep sends a lost wake-up again.
+"""Send wake-ups to the workers after the commit of a transaction.
 
-A thread sends the wake-ups. So an unavailable broker, or a locked broker file, delays no request and no stage.
-A message contains only the name of its queue. The workers read the queued stages from the database.
+A separate thread sends the wake-ups, so that an unavailable broker or a locked broker file delays no request and no
+stage. A message contains only the name of its queue. The workers read the queued stages from the database. A wake-up
+may be lost: the sweep sends another wake-up for a stage that is still queued.
 """
 
 import logging
@@ -18,23 +19,38 @@ TASK = "embedreel.wake"
 """Name of the one Celery task. Its argument is the queue."""
 
 MAX_WAITING = 1000
-"""Further wake-ups are dropped, and the sweep sends them again. Each takes about 200 bytes of memory."""
+"""Maximum number of wake-ups that wait for the thread. Further wake-ups are dropped.
+
+Chosen by hand: a wake-up takes about 200 bytes of memory.
+"""
 
 STOP_SECONDS = 2.0
+"""Time in seconds for sending the waiting wake-ups at the end. Chosen by hand; not measured."""
 
 
 class Sender(Protocol):
     """The part of a Celery app that a notifier uses."""
 
     def send_task(self, name: str, args: tuple[str, ...], *, queue: str, retry: bool) -> Any:  # noqa: ANN401 - Celery's
-        """Put a message into a queue."""
+        """Put a message into a queue.
+
+        Args:
+            name: name of the Celery task.
+            args: arguments of the task.
+            queue: name of the queue.
+            retry: True: try again if the broker is unavailable.
+        """
 
     def close(self) -> None:
         """Close the connections."""
 
 
 class Notifier:
-    """Sends wake-ups from its own thread."""
+    """Sends wake-ups from its own thread.
+
+    Args:
+        sender: a Celery app. `stop` closes its connections.
+    """
 
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
@@ -46,7 +62,11 @@ class Notifier:
         self._thread.start()
 
     def stop(self) -> None:
-        """Send the waiting wake-ups, unless the broker is unavailable, and end the thread."""
+        """Send the waiting wake-ups and end the thread.
+
+        The method returns after at most STOP_SECONDS, even if the broker does not answer. If MAX_WAITING wake-ups wait,
+        the method returns at once. Wake-ups that are not sent are lost.
+        """
         try:
             self._waiting.put_nowait(None)
         except queue.Full:
@@ -56,7 +76,11 @@ class Notifier:
             self._sender.close()
 
     def notify(self, wake_ups: Iterable[WakeUp]) -> None:
-        """Notify the workers that these stages are queued. The function returns at once."""
+        """Queue wake-ups for the thread and return at once. If MAX_WAITING wake-ups wait, drop further wake-ups.
+
+        Args:
+            wake_ups: one wake-up for each stage that is queued.
+        """
         for wake_up in wake_ups:
             try:
                 self._waiting.put_nowait(wake_up)

@@ -1,8 +1,9 @@
-"""The child of core.data.intake: check uploaded files and write the stored dataset.
+"""Check uploaded files and store the dataset, as the child process of core.data.intake.
 
     python -m core.data.ingest SOURCE DESTINATION
 
-prints `{"ok": report}` or `{"error": {type, title, detail}}`. DESTINATION is there, complete, or not at all.
+The command prints `{"ok": report}` or `{"error": {type, title, detail}}`. It creates DESTINATION completely or not at
+all.
 """
 
 import argparse
@@ -22,7 +23,14 @@ from core.errors import EmbedreelError, storage_error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The child: convert, print one JSON object, exit 0 if the dataset is stored and 1 if not."""
+    """Store the dataset and print one JSON object.
+
+    Args:
+        arguments: command line without the program name. None: `sys.argv`.
+
+    Returns:
+        Exit status: 0 if the dataset is stored, else 1.
+    """
     parser = argparse.ArgumentParser(prog="python -m core.data.ingest", description=__doc__.partition("\n")[0])
     parser.add_argument("source", type=Path)
     parser.add_argument("destination", type=Path)
@@ -55,8 +63,8 @@ def _convert(options: argparse.Namespace) -> DatasetReport:
 
 
 def _limit_memory(memory_bytes: int) -> None:
-    with contextlib.suppress(ImportError, ValueError, OSError):  # not every system can
-        import resource  # noqa: PLC0415 - there is none on Windows
+    with contextlib.suppress(ImportError, ValueError, OSError):  # some systems do not support this limit
+        import resource  # noqa: PLC0415 - Windows does not have this module
 
         resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
 

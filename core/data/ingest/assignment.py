@@ -1,4 +1,4 @@
-"""Which rows of the uploaded files train, which evaluate, and their labels: all that needs no image."""
+"""Assign the rows of uploaded files to classes and splits. No image is read."""
 
 import json
 from collections.abc import Collection, Sequence
@@ -20,20 +20,21 @@ from core.errors import InvalidDatasetError
 
 BoolArray: TypeAlias = NDArray[np.bool_]
 SHOWN_CLASSES = 5
+"""Number of classes that an error message names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """Which rows train and which evaluate.
+    """The class and the split of each row.
 
     Attributes:
-        files: the files that are used, in order.
-        labels: (rows,) class indices of each file.
-        evaluates: (rows,) bool for each file: the row is in the evaluation split.
+        files: the files, or splits of a ZIP, that the dataset uses, in order.
+        labels: for each file, (rows,) int64 indices into `class_names`.
+        evaluates: for each file, (rows,) bool, True if the row belongs to the evaluation split.
         class_names: C names.
-        rule: how the rows were split.
-        unused: names of the files that are not used.
-        ignored: names of the files in a ZIP that are no images.
+        rule: the rule that assigned the rows to splits, as `Splits.rule` of the report.
+        unused: names of the files, or of the splits of a ZIP, that the dataset does not use.
+        ignored: names of the files in a ZIP that are not images of the dataset.
     """
 
     files: list[ImageFile]
@@ -45,17 +46,32 @@ class Assignment:
     ignored: list[str]
 
     def of(self, *, evaluation: bool) -> IntArray:
-        """Labels of one split, in order."""
+        """Return the labels of one split.
+
+        Args:
+            evaluation: True: the evaluation split. False: the training split.
+
+        Returns:
+            (M,) int64 indices into `class_names`, in the order of files and rows.
+        """
         parts = zip(self.labels, self.evaluates, strict=True)
         return np.concatenate([labels[rows == evaluation] for labels, rows in parts])
 
     def rows(self, *, evaluation: bool) -> list[FileRows]:
-        """How many rows of each file belong to a split."""
+        """Return the number of rows of each file in one split, without files that have no such row.
+
+        Args:
+            evaluation: True: the evaluation split. False: the training split.
+        """
         counts = [int((rows == evaluation).sum()) for rows in self.evaluates]
         return [{"file": file.name, "rows": n} for file, n in zip(self.files, counts, strict=True) if n]
 
     def without(self, broken: Sequence[Collection[int]]) -> "Assignment":
-        """The same, but for some rows of each file."""
+        """Return the assignment without some rows.
+
+        Args:
+            broken: for each file, the indices of the rows to remove.
+        """
         kept = [~np.isin(np.arange(len(part)), list(rows)) for part, rows in zip(self.labels, broken, strict=True)]
         labels = [part[rows] for part, rows in zip(self.labels, kept, strict=True)]
         evaluates = [part[rows] for part, rows in zip(self.evaluates, kept, strict=True)]
@@ -63,7 +79,14 @@ class Assignment:
 
 
 def uploaded_files(source: Path) -> list[UploadedFile]:
-    """The files of a folder, sorted by the user's names, so that equal uploads are equal datasets."""
+    """List the uploaded files of a folder.
+
+    Args:
+        source: folder with the files and, if the user's names differ, a `names.json`.
+
+    Returns:
+        The files, sorted by the user's names, so that equal uploads have equal digests.
+    """
     names_file = source / NAMES_FILE
     names = json.loads(names_file.read_text()) if names_file.exists() else {}
     files = [
@@ -77,15 +100,18 @@ def uploaded_files(source: Path) -> list[UploadedFile]:
 def assign(
     files: Sequence[UploadedFile], *, max_entries: int = MAX_ENTRIES, max_pixels: int = MAX_PIXELS
 ) -> Assignment:
-    """Read labels and decide the splits, before any image is read.
+    """Read the labels and assign each row to a split. No image is read.
 
     Args:
         files: one ZIP, or Parquet files.
-        max_entries: most entries of a ZIP.
-        max_pixels: most pixels of an image.
+        max_entries: maximum number of entries of a ZIP.
+        max_pixels: maximum number of pixels of an image.
+
+    Returns:
+        The assignment. Both splits are usable.
 
     Raises:
-        InvalidDatasetError: files, columns, labels or splits cannot be used.
+        InvalidDatasetError: the files, columns, labels or splits cannot be used.
     """
     opened = open_files(files, max_entries=max_entries, max_pixels=max_pixels)
     used = opened.files
@@ -104,11 +130,14 @@ def assign(
 
 
 def refuse_unusable(assignment: Assignment) -> None:
-    """Check that there is something to learn, and something to evaluate.
+    """Check that both splits are usable.
+
+    Args:
+        assignment: the assignment of all rows that the dataset keeps.
 
     Raises:
-        InvalidDatasetError: the evaluation split is too small, the training split has one class, or a class that is
-            evaluated has no image to train on where that must be a mistake.
+        InvalidDatasetError: the evaluation split has fewer than `splits.MIN_EVALUATION` images; the training split is
+            empty or has one class; or a class of the evaluation split of a ZIP has no training image.
     """
     train, evaluation = (assignment.of(evaluation=side) for side in (False, True))
     if len(evaluation) < splits.MIN_EVALUATION:
@@ -117,13 +146,13 @@ def refuse_unusable(assignment: Assignment) -> None:
             f"{splits.MIN_EVALUATION} are needed. Upload more images."
         )
     if not len(train):
-        raise InvalidDatasetError("The training split has no image that can be used: repair or add some.")
+        raise InvalidDatasetError("The training split has no image that can be used: repair or add images.")
     first = assignment.files[0]
     refuse_single_class(train, assignment.class_names, place=first.columns.label_place, split="training")
     untrained = np.setdiff1d(evaluation, train)
     if first.every_class_trains and len(untrained):
         named = ", ".join(repr(assignment.class_names[index]) for index in untrained[:SHOWN_CLASSES])
         raise InvalidDatasetError(
-            f"{len(untrained)} classes are evaluated, but have no image to train on ({named}): give the classes the "
-            "same names in both splits, or leave these out."
+            f"{len(untrained)} classes have evaluation images, but no training images ({named}): give each class the "
+            "same name in both splits, or leave these classes out."
         )

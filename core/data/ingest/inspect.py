@@ -1,8 +1,13 @@
-"""What intake's child does: check every label and image of the uploaded files and write the stored dataset.
+"""Check every label and image of the uploaded files, and write the stored dataset. This module runs in the child.
 
-A stored dataset is `train.arrow` and `evaluation.arrow` (image: encoded bytes, label: index into the class
-names, file and row: where the user had it), `dataset.json` and `contact_sheet.png`. It appears
-whole, by a rename, or not at all.
+A stored dataset is a folder with these files:
+
+- `train.arrow` and `evaluation.arrow`. Their columns are `image` (encoded bytes), `label` (index into the class names),
+  `file` (index of the file in the upload) and `row` (row in that file).
+- `dataset.json`, the report.
+- `contact_sheet.png`.
+
+The files are written to another folder, which is then renamed, so the dataset appears completely or not at all.
 """
 
 import hashlib
@@ -30,9 +35,17 @@ from core.domain.arrays import IntArray
 from core.errors import InvalidDatasetError
 
 SHOWN_FAILURES = 20
+"""Number of broken images that an error message names."""
 COUNTED_FAILURES = 10_000
+"""With more broken images in one file, the upload is refused at once, even with `allow_broken`.
+
+The limit bounds the memory for the causes. Chosen by hand; not measured.
+"""
 ALWAYS_BYTES = 64 << 20
-"""So much is stored of any upload."""
+"""Minimum limit on the size of all encoded images. Small files may exceed MAX_EXPANSION up to this size.
+
+Chosen by hand; not measured.
+"""
 STORED = pa.schema([("image", pa.binary()), ("label", pa.int64()), ("file", pa.int32()), ("row", pa.int64())])
 
 
@@ -48,17 +61,18 @@ def convert(
 
     Args:
         files: one ZIP, or Parquet files.
-        destination: folder to make; its parent exists.
-        max_pixels: most pixels of an image.
-        max_entries: most entries of a ZIP.
-        allow_broken: images that cannot be used are left out and named in the report, instead of refused.
+        destination: folder to create. Its parent must exist.
+        max_pixels: maximum number of pixels of an image.
+        max_entries: maximum number of entries of a ZIP.
+        allow_broken: True: leave out images that cannot be used, and list them in the report. False: one such image
+            is an error.
 
     Returns:
-        The report that is stored with the dataset.
+        The report, as stored in the dataset.
 
     Raises:
-        InvalidDatasetError: the files cannot be used; the message names file, column or row and what to do.
-        OSError: the dataset cannot be written, or `destination` exists.
+        InvalidDatasetError: the files cannot be used. The message names the file, column or row, and what to do.
+        OSError: the dataset cannot be written, or `destination` exists and is not empty.
     """
     assignment = assign(files, max_entries=max_entries, max_pixels=max_pixels)
     folder = partial(destination)
@@ -101,11 +115,16 @@ def _write_images(
 
 @dataclass(slots=True)
 class _Writing:
-    """Images on their way from files to splits.
+    """Checks the images of all files and writes them to the two splits.
 
     Attributes:
-        writers: by whether it is the evaluation split.
-        left_bytes: what may still be written.
+        assignment: the class and the split of each row.
+        writers: True: the writer of the evaluation split, False: the writer of the training split.
+        sheet: receives thumbnails.
+        max_pixels: maximum number of pixels of an image.
+        allow_broken: True: leave out broken images. False: refuse them.
+        left_bytes: number of bytes of encoded images that may still be read.
+        findings: findings about the images so far.
     """
 
     assignment: Assignment
@@ -117,7 +136,16 @@ class _Writing:
     findings: ImageFindings = field(default_factory=ImageFindings)
 
     def write(self, index: int, file: ImageFile) -> None:
-        """All images of one file."""
+        """Check and write all images of one file.
+
+        Args:
+            index: index of the file in the assignment.
+            file: the file.
+
+        Raises:
+            InvalidDatasetError: the file is damaged, has broken images that are not allowed, or has more than
+                COUNTED_FAILURES broken images; or the images of all files exceed the size limit.
+        """
         broken: dict[int, str] = {}
         first = 0
         for images in file.images():
@@ -140,7 +168,18 @@ class _Writing:
     def _check(
         self, images: pa.Array, rows: IntArray, evaluates: BoolArray, index: int, broken: dict[int, str]
     ) -> BoolArray:
-        """(rows,) whether each image can be decoded; `broken` is told what is wrong with those that cannot."""
+        """Decode a batch of images.
+
+        Args:
+            images: (n,) encoded images.
+            rows: (n,) int64, row of each image in the file.
+            evaluates: (n,) bool, True if the image belongs to the evaluation split.
+            index: index of the file in the assignment.
+            broken: receives the cause of each image that cannot be decoded, by row.
+
+        Returns:
+            (n,) bool, True if the image can be decoded.
+        """
         file, labels = self.assignment.files[index], self.assignment.labels[index]
         for encoded, row, in_evaluation in zip(images.to_pylist(), rows.tolist(), evaluates.tolist(), strict=True):
             try:
@@ -155,7 +194,11 @@ class _Writing:
 
 
 def hash_image(encoded: bytes) -> int:
-    """64 bits of an image file's bytes."""
+    """Return a 64-bit BLAKE2b hash of the bytes of an image file.
+
+    Args:
+        encoded: bytes of the image file.
+    """
     return int.from_bytes(hashlib.blake2b(encoded, digest_size=8).digest())
 
 
@@ -168,8 +211,8 @@ def _batch(images: pa.Array, labels: IntArray, rows: IntArray, mask: BoolArray, 
 def _refuse_expansion(left: int, file: ImageFile) -> None:
     if left < 0:
         raise InvalidDatasetError(
-            f"{file.name} holds little that becomes much: its images are more than {MAX_EXPANSION} times as large as "
-            "all files together. Store each image once, as JPEG, PNG or WebP."
+            f"{file.name} expands too much: the images of the upload are more than {MAX_EXPANSION} times as large as "
+            "its files. Store each image once, as JPEG, PNG or WebP."
         )
 
 

@@ -1,4 +1,4 @@
-"""Uploaded files, of either kind, opened as `ImageFile`s: one ZIP, or Parquet files."""
+"""Open an upload, which is one ZIP or one or more Parquet files, as `ImageFile`s."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,12 @@ from core.errors import InvalidDatasetError
 
 
 class UploadedFile(NamedTuple):
-    """A file on disk and what the user called it."""
+    """An uploaded file.
+
+    Attributes:
+        path: the file on disk.
+        name: the user's name of the file.
+    """
 
     path: Path
     name: str
@@ -23,10 +28,20 @@ class UploadedFile(NamedTuple):
 def open_files(
     files: Sequence[UploadedFile], *, max_entries: int = MAX_ENTRIES, max_pixels: int = MAX_PIXELS
 ) -> Opened:
-    """Open what is used of an upload, and see which split each file belongs to; no image is read.
+    """Open the files that the dataset uses, and assign each file to a split if the names state splits.
+
+    No image is read.
+
+    Args:
+        files: one ZIP, or Parquet files.
+        max_entries: maximum number of entries of a ZIP.
+        max_pixels: maximum number of pixels of an image.
+
+    Returns:
+        The opened files, the split of each file, and the names of what is not used.
 
     Raises:
-        InvalidDatasetError: there is no file, a ZIP beside others, or a file or a name that cannot be used.
+        InvalidDatasetError: there is no file; there is a ZIP and another file; or a file or its name cannot be used.
     """
     if not files:
         raise InvalidDatasetError("No file was uploaded: send one ZIP file, or at least one Parquet file.")
@@ -38,5 +53,5 @@ def open_files(
         refuse_different(tables)
         return Opened([*tables], chosen.evaluates, [files[index].name for index in chosen.unused], [])
     if len(files) > 1:
-        raise InvalidDatasetError(f"{zips[0].name} is a ZIP beside other files: send one ZIP alone, or Parquet files.")
+        raise InvalidDatasetError(f"{zips[0].name} is a ZIP beside other files: send one ZIP or only Parquet files.")
     return open_zip(zips[0].path, name=zips[0].name, max_entries=max_entries, max_pixels=max_pixels)

@@ -1,4 +1,4 @@
-"""What the intake tells of a dataset that it has stored."""
+"""The digest and the report of a dataset that the intake stores."""
 
 import hashlib
 import json
@@ -15,17 +15,17 @@ from core.domain.arrays import IntArray
 
 FORMAT = 1
 NAMED = 20
-"""Files that are named one by one."""
+"""Maximum number of broken images, and of ignored files, that the report names."""
 
 
 @dataclass(slots=True)
 class ImageFindings:
-    """What was seen of the images of both splits.
+    """Findings about the images of both splits.
 
     Attributes:
-        sides: longer sides, pixels.
-        hashes: 64 bits of each image file, by whether it is in the evaluation split.
-        broken: what is wrong with each row that is left out, for each file.
+        sides: longer side of each usable image in pixels.
+        hashes: 64-bit hash of each usable image file; True: evaluation split, False: training split.
+        broken: for each file, the cause of each row whose image cannot be used.
     """
 
     sides: "array[int]" = field(default_factory=lambda: array("L"))
@@ -34,7 +34,16 @@ class ImageFindings:
 
 
 def digest(assignment: Assignment, broken: Sequence[dict[int, str]]) -> str:
-    """SHA-256 over the format, the split rule, the content and place of each used file, and the rows left out."""
+    """Return the digest of a dataset. Equal uploads have equal digests.
+
+    Args:
+        assignment: the assignment of all rows, including the broken rows.
+        broken: for each file, the broken rows that are left out.
+
+    Returns:
+        SHA-256, hexadecimal, of the format, the split rule, the content and the split of each used file, and the
+        broken rows.
+    """
     contents = {file.path: "" for file in assignment.files}
     for path in contents:
         with path.open("rb") as stream:
@@ -49,12 +58,12 @@ def digest(assignment: Assignment, broken: Sequence[dict[int, str]]) -> str:
 
 
 def describe(assignment: Assignment, findings: ImageFindings, *, digest: str) -> DatasetReport:
-    """The report.
+    """Return the report of a dataset.
 
     Args:
-        assignment: of the images that are stored.
-        findings: what was seen of them.
-        digest: of the dataset.
+        assignment: the assignment of the stored images, without the broken rows.
+        findings: findings about all images.
+        digest: digest of the dataset.
     """
     train, evaluation = (assignment.of(evaluation=side) for side in (False, True))
     columns = assignment.files[0].columns
@@ -99,9 +108,9 @@ def _duplicates(findings: ImageFindings) -> Duplicates:
 
 def _broken(assignment: Assignment, findings: ImageFindings) -> Named:
     several = len(assignment.files) > 1
-    told = (
+    named = (
         f"{file.name + ': ' if several else ''}{file.where(row)}: {cause}"
         for file, rows in zip(assignment.files, findings.broken, strict=True)
         for row, cause in rows.items()
     )
-    return {"count": sum(map(len, findings.broken)), "first": list(islice(told, NAMED))}
+    return {"count": sum(map(len, findings.broken)), "first": list(islice(named, NAMED))}

@@ -1,7 +1,7 @@
-"""Where datasets come from: a module for each source, and the table of them.
+"""The sources of datasets: one module for each source, and the table of all sources.
 
-A source is a module with the names of `DatasetSource`, and a line in `SOURCES`. The API imports these modules, so a
-module imports nothing heavy before `open_images` is called.
+A source is a module with the names of `DatasetSource`, and an entry in `_ALL`. The API imports these modules. A module
+therefore imports pyarrow, PIL, NumPy and `datasets` only inside functions that open a dataset.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,79 +17,112 @@ if TYPE_CHECKING:
 
 
 class DatasetSource(Protocol):
-    """What a module of this package has."""
+    """The interface of a source module."""
 
     @property
     def KIND(self) -> str:  # noqa: N802 - a constant of the module
-        """Of `DatasetOut.kind`, and the name of the module."""
+        """The value of the API field `kind`, and the name of the module."""
 
     @property
     def FORM(self) -> str:  # noqa: N802
-        """How its names look, as the documentation shows it."""
+        """Form of the names of its datasets, for the documentation."""
 
     @property
     def DESCRIPTION(self) -> str:  # noqa: N802
-        """What its datasets are, as the documentation says it; without a full stop."""
+        """Description of its datasets, for the documentation, without a full stop."""
 
     def is_named(self, dataset: str, *, allowed_hub: Sequence[str]) -> bool:
-        """Whether a run's `dataset` is one of this source.
+        """Return True if a run's `dataset` is a name of this source. An uploaded dataset need not exist.
+
+        Args:
+            dataset: the run's `dataset`.
+            allowed_hub: ids of the Hugging Face hub that the operator allows.
 
         Raises:
-            InvalidSpecError: it is, and what it chooses makes no sense.
+            InvalidSpecError: the name is a name of this source with invalid options.
         """
 
     def known_names(self, *, allowed_hub: Sequence[str]) -> list[str]:
-        """The names, for an error that lists what there is."""
+        """Return names for an error message that lists the available datasets.
+
+        Args:
+            allowed_hub: ids of the Hugging Face hub that the operator allows.
+        """
 
     def canonical(self, dataset: str) -> str:
-        """The one form of a name of this source; any other name as it is.
+        """Return the canonical form of a name of this source. Names of other sources do not change.
+
+        Args:
+            dataset: the run's `dataset`.
 
         Raises:
-            InvalidSpecError: what it chooses makes no sense.
+            InvalidSpecError: the options in the name are invalid, or the canonical form is too long.
         """
 
     def pinned_as(self, dataset: str) -> str | None:
-        """The name that its revision is pinned under; None if it has no revisions, or is not of this source."""
+        """Return the name under which the commit of a dataset is pinned.
+
+        Args:
+            dataset: the run's `dataset`.
+
+        Returns:
+            The name; None if the dataset has no commits or belongs to another source.
+        """
 
     def every(self, catalog: Catalog) -> Iterable[KnownDataset]:
-        """The datasets that a run may name, as the API lists them."""
+        """Return the datasets of this source that a run may name, as the API lists them.
+
+        Args:
+            catalog: the allowed, pinned and uploaded datasets of one tenant.
+        """
 
     def resolve(self, dataset: str, catalog: Catalog) -> ResolvedDataset:
-        """What a dataset of this source is now, as far as that is known without loading it.
+        """Return the facts and the digest of a dataset that are known without loading it.
+
+        Args:
+            dataset: a name of this source.
+            catalog: the allowed, pinned and uploaded datasets of one tenant.
 
         Raises:
             NotFoundError: there is no such dataset.
         """
 
     def open_images(self, dataset: str, *, folder: Path | None, expected_digest: str | None) -> "ImageSource":
-        """Open a dataset of this source, on a worker.
+        """Open a dataset of this source on a worker.
 
         Args:
-            dataset: its name.
-            folder: of the stored dataset, if it is an uploaded one.
-            expected_digest: what the run was accepted with; None: any.
+            dataset: a name of this source.
+            folder: folder of the stored dataset. None unless the dataset is uploaded.
+            expected_digest: digest with which the run was accepted. None: accept any digest.
+
+        Returns:
+            The dataset. Labels are in memory or memory-mapped, and images are decoded on demand.
 
         Raises:
-            NotFoundError: it is not there.
-            SourceUnavailableError: it cannot be read now, or is not what the run was accepted with.
-            InvalidDatasetError: it has no usable images and labels.
+            NotFoundError: the dataset does not exist.
+            SourceUnavailableError: the dataset cannot be loaded now, or its digest is not `expected_digest`.
+            InvalidDatasetError: the dataset has no usable images, labels or splits.
         """
 
 
 _ALL: tuple[DatasetSource, ...] = (builtin, hub, upload)
 SOURCES = {source.KIND: source for source in _ALL}
-"""By kind. They are asked, and listed, in this order."""
+"""The sources by kind. Functions that search or list datasets use this order."""
 
 
 def source_of(dataset: str, *, allowed_hub: Sequence[str]) -> DatasetSource:
-    """Where the dataset of this name comes from. Whether an upload exists is for its store to say.
+    """Return the source of a dataset by its name. An uploaded dataset need not exist.
 
     >>> source_of("hub:uoft-cs/cifar10", allowed_hub=["uoft-cs/cifar10"]).KIND
     'hub'
 
+    Args:
+        dataset: the run's `dataset`.
+        allowed_hub: ids of the Hugging Face hub that the operator allows.
+
     Raises:
-        UnknownDatasetError: the name is of no such form, or a hub id that the operator does not allow.
-        InvalidSpecError: what is chosen of a hub dataset makes no sense.
+        UnknownDatasetError: no source has such a name, or the operator does not allow the hub id.
+        InvalidSpecError: the options of a hub dataset are invalid.
     """
     for source in SOURCES.values():
         if source.is_named(dataset, allowed_hub=allowed_hub):
@@ -98,7 +131,12 @@ def source_of(dataset: str, *, allowed_hub: Sequence[str]) -> DatasetSource:
 
 
 def unknown(dataset: str, *, allowed_hub: Sequence[str]) -> UnknownDatasetError:
-    """The error that lists what there is instead."""
+    """Return the error for an unknown dataset. The message lists the available datasets.
+
+    Args:
+        dataset: the run's `dataset`.
+        allowed_hub: ids of the Hugging Face hub that the operator allows.
+    """
     known = [name for source in SOURCES.values() for name in source.known_names(allowed_hub=allowed_hub)]
     return UnknownDatasetError(
         f"There is no dataset {dataset!r}. Known here: {', '.join(known)}.",
@@ -107,10 +145,13 @@ def unknown(dataset: str, *, allowed_hub: Sequence[str]) -> UnknownDatasetError:
 
 
 def canonical(dataset: str) -> str:
-    """The one form of a run's `dataset`, so that equal choices are one dataset.
+    """Return the canonical form of a run's `dataset`. Names with equal options have the same form.
+
+    Args:
+        dataset: the run's `dataset`.
 
     Raises:
-        InvalidSpecError: what it chooses makes no sense, or it is too long in this form.
+        InvalidSpecError: the options in the name are invalid, or the canonical form is too long.
     """
     for source in SOURCES.values():
         dataset = source.canonical(dataset)
@@ -118,6 +159,13 @@ def canonical(dataset: str) -> str:
 
 
 def pinned_as(dataset: str) -> str | None:
-    """The name that the revision of a run's `dataset` is pinned under; None where it has no revisions."""
+    """Return the name under which the commit of a run's `dataset` is pinned.
+
+    Args:
+        dataset: the run's `dataset`.
+
+    Returns:
+        The name; None if the dataset has no commits.
+    """
     found = (source.pinned_as(dataset) for source in SOURCES.values())
     return next((name for name in found if name is not None), None)

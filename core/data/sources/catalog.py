@@ -1,4 +1,4 @@
-"""What a dataset source needs of the service, and what it tells of its datasets. Nothing heavy is imported."""
+"""The types that dataset sources exchange with the service. This module imports neither pyarrow nor `datasets`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ class KnownDataset:
     """A dataset that a run may name.
 
     Attributes:
-        id: as a run names it.
-        name: what it is called.
-        facts: None where only loading it tells.
-        report: what was found in uploaded files; None for any other dataset.
-        created_at: seconds since 1970; None for a dataset that nobody uploaded.
-        has_contact_sheet: whether there is a picture of its classes.
+        id: the value of a run's `dataset`.
+        name: name for the user.
+        facts: classes, sizes and digest. None if they are known only after loading.
+        report: the report of the intake. None unless the dataset is uploaded.
+        created_at: Unix time of the upload in seconds. None unless the dataset is uploaded.
+        has_contact_sheet: True if there is a contact sheet.
     """
 
     id: str
@@ -31,12 +31,13 @@ class KnownDataset:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedDataset:
-    """What a run's dataset stands for when the run is accepted.
+    """A run's dataset at the time when the run is accepted.
 
     Attributes:
-        facts: None where only a worker can find them out.
-        digest: what it is now; equal digests mean equal images.
-        title: what it is called.
+        facts: classes, sizes and digest. None if only a worker can determine them.
+        digest: identifies the content. For a hub dataset, `hub:<owner>/<name>@<commit>` without the options of the
+            name, and `@unresolved` before the first download.
+        title: name of the dataset for the user.
     """
 
     facts: DatasetFacts | None
@@ -45,20 +46,30 @@ class ResolvedDataset:
 
 
 class Catalog(Protocol):
-    """What a service knows of datasets, for one tenant."""
+    """The allowed, pinned and uploaded datasets of one tenant."""
 
     @property
     def allowed_hub(self) -> Sequence[str]:
-        """Ids of the Hugging Face hub that the operator allows."""
+        """Ids, `<owner>/<name>`, of the Hugging Face hub that the operator allows."""
 
     def pinned_revision(self, source: str) -> str | None:
-        """The commit that is required of a source; None before its first download."""
+        """Return the commit that runs must use.
+
+        Args:
+            source: name under which the commit is pinned, `hub:<owner>/<name>`.
+
+        Returns:
+            The commit; None before the first download.
+        """
 
     def uploads(self) -> Iterable[KnownDataset]:
-        """The tenant's uploaded datasets, newest first."""
+        """Return the tenant's uploaded datasets, newest first."""
 
     def upload(self, dataset_id: str) -> ResolvedDataset:
-        """What one of them is now.
+        """Return the facts and the digest of an uploaded dataset.
+
+        Args:
+            dataset_id: id of the dataset, `ds_…`.
 
         Raises:
             NotFoundError: the tenant has no such dataset.
@@ -66,18 +77,18 @@ class Catalog(Protocol):
 
 
 def require_digest(dataset: str, facts: DatasetFacts, *, expected: str | None) -> None:
-    """Refuse a dataset that has changed.
+    """Check that a dataset has not changed since its run was accepted.
 
     Args:
-        dataset: as the run names it.
-        facts: of the dataset as it is now.
-        expected: the digest that the run was accepted with; None: any.
+        dataset: the run's `dataset`.
+        facts: facts of the dataset that was opened.
+        expected: digest with which the run was accepted. None: accept any digest.
 
     Raises:
-        SourceUnavailableError: it is another one.
+        SourceUnavailableError: the digests differ.
     """
     if expected is not None and facts.digest != expected:
         raise SourceUnavailableError(
-            f"The dataset {dataset} is no longer what this run was accepted with (it was "
-            f"{expected}, it is {facts.digest}): start a new run."
+            f"The dataset {dataset} has changed since this run was accepted (its digest was "
+            f"{expected}, and is now {facts.digest}): start a new run."
         )

@@ -1,7 +1,7 @@
-"""Datasets of the Hugging Face hub, through the `datasets` library.
+"""Datasets of the Hugging Face hub, loaded with the `datasets` library.
 
-What a name chooses is read by `core.domain.hub_dataset`. What it does not choose is found: columns by their features;
-the evaluation split is `validation`, else `test`, else a fifth of each class of the training split.
+`core.domain.hub_dataset` reads the options in a dataset's name. Without options, the columns are found by their
+features, and the evaluation split is `validation`, else `test`, else a fifth of each class of the training split.
 """
 
 import importlib
@@ -26,63 +26,92 @@ if TYPE_CHECKING:
 
 KIND = "hub"
 FORM = "`hub:<owner>/<name>`"
-DESCRIPTION = "a dataset of the Hugging Face hub that the operator allows; a `?` and choices may follow"
+DESCRIPTION = "a dataset of the Hugging Face hub that the operator allows; options may follow a `?`"
 
 MEASURED_IMAGES = 256
+"""Number of training images whose median size is the image size of a dataset. Chosen by hand; not measured."""
+
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 BuilderLoader = Callable[..., Any]
 
 
 def is_named(dataset: str, *, allowed_hub: Sequence[str]) -> bool:
-    """Whether this is the name of an allowed dataset of the hub.
+    """Return True if this is the name of a hub dataset that the operator allows.
+
+    Args:
+        dataset: the run's `dataset`.
+        allowed_hub: ids of the Hugging Face hub that the operator allows.
 
     Raises:
-        InvalidSpecError: what is chosen of it makes no sense.
+        InvalidSpecError: the name is a hub name with invalid options.
     """
     named = hub_dataset.read(dataset)
     return named is not None and named.id in allowed_hub
 
 
 def known_names(*, allowed_hub: Sequence[str]) -> list[str]:
-    """The names, for an error that lists what there is."""
+    """Return the names, without options, of all allowed datasets.
+
+    Args:
+        allowed_hub: ids of the Hugging Face hub that the operator allows.
+    """
     return [HUB_PREFIX + name for name in allowed_hub]
 
 
 def canonical(dataset: str) -> str:
-    """The name with its choices sorted, and without those that are so anyway.
+    """Return the name with sorted options and without options that equal the default.
+
+    Args:
+        dataset: the run's `dataset`. Names of other sources do not change.
 
     Raises:
-        InvalidSpecError: what is chosen makes no sense, or the name is too long in this form.
+        InvalidSpecError: the options are invalid, or the canonical form is too long.
     """
     return hub_dataset.canonical(dataset)
 
 
 def pinned_as(dataset: str) -> str | None:
-    """The name without choices: all that is chosen of a dataset is of one commit."""
+    """Return the name without options. All runs of a dataset use the same commit, whatever their options.
+
+    Args:
+        dataset: the run's `dataset`.
+
+    Returns:
+        `hub:<owner>/<name>`; None if the dataset is not a hub dataset.
+    """
     named = hub_dataset.read(dataset)
     return named.source if named else None
 
 
 def every(catalog: Catalog) -> Iterable[KnownDataset]:
-    """The datasets that the operator allows."""
+    """Return the datasets that the operator allows."""
     return [KnownDataset(HUB_PREFIX + name, name) for name in catalog.allowed_hub]
 
 
 def resolve(dataset: str, catalog: Catalog) -> ResolvedDataset:
-    """The commit that is required, if there has been a download; a worker finds out the facts."""
+    """Return the digest with the pinned commit. The facts are None, because only a worker can determine them.
+
+    Args:
+        dataset: a hub name.
+        catalog: the source of the pinned commit, which exists after the first download.
+    """
     source = hub_dataset.pinned_as(dataset)
     revision = catalog.pinned_revision(source) or hub_dataset.UNRESOLVED
     return ResolvedDataset(None, f"{source}@{revision}", source.removeprefix(HUB_PREFIX))
 
 
 def open_images(dataset: str, *, folder: Path | None, expected_digest: str | None) -> "ImageSource":  # noqa: ARG001
-    """Download (or find in the cache) and open.
+    """Load a dataset from the hub or the local cache, and open the dataset.
 
-    A commit, or a digest that ends in `@<commit>`, is loaded and required. Anything else means the newest commit.
+    Args:
+        dataset: a hub name, with or without options.
+        folder: not used.
+        expected_digest: a commit, or a digest that ends in `@<commit>`: load this commit. Any other value, or None:
+            load the newest commit.
 
     Raises:
-        InvalidSpecError: what is chosen makes no sense.
+        InvalidSpecError: the options are invalid.
         SourceUnavailableError: as for `open_hub_dataset`, or another commit was loaded.
         InvalidDatasetError: as for `open_hub_dataset`.
     """
@@ -96,16 +125,20 @@ def open_images(dataset: str, *, folder: Path | None, expected_digest: str | Non
 def open_hub_dataset(
     dataset: HubDataset, *, revision: str | None = None, load_builder: BuilderLoader | None = None
 ) -> "ImageSource":
-    """Download (or find in the cache) and open.
+    """Load a dataset from the hub or the local cache, and open the dataset.
 
     Args:
-        dataset: its id, and what is chosen of it.
-        revision: commit to load; None: the newest.
-        load_builder: stands in for `datasets.load_dataset_builder`.
+        dataset: the id and the options.
+        revision: commit to load. None: the newest commit.
+        load_builder: replaces `datasets.load_dataset_builder` in tests. None: use the library.
+
+    Returns:
+        The dataset. The digest in its facts is the commit.
 
     Raises:
         SourceUnavailableError: the hub cannot be reached, or has no such dataset, configuration or commit.
-        InvalidDatasetError: no usable columns, labels or splits, or not those that are asked for.
+        InvalidDatasetError: the columns, labels or splits are not usable, or a requested column or split does not
+            exist.
     """
     import numpy as np
 
@@ -122,7 +155,7 @@ def open_hub_dataset(
         file=str(dataset),
         image=dataset.image,
         label=dataset.label,
-        several="say which one behind the name of the dataset: ?{role}=…",
+        several="choose one with the option ?{role}=… after the name of the dataset",
     )
     files = [f"{dataset}, split {split}" for split in used]
     label_columns = [
@@ -147,7 +180,13 @@ def open_hub_dataset(
 
 
 class _Reader:
-    """Decodes the images of both splits."""
+    """Decodes the images of both splits.
+
+    Args:
+        name: name of the dataset for an error message.
+        rows: for each split, (M,) int64, the row in `encoded` of each image of the split.
+        encoded: for each split, the encoded images.
+    """
 
     def __init__(
         self, name: str, *, rows: "Mapping[Split, IntArray]", encoded: "Mapping[Split, EncodedImages]"
@@ -155,7 +194,7 @@ class _Reader:
         self._name, self._rows, self._encoded = name, rows, encoded
 
     def measure(self) -> int:
-        """Median of the longer sides of 256 training images, pixels."""
+        """Return the median of the longer sides of up to MEASURED_IMAGES evenly spaced training images, in pixels."""
         import numpy as np
 
         from core.data.images import measure
@@ -165,7 +204,19 @@ class _Reader:
         return int(np.median([max(measure(self._encoded["train"][int(row)])) for row in sample]))
 
     def squares(self, split: "Split", rows: "IntArray", size: int) -> "ImageArray":
-        """(len(rows), size, size, 3) uint8 RGB."""
+        """Decode images of a split, as `core.data.images.squares` does.
+
+        Args:
+            split: `train` or `evaluation`.
+            rows: (n,) int64, rows of the split.
+            size: side of the returned images in pixels.
+
+        Returns:
+            (n, size, size, 3) uint8 RGB, in the order of `rows`.
+
+        Raises:
+            InvalidDatasetError: an image cannot be decoded.
+        """
         from core.data.images import squares
 
         try:
@@ -175,7 +226,13 @@ class _Reader:
 
 
 class _Encoded:
-    """The undecoded images of a split, by row."""
+    """The encoded images of a split of the hub dataset, indexed by row.
+
+    Args:
+        dataset: the split.
+        columns: the image column and the label column.
+        name: name of the split for an error message.
+    """
 
     def __init__(self, dataset: "Dataset", columns: "Columns", name: str) -> None:
         self._dataset = dataset.select_columns([columns.image]).with_format("arrow")
@@ -194,12 +251,23 @@ class _Encoded:
 
 
 def _held_out(dataset: HubDataset, found: Sequence[str]) -> str | None:
-    """The split that evaluates; None where a share of the training split does."""
+    """Return the evaluation split of the hub dataset.
+
+    Args:
+        dataset: the id and the options.
+        found: names of the splits that the hub dataset has.
+
+    Returns:
+        The name of the split; None if a fraction of the training split is held out.
+
+    Raises:
+        InvalidDatasetError: a split that the options or the defaults require does not exist.
+    """
     for split in (dataset.train, dataset.evaluation):
         if split is not None and split not in found:
             raise InvalidDatasetError(
-                f"{dataset} has no split {split!r} (found: {', '.join(found)}): say which one trains and which one "
-                "evaluates behind the name of the dataset, ?train=…&evaluation=…, or choose another."
+                f"{dataset} has no split {split!r} (found: {', '.join(found)}): choose the splits with the options "
+                "?train=…&evaluation=… after the name of the dataset, or choose another dataset."
             )
     if dataset.evaluation or dataset.share:
         return dataset.evaluation
@@ -214,9 +282,9 @@ def _download(
         builder = load(dataset.id, name=dataset.config, revision=revision)
         builder.download_and_prepare()
         return str(builder.hash), builder.as_dataset()
-    except Exception as error:  # the library, the hub's client and the file system each have their own
+    except Exception as error:  # the library, the hub's client and the file system have different exceptions
         raise SourceUnavailableError(
             f"The dataset {dataset} cannot be loaded from the Hugging Face hub "
-            f"({type(error).__name__}: {error}). Check this machine's connection, the dataset's name and, where it has "
-            "several, its configuration (?config=…), or upload it as a Parquet file."
+            f"({type(error).__name__}: {error}). Check this machine's connection, the dataset's name and, if there are "
+            "several configurations, the option ?config=…, or upload the dataset as Parquet files."
         ) from error

@@ -1,4 +1,4 @@
-"""A dataset, opened: labels in memory, images where they are asked for."""
+"""An `ImageSource` with labels in memory and images that are decoded on demand."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,13 +11,14 @@ from core.domain.spec import DatasetFacts
 
 @dataclass(frozen=True)
 class OpenedDataset:
-    """An `ImageSource` of these parts.
+    """An `ImageSource` that a dataset source assembles from its labels and its decoder.
 
     Attributes:
         facts: classes, sizes and digest.
-        labels_of: (M,) int64 each, index into the class names.
-        squares: of a split the rows asked for, in that order: (len(rows), size, size, 3) uint8 RGB.
-        measure: the longer side of a typical image, pixels; called once.
+        labels_of: for each split, (M,) int64 indices into the class names.
+        squares: function that decodes images. Its arguments are the split, the rows (n,) int64 and the size in pixels;
+            its result is (n, size, size, 3) uint8 RGB, in the order of the rows.
+        measure: function that returns the longer side of a typical image in pixels. It is called at most once.
     """
 
     facts: DatasetFacts
@@ -27,13 +28,32 @@ class OpenedDataset:
 
     @cached_property
     def image_size(self) -> int:
-        """The longer side of a typical image, pixels."""
+        """The longer side of a typical image in pixels."""
         return self.measure()
 
     def labels(self, split: Split) -> IntArray:
-        """(M,) int64, index into the class names, for every row of the split."""
+        """Return the label of each row of a split.
+
+        Args:
+            split: `train` or `evaluation`.
+
+        Returns:
+            (M,) int64, indices into the class names.
+        """
         return self.labels_of[split]
 
     def images(self, split: Split, rows: IntArray, *, size: int) -> ImageArray:
-        """(len(rows), size, size, 3) uint8 RGB: the rows asked for, in that order, scaled and cropped."""
+        """Decode images, scale their shorter side to `size` and keep the centre.
+
+        Args:
+            split: `train` or `evaluation`.
+            rows: (n,) int64, rows of the split, in any order.
+            size: side of the returned images in pixels.
+
+        Returns:
+            (n, size, size, 3) uint8 RGB, in the order of `rows`.
+
+        Raises:
+            InvalidDatasetError: an image cannot be decoded.
+        """
         return self.squares(split, rows, size)

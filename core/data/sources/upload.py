@@ -1,4 +1,4 @@
-"""Datasets that users upload: Parquet files, or a ZIP of labelled images, stored by `core.data.intake`."""
+"""Uploaded datasets: Parquet files, or a ZIP of labelled images, which `core.data.intake` has stored."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -13,38 +13,42 @@ if TYPE_CHECKING:
 
 KIND = "upload"
 FORM = "`ds_…`"
-DESCRIPTION = "the id of an uploaded dataset: Parquet files in the image format of Hugging Face, or a ZIP of images"
+DESCRIPTION = "the id of an uploaded dataset: Parquet files in Hugging Face image format, or a ZIP of images"
 
 _ID = re.compile(r"ds_[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 
-def is_named(dataset: str, *, allowed_hub: Sequence[str]) -> bool:  # noqa: ARG001 - nobody need allow it
-    """Whether this could be the id of an upload. Whether it exists is for its store to say."""
+def is_named(dataset: str, *, allowed_hub: Sequence[str]) -> bool:  # noqa: ARG001 - needs no permission
+    """Return True if the name has the form of an upload's id. The dataset need not exist."""
     return _ID.fullmatch(dataset) is not None
 
 
 def known_names(*, allowed_hub: Sequence[str]) -> list[str]:  # noqa: ARG001
-    """The names, for an error that lists what there is."""
+    """Return a phrase that stands for the ids of all uploads at the end of a list."""
     return ["and the ids (ds_…) that an upload returns"]
 
 
 def canonical(dataset: str) -> str:
-    """The id as it is."""
+    """Return the id unchanged. It is already canonical."""
     return dataset
 
 
 def pinned_as(dataset: str) -> str | None:  # noqa: ARG001
-    """Nothing is pinned: a stored dataset never changes."""
+    """Return None: a stored dataset never changes, so nothing is pinned."""
     return None
 
 
 def every(catalog: Catalog) -> Iterable[KnownDataset]:
-    """The tenant's uploads."""
+    """Return the tenant's uploaded datasets, newest first."""
     return catalog.uploads()
 
 
 def resolve(dataset: str, catalog: Catalog) -> ResolvedDataset:
-    """Facts that were found when it was stored.
+    """Return the facts and the digest that the intake has stored.
+
+    Args:
+        dataset: id of the dataset.
+        catalog: the uploaded datasets of one tenant.
 
     Raises:
         NotFoundError: the tenant has no such dataset.
@@ -53,16 +57,21 @@ def resolve(dataset: str, catalog: Catalog) -> ResolvedDataset:
 
 
 def open_images(dataset: str, *, folder: Path | None, expected_digest: str | None) -> "ImageSource":
-    """Open the folder that intake has written.
+    """Open the folder that the intake has written.
+
+    Args:
+        dataset: id of the dataset.
+        folder: folder of the stored dataset. None: the dataset is no longer stored.
+        expected_digest: digest with which the run was accepted. None: accept any digest.
 
     Raises:
-        NotFoundError: there is no folder.
-        SourceUnavailableError: it cannot be read, or is not what the run was accepted with.
+        NotFoundError: `folder` is None.
+        SourceUnavailableError: the folder cannot be read, or the digest is not `expected_digest`.
     """
     from core.data.uploaded import UploadedSource
 
     if folder is None:
-        raise NotFoundError(f"The dataset {dataset} is not stored any more.")
+        raise NotFoundError(f"The dataset {dataset} is no longer stored: upload it again and start a new run.")
     source = UploadedSource(folder)
     require_digest(dataset, source.facts, expected=expected_digest)
     return source

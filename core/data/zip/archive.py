@@ -1,6 +1,7 @@
-"""The entries of a ZIP and their bytes: what the archive says of itself is a claim, what is read is counted.
+"""List and read the entries of an untrusted ZIP.
 
-Only the directory is left to `zipfile`. Nothing is ever written to a disk here.
+`zipfile` reads only the central directory. This module checks the directory against the local headers, unpacks the
+entries in memory, and limits the bytes that are really read and unpacked. Nothing is written to the disk.
 """
 
 import io
@@ -18,10 +19,11 @@ from core.data.zip.entry_names import is_archive, is_hidden, read_name, shown
 from core.errors import InvalidDatasetError
 
 DIRECTORY_BYTES = 512
-"""Of the directory, for each entry that is allowed: what it says is held in memory."""
+"""Maximum size of the central directory for each allowed entry. Memory holds the directory. Chosen by hand."""
 PIECE_BYTES = 1 << 18
+"""Maximum number of bytes that are read or unpacked at a time. Chosen by hand; not measured."""
 FREE_BYTES = 16 << 20
-"""So much may be unpacked of any archive, whatever its ratio: plain drawings shrink a lot."""
+"""Number of bytes that may be unpacked whatever the ratio, because line drawings compress well. Chosen by hand."""
 
 _MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
 _LOCAL = struct.Struct("<4s5H3L2H")
@@ -30,21 +32,21 @@ _UTF8_FLAG = 0x800
 
 
 class DamagedEntryError(Exception):
-    """One entry cannot be read as the directory describes it; the message is the cause, without a subject."""
+    """An entry is not as the directory describes it. The message is the cause, without a subject."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One file of an archive, as its directory describes it.
+    """A file of an archive, as the central directory describes it.
 
     Attributes:
-        name: what it is called, clean.
-        raw_name: the same in the archive's own bytes.
-        offset: of its header, from the beginning of the file.
-        packed_bytes: what it takes in the archive.
-        size: bytes when unpacked.
-        crc: CRC-32 of those.
-        deflated: else it is stored as it is.
+        name: name as `read_name` returns it.
+        raw_name: name as the bytes in the archive.
+        offset: position of the local header in bytes, from the beginning of the archive.
+        packed_bytes: size in the archive in bytes.
+        size: unpacked size in bytes.
+        crc: CRC-32 of the unpacked bytes.
+        deflated: True: compressed by deflate. False: stored without compression.
     """
 
     name: str
@@ -58,17 +60,28 @@ class Entry:
 
 @dataclass(slots=True)
 class Budget:
-    """What may still come out of an archive, counted in bytes that were really read and unpacked."""
+    """Counts the bytes that are really read and unpacked from an archive, and limits them.
+
+    Attributes:
+        max_bytes: maximum number of unpacked bytes.
+        read_bytes: bytes read so far.
+        unpacked_bytes: bytes unpacked so far.
+    """
 
     max_bytes: int = MAX_ZIP_BYTES
     read_bytes: int = 0
     unpacked_bytes: int = 0
 
     def spend(self, *, read: int, unpacked: int) -> None:
-        """Count.
+        """Add bytes to the counts.
+
+        Args:
+            read: number of bytes read.
+            unpacked: number of bytes unpacked from them.
 
         Raises:
-            InvalidDatasetError: more comes out than is allowed.
+            InvalidDatasetError: the unpacked bytes exceed `max_bytes`; or they exceed both FREE_BYTES and MAX_ZIP_RATIO
+                times the bytes read.
         """
         self.read_bytes += read
         self.unpacked_bytes += unpacked
@@ -79,23 +92,34 @@ class Budget:
             )
         if self.unpacked_bytes > max(FREE_BYTES, MAX_ZIP_RATIO * self.read_bytes):
             raise InvalidDatasetError(
-                f"The ZIP becomes more than {MAX_ZIP_RATIO} times as large when unpacked, as no images do: zip JPEG, "
-                "PNG or WebP files."
+                f"The ZIP becomes more than {MAX_ZIP_RATIO} times as large when unpacked, which images do not: zip "
+                "only JPEG, PNG or WebP files."
             )
 
 
 def is_zip(path: Path) -> bool:
-    """Whether a file begins as a ZIP does; one that only ends like that is something else too."""
+    """Return True if a file begins with the signature of a ZIP.
+
+    `zipfile.is_zipfile` also accepts a file of another kind that ends like a ZIP.
+
+    Args:
+        path: the file.
+    """
     with path.open("rb") as file:
         return file.read(4) in _MAGICS
 
 
 def list_entries(path: Path, *, max_entries: int) -> list[Entry]:
-    """The files of an archive by name, without folders and what systems leave behind.
+    """List the files of an archive, sorted by name, without folders and hidden files.
+
+    Args:
+        path: the archive.
+        max_entries: maximum number of entries, including folders and hidden files.
 
     Raises:
-        InvalidDatasetError: the archive is damaged, has too many entries, or one that no dataset has: a link, a name
-            that leads elsewhere, an encrypted or a nested archive, a name twice, bytes of another entry.
+        InvalidDatasetError: the archive is damaged or encrypted, or has too many entries; an entry is a link, a device
+            or another archive, has an unsafe name or an unsupported compression; two entries have one name; or entries
+            overlap.
     """
     infos, end = _directory(path, max_entries)
     if len(infos) > max_entries:
@@ -104,24 +128,27 @@ def list_entries(path: Path, *, max_entries: int) -> list[Entry]:
     for info in infos:
         entry = _checked(info)
         if entry.name in found:
-            raise InvalidDatasetError(f"The ZIP has two entries {shown(entry.name)!r}: zip the folder anew.")
+            raise InvalidDatasetError(f"The ZIP has two entries {shown(entry.name)!r}: zip the folder again.")
         found[entry.name] = entry
     _refuse_overlap(list(found.values()), end)
     return [found[name] for name in sorted(found) if not name.endswith("/") and not is_hidden(name)]
 
 
 def read_entry(file: BinaryIO, entry: Entry, budget: Budget, *, most_bytes: int) -> bytes:
-    """Unpack one entry.
+    """Unpack an entry.
 
     Args:
-        file: the archive.
-        entry: of it.
-        budget: what may come out of the whole archive.
-        most_bytes: what may come out of this entry.
+        file: the open archive.
+        entry: an entry of the archive.
+        budget: budget of the whole archive.
+        most_bytes: maximum unpacked size of this entry.
+
+    Returns:
+        The unpacked bytes. Their size and CRC-32 are those in the directory.
 
     Raises:
-        DamagedEntryError: it is not what the directory says, or has more than `most_bytes`.
-        InvalidDatasetError: the budget is spent.
+        DamagedEntryError: the entry is not as the directory describes it, or is larger than `most_bytes`.
+        InvalidDatasetError: the archive exceeds the budget.
     """
     _seek_content(file, entry)
     content = bytearray()
@@ -135,7 +162,10 @@ def read_entry(file: BinaryIO, entry: Entry, budget: Budget, *, most_bytes: int)
 
 
 class _Guarded(io.FileIO):
-    """A file of which only so much is read at once, as the directory is before anybody counts its entries."""
+    """A file that refuses to read more than `most_bytes` at once.
+
+    `zipfile` reads the whole central directory at once, before its entries can be counted.
+    """
 
     most_bytes = 0
 
@@ -150,7 +180,7 @@ class _DirectoryTooLargeError(Exception):
 
 
 def _directory(path: Path, max_entries: int) -> tuple[Sequence[zipfile.ZipInfo], int]:
-    """What the directory lists, and where it begins."""
+    """Return the entries of the central directory, and the position of the directory in bytes."""
     with _Guarded(str(path)) as file:
         file.most_bytes = max_entries * DIRECTORY_BYTES + (1 << 17)
         try:
@@ -160,7 +190,7 @@ def _directory(path: Path, max_entries: int) -> tuple[Sequence[zipfile.ZipInfo],
             raise _too_many(max_entries) from error
         except MemoryError:
             raise
-        except Exception as error:  # whoever made the file wrote what they liked
+        except Exception as error:  # zipfile can raise any exception on hostile bytes
             raise InvalidDatasetError(f"The ZIP is damaged or cut short ({error}): upload it again.") from error
 
 
@@ -180,8 +210,8 @@ def _checked(info: zipfile.ZipInfo) -> Entry:
         raise InvalidDatasetError(f"The ZIP is encrypted ({shown(name)!r}): zip the folder without a password.")
     if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
         raise InvalidDatasetError(
-            f"{shown(name)!r} is packed by a method that is not read here ({info.compress_type}): zip the folder by "
-            "the usual one, or store the images as they are."
+            f"{shown(name)!r} has a compression method that this service does not support ({info.compress_type}): zip "
+            "the folder with deflate or without compression."
         )
     if is_archive(name) and not is_hidden(name):
         raise InvalidDatasetError(f"The ZIP holds another archive, {shown(name)!r}: unpack it and zip the images.")
@@ -191,12 +221,12 @@ def _checked(info: zipfile.ZipInfo) -> Entry:
 
 
 def _refuse_overlap(entries: Sequence[Entry], end: int) -> None:
-    """Bytes that belong to two entries are unpacked twice: that is how a small file becomes a large one."""
+    """Refuse entries that share bytes. The shared bytes would be unpacked for each entry, as in a ZIP bomb."""
     ordered = sorted(entries, key=lambda entry: entry.offset)
     ends = [entry.offset + _LOCAL.size + len(entry.raw_name) + entry.packed_bytes for entry in ordered]
     begins = [*(entry.offset for entry in ordered), end]
     if any(last > begin for last, begin in zip(ends, begins[1:], strict=True)) or begins[0] < 0:
-        raise InvalidDatasetError("The ZIP has entries that overlap: zip the folder anew.")
+        raise InvalidDatasetError("The ZIP has entries that overlap: zip the folder again.")
 
 
 def _seek_content(file: BinaryIO, entry: Entry) -> None:
@@ -206,7 +236,7 @@ def _seek_content(file: BinaryIO, entry: Entry) -> None:
         raise DamagedEntryError("not where the ZIP says")
     *_, name_bytes, extra_bytes = _LOCAL.unpack(head)
     if file.read(name_bytes) != entry.raw_name:
-        raise DamagedEntryError("called otherwise in another place of the ZIP")
+        raise DamagedEntryError("named differently in another place of the ZIP")
     file.seek(extra_bytes, io.SEEK_CUR)
 
 

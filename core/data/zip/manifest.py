@@ -1,4 +1,4 @@
-"""A manifest: a CSV or JSON Lines file at the top of an archive that names each image's label, and maybe its split."""
+"""Read a manifest: a CSV or JSON Lines file that states the label, and optionally the split, of each image of a ZIP."""
 
 import csv
 import io
@@ -16,48 +16,57 @@ from core.errors import InvalidDatasetError
 
 CSV_NAMES = frozenset({"manifest.csv", "labels.csv", "metadata.csv"})
 FILE_COLUMNS = ("file_name", "filename", "file", "path", "image")
-"""Where a row names its image; the first is what Hugging Face's ImageFolder calls it."""
+"""Columns that may contain the image's name, in order of preference. Hugging Face's ImageFolder uses the first."""
 SPLIT_COLUMN = "split"
 MAX_BYTES = 64 << 20
+"""Maximum size of an unpacked manifest in bytes. Memory holds the manifest. Chosen by hand; not measured."""
 SHOWN_FILES = 3
+"""Number of missing files that an error message names."""
 
 Row = Mapping[str, Any]
 
 
 def is_manifest(name: str) -> bool:
-    """Whether a file at the top lists the images.
+    """Return True if the name is that of a manifest.
 
     >>> is_manifest("metadata.csv"), is_manifest("train.jsonl"), is_manifest("prices.csv"), is_manifest("a/labels.csv")
     (True, True, False, False)
+
+    Args:
+        name: name of an entry, relative to the folder in which a manifest is allowed.
     """
     return "/" not in name and (name.lower() in CSV_NAMES or name.lower().endswith(".jsonl"))
 
 
 def by_manifest(content: bytes, *, name: str, files: Collection[str]) -> tuple[dict[str, Place], str]:
-    """Places by the rows of a manifest.
+    """Read the place of each image from a manifest.
+
+    If no row has a value in the column `split`, the splits of all places are None.
 
     Args:
-        content: of the manifest.
-        name: its own; the suffix says how it is written.
-        files: what lies beside it.
+        content: bytes of the manifest.
+        name: name of the manifest. The suffix states its format.
+        files: names of the files in and below the folder of the manifest, relative to that folder.
 
     Returns:
-        The place of each file that is listed, and the name of the column of labels.
+        The place of each listed file, and the name of the label column.
 
     Raises:
-        InvalidDatasetError: it cannot be read, lacks a column or a value, lists a file twice or one that is not there.
+        InvalidDatasetError: the manifest cannot be read, has no rows, or lacks a column or a value; or it lists a file
+            twice or a file that does not exist.
     """
-    rows = _read(content, name, most=len(files) + 1)  # with one more, a file is listed twice or is not there
+    # A manifest with one row more than there are files lists a file twice or a file that does not exist.
+    rows = _read(content, name, most=len(files) + 1)
     name = shown(name)
     if not rows:
-        raise InvalidDatasetError(f"{name} lists no image: write one a line, with its label.")
+        raise InvalidDatasetError(f"{name} lists no image: write one line for each image, with its label.")
     file, label = (_column(rows[0], names, name) for names in (FILE_COLUMNS, LABEL_NAMES))
     in_splits = any(row.get(SPLIT_COLUMN) not in {None, ""} for row in rows)
     places: dict[str, Place] = {}
     for number, row in enumerate(rows, 1):
         path = unicodedata.normalize("NFC", _value(row, file, name, number).removeprefix("./"))
         if path in places:
-            raise InvalidDatasetError(f"{name} lists {shown(path)!r} twice, again in row {number}: keep one.")
+            raise InvalidDatasetError(f"{name} lists {shown(path)!r} twice, again in row {number}: keep one row.")
         split = _split(row, name, number) if in_splits else None
         places[path] = Place(split, _value(row, label, name, number))
     _refuse_missing([path for path in places if path not in files], name)
@@ -68,12 +77,12 @@ def _read(content: bytes, name: str, *, most: int) -> list[Row]:
     try:
         return list(islice(_rows(content.decode("utf-8-sig"), name), most))
     except (csv.Error, ValueError, RecursionError) as error:
-        told = f"{shown(name)} cannot be read ({error})"
-        raise InvalidDatasetError(f"{told}: save it as UTF-8, one image a line.") from error
+        problem = f"{shown(name)} cannot be read ({error})"
+        raise InvalidDatasetError(f"{problem}: save it as UTF-8, with one line for each image.") from error
 
 
 def _rows(text: str, name: str) -> Iterator[Row]:
-    """Rows by the lower-case names of their columns."""
+    """Yield the rows as mappings from lower-case column names to values."""
     if name.lower().endswith(".csv"):
         for row in csv.DictReader(io.StringIO(text, newline=""), strict=True):
             yield _by_column(row)
@@ -82,7 +91,7 @@ def _rows(text: str, name: str) -> Iterator[Row]:
         if line.strip():
             row = json.loads(line)
             if not isinstance(row, dict):
-                raise ValueError("a line is no JSON object")
+                raise ValueError("a line is not a JSON object")
             yield _by_column(row)
 
 
@@ -95,11 +104,11 @@ def _column(row: Row, names: Sequence[str], manifest: str) -> str:
         if name in row:
             return name
     found = ", ".join(repr(shown(str(name))) for name in list(row)[:10])
-    raise InvalidDatasetError(f"{manifest} has no column {' or '.join(names)} (found: {found}): name one so.")
+    raise InvalidDatasetError(f"{manifest} has no column {' or '.join(names)} (found: {found}): add it.")
 
 
 def _value(row: Row, column: str, manifest: str, number: int) -> str:
-    """A text or a whole number, as text."""
+    """Return a value that is a string or an integer, as a string without surrounding spaces."""
     value = row.get(column)
     if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
         raise InvalidDatasetError(f"{manifest} has no {column} in row {number} (rows count from 1): add it.")

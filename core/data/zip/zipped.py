@@ -1,4 +1,4 @@
-"""ZIP files as the intake reads them: one `ImageFile` for each split, read entry by entry where it lies."""
+"""Open a ZIP for the intake: one `ImageFile` for each split. Entries are unpacked one at a time in memory."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,22 +23,25 @@ from core.errors import InvalidDatasetError
 
 FOLDER_NAMES = "folder names"
 PIXEL_BYTES = 8
-"""An image of 16 bits and four channels that is not compressed has so many."""
+"""Bytes of an uncompressed pixel with four 16-bit channels. The size limit of an entry assumes such pixels."""
 
 
 @dataclass(frozen=True, slots=True)
 class ZippedImages:
-    """The images of one split of an archive, by name.
+    """An `ImageFile` of one split of an archive.
 
     Attributes:
-        path: of the archive.
-        name: the split's, or the archive's where it says nothing of splits.
-        columns: where the labels come from.
-        entries: one for each row.
-        classes: (rows,) index into `columns.class_names`.
-        budget: of the whole archive.
-        most_image_bytes: of one image.
-        splits_by: what says to which split it belongs.
+        path: the archive on disk.
+        name: name of the split, or the user's name of the archive if the archive does not state splits.
+        columns: the source of the labels, and the class names.
+        entries: the entry of each row, in the order of their names.
+        classes: (rows,) int64 indices into `columns.class_names`.
+        budget: budget of the whole archive, which all splits share.
+        most_image_bytes: maximum unpacked size of one image.
+        splits_by: the rule that assigns the images to splits.
+        every_class_trains: True: each class of the evaluation split must have training images.
+        most_bytes: maximum number of bytes of all images.
+        images_place: empty, because `where` returns the name of an image.
     """
 
     path: Path
@@ -56,18 +59,21 @@ class ZippedImages:
 
     @property
     def rows(self) -> int:
-        """How many images the split has."""
+        """Number of images of the split."""
         return len(self.entries)
 
     def labels(self) -> pa.ChunkedArray:
-        """(rows,) int64 indices into the class names."""
+        """Return the labels, (rows,) int64 indices into the class names."""
         return pa.chunked_array([pa.array(self.classes)])
 
     def images(self) -> Iterator[pa.Array]:
-        """Binary arrays of some images each, null where an entry is damaged.
+        """Yield the encoded images in batches.
+
+        Yields:
+            Binary arrays, together (rows,), each with at most BATCH_ROWS rows. The row of a damaged entry is null.
 
         Raises:
-            InvalidDatasetError: the archive becomes more than it may.
+            InvalidDatasetError: the archive exceeds its budget.
         """
         batch: list[bytes | None] = []
         size = 0
@@ -88,25 +94,37 @@ class ZippedImages:
             yield pa.array(batch, pa.binary())
 
     def where(self, row: int) -> str:
-        """The image's name in the archive."""
+        """Return the image's name in the archive.
+
+        Args:
+            row: index from 0.
+        """
         return shown(self.entries[row].name)
 
     def why_missing(self, row: int) -> str:
-        """What is wrong with the entry."""
+        """Return the reason why the image of a row cannot be read.
+
+        Args:
+            row: index from 0 of a row that `images` has yielded as null.
+        """
         return self._missing.get(row, "no image")
 
 
 def open_zip(path: Path, *, name: str, max_entries: int = MAX_ENTRIES, max_pixels: int = MAX_PIXELS) -> Opened:
-    """Open the splits of an archive; no image is read.
+    """Open the splits of an archive. No image is read.
 
     Args:
-        path: where it lies.
-        name: what the user called it.
-        max_entries: most entries, folders among them.
-        max_pixels: most pixels of an image.
+        path: the archive on disk.
+        name: the user's name of the archive.
+        max_entries: maximum number of entries, including folders.
+        max_pixels: maximum number of pixels of an image.
+
+    Returns:
+        One file for each split that the dataset uses, and the names of what is not used.
 
     Raises:
-        InvalidDatasetError: the archive is unsafe or damaged, or holds no images in class folders or by a manifest.
+        InvalidDatasetError: the archive is unsafe or damaged; or it has neither images in class folders nor a usable
+            manifest.
     """
     entries = {entry.name: entry for entry in list_entries(path, max_entries=max_entries)}
     budget = Budget()
@@ -129,12 +147,12 @@ def open_zip(path: Path, *, name: str, max_entries: int = MAX_ENTRIES, max_pixel
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """Where each image of an archive belongs, by its name there.
+    """The place of each image of an archive, by its name.
 
     Attributes:
-        places: in the order of names.
-        label: what says the label: a manifest's column, or `folder`.
-        splits_by: what says the split.
+        places: the places, in ascending order of the names.
+        label: source of the labels: the name of a manifest's column, or `folder`.
+        splits_by: the rule that assigns the images to splits.
     """
 
     places: dict[str, Place]
@@ -151,7 +169,7 @@ class _Found:
         return tuple(folders.in_order(names))
 
     def by_split(self) -> dict[str | None, list[str]]:
-        """The images of each split."""
+        """Return the names of the images by split. The key is None if the archive does not state splits."""
         names = defaultdict(list)
         for name, place in self.places.items():
             names[place.split].append(name)
@@ -167,20 +185,27 @@ def _found(path: Path, entries: Mapping[str, Entry], budget: Budget) -> _Found:
         return _listed(path, entries, budget, top, chosen)
     if not images:
         raise InvalidDatasetError(
-            "The ZIP holds no image: zip folders of JPEG, PNG or WebP files that are named by their class. "
-            "(Parquet files are sent as they are.)"
+            "The ZIP holds no image: zip folders of JPEG, PNG or WebP files that have the names of the classes. "
+            "Upload Parquet files without a ZIP."
         )
     places = folders.by_folder([name.removeprefix(top) for name in images])
     return _Found(dict(zip(images, places, strict=True)), "folder", FOLDER_NAMES)
 
 
 def _manifests(lists: Sequence[str]) -> list[str]:
-    """The one at the top, or those at the top of splits; others are no manifests."""
+    """Return the manifest at the top, or else the manifests at the top of folders that are splits.
+
+    Args:
+        lists: names of all entries that have the name of a manifest, without the wrapping folder.
+
+    Raises:
+        InvalidDatasetError: a folder contains several manifests.
+    """
     at_top = [name for name in lists if "/" not in name]
     in_splits = [name for name in lists if name.count("/") == 1 and role_of(name.partition("/")[0])]
     chosen = at_top or in_splits
     if len({name.rpartition("/")[0] for name in chosen}) < len(chosen):
-        raise InvalidDatasetError(f"The ZIP has several manifests ({shown(', '.join(chosen))}): keep one.")
+        raise InvalidDatasetError(f"The ZIP has several manifests ({shown(', '.join(chosen))}): keep one of them.")
     return chosen
 
 

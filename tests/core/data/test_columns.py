@@ -112,9 +112,9 @@ def test_find_columns__asked_for(asked, found):
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"image": "picture"}, r"a\.parquet has no column 'picture' that could be the image; .*: 'image', 'photo'\."),
+        ({"image": "picture"}, r"a\.parquet has no column 'picture' that could be the image\. .*: 'image', 'photo'\."),
         ({"image": "id"}, "no column 'id' that could be the image"),
-        ({"label": "species"}, "no column 'species' that could be the label; what could be: 'fine', 'id', 'label'"),
+        ({"label": "species"}, "no column 'species' that could be the label. Possible columns: 'fine', 'id', 'label'"),
         ({"label": "image"}, "no column 'image' that could be the label"),
         ({"label": "photo"}, "no column 'photo' that could be the label"),
     ],

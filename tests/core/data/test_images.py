@@ -215,5 +215,5 @@ def test_decode__colours_that_cannot_be_converted(encode_image, monkeypatch):
         raise ValueError("palette")
 
     monkeypatch.setattr("core.data.images.to_rgb", fails)
-    with pytest.raises(InvalidDatasetError, match=r"of colours that cannot be converted \(palette\)"):
+    with pytest.raises(InvalidDatasetError, match=r"colours cannot be converted \(palette\)"):
         images.decode(encode_image(Image.new("RGB", (2, 2))))

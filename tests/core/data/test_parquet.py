@@ -104,9 +104,9 @@ def test_open_parquet__no_rows(write_parquet, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"image": "picture"}, r"b does not fit a: the image column is 'picture' there, 'image' here"),
-        ({"label": "kind"}, "the label column is 'kind' there, 'label' here"),
-        ({"class_names": ("x", "y")}, "the labels are of the kind 'class' there, 'integer' here"),
+        ({"image": "picture"}, r"b does not fit a: the image column is 'picture' instead of 'image'"),
+        ({"label": "kind"}, "the label column is 'kind' instead of 'label'"),
+        ({"class_names": ("x", "y")}, "the labels are of the kind 'class' instead of 'integer'"),
     ],
 )
 def test_refuse_different(write_parquet, tmp_path, image_bytes, options, message):

@@ -20,7 +20,7 @@ def named(name, *, flags=0x800):
     ],
 )
 def test_read_name__leads_elsewhere(name):
-    with pytest.raises(InvalidDatasetError, match="a name that leads elsewhere"):
+    with pytest.raises(InvalidDatasetError, match="an unsafe name"):
         read_name(named(name))
 
 

@@ -43,13 +43,13 @@ def test_by_folder__splits(held_out):
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["1.jpg", "cat/2.jpg"], "'1.jpg' lies in no folder: put each image into a folder that is named by its class"),
-        (["train/1.jpg", "test/1.jpg"], "'train/1.jpg' lies directly in the folder of the split 'train'"),
-        (["train/cat/1.jpg", "train/2.jpg"], "'train/2.jpg' lies directly in the folder of the split 'train'"),
-        (["train/cat/kittens/1.jpg", "val/cat/2.jpg"], r"'train/cat/kittens/1\.jpg' lies too deep\. Put images"),
-        (["animals/cat/1.jpg", "plants/oak/1.jpg"], "lies too deep, and 'animals' is no split: those are train, val"),
-        (["train/cat/1.jpg", "val/cat/1.jpg", "more/cat/1.jpg"], "'train/cat/1.jpg' lies too deep, and"),
-        (["cat/1.jpg", "dog/a/b/c/1.jpg"], "'dog/a/b/c/1.jpg' lies too deep"),
+        (["1.jpg", "cat/2.jpg"], "'1.jpg' is in no folder: put each image into a folder that has the name"),
+        (["train/1.jpg", "test/1.jpg"], "'train/1.jpg' is directly in the folder of the split 'train'"),
+        (["train/cat/1.jpg", "train/2.jpg"], "'train/2.jpg' is directly in the folder of the split 'train'"),
+        (["train/cat/kittens/1.jpg", "val/cat/2.jpg"], r"'train/cat/kittens/1\.jpg' is too deep\. Put images"),
+        (["animals/cat/1.jpg", "plants/oak/1.jpg"], r"is too deep, and 'animals' is not a split \(train, val"),
+        (["train/cat/1.jpg", "val/cat/1.jpg", "more/cat/1.jpg"], "'train/cat/1.jpg' is too deep, and"),
+        (["cat/1.jpg", "dog/a/b/c/1.jpg"], "'dog/a/b/c/1.jpg' is too deep"),
     ],
 )
 def test_by_folder__refused(names, message):
@@ -60,7 +60,7 @@ def test_by_folder__refused(names, message):
 @pytest.mark.parametrize("labels", [("Cat", "cat"), ("STRASSE", "straße"), ("cat", "cat "), ("Ω", "ω")])
 def test_refuse_clashes(labels):
     refuse_clashes([labels[0], "dog"])
-    with pytest.raises(InvalidDatasetError, match="differ in case or spaces only"):
+    with pytest.raises(InvalidDatasetError, match="differ only in case or spaces"):
         refuse_clashes([*labels, "dog"])
 
 

@@ -71,7 +71,7 @@ def test_by_manifest__csv_refused(text, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[1]", "a line is no JSON object"),
+        ("[1]", "a line is not a JSON object"),
         ("{", "cannot be read"),
         ("[" * 100_000, "cannot be read"),
         ('{"file": "a.jpg", "label": ' + "9" * 5000 + "}", "cannot be read"),
