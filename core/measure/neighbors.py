@@ -28,6 +28,7 @@ Double: TypeAlias = NDArray[np.float64]
 
 SPARE_CANDIDATES = 10
 TILE_BYTES = 4 << 20  # of similarities that a thread computes at once; it holds them twice
+STRIP_ROWS = math.isqrt(TILE_BYTES // 4)  # rows of a strip; they are counted in 16 bits
 BLOCK_BYTES = 8 << 20  # of distances in double precision, held at once
 MOST_THREADS = 16  # memory grows with them
 RERANK_BYTES = 1 << 20  # of candidates' features held at once: they stay in the cache
@@ -162,19 +163,20 @@ class _Strip:
             self._keep(met, columns, padded)
 
     def _keep(self, rows: IntArray | slice, others: IntArray, nearness: FloatArray) -> None:
-        candidates = np.concatenate([self.candidates[rows], others], axis=1)
-        nearness = np.concatenate([self.nearness[rows], nearness], axis=1)
-        n_worse = others.shape[1]
+        kept = self.candidates.shape[1]
+        if nearness.shape[1] < kept or not np.isneginf(self.nearness[rows]).all():  # else `others` suffice
+            others = np.concatenate([self.candidates[rows], others], axis=1)
+            nearness = np.concatenate([self.nearness[rows], nearness], axis=1)
+        n_worse = others.shape[1] - kept
         best = np.argpartition(nearness, n_worse, axis=1)[:, n_worse:]
-        self.candidates[rows] = np.take_along_axis(candidates, best, axis=1)
+        self.candidates[rows] = np.take_along_axis(others, best, axis=1)
         self.nearness[rows] = np.take_along_axis(nearness, best, axis=1)
         self.limit[rows] = self.nearness[rows].min(axis=1)
 
 
 def _portions(n_points: int) -> list[IntArray]:
     """All rows, in strips so long that a tile of two is of TILE_BYTES at most."""
-    most = max(2, min(math.isqrt(TILE_BYTES // 4), np.iinfo(np.uint16).max))
-    return np.array_split(np.arange(n_points), -(-n_points // most))
+    return np.array_split(np.arange(n_points), -(-n_points // STRIP_ROWS))
 
 
 def _compare_within(points: _Points, strip: _Strip) -> None:

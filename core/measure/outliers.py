@@ -1,13 +1,21 @@
 """Outlier scores: how far each probe image lies from its nearest neighbours, checkpoint by checkpoint."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
 
 import numpy as np
 
+from core.cores import side_by_side
 from core.domain.arrays import FloatArray, NeighborGraph, OutlierScores
 from core.measure import neighborhoods, neighbors
 
 SMALLEST_SCALE = 1e-6  # cleanlab divides by no less (its EPSILON)
+
+ABREAST = 4
+"""Number of small frames that are held and scored at a time. A choice: more of them use more memory."""
+
+SMALL_FRAME = neighbors.STRIP_ROWS
+"""Number of points up to which the neighbour search of a frame is not parallel itself."""
 
 
 def knn_distance(embeddings: FloatArray, k: int) -> FloatArray:
@@ -62,29 +70,49 @@ def cleanlab_score(distance: FloatArray) -> FloatArray:
 def score_frames(
     frames: Iterable[FloatArray], *, k: int, on_frame: Callable[[int], None] | None = None
 ) -> tuple[OutlierScores, NeighborGraph]:
-    """Score every probe image at every checkpoint; scores and neighbours come from one k-NN graph a frame.
+    """Score every probe image at every checkpoint. Scores and neighbours come from one k-NN graph for each frame.
+
+    Frames with at most SMALL_FRAME points are scored in parallel. Larger frames are scored one after another, and the
+    neighbour search of each frame is parallel.
 
     Args:
-        frames: T arrays (N, D), taken one at a time.
-        k: 1 to N - 1.
-        on_frame: called after each frame with the number of frames done.
+        frames: T arrays (N, D). At most ABREAST arrays are held at a time.
+        k: number of neighbours of a score, 1 to N - 1.
+        on_frame: called after each frame with the number of finished frames.
 
     Returns:
-        Distances and cleanlab's scores, (T, N) each; and who the neighbours of `neighborhoods.anchors` are, for what
-        is measured later.
+        Distances and cleanlab's scores, (T, N) float32 each; and the nearest neighbours of
+        `neighborhoods.sample_rows`, for the stage `measure`.
 
     Raises:
         InvalidSpecError: k is below 1 or above N - 1.
         DegenerateEmbeddingsError: an embedding is NaN or infinite.
     """
     distances, scores, kept, rows = [], [], [], np.empty(0, dtype=np.int64)
-    for done, embeddings in enumerate(frames, start=1):
-        n_kept = neighborhoods.size(len(embeddings))
-        graph = neighbors.nearest_neighbors(embeddings, k=max(k, n_kept))
-        rows = neighborhoods.sample_rows(len(embeddings))
-        kept.append(graph.indices[rows, :n_kept].astype(np.int32))
+    for graph in _graphs(frames, k=k):
+        n_points = len(graph.indices)
+        rows = neighborhoods.sample_rows(n_points)
+        kept.append(graph.indices[rows, : neighborhoods.size(n_points)].astype(np.int32))
         distances.append(mean_distance(graph, k=k))
         scores.append(cleanlab_score(distances[-1]))
         if on_frame:
-            on_frame(done)
+            on_frame(len(distances))
     return OutlierScores(np.stack(distances), np.stack(scores)), NeighborGraph(rows, np.stack(kept))
+
+
+def _graphs(frames: Iterable[FloatArray], *, k: int) -> Iterator[neighbors.Neighbors]:
+    """Return the k-NN graph of each frame, in order."""
+
+    def search(embeddings: FloatArray) -> neighbors.Neighbors:
+        return neighbors.nearest_neighbors(embeddings, k=max(k, neighborhoods.size(len(embeddings))))
+
+    remaining = iter(frames)
+    first = next(remaining)
+    if len(first) > SMALL_FRAME:
+        yield from map(search, chain([first], remaining))
+        return
+    with side_by_side(ABREAST) as each:
+        batch = [first, *islice(remaining, ABREAST - 1)]
+        while batch:
+            yield from each(search, batch)
+            batch = list(islice(remaining, ABREAST))

@@ -50,10 +50,11 @@ def test_nearest_neighbors__one_tight_cluster_far_from_zero() -> None:
     np.testing.assert_allclose(graph.distances, distances, rtol=1e-5)
 
 
-def test_nearest_neighbors__the_block_size_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("rows", [2, 23, 150], ids=["fewer than candidates", "more", "two strips"])
+def test_nearest_neighbors__the_block_size_changes_nothing(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     embeddings = clusters(300, 32, spread=0.05)
     whole = nearest_neighbors(embeddings, k=7)
-    monkeypatch.setattr(neighbors, "TILE_BYTES", 4 * 23**2)
+    monkeypatch.setattr(neighbors, "STRIP_ROWS", rows)
     monkeypatch.setattr(neighbors, "BLOCK_BYTES", 20_000)
     monkeypatch.setattr(neighbors, "RERANK_BYTES", 10_000)
     pieces = nearest_neighbors(embeddings, k=7)
