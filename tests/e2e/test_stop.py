@@ -7,8 +7,8 @@ import pytest
 
 from testing.service import Service, free_port, stage
 
-STUBS = {"EMBEDREEL_TEST_STAGES": "tests.stub_stages", "EMBEDREEL_STUB_SECONDS": "0.1"}
-SPEC = {"dataset": "digits", "train": {"steps": 200}, "capture": {"frames": 60, "probe_size": 100}}
+STUBS = {"EMBEDREEL_TEST_STAGES": "tests.stub_stages", "EMBEDREEL_STUB_SECONDS": "0.05"}
+SPEC = {"dataset": "digits", "train": {"steps": 200}, "capture": {"frames": 30, "probe_size": 100}}
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import DegenerateEmbeddingsError, InvalidSpecError
+from core.measure import outliers
 from core.measure.neighbors import nearest_neighbors
 from core.measure.outliers import cleanlab_score, knn_distance, score_frames
 
@@ -110,3 +111,15 @@ def test_score_frames__k_out_of_range() -> None:
 def test_score_frames__not_finite() -> None:
     with pytest.raises(DegenerateEmbeddingsError, match="learning_rate"):
         score_frames([np.full((5, 4), np.nan, dtype=np.float32)], k=2)
+
+
+@pytest.mark.parametrize("small", [0, 1000], ids=["one after another", "in parallel"])
+def test_score_frames__in_order(monkeypatch: pytest.MonkeyPatch, small: int) -> None:
+    monkeypatch.setattr(outliers, "SMALL_FRAME", small)
+    rng = np.random.default_rng(3)
+    frames = [rng.normal(size=(40, 5)).astype(np.float32) for _ in range(6)]
+    done: list[int] = []
+    scores, graph = score_frames(iter(frames), k=4, on_frame=done.append)
+    assert done == [1, 2, 3, 4, 5, 6]
+    np.testing.assert_array_equal(scores.distance, [knn_distance(frame, 4) for frame in frames])
+    assert graph.indices.shape == (6, 40, 15)
