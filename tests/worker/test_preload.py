@@ -12,9 +12,7 @@ def found(connection):
     connection.send(
         {
             "modules": sorted(sys.modules),
-            "server_threads": [
-                (task / "comm").read_text().strip() for task in Path(f"/proc/{os.getppid()}/task").iterdir()
-            ],
+            "server_threads": [(thread / "comm").read_text().strip() for thread in threads],
             "silenced": ("ignore", None, Warning, None, 0) in warnings.filters,
         }
     )
