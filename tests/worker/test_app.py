@@ -72,3 +72,11 @@ def test_listen__begins_anew_where_celery_ends_by_itself(monkeypatch, caplog):
     assert [record.message for record in caplog.records if "started again" in record.message] == [
         "Celery's worker ended by itself and is started again"
     ] * 2
+
+
+def test_polling_transport__asks_for_one_poll_however_long_celery_would_wait(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(sqlalchemy.Transport, "drain_events", lambda _self, _connection, timeout: asked.append(timeout))
+    with app.make_celery(Settings(home=tmp_path)).connection_for_read() as connection:
+        connection.drain_events(timeout=2.0)
+    assert asked == [app.SQLITE_POLL_SECONDS]

@@ -63,14 +63,25 @@ def claim(
         The claim. A `Published` if another run has stored the same artifact, so that the stage succeeds without work.
         None if another worker has the stage, or the stage is not queued any more.
     """
-    awaiting = select(StageRow.id).where(
-        StageRow.run_id == run_id, StageRow.id == stage_id, StageRow.status == StageStatus.QUEUED
-    )
-    if session.scalars(awaiting).first() is None:
+    if not _is_queued(session, run_id, stage_id):
         return None
     run = lifecycle.lock(session, run_id)
     if (skipped := _skip(session, run, stage_id)) is not None:
         return skipped
+    row = _take(session, run_id, stage_id, worker_id=worker_id, lease_seconds=lease_seconds)
+    return _started(session, run, row) if row else None
+
+
+def _is_queued(session: Session, run_id: str, stage_id: str) -> bool:
+    """Return True if the stage is queued. The run is not locked: most wake-ups come for a stage that is claimed."""
+    query = select(StageRow.id).where(
+        StageRow.run_id == run_id, StageRow.id == stage_id, StageRow.status == StageStatus.QUEUED
+    )
+    return session.scalars(query).first() is not None
+
+
+def _take(session: Session, run_id: str, stage_id: str, *, worker_id: str, lease_seconds: float) -> StageRow | None:
+    """Give a queued stage to a worker under a new token; return None if the stage is not queued any more."""
     taken = (
         update(StageRow)
         .where(StageRow.run_id == run_id, StageRow.id == stage_id, StageRow.status == StageStatus.QUEUED)
@@ -86,27 +97,26 @@ def claim(
         )
         .returning(StageRow)
     )
-    row = session.scalars(taken, execution_options={"populate_existing": True}).first()
-    if row is None:
-        return None
-    queued_at, started_at = (
-        cast("float", row.queued_at),
-        cast("float", row.started_at),
-    )  # a queued stage has queued_at; the update above has set started_at
+    return session.scalars(taken, execution_options={"populate_existing": True}).first()
+
+
+def _started(session: Session, run: RunRow, row: StageRow) -> Claim:
+    """Record that a stage has started, and return its claim."""
+    queued_at, started_at = cast("float", row.queued_at), cast("float", row.started_at)  # both are set by now
     counts.started(session, queue=row.queue, queued_at=queued_at, at=started_at)
     if run.status == RunStatus.QUEUED:
         run.started_at = clock(session)
         lifecycle.move(session, run, RunStatus.RUNNING)
     plan = lifecycle.plan_of(run)
-    stage = plan.stage(stage_id)
+    stage = plan.stage(row.id)
     state = artifact_rows.recorded(session, [row.state_key]).get(row.state_key) if row.state_key else None
     step = row.state_step if state else None
     # A token above 1 means an earlier attempt: the stage was lost, given back, or retried by the user.
     unneeded = _forget_parts(session, run, stage, after=step) if row.token > 1 else []
-    begun = {"attempt": row.attempt, "worker": worker_id} | ({} if step is None else {"resumed_step": step})
-    lifecycle.emit(session, run, "stage.started", stage=stage_id, **begun)
+    begun = {"attempt": row.attempt, "worker": row.worker_id} | ({} if step is None else {"resumed_step": step})
+    lifecycle.emit(session, run, "stage.started", stage=row.id, **begun)
     spec = RunSpec.model_validate(run.spec)
-    return Claim(run_id, stage, row.token, row.attempt, spec, plan, state, tuple(unneeded))
+    return Claim(run.id, stage, row.token, row.attempt, spec, plan, state, tuple(unneeded))
 
 
 def _skip(session: Session, run: RunRow, stage_id: str) -> Published | None:

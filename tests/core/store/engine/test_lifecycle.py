@@ -94,3 +94,21 @@ def test_cancel_before_any_worker_came(engine):
     version = engine.run(run_id).version
     assert engine.call(runs.cancel, run_id).status == "cancelled"
     assert engine.run(run_id).version == version + 1
+
+
+def test_plan_of__is_parsed_once(engine):
+    first, second = (engine.submit(seed=seed)[0] for seed in (1, 2))
+    with engine.database.reading() as session:
+        plans = [lifecycle.plan_of(runs.get(session, run_id)) for run_id in (first, first, second)]
+    assert plans[0] is plans[1]
+    assert plans[0].keys != plans[2].keys
+
+
+def test_plan_of__the_oldest_is_forgotten(engine, monkeypatch):
+    monkeypatch.setattr(lifecycle, "PLANS_KEPT", 2)
+    monkeypatch.setattr(lifecycle, "_plans", kept := {})
+    accepted = [engine.submit(seed=seed)[0] for seed in (1, 2, 3)]
+    with engine.database.reading() as session:
+        for run_id in accepted:
+            lifecycle.plan_of(runs.get(session, run_id))
+    assert list(kept) == accepted[1:]
