@@ -78,6 +78,7 @@ def declare_queues(app: Celery, *, pause_seconds: float = 0.1) -> None:
     a new file, the insertion fails in all but one of them. The insertion is then tried again.
 
     Args:
+        app: the Celery app.
         pause_seconds: pause between two tries.
     """
     if not app.conf.broker_url.startswith("sqla+sqlite"):

@@ -28,6 +28,7 @@ def lock_artifacts(session: Session, *, to_delete: bool = False) -> None:
     """Lock all artifacts until the commit. SQLite needs no lock because it has one writer at a time.
 
     Args:
+        session: transaction of the caller.
         to_delete: True takes the exclusive lock, so that no other transaction references artifacts. False takes the
             shared lock, so that no other transaction deletes artifacts.
     """
@@ -78,6 +79,7 @@ def forget_lost(session: Session, lost: Mapping[str, Stored]) -> None:
     The row of an artifact that has been made again at another location stays.
 
     Args:
+        session: transaction of the caller.
         lost: artifacts whose files are missing, by key.
     """
     if lost:

@@ -56,6 +56,9 @@ def claim(
     """Claim a queued stage.
 
     Args:
+        session: transaction of the caller.
+        run_id: id of the run.
+        stage_id: id of the stage within the run.
         worker_id: id of the worker that claims the stage.
         lease_seconds: duration of the lease.
 
@@ -139,6 +142,9 @@ def _forget_parts(session: Session, run: RunRow, stage: PlannedStage, *, after: 
     Without this, a film could mix frames of two trainings.
 
     Args:
+        session: transaction of the caller.
+        run: the locked run.
+        stage: the stage.
         after: step of that state; None withdraws all parts.
 
     Returns:
@@ -230,6 +236,8 @@ def progress(session: Session, held: Claim, *, done: int, total: int) -> None:
     """Store the progress of the stage.
 
     Args:
+        session: transaction of the caller.
+        held: the claim under which the stage runs.
         done: finished units of the stage.
         total: all units of the stage.
     """

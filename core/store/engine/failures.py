@@ -25,6 +25,9 @@ def fail_for_lost(session: Session, held: Claim, error: EmbedreelError, *, missi
     The rows of the missing artifacts are deleted. A retry, or another run that needs the artifacts, makes them again.
 
     Args:
+        session: transaction of the caller.
+        held: the claim under which the stage runs.
+        error: error of the stage and of its run.
         missing: artifacts whose files are missing, by key.
     """
     lifecycle.lock(session, held.run_id)
@@ -55,6 +58,8 @@ def begin_anew(session: Session, held: Claim, *, reason: str, max_attempts: int)
     """Delete the state that the stage could not resume from, and queue the stage again.
 
     Args:
+        session: transaction of the caller.
+        held: the claim under which the stage runs.
         reason: why the state is unusable, for the event and for the error of a run that fails.
         max_attempts: number of counted attempts after which the stage fails.
     """

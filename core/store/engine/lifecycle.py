@@ -122,6 +122,9 @@ def move(session: Session, run: RunRow, status: RunStatus, *, error: EmbedreelEr
     """Change the status of a run and append an event. A terminal status also sets `finished_at`.
 
     Args:
+        session: transaction of the caller.
+        run: the locked run.
+        status: the new status.
         error: why the run failed; None if it did not fail.
 
 
@@ -197,6 +200,9 @@ def requeue(
     The stage fails instead if it was lost too often. The stage is cancelled instead if the run is not running.
 
     Args:
+        session: transaction of the caller.
+        run: the locked run.
+        stage: the stage.
         reason: why the stage was lost, for the event and for the error of a run that fails.
         blame: False if the attempt does not count, because the worker was asked to stop.
         max_attempts: number of counted attempts after which the stage fails.

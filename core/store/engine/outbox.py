@@ -38,6 +38,8 @@ def add(session: Session, webhook: WebhookRow, kind: str, *, at: float, data: Ma
     """Insert a delivery that is due at once.
 
     Args:
+        session: transaction of the caller.
+        webhook: the webhook that receives the delivery.
         kind: type of the event.
         at: time of the event by the database's clock, seconds since 1970.
         data: payload of the event.

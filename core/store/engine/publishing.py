@@ -25,6 +25,8 @@ def publish_part(session: Session, held: Claim, part: Part, stored: Stored, fact
     The other stage then succeeds or is queued, as `part.effect` says.
 
     Args:
+        session: transaction of the caller.
+        held: the claim under which the stage runs.
         part: the planned part.
         stored: stored folder of the artifact.
         facts: values that the API returns without reading the files.
@@ -50,6 +52,8 @@ def publish_state(session: Session, held: Claim, stored: Stored, *, step: int) -
     """Record the state that the stage resumes from if its worker is lost. The new state replaces an earlier one.
 
     Args:
+        session: transaction of the caller.
+        held: the claim under which the stage runs.
         stored: stored folder of the state.
         step: optimizer step of the state.
     """
@@ -72,6 +76,8 @@ def finish(session: Session, held: Claim, stored: Stored, facts: dict[str, Any])
     """Publish the artifact of a finished stage, and queue the stages that waited for the artifact.
 
     Args:
+        session: transaction of the caller.
+        held: the claim under which the stage runs.
         stored: stored folder of the artifact.
         facts: values that the API returns without reading the files.
     """

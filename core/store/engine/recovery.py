@@ -32,6 +32,8 @@ def take_back(session: Session, lost: StageId, *, max_attempts: int) -> list[Wak
     """Queue a stage with an expired lease again, unless the stage has ended or its lease was renewed.
 
     Args:
+        session: transaction of the caller.
+        lost: the stage whose lease has expired.
         max_attempts: number of attempts after which the stage fails.
 
     Returns:

@@ -42,6 +42,9 @@ def begin(session: Session, run: RunRow, plan: Plan, *, among: Collection[str]) 
     """Insert the stages of a new run. Stages with stored artifacts succeed. Stages with all their inputs are queued.
 
     Args:
+        session: transaction of the caller.
+        run: the locked run.
+        plan: plan of the run.
         among: keys of artifacts that may be stored. An artifact that is made later is found when its stage is claimed.
 
     Returns:

@@ -22,6 +22,7 @@ def sweep(database: Database, *, max_attempts: int, deadline_seconds: float) -> 
     """Sweep once.
 
     Args:
+        database: the service's database.
         max_attempts: number of attempts after which a lost stage fails.
         deadline_seconds: longest duration of a run.
 

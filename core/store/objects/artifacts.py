@@ -80,6 +80,7 @@ class ArtifactStore:
         Args:
             folder: finished folder; it is moved away.
             key: key of the artifact.
+            run_id: id of the run.
             token: fencing token of the attempt; makes the location unique.
 
 

@@ -31,6 +31,8 @@ def collect(database: Database, store: ArtifactStore, *, older_than_seconds: flo
     Stored folders are deleted only if the store belongs to this database.
 
     Args:
+        database: the service's database.
+        store: the service's artifact store.
         older_than_seconds: younger folders stay.
 
     Returns:
@@ -61,6 +63,8 @@ def collect_scratch(database: Database, store: ArtifactStore, *, older_than_seco
     """Limit the size of the cache, and delete unused scratch folders of this machine.
 
     Args:
+        database: the service's database.
+        store: the service's artifact store.
         older_than_seconds: younger folders stay.
     """
     store.objects.make_room()

@@ -37,6 +37,9 @@ def get(session: Session, dataset_id: str, *, tenant: str, hold: Hold | None = N
     """Return one dataset of a tenant.
 
     Args:
+        session: transaction of the caller.
+        dataset_id: id of the dataset.
+        tenant: owner of the rows.
         hold: lock until the commit; None takes no lock. "to_read": the dataset is not deleted. "to_delete": the dataset
             is not deleted, and no run is accepted on it. SQLite needs no lock because it has one writer at a time.
 

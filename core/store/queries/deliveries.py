@@ -45,6 +45,7 @@ def claim(session: Session, *, limit: int, lease_seconds: float, busy: Collectio
     """Claim due deliveries, the oldest of each webhook. So a slow receiver delays only its own deliveries.
 
     Args:
+        session: transaction of the caller.
         limit: largest number of deliveries.
         lease_seconds: time after which a claimed delivery is due again.
         busy: ids of webhooks that the caller is sending to already.
@@ -69,6 +70,7 @@ def awaited(session: Session, *, busy: Collection[str] = ()) -> bool:
     """Return True if a delivery is due. Call this before `claim`, which takes SQLite's write lock.
 
     Args:
+        session: transaction of the caller.
         busy: ids of webhooks that the caller is sending to already.
     """
     return session.scalars(_due(DeliveryRow.id, clock(session), busy).limit(1)).first() is not None
@@ -110,6 +112,8 @@ def failed(session: Session, attempt: DeliveryAttempt, *, status: int | None, er
     """Record a failed attempt.
 
     Args:
+        session: transaction of the caller.
+        attempt: the claimed attempt.
         status: HTTP status of the response; None if there was no response.
         error: description of the failure.
         pause: seconds until the next attempt; None to give up the delivery.
@@ -148,7 +152,11 @@ def page(session: Session, webhook_id: str, *, tenant: str, before: str | None, 
     """Return up to `limit` deliveries of a webhook, newest first. Ids rise with time.
 
     Args:
+        session: transaction of the caller.
+        webhook_id: id of the webhook.
+        tenant: owner of the rows.
         before: id of a delivery; only older deliveries are returned. None starts with the newest.
+        limit: largest number of rows.
 
     Raises:
         NotFoundError: the tenant has no such webhook.

@@ -33,6 +33,9 @@ def remember(session: Session, key: str, *, tenant: str, digest: str, made_id: s
     """Record the result of a request, in the transaction that makes the run or dataset.
 
     Args:
+        session: transaction of the caller.
+        key: the Idempotency-Key.
+        tenant: owner of the rows.
         digest: SHA-256 of the request's address and body, in hexadecimal.
         made_id: id of the run or dataset that the request made.
     """

@@ -14,7 +14,12 @@ def add(session: Session, key_id: str, *, name: str, tenant: str, digest: str, s
     """Insert a key.
 
     Args:
+        session: transaction of the caller.
+        key_id: id of the key.
+        name: name of the key.
+        tenant: owner of the rows.
         digest: SHA-256 of the key, in hexadecimal.
+        scopes: what the key permits.
     """
     row = ApiKeyRow(
         id=key_id,

@@ -33,6 +33,11 @@ def accept(
     """Insert a run with its stages. Stages with stored artifacts are not run again.
 
     Args:
+        session: transaction of the caller.
+        run_id: id of the run.
+        spec: spec of the run.
+        plan: plan of the run.
+        tenant: owner of the rows.
         drawn_from: id of the run whose training this run draws again; None if the run has its own training.
         among: keys of artifacts that may be stored; None means all keys of the plan.
 
@@ -71,6 +76,9 @@ def of_tenant(session: Session, run_id: str, *, tenant: str, hold: bool = False)
     """Return one run of a tenant.
 
     Args:
+        session: transaction of the caller.
+        run_id: id of the run.
+        tenant: owner of the rows.
         hold: True locks the run until the commit, so that it is not changed or deleted.
 
     Raises:
@@ -108,7 +116,10 @@ def page(session: Session, *, tenant: str, before: str | None, limit: int) -> li
     """Return up to `limit` runs of a tenant, newest first. Ids rise with time.
 
     Args:
+        session: transaction of the caller.
+        tenant: owner of the rows.
         before: id of a run; only older runs are returned. None starts with the newest.
+        limit: largest number of rows.
     """
     query = select(RunRow).where(RunRow.tenant == tenant).order_by(RunRow.id.desc()).limit(limit)
     return list(session.scalars(query.where(RunRow.id < before) if before else query))
@@ -145,6 +156,8 @@ def retry(session: Session, run_id: str, *, missing: Mapping[str, Stored] = NOTH
     """Retry a run that failed, was cancelled, or lost artifacts. Finished stages are kept.
 
     Args:
+        session: transaction of the caller.
+        run_id: id of the run.
         missing: artifacts of this run whose files are missing, by key. They are made again.
 
     Returns:

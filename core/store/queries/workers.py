@@ -28,6 +28,10 @@ def beat(
     """Record a heartbeat of a worker, and the stages that it runs.
 
     Args:
+        session: transaction of the caller.
+        worker_id: id of the worker.
+        queues: queues that the worker serves.
+        device: cuda or cpu.
         concurrency: largest number of stages that the worker runs at once.
         doing: stages that the worker runs now, each as `{"run": …, "stage": …}`.
     """
