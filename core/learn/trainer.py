@@ -224,7 +224,7 @@ class Trainer:
             return torch.stack([self._loss(self._bare, first, places) for places in self._batches(first.rows)]).sum()
 
     def _gradients(self, step: int) -> Tensor:
-        """Compute the gradients of the mean loss over the step's images; returns this process's part of the loss, ()."""
+        """Compute the gradients of the step's mean loss; returns this process's part of the loss, ()."""
         seed = derived_seed("step", self._spec.seed, self._accelerator.process_index, step)
         images = self._passes.rows(step)
         # With precomputed features, only the head makes a forward pass.
