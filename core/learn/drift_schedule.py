@@ -52,10 +52,10 @@ class DriftSchedule:
             ValueError: there are fewer candidates than frames, or fewer frames than candidates that must be selected.
         """
         if not 2 <= frames <= len(drift) + 1:  # noqa: PLR2004 - the first and the last
-            raise ValueError(f"frames is {frames}, but must be 2 to the number of candidates, {len(drift) + 1}")
+            raise ValueError(f"{frames} frames cannot be selected from {len(drift) + 1} candidates")
         self._frames, self._always = frames, sorted({*always, len(drift)})
         if len({0, *self._always}) > frames:
-            raise ValueError(f"frames is {frames}, too few for candidate 0 and the candidates {self._always}")
+            raise ValueError(f"{frames} frames are too few for candidate 0 and candidates {self._always}, always selected")
         self._drift = np.concatenate([[0.0], np.cumsum(np.asarray(drift, dtype=np.float64))])
         self.movements: list[float] = []
         self.selected: list[int] = [0]

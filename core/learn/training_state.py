@@ -193,4 +193,4 @@ def _difference(stored: Any, ours: Any) -> str:  # noqa: ANN401 - what JSON hold
 
 
 def _not_whole(folder: Path, error: Exception) -> UnusableStateError:
-    return UnusableStateError(f"{folder} holds no complete saved state of a training ({error}): train from the beginning")
+    return UnusableStateError(f"{folder} holds no complete state of a training ({error}): train from the beginning")
