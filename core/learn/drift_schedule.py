@@ -55,7 +55,7 @@ class DriftSchedule:
             raise ValueError(f"{frames} frames cannot be selected from {len(drift) + 1} candidates")
         self._frames, self._always = frames, sorted({*always, len(drift)})
         if len({0, *self._always}) > frames:
-            raise ValueError(f"{frames} frames are too few for candidate 0 and candidates {self._always}, always selected")
+            raise ValueError(f"{frames} frames are fewer than candidate 0 and the candidates {self._always} together")
         self._drift = np.concatenate([[0.0], np.cumsum(np.asarray(drift, dtype=np.float64))])
         self.movements: list[float] = []
         self.selected: list[int] = [0]
