@@ -20,7 +20,7 @@ class Layer:
     """Weights that share one learning rate.
 
     Attributes:
-        name: path of the block's first module in the model; "head" or "all layers" where no blocks are distinguished.
+        name: name of the block; "head" or "all layers", if the phase does not divide the model into blocks.
         weights: the parameters that learn, by their names in the model.
         fraction: the layer's learning rate divided by the head's learning rate, in (0, 1].
     """
