@@ -2,7 +2,7 @@
 
 A step takes the next `batch_size * gradient_accumulation` images of a shuffled pass over the training set; the last
 step of a pass takes the remaining images. The images go through the model in forward passes of at most `batch_size`
-images. With several processes each process takes an equal part of every forward pass. The gradient of a step is the
+images. With several processes each process takes a part of every forward pass. The gradient of a step is the
 mean over all its images, so neither gradient accumulation nor the number of processes changes the gradient, up to
 rounding. There are two exceptions: batch normalisation takes its statistics over one forward pass of one process, and
 dropout draws other numbers.
