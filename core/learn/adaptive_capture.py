@@ -1,8 +1,8 @@
-"""Adaptive capture: a few images decide at which steps the whole probe set is embedded.
+"""Adaptive capture: the embeddings of a few images decide at which steps the whole probe set is embedded.
 
-A drift probe, a few images of the evaluation split, is embedded at every candidate step. How far its embeddings move,
-and nothing else, decides which candidates are captured. Neither the weights nor anything drawn at random depends on it,
-so the training is the same with any spacing.
+The drift probe is a small set of images of the evaluation split. The drift probe is embedded at every candidate step,
+and the movement of its embeddings decides which candidates are captured. Adaptive capture changes neither weights nor
+random numbers, so the training is the same with any spacing.
 """
 
 from collections.abc import Sequence
@@ -28,14 +28,22 @@ from core.measure.motion import movement
 
 _FILE = "pacer.safetensors"
 _SMALLEST, _ONE_IN = 64, 50
+"""Minimal size of the drift probe, and probe images per image of the drift probe; see `drift_probe_size`."""
 
 
 def drift_probe_size(probe_size: int) -> int:
-    """How many images the drift probe has: 64, one in 50 of a large probe set, no more than a small one has.
+    """Compute the size of the drift probe: min(probe_size, max(64, probe_size // 50)).
 
-    64 images select checkpoints as evenly spaced as 500 do, within 0.04 of spread; 16 do nearly as well, 8 of a
-    ConvNeXt not (`python -m bench thresholds`). That was measured on ten classes. One in 50 is a choice for large probe
-    sets, which tend to have more classes: at four candidates a frame it adds a twelfth to the cost of capture.
+    64 is measured by `python -m bench thresholds` on ten classes: the spread of the movements between the selected
+    checkpoints differs by at most 0.04 from the spread with 500 images. 16 images are nearly as good; 8 images are not
+    enough for a ConvNeXt. 50 is chosen by hand for large probe sets, which tend to have more classes. With four
+    candidates per frame, one image in 50 adds a twelfth to the cost of capture.
+
+    Args:
+        probe_size: number of probe images.
+
+    Returns:
+        Number of images of the drift probe.
 
     >>> drift_probe_size(20), drift_probe_size(1000), drift_probe_size(10_000)
     (20, 64, 200)
@@ -44,7 +52,7 @@ def drift_probe_size(probe_size: int) -> int:
 
 
 class AdaptiveCapture(TrainingHook):
-    """Selects checkpoints so that the model moves about as far between any two of them."""
+    """Selects checkpoints so that the movement between any two successive checkpoints is about equal."""
 
     def __init__(
         self,
@@ -57,16 +65,21 @@ class AdaptiveCapture(TrainingHook):
         spec: TrainSpec,
         accelerator: Accelerator,
     ) -> None:
-        """Watch the model at some steps, and select `frames` of them.
+        """Prepare the selection of `frames` checkpoints among the candidates.
 
         Args:
             backbone: the model that is trained.
             images: the drift probe, on the model's device.
-            candidates: rising steps, the first 0: `capture_steps` of the training.
-            always: those of them that are selected however little moves.
-            frames: how many to select, 2 to len(candidates), and enough for those.
-            spec: how the model learns.
-            accelerator: with several processes all embed, and all follow the main one's decision.
+            candidates: rising steps, the first 0; the argument `capture_steps` of the training.
+            always: candidates that are selected whatever the movement.
+            frames: number of checkpoints to select, 2 to len(candidates); at least as many as step 0, the last
+                candidate and `always` together.
+            spec: the training's choices, which determine the expected drift and the precision.
+            accelerator: device and processes. With several processes every process embeds, and every process uses the
+                movement that the main process measured.
+
+        Raises:
+            ValueError: `frames` is out of its range.
         """
         self._backbone, self._images, self._spec, self._accelerator = backbone, images, spec, accelerator
         drift = spec.expected_drift()
@@ -77,8 +90,19 @@ class AdaptiveCapture(TrainingHook):
         )
         self._embeddings: FloatArray | None = None
 
-    def select(self, step: int, index: int) -> int | None:  # noqa: ARG002 - its own count is the index
-        """Embed the drift probe; the number of selected steps before this one, or None."""
+    def select(self, step: int, index: int) -> int | None:  # noqa: ARG002 - the index is the number of selected steps
+        """Embed the drift probe, and decide whether the step is captured.
+
+        Args:
+            step: optimiser steps done; a candidate.
+            index: not used.
+
+        Returns:
+            The number of selected steps before this step; None if the step is not captured.
+
+        Raises:
+            DegenerateEmbeddingsError: a feature is NaN or infinite.
+        """
         before, self._embeddings = self._embeddings, self._embed(step)
         if before is not None:
             moved = movement(before, self._embeddings)
@@ -93,17 +117,24 @@ class AdaptiveCapture(TrainingHook):
         return frame.embeddings
 
     def save(self, folder: Path) -> None:
-        """Write all that the choice depends on."""
+        """Write the last embeddings of the drift probe, all movements and the selected candidates.
+
+        Args:
+            folder: the folder of the saved state.
+        """
         if self._embeddings is not None:
             moved = np.array(self._schedule.movements, dtype=np.float64)
             selected = np.array(self._schedule.selected)
             save_file({"seen": self._embeddings, "moved": moved, "captured": selected}, folder / _FILE)
 
     def restore(self, folder: Path) -> None:
-        """Continue from what `save` wrote.
+        """Continue from the file that `save` wrote.
+
+        Args:
+            folder: the folder of the saved state.
 
         Raises:
-            UnusableStateError: it is not there, or broken.
+            UnusableStateError: the file is missing or broken.
         """
         try:
             stored = load_file(folder / _FILE)
@@ -111,5 +142,5 @@ class AdaptiveCapture(TrainingHook):
             self._schedule.restore(stored["moved"].tolist(), stored["captured"].tolist())
         except (OSError, SafetensorError, KeyError) as error:
             raise UnusableStateError(
-                f"{folder} does not say which checkpoints were captured ({error}): train from the beginning"
+                f"{folder} holds no readable list of captured checkpoints ({error}): train from the beginning"
             ) from error

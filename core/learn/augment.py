@@ -1,10 +1,11 @@
-"""Augmentation on the device: a few operations on a whole batch, none on a single image.
+"""Augmentation, mixup and label smoothing on the device, in operations on whole batches.
 
-Crop, flip, rotation and shear are one affine map an image, so pixels are looked up, and blurred by it, once.
-Brightness, contrast, saturation and hue are one linear map of colours, and only its result is clipped. Both change
-pixels as they are stored, before they are normalised: black, grey and white mean something there.
+Crop, flip, rotation and shear are combined in one affine map per image, so pixels are interpolated, and blurred, once.
+Brightness, contrast, saturation and hue are combined in one linear map of colours, and only the result is clipped. Both
+maps apply before normalisation, because contrast and saturation require the positions of black and grey.
 
-What is off costs nothing: with everything off, images and losses are bit by bit those of a training without it.
+An augmentation that is off has no cost. With all augmentations off, images and losses are bit by bit the same as
+in a training without augmentation.
 """
 
 from dataclasses import dataclass
@@ -21,11 +22,11 @@ from core.learn.pixels import WHITE, ImagesOnDevice
 
 @dataclass(frozen=True, slots=True)
 class Mixing:
-    """What is mixed into each of the R images of a step.
+    """Parameters of mixup for the R images of a step.
 
     Attributes:
-        partners: (R,) int64, the other image's place.
-        shares: (R,) float32, of the image itself, 0 to 1.
+        partners: (R,) int64, position of the image that is mixed in.
+        shares: (R,) float32, weight of the image itself in the mixture, 0 to 1.
     """
 
     partners: Tensor
@@ -34,12 +35,12 @@ class Mixing:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What becomes of the R images of a step, on the device; None is what is off.
+    """Parameters of the augmentation of the R images of a step, on the device.
 
     Attributes:
-        placements: (R, 2, 3) float32, for `move`.
-        colours: (R, 3, 6) float32, for `recolour`.
-        mixing: mixup.
+        placements: (R, 2, 3) float32, affine maps for `move`; None if crop, flip, rotation and shear are off.
+        colours: (R, 3, 6) float32, colour maps for `recolour`; None if all changes of colours are off.
+        mixing: parameters of mixup; None if mixup is off.
     """
 
     placements: Tensor | None = None
@@ -49,13 +50,14 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The R images of a step as the model is shown them, and how it is judged. Their places are 0 to R - 1.
+    """The R images of a step, augmented, and their loss. The images have the positions 0 to R - 1.
 
     Attributes:
-        images: all that there are.
-        rows: (R,) int64, which of them.
-        changes: what becomes of them.
-        label_smoothing: share of each label that is spread evenly over all classes.
+        images: all training images.
+        rows: (R,) int64, rows of the step's images in `images`.
+        changes: parameters of the augmentation.
+        label_smoothing: fraction of each label that is spread evenly over all classes, 0 to 1 (Szegedy et al.,
+            arXiv:1512.00567).
     """
 
     images: ImagesOnDevice
@@ -64,7 +66,14 @@ class Shown:
     label_smoothing: float = 0.0
 
     def pixel_values(self, places: Tensor) -> Tensor:
-        """(B, 3, S, S) float32, normalised: the images at these places, (B,) int64."""
+        """Augment and normalise images of the step.
+
+        Args:
+            places: (B,) int64, positions of the images.
+
+        Returns:
+            (B, 3, S, S) float32, the input of the model.
+        """
         own = self._changed(places)
         mixing = self.changes.mixing
         if mixing is None:
@@ -72,11 +81,16 @@ class Shown:
         return torch.lerp(self._changed(mixing.partners[places]), own, mixing.shares[places].view(-1, 1, 1, 1))
 
     def losses(self, logits: Tensor, places: Tensor) -> Tensor:
-        """Cross-entropy of each image, (B,); of a mixture, the mixture of both labels' cross-entropies.
+        """Compute the cross-entropy of each image.
+
+        With mixup: share * cross-entropy(own label) + (1 - share) * cross-entropy(label of the partner).
 
         Args:
             logits: (B, C) float32.
-            places: (B,) int64, of the images that they are for.
+            places: (B,) int64, positions of the images.
+
+        Returns:
+            (B,) float32.
         """
         own = self._cross_entropy(logits, places)
         mixing = self.changes.mixing
@@ -98,38 +112,48 @@ class Shown:
 
 
 def shown(images: ImagesOnDevice, rows: Tensor, *, spec: TrainSpec, step: int) -> Shown:
-    """The images of these rows, (R,) int64, as a training is shown them at this step."""
+    """Select the images of a step and draw the parameters of their augmentation.
+
+    Args:
+        images: all training images.
+        rows: (R,) int64, rows of the step's images.
+        spec: augmentation, label smoothing and seed of the training.
+        step: number of the step, 1 or later.
+
+    Returns:
+        The R images of the step.
+    """
     return Shown(images, rows, _changes(spec, len(rows), step=step, device=images.device), spec.label_smoothing)
 
 
 def move(pixels: Tensor, placements: Tensor) -> Tensor:
-    """Look up each pixel where it comes from, between four pixels if need be.
+    """Apply an affine map to each image, with bilinear interpolation and reflection at the borders.
 
-    Beyond its border an image is its own reflection. A crop is enlarged and a rotation keeps sizes, so there is
-    nothing to average; only shear makes anything smaller, by 1.6 along one direction at 45 degrees.
+    There is no low-pass filter: a crop enlarges and a rotation keeps sizes. Only shear shrinks the image: at 45 degrees
+    by a factor of 1.6 along one direction.
 
     Args:
         pixels: (B, 3, S, S) float32.
-        placements: (B, 2, 3), see `core.learn.draws.placements`.
+        placements: (B, 2, 3) float32, see `core.learn.draws.placements`.
 
     Returns:
-        (B, 3, S, S).
+        (B, 3, S, S) float32.
     """
-    # align_corners=False: -1 and 1 are the borders of the image and not the middles of its outermost pixels, so that
-    # a flip is exact and a crop means the same at any size.
+    # align_corners=False: -1 and 1 are the borders of the image, not the centres of the outermost pixels. So a flip is
+    # exact, and a crop is the same at any image size.
     grid = affine_grid(placements, list(pixels.shape), align_corners=False)
     return grid_sample(pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
 def recolour(pixels: Tensor, colours: Tensor) -> Tensor:
-    """Map the colours of each image.
+    """Apply a linear colour map to each image.
 
     Args:
         pixels: (B, 3, S, S) float32, RGB from 0 to WHITE.
-        colours: (B, 3, 6), see `core.learn.draws.colour_maps`.
+        colours: (B, 3, 6) float32, see `core.learn.draws.colour_maps`.
 
     Returns:
-        (B, 3, S, S), clipped to 0 and WHITE.
+        (B, 3, S, S) float32, clipped to the range 0 to WHITE.
     """
     flat = pixels.flatten(2)
     added = colours[:, :, 3:] @ flat.mean(dim=2, keepdim=True)

@@ -1,9 +1,9 @@
-"""The model of a run: a vision classifier, what its features are, and how its input is prepared.
+"""The model of a run: a vision classifier with its classification head and the preprocessing of its input.
 
-Features are what the classification head is given: for vision transformers (ViT, DeiT) the class token (CLS)
-after the final norm; for other architectures whatever they pool to, such as the mean of patches (Swin, BEiT)
-or the global average pool (ResNet, ConvNeXt). So features are always (N, D), and one linear layer away from
-the logits. The registry, `core.domain.families`, says it for each family.
+Penultimate features are the input of the classification head. For vision transformers (ViT, DeiT) they are the class
+token (CLS) after the final norm. For other architectures they are the pooled features, such as the mean of the patch
+tokens (Swin, BEiT) or the global average pool (ResNet, ConvNeXt). So features are always (N, D), and one linear layer
+maps them to the logits. The registry `core.domain.families` names the pooling of each family.
 """
 
 from collections.abc import Sequence
@@ -21,17 +21,17 @@ from core.learn import families, hub
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Backbone:
-    """A classifier and how its input is prepared. The record is frozen; the weights of its model are not.
+    """A classifier and the preprocessing of its input. The dataclass is frozen, but the weights of the model change.
 
     Attributes:
-        model: `model(pixel_values).logits`: (B, 3, S, S) float32, normalised -> (B, C). It is as transformers built
-            it; `core.learn.fast_forward` speeds it up for a while.
+        model: `model(pixel_values).logits` maps (B, 3, S, S) float32, normalised, to (B, C). The model is unchanged
+            from transformers; inside the context `core.learn.fast_forward` it is faster.
         head: the last linear layer of the model.
         image_size: S, side of the square input, pixels.
-        mean: of each channel, on the scale 0..1.
-        std: of each channel, on the scale 0..1.
-        model_id: a preset's name or the id on the hub.
-        revision: the commit on the hub; None for a preset.
+        mean: mean of each channel, on the scale 0..1.
+        std: standard deviation of each channel, on the scale 0..1.
+        model_id: name of a preset, id on the hub, or `run:` and the id of the run whose weights are loaded.
+        revision: the commit on the hub; None for a preset and for the weights of a run.
     """
 
     model: nn.Module
@@ -44,21 +44,28 @@ class Backbone:
 
     @property
     def width(self) -> int:
-        """D, features of an embedding."""
+        """D, number of penultimate features."""
         return self.head.in_features
 
     @property
     def parameters(self) -> int:
-        """How many numbers training changes."""
+        """Number of scalars in all parameters, whether they learn or not."""
         return sum(weights.numel() for weights in self.model.parameters())
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return self.head.weight.device
 
     def features_and_logits(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
-        """One forward pass: (B, 3, S, S) normalised -> features (B, D), logits (B, C)."""
+        """Make one forward pass.
+
+        Args:
+            pixel_values: (B, 3, S, S) float32, normalised.
+
+        Returns:
+            Penultimate features (B, D) and logits (B, C).
+        """
         given: list[Tensor] = []
         watch = self.head.register_forward_pre_hook(lambda _head, inputs: given.append(inputs[0]))
         try:
@@ -78,26 +85,29 @@ def create(
     revision: str | None = None,
     cache_dir: Path | None = None,
 ) -> Backbone:
-    """A preset with random weights, or a checkpoint from the hub with a head for these classes.
+    """Make a preset with random weights, or load a checkpoint from the hub with a head for these classes.
 
-    The same arguments give the same weights; torch's own random state is left as it was.
+    The same arguments give the same weights; torch's global random state does not change.
 
     Args:
-        model: a preset's name or an id on the hub.
-        class_names: C names; C outputs.
-        native_image_size: side of the dataset's images, pixels; presets choose their input by it.
-        seed: of all random weights.
+        model: name of a preset or id on the hub.
+        class_names: C names; the model has C outputs.
+        native_image_size: longer side of the dataset's images, pixels; determines the input size of a preset.
+        seed: seed of all random weights.
         allowed_models: ids on the hub that the operator allows.
-        revision: commit to load; None means the newest. Presets have none.
-        cache_dir: where hub files are kept; None means the cache of huggingface_hub.
+        revision: commit to load; None means the newest commit. Not used for presets.
+        cache_dir: folder of the hub's files; None means the cache of huggingface_hub.
+
+    Returns:
+        The model, on the CPU.
 
     Raises:
         UnknownModelError: `model` is neither a preset nor allowed.
-        SourceUnavailableError: the checkpoint cannot be fetched or read.
-        UnusableModelError: it is no image classifier that can be trained here.
+        SourceUnavailableError: the checkpoint cannot be downloaded or read.
+        UnusableModelError: the checkpoint is no usable image classifier, or its preprocessing is unusable.
     """
     require_known(model, allowed_models)
-    with torch.random.fork_rng(devices=[]):  # weights are drawn on the CPU, whatever trains them
+    with torch.random.fork_rng(devices=[]):  # weights are drawn on the CPU, whichever device trains the model
         torch.default_generator.manual_seed(seed)
         if model in PRESETS:
             return _preset(model, class_names=class_names, native_image_size=native_image_size)
@@ -115,7 +125,13 @@ def _preset(name: str, *, class_names: Sequence[str], native_image_size: int) ->
 
 
 def preset_config(preset: Preset, *, class_names: Sequence[str], image_size: int) -> PreTrainedConfig:
-    """The preset in the words of transformers, at one of its inputs."""
+    """Make the transformers config of a preset.
+
+    Args:
+        preset: the preset.
+        class_names: C names; the model has C outputs.
+        image_size: side of the input, pixels; a key of `preset.inputs`.
+    """
     names = dict(enumerate(class_names))
     return families.classifier_class(FAMILIES[preset.model_type]).config_class(
         **preset.config,
@@ -141,6 +157,6 @@ def _checkpoint(model_id: str, *, class_names: Sequence[str], revision: str | No
 
 
 def _only_input(model: nn.Module) -> object:
-    """The input size that the model insists on, or None where its preprocessing decides."""
+    """`image_size` of the config, if the model accepts no other size; None if the preprocessing determines the size."""
     family = families.family_of(model)
     return None if family and family.any_input else getattr(model.config, "image_size", None)

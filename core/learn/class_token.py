@@ -1,9 +1,9 @@
-"""The last layer of a vision transformer where the head reads nothing but the class token.
+"""A faster last layer of vision transformers whose head reads only the class token.
 
-What the last layer computes for all other tokens is never read, forwards or backwards. Without it, logits and gradients
-are the same up to rounding and up to what dropout draws. What remains of the layer is a norm, the attention of one
-query to all tokens, and the MLP of one token. That saves 24 % of the arithmetic of `vit-tiny` and 8 % of ViT-B/16's;
-with LoRA, whose adapters need keys and values, 19 and 7 %.
+The outputs of the last layer for all other tokens affect neither logits nor gradients. Without them, the layer computes
+a norm, the attention of one query to all tokens, and the MLP of one token. Logits and gradients are the same up to
+rounding; dropout draws other numbers. This saves 24 % of the FLOPs of `vit-tiny` and 8 % of the FLOPs of ViT-B/16. With
+LoRA, whose adapters require keys and values, the savings are 19 % and 7 % (docs/backbones.md).
 """
 
 import types
@@ -20,13 +20,17 @@ _FUSED = "sdpa"
 
 
 def replacements(model: nn.Module) -> dict[nn.Module, Callable[..., Tensor]]:
-    """The last layer and the forward that computes only its class token; nothing for models whose head reads more.
+    """Find the last layer, and make the forward that computes only its class token.
 
-    With any attention but torch's fused one, as when attentions are asked for, and with a mask, that forward computes
-    all tokens. It does not call the key and value layers, so forward hooks on these do not fire.
+    The forward computes all tokens if there is a mask, or if the attention is not torch's fused attention, as when
+    attentions are requested. Without adapters the forward does not call the key and value layers, so their forward
+    hooks do not fire.
 
     Args:
         model: a classifier.
+
+    Returns:
+        The new forward by layer; empty if the head reads more than the class token, or if the family is not registered.
     """
     family = families.family_of(model)
     if family is None or family.cls_layers is None:
@@ -36,7 +40,7 @@ def replacements(model: nn.Module) -> dict[nn.Module, Callable[..., Tensor]]:
 
 
 def _class_token(layer: Any, tokens: Tensor, mask: Tensor | None = None, **options: object) -> Tensor:  # noqa: ANN401 - untyped
-    """The layer's output for the first token: (B, T, D) -> (B, 1, D); in some cases (B, T, D), for all of them."""
+    """The layer's output: (B, T, D) -> (B, 1, D), the class token; (B, T, D) with a mask or without fused attention."""
     if mask is not None or layer.attention.config._attn_implementation != _FUSED:  # noqa: SLF001 - no other name for it
         every_token: Tensor = type(layer).forward(layer, tokens, mask, **options)
         return every_token
@@ -46,23 +50,31 @@ def _class_token(layer: Any, tokens: Tensor, mask: Tensor | None = None, **optio
 
 
 def _attended(attention: Any, tokens: Tensor) -> Tensor:  # noqa: ANN401 - untyped
-    """What the first token's attention to all of them gives: (B, T, D) -> (B, D)."""
-    # Of matrices: the rounding of a product of (B, 1, D) depends on whether the weights learn.
+    """Attention of the first token to all tokens: (B, T, D) -> (B, D)."""
+    # The input is (B, D): with (B, 1, D), the rounding of the product depends on whether the weights learn.
     query = attention.q_proj(tokens[:, 0]).unflatten(1, (-1, attention.head_dim))
-    linear = type(attention.k_proj) is type(attention.v_proj) is nn.Linear  # adapters are something else
+    linear = type(attention.k_proj) is type(attention.v_proj) is nn.Linear  # layers with adapters have other types
     gathered = (_from_tokens if linear else _from_keys_and_values)(attention, query, tokens)
     attended: Tensor = attention.o_proj(gathered.flatten(1))
     return attended
 
 
 def _from_tokens(attention: Any, query: Tensor, tokens: Tensor) -> Tensor:  # noqa: ANN401 - untyped
-    """What each head gathers, (B, H, d) and (B, T, D) -> (B, H, d), without any token's key or value.
+    """Attention of one query per head, without keys and values of tokens.
 
-    With keys Kx and values Vx of tokens x, q·Kx is Kᵀq·x, and the sum of all aVx is V times the sum of all ax.
+    For tokens x, keys Kx, values Vx and attention weights a: q·Kx = Kᵀq·x, and Σ aVx = V Σ ax.
+
+    Args:
+        attention: the attention module, with linear key and value layers.
+        query: (B, H, d).
+        tokens: (B, T, D).
+
+    Returns:
+        (B, H, d).
     """
     keys, values, by_head = attention.k_proj, attention.v_proj, (-1, attention.head_dim)
     scores = _of_each_head(query, keys.weight.unflatten(0, by_head)) @ tokens.mT  # (B, H, T)
-    if keys.bias is not None:  # of no effect, but weights that no gradient reaches would make no step
+    if keys.bias is not None:  # no effect on the output, but without a gradient the optimiser would skip this weight
         scores = scores + (query * keys.bias.unflatten(0, by_head)).sum(2, keepdim=True)
     shares = dropout(softmax(scores * attention.scaling, dim=2), attention.attention_dropout, attention.training)
     gathered = _of_each_head(shares @ tokens, values.weight.unflatten(0, by_head).mT)
@@ -72,12 +84,12 @@ def _from_tokens(attention: Any, query: Tensor, tokens: Tensor) -> Tensor:  # no
 
 
 def _of_each_head(rows: Tensor, matrices: Tensor) -> Tensor:
-    """Each head's row of each image times its matrix: (B, H, D) and (H, D, E) -> (B, H, E)."""
+    """Multiply each head's row of each image by the head's matrix: (B, H, D) and (H, D, E) -> (B, H, E)."""
     return torch.bmm(rows.transpose(0, 1), matrices).transpose(0, 1)
 
 
 def _from_keys_and_values(attention: Any, query: Tensor, tokens: Tensor) -> Tensor:  # noqa: ANN401 - untyped
-    """The same by torch's fused attention, of what any layers make of all tokens."""
+    """The same as `_from_tokens`, by torch's fused attention, for any key and value layers."""
     by_head = (-1, attention.head_dim)
     return scaled_dot_product_attention(
         query.unsqueeze(2),

@@ -1,7 +1,7 @@
-"""The datasets that a run can learn from, opened by name, and the two sets of images that learning takes.
+"""Opening of datasets by name, and loading of the training images and the probe set.
 
-`core.data.sources` has a module for each source. A source imports heavy libraries when it opens a dataset: a training
-on digits never loads `datasets`.
+`core.data.sources` has a module for each source. A source imports heavy libraries only when a dataset is opened, so a
+training on digits never imports `datasets`.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,8 @@ from core.domain.sources import ImageSource, LabelledImages
 from core.errors import InvalidSpecError, NotFoundError
 
 MAX_BYTES = 4 << 30
-"""Decoded images that a process holds: 4 GiB are 1.4 million images of 32 pixels, or 28,500 of 224."""
+"""Memory limit of one set of decoded images, bytes: 1.4 million images of 32 x 32 pixels, or 28,500 images of 224 x 224
+pixels. Chosen by hand; not measured."""
 
 
 def open_source(
@@ -22,17 +23,22 @@ def open_source(
     """Open a dataset by its name in a run.
 
     Args:
-        dataset: a name that one of the sources takes.
-        uploaded: folder of the stored dataset, None where it is none that somebody uploaded, or is gone.
-        allowed_hub: hub ids that may be loaded.
-        expected_digest: what the run was accepted with. Of a hub dataset the commit in it is loaded and required;
-            without a commit the newest one is loaded, and `facts.digest` tells which commit that was.
+        dataset: a name in the form of one of the sources.
+        uploaded: folder of the stored dataset; None if the dataset is not an upload, or if the upload is deleted.
+        allowed_hub: ids of the hub datasets that the operator allows.
+        expected_digest: the dataset's digest at the time when the run was accepted; None means any digest. The digest
+            of a hub dataset may contain a commit. This commit is loaded. Without a commit the newest commit is
+            loaded, and `facts.digest` of the result contains this commit.
+
+    Returns:
+        The opened dataset.
 
     Raises:
-        UnknownDatasetError: there is no such dataset.
-        SourceUnavailableError: it cannot be read now, or is no longer what the run was accepted with.
-        InvalidDatasetError: a hub dataset has no usable image or label column or splits, or not those that are asked
-            for.
+        UnknownDatasetError: there is no such dataset, or the operator does not allow the dataset.
+        InvalidSpecError: the choices in the name of a hub dataset are invalid.
+        SourceUnavailableError: the dataset cannot be read now, or has another digest than expected.
+        InvalidDatasetError: a hub dataset lacks a usable image column, label column or split, or lacks the chosen
+            columns or splits.
     """
     named = sources.source_of(dataset, allowed_hub=allowed_hub)
     try:
@@ -44,17 +50,20 @@ def open_source(
 def load_training_images(
     source: ImageSource, *, train_size: int | None, size: int, seed: int, max_bytes: int = MAX_BYTES
 ) -> LabelledImages:
-    """The images to train on, decoded and resized once.
+    """Load the training images, decoded and resized once.
 
     Args:
         source: an opened dataset.
-        train_size: how many, stratified by class; None: the whole split, in its order.
-        size: pixels a side.
-        seed: decides which.
-        max_bytes: most memory that the decoded images may take.
+        train_size: number of images, stratified by class; None means the whole training split.
+        size: S, side of the resized images, pixels.
+        seed: determines which images of each class are selected.
+        max_bytes: memory limit of the decoded images, bytes.
+
+    Returns:
+        (M, S, S, 3) uint8 RGB images and (M,) int64 labels, in the order of the split.
 
     Raises:
-        InvalidSpecError: more images than the split has, or than fit into memory.
+        InvalidSpecError: train_size exceeds the size of the split, or the images exceed max_bytes.
     """
     rows = training_rows(source, train_size=train_size, seed=seed)
     _refuse_too_large(len(rows), size, max_bytes, field="train.train_size")
@@ -62,10 +71,18 @@ def load_training_images(
 
 
 def training_rows(source: ImageSource, *, train_size: int | None, seed: int) -> IntArray:
-    """Which rows of the training split `load_training_images` loads, in its order.
+    """Select the rows of the training split that `load_training_images` loads.
+
+    Args:
+        source: an opened dataset.
+        train_size: number of images, stratified by class; None means the whole training split.
+        seed: determines which images of each class are selected.
+
+    Returns:
+        (M,) int64 rows, rising.
 
     Raises:
-        InvalidSpecError: more images than the split has.
+        InvalidSpecError: train_size exceeds the size of the split.
     """
     return _rows(source.labels("train"), train_size, seed=seed, field="train.train_size", split="training")
 
@@ -73,17 +90,20 @@ def training_rows(source: ImageSource, *, train_size: int | None, seed: int) -> 
 def load_probe_set(
     source: ImageSource, *, probe_size: int, size: int, seed: int, max_bytes: int = MAX_BYTES
 ) -> ProbeSet:
-    """The images that are embedded at every checkpoint: of the evaluation split, stratified by class.
+    """Load the probe set: images of the evaluation split, stratified by class.
 
     Args:
         source: an opened dataset.
-        probe_size: how many.
-        size: pixels a side.
-        seed: decides which.
-        max_bytes: most memory that the decoded images may take.
+        probe_size: N, number of images.
+        size: S, side of the resized images, pixels.
+        seed: determines which images of each class are selected.
+        max_bytes: memory limit of the decoded images, bytes.
+
+    Returns:
+        (N, S, S, 3) uint8 RGB images, (N,) int64 labels and rows of the split, and the class names.
 
     Raises:
-        InvalidSpecError: more images than the split has, or than fit into memory.
+        InvalidSpecError: probe_size exceeds the size of the split, or the images exceed max_bytes.
     """
     labels = source.labels("evaluation")
     rows = _rows(labels, probe_size, seed=seed, field="capture.probe_size", split="evaluation")
@@ -110,8 +130,8 @@ def _refuse_too_large(n_images: int, size: int, max_bytes: int, *, field: str) -
     most = max_bytes // (size * size * 3)
     if n_images > most:
         raise InvalidSpecError(
-            f"{n_images:,} images of {size} x {size} pixels do not fit into the "
-            f"{max_bytes / (1 << 30):.3g} GiB that a run may hold: set {field} to at most {most}, or choose "
-            "a model with smaller images.",
+            f"{n_images:,} images of {size} x {size} pixels exceed the limit of "
+            f"{max_bytes / (1 << 30):.3g} GiB for decoded images: set {field} to at most {most}, or choose "
+            "a model with a smaller input.",
             field=field,
         )

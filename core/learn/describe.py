@@ -1,10 +1,11 @@
-"""What the presets and the well-known checkpoints are made of, counted in models that have no weights.
+"""Layers, blocks, parameters and FLOPs of the presets and the well-known checkpoints, counted without weights.
 
 `python -m core.learn.describe` writes core/domain/descriptions.json, which the API reads.
 
-A model is made from its config on torch's meta device, where tensors have shapes and no numbers, and is given one
-image. FLOPs are those of that forward pass as torch counts them: convolutions and matrix products, those of attention
-among them, a multiply-add as two. Biases, norms, activations, softmax, pooling and interpolation are not counted.
+Each model is made from its config on torch's meta device, where tensors have shapes but no values. FLOPs are torch's
+count for a forward pass of one image. Convolutions and matrix products are counted, including the products of
+attention. A multiply-add counts as two FLOPs. Biases, norms, activations, softmax, pooling and interpolation are not
+counted.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,12 +25,12 @@ from core.learn import families, hub
 from core.learn.backbones import preset_config
 
 _LEVELS = 6
-"""Below the model itself: enough for the parts of the layers of every family."""
+"""Depth of the layer tree below the model, enough for the parts of the layers of every family. Chosen by hand."""
 
 _TEN = {"num_labels": DESCRIBED_CLASSES}
 _SMALL_VIT = {"hidden_size": 384, "num_attention_heads": 6}
 
-PUBLISHED: Mapping[str, PreTrainedConfig] = {  # where they differ from the defaults of transformers
+PUBLISHED: Mapping[str, PreTrainedConfig] = {  # only the differences from the defaults of transformers
     "google/vit-base-patch16-224-in21k": ViTConfig(**_TEN),
     "facebook/deit-small-patch16-224": ViTConfig(**_SMALL_VIT, intermediate_size=1536, **_TEN),
     "facebook/dino-vits16": ViTConfig(**_SMALL_VIT, intermediate_size=1536, **_TEN),
@@ -39,18 +40,18 @@ PUBLISHED: Mapping[str, PreTrainedConfig] = {  # where they differ from the defa
     "microsoft/resnet-50": ResNetConfig(**_TEN),
     "microsoft/resnet-152": ResNetConfig(depths=[3, 8, 36, 3], **_TEN),
 }
-"""The configs of `KNOWN_CHECKPOINTS` as they are published, with a head of ten classes."""
+"""The published configs of `KNOWN_CHECKPOINTS`, by id, with a head of ten classes."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """What a module did with one image.
+    """The measurements of one module in a forward pass of one image.
 
     Attributes:
-        place: how many modules had ended before it.
-        flops: of it and all below it.
-        output_shape: of the first tensor that it gave, without the image's own dimension.
-        reshapes: whether it was given a tensor of another shape.
+        place: number of modules whose forward pass ended before this module's forward pass.
+        flops: FLOPs of the module, including its submodules.
+        output_shape: shape of the first output tensor, without the batch dimension.
+        reshapes: True if the first input tensor has another shape than the first output tensor.
     """
 
     place: int
@@ -60,7 +61,7 @@ class _Call:
 
 
 def every() -> dict[str, Description]:
-    """Each preset at all its inputs, and each well-known checkpoint at its own, by id."""
+    """Describe each preset at all its input sizes, and each well-known checkpoint at its own input size, by id."""
     return {name: _preset(preset) for name, preset in PRESETS.items()} | {
         name: describe(without_weights(PUBLISHED[name]), image_size=checkpoint.image_size)
         for name, checkpoint in KNOWN_CHECKPOINTS.items()
@@ -68,7 +69,7 @@ def every() -> dict[str, Description]:
 
 
 def _preset(preset: Preset) -> Description:
-    """Its layers are those at `DESCRIBED_AT`."""
+    """Describe a preset: layers at the input size `DESCRIBED_AT`, parameters and FLOPs at all input sizes."""
     names = [str(label) for label in range(DESCRIBED_CLASSES)]
     at = {
         side: describe(without_weights(preset_config(preset, class_names=names, image_size=side)), image_size=side)
@@ -79,20 +80,27 @@ def _preset(preset: Preset) -> Description:
 
 
 def without_weights(config: PreTrainedConfig) -> nn.Module:
-    """A classifier of a registered family on the meta device, as it embeds."""
+    """Make a classifier without weights, on the meta device and in evaluation mode.
+
+    Args:
+        config: a config of a registered family.
+    """
     with torch.device("meta"):
         model = families.classifier_class(FAMILIES[config.model_type])(config)
-    model.set_attn_implementation("eager")  # torch counts plain products, but not each kernel of fused attention
+    model.set_attn_implementation("eager")  # torch's counter knows matrix products, but not all fused attention kernels
     classifier: nn.Module = model.eval()
     return classifier
 
 
 def describe(model: nn.Module, *, image_size: int) -> Description:
-    """Take a model apart.
+    """Count a model's layers, parameters and FLOPs.
 
     Args:
-        model: of a registered family, on the meta device.
-        image_size: side of its input, pixels.
+        model: a classifier of a registered family, on the meta device.
+        image_size: side of the input, pixels.
+
+    Returns:
+        Number of layers, width, blocks, layer tree, and parameters and FLOPs at this input size.
 
     Raises:
         UnusableModelError: the family is not registered.
@@ -114,13 +122,13 @@ def describe(model: nn.Module, *, image_size: int) -> Description:
 
 
 def _repeated(config: PreTrainedConfig) -> int | None:
-    """Transformer or residual blocks; None where the config knows of neither."""
+    """Number of transformer or residual blocks; None if the config does not have this number."""
     depths: Iterable[int] | None = getattr(config, "depths", None)
     return sum(depths) if depths else getattr(config, "num_hidden_layers", None)
 
 
 def _calls(model: nn.Module, *, image_size: int) -> dict[nn.Module, _Call]:
-    """What each module that took part in a forward pass of one image did."""
+    """Make a forward pass of one image, and measure each module that takes part."""
     calls: dict[nn.Module, _Call] = {}
     before: dict[nn.Module, int] = {}
     counter = FlopCounterMode(display=False)
@@ -140,7 +148,7 @@ def _calls(model: nn.Module, *, image_size: int) -> dict[nn.Module, _Call]:
 
 
 def _shape(value: object) -> tuple[int, ...] | None:
-    """The shape of the first tensor of what a module takes or gives, for one image; None where there is none."""
+    """Shape of the first tensor in a module's inputs or output, without the batch dimension; None without a tensor."""
     if isinstance(value, Tensor):
         return tuple(value.shape[1:] if value.shape[0] == 1 else value.shape)
     try:
@@ -164,9 +172,10 @@ def _layer(name: str, module: nn.Module, calls: Mapping[nn.Module, _Call], *, le
 
 
 def _parts(module: nn.Module, calls: Mapping[nn.Module, _Call]) -> Iterator[tuple[str, nn.Module]]:
-    """The modules below that compute something, with their paths.
+    """Submodules that have parameters or change the shape, with their paths.
 
-    A list of modules is looked through. What has no weights and keeps the shape, such as an activation, is left out.
+    A module without a forward pass of its own, such as a ModuleList, is replaced by its submodules. A module without
+    parameters that keeps the shape, such as an activation, is left out.
     """
     for name, part in module.named_children():
         if part not in calls:
@@ -176,7 +185,7 @@ def _parts(module: nn.Module, calls: Mapping[nn.Module, _Call]) -> Iterator[tupl
 
 
 def _collapsed(layers: list[Layer]) -> tuple[Layer, ...]:
-    """Numbered neighbours that differ in nothing but their number become one."""
+    """Join consecutive layers that differ only in the number at the end of their names; `repeat` counts the layers."""
     groups = [list(group) for _key, group in groupby(layers, key=_unnumbered)]
     return tuple(group[0].model_copy(update={"repeat": len(group)}) for group in groups)
 

@@ -1,8 +1,8 @@
-"""What augmentation draws at random for the images of a step, and the maps that follow; no pixel is touched here.
+"""The random parameters of augmentation for the images of a step, and the affine and colour maps made from them.
 
-All that is drawn follows from the run's seed and the number of the step, for all images of the step at once: how they
-are split into forward passes or among processes, or where a training was resumed, changes nothing. And every kind of
-change has numbers of its own, so that switching one on leaves the others as they were.
+This module changes no pixels. The parameters of all images of a step are drawn together, from the run's seed and the
+step. So they do not depend on forward passes, on the number of processes or on resumption. Each augmentation has random
+numbers of its own, so switching an augmentation on or off does not change the parameters of the others.
 """
 
 import math
@@ -18,28 +18,29 @@ from core.learn.randomness import derived_seed
 Numbers: TypeAlias = NDArray[np.float64]
 
 _WIDEST = math.log(4 / 3)
-"""Of a crop, width over height; the narrowest is 3 / 4."""
+"""Logarithm of the largest aspect ratio (width / height) of a crop; the smallest aspect ratio is 3 / 4. This is the
+usual range of random resized crops, such as torchvision's RandomResizedCrop."""
 
-# RGB to the luma Y and the two axes of colour I and Q (NTSC, 1953). I and Q of a grey are exactly 0.
+# RGB to YIQ (NTSC, 1953): luma Y and chrominance I and Q. I and Q of grey are exactly 0.
 _YIQ = np.array([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
 
 
 @dataclass(frozen=True, slots=True)
 class Draws:
-    """What becomes of each of R images.
+    """The random parameters of the R images of a step; all float64 unless noted.
 
     Attributes:
-        flipped: (R,) bool, left and right exchanged.
-        turned: (R,) radians, counterclockwise.
-        leaning: (R,) tangents of the angle by which upright lines lean to the right.
-        size: (R, 2) width and height of the crop, of 1.
-        centre: (R, 2) of the crop, from -1 (left, top) to 1.
-        brightness: (R,) factors.
-        contrast: (R,) factors.
-        saturation: (R,) factors.
-        hue: (R,) turns, from red towards yellow.
-        partner: (R,) the place, in this step, of the image that is mixed in; each place once.
-        share: (R,) of the image itself in the mixture, 0 to 1.
+        flipped: (R,) bool, True if left and right are exchanged.
+        turned: (R,) rotation, radians, counterclockwise.
+        leaning: (R,) shear: tangent of the angle by which vertical lines lean to the right.
+        size: (R, 2) width and height of the crop, as fractions of the image's width and height.
+        centre: (R, 2) x and y of the crop's centre, from -1 (left, top) to 1.
+        brightness: (R,) factor, at least 0.
+        contrast: (R,) factor, at least 0.
+        saturation: (R,) factor, at least 0.
+        hue: (R,) rotation of the hue, turns, from red towards yellow.
+        partner: (R,) int64, position in this step of the image that mixup mixes in; a permutation of 0 to R - 1.
+        share: (R,) weight of the image itself in the mixture, 0 to 1.
     """
 
     flipped: NDArray[np.bool_]
@@ -56,7 +57,23 @@ class Draws:
 
 
 def draw(spec: AugmentSpec, n_images: int, *, seed: int, step: int) -> Draws:
-    """The draws of one step; all uniform but the shares, which are Beta(spec.mixup, spec.mixup)."""
+    """Draw the random parameters of the images of one step.
+
+    The weights of mixup follow Beta(spec.mixup, spec.mixup), and the partners are a random permutation. Crop areas,
+    angles, factors and hue rotations follow uniform distributions.
+
+    Args:
+        spec: ranges of the parameters.
+        n_images: R, images of the step.
+        seed: the run's seed.
+        step: number of the step, 1 or later.
+
+    Returns:
+        The parameters of R images.
+
+    References:
+        Zhang et al., mixup: Beyond Empirical Risk Minimization, arXiv:1710.09412.
+    """
     rng = np.random.default_rng(derived_seed("augment", seed, step))
     flip, area = rng.random((2, n_images))
     turn, lean, ratio, across, down, brightness, contrast, saturation, hue = rng.uniform(-1, 1, (9, n_images))
@@ -77,16 +94,20 @@ def draw(spec: AugmentSpec, n_images: int, *, seed: int, step: int) -> Draws:
 
 
 def placements(draws: Draws) -> Numbers:
-    """Where each pixel of a changed image comes from.
+    """Compute the affine map from each augmented image to its stored image.
 
-    The image is cropped, then flipped, then turned, then sheared, each about the middle. A map leads back through them:
-    crop @ flip @ turn^-1 @ shear^-1.
+    An image is cropped, flipped, rotated and sheared, in this order. Flip, rotation and shear are about the centre. The
+    map is the inverse: crop @ flip @ rotation^-1 @ shear^-1.
+
+    Args:
+        draws: parameters of R images.
 
     Returns:
-        (R, 2, 3): from (x, y, 1) in the changed image to (x, y) in the stored one; both from -1 (left, top) to 1.
+        (R, 2, 3) float64: maps (x, y, 1) in the augmented image to (x, y) in the stored image; coordinates from -1
+        (left, top) to 1.
     """
     cosine, sine = np.cos(draws.turned), np.sin(draws.turned)
-    # y points down, so that counterclockwise is from y to x.
+    # y points down, so a counterclockwise rotation leads from the y axis to the x axis.
     unturn = np.stack([cosine, -sine, sine, cosine], axis=1).reshape(-1, 2, 2)
     unshear = np.tile(np.eye(2), (len(unturn), 1, 1))
     unshear[:, 0, 1] = draws.leaning
@@ -95,12 +116,16 @@ def placements(draws: Draws) -> Numbers:
 
 
 def colour_maps(draws: Draws) -> Numbers:
-    """Brightness, contrast, saturation and hue, in this order, as one linear map of colours.
+    """Compute brightness, contrast, saturation and hue, applied in this order, as one linear map of colours.
 
-    Contrast is about the mean luma of an image, saturation about each pixel's own; hue turns the plane of I and Q.
+    Contrast scales the difference from the image's mean luma. Saturation scales the difference from the pixel's luma.
+    Hue rotates the (I, Q) plane of YIQ.
+
+    Args:
+        draws: parameters of R images.
 
     Returns:
-        (R, 3, 6): to RGB from the RGB of a pixel, followed by the mean RGB of its image.
+        (R, 3, 6) float64: maps the RGB of a pixel, followed by the mean RGB of its image, to RGB.
     """
     angle = -2 * math.pi * draws.hue
     turn = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], axis=1).reshape(-1, 2, 2)
@@ -113,14 +138,17 @@ def colour_maps(draws: Draws) -> Numbers:
 
 
 def _crop_sizes(area: Numbers, ratio: Numbers) -> Numbers:
-    """(R, 2) width and height of crops of these areas.
+    """Compute width and height of crops from their areas.
 
-    The ratio of the sides is drawn from those that fit into the image, so that no draw has to be thrown away; which
-    also keeps areas uniform, where rejection has fewer of the large ones.
+    The aspect ratio is drawn among the ratios that fit into the image. So no draw is rejected, and the areas stay
+    uniformly distributed. Rejection would make large areas rarer.
 
     Args:
-        area: (R,) of 1.
-        ratio: (R,) -1 to 1: the logarithm of width over height, within what fits.
+        area: (R,) fraction of the image's area, in (0, 1].
+        ratio: (R,) logarithm of width / height, relative to the largest logarithm that fits, -1 to 1.
+
+    Returns:
+        (R, 2) width and height as fractions of the image's sides.
     """
     logarithm = ratio * np.minimum(_WIDEST, -np.log(area))
     return np.sqrt(area)[:, None] * np.exp(np.stack([logarithm, -logarithm], axis=1) / 2)

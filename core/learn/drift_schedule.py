@@ -1,4 +1,4 @@
-"""Which of some candidate checkpoints are captured, from how far the model has moved between them."""
+"""Selection of checkpoints among candidates, by the movement of the model between the candidates."""
 
 import math
 from collections.abc import Sequence
@@ -7,64 +7,76 @@ import numpy as np
 
 
 class DriftSchedule:
-    """Selects candidates so that the model moves about as far between any two selected ones.
+    """Selects candidates so that the movement between any two successive selected candidates is about equal.
 
-    It learns a candidate's movement only when training has come there, and never takes a choice back. So it predicts
-    the movement that is left: movement so far is taken to grow as a power of the expected drift (the sum of learning
-    rates), with an exponent fitted to what was seen. A candidate is selected when the movement since the last selected
-    one reaches an equal part of what is left. Predictions fail, so a quarter of the frames is spread evenly over the
-    candidates, however little moves.
+    The movement of a candidate is known only when training reaches the candidate, and a decision is final. So the
+    schedule predicts the movement up to the last candidate. The prediction is m * ((D / d)^e - 1): m is the movement so
+    far, d the expected drift so far, D the expected drift up to the last candidate. Expected drift is the sum of
+    learning rates. The exponent e is fitted to the movement so far, with a prior. With n frames left before the last
+    candidate, a candidate is selected when the movement since the last selected candidate reaches 1 / (n + 1) of the
+    sum of this movement and the predicted movement. Since predictions can be wrong, a quarter of the frames is spread
+    evenly over the candidates, whatever the movement.
 
     Attributes:
-        movements: how far the model moved from each candidate to the next, so far; see `core.measure.motion`.
-        selected: the numbers of the selected candidates; the first and the last are always among them.
+        movements: movement from each candidate to the next so far, see `core.measure.motion.movement`.
+        selected: indices of the selected candidates, rising. The first and the last candidate are always selected.
     """
 
-    # The values below are measured by `python -m bench thresholds`: three presets on digits, 300 steps, 60 frames. The
-    # spread is the standard deviation of the movements between frames by their mean; evenly spaced frames have a
-    # spread of 0.77 (vit-tiny), 1.54 (resnet-tiny) and 0.96 (convnext-mini).
+    # Values in these docstrings are measured by `python -m bench thresholds`: vit-tiny, resnet-tiny and convnext-mini,
+    # in this order, on digits, 300 steps, 60 frames. Spread: standard deviation of the movements between frames,
+    # divided by their mean. Evenly spaced frames have spreads of 0.77, 1.54 and 0.96.
     EVEN_FRACTION = 0.25
-    """Of the frames, spread evenly. It is free up to 0.25 (0.29, 1.04, 0.43, as with 0) and costs at 0.5 (0.43, 1.05,
-    0.49). So 0.25 is the largest value that is free; more would film a late surprise better."""
+    """Fraction of the frames that is spread evenly. The spreads are 0.29, 1.04, 0.43 both at 0 and at 0.25, and 0.43,
+    1.05, 0.49 at 0.5. So 0.25 is the largest measured fraction that does not raise the spread. A larger fraction would
+    capture an unexpected late movement better."""
     EXPONENT = 0.5
-    """Of movement by expected drift, before there is movement to fit it to. 0.25 suits a ResNet better (0.76 instead of
-    1.04) and a ViT worse (0.38 instead of 0.29); 1 is worse for all (0.41, 1.30, 0.63)."""
+    """Prior of the exponent e. 0.25 lowers the spread of the ResNet (0.76 instead of 1.04) and raises the spread of
+    the ViT (0.38 instead of 0.29); 1 raises all spreads (0.41, 1.30, 0.63)."""
     PRIOR_CANDIDATES = 8
-    """Candidates after which the fit counts as much as EXPONENT. With 1 the spread is 0.32, 1.00, 0.46 and the longest
-    movement of the ViT 2.0 times the mean instead of 1.4; with 64 it is 0.31, 1.16, 0.39."""
+    """Number of candidates after which the fitted exponent has the same weight as EXPONENT. At 1 the spreads are 0.32,
+    1.00, 0.46, and the longest movement of the ViT is 2.0 times the mean instead of 1.4. At 64 the spreads are 0.31,
+    1.16, 0.39."""
     EXPONENTS = (0.1, 1.5)
-    """Bounds of the fit. A choice: they only keep a fit to few candidates from predicting nonsense. (0.25, 1) and
-    (0.01, 4) change no spread by more than 0.01."""
+    """Lower and upper bound of the fitted exponent, so that a fit to few candidates stays plausible. Chosen by hand:
+    (0.25, 1) and (0.01, 4) change no spread by more than 0.01."""
 
     def __init__(self, drift: Sequence[float], frames: int, *, always: Sequence[int] = ()) -> None:
-        """Decide on len(drift) + 1 candidates, the first of which is selected.
+        """Start with len(drift) + 1 candidates; the first candidate is selected.
 
         Args:
-            drift: expected between each candidate and the next, above 0, in any unit.
-            frames: how many to select, 2 to len(drift) + 1.
-            always: numbers of candidates that are selected whatever moves.
+            drift: expected drift between each candidate and the next, above 0, in any unit.
+            frames: number of candidates to select, 2 to len(drift) + 1.
+            always: indices of candidates that are selected whatever the movement.
 
         Raises:
-            ValueError: there are fewer candidates than frames, or more candidates to select always.
+            ValueError: there are fewer candidates than frames, or fewer frames than candidates that must be selected.
         """
         if not 2 <= frames <= len(drift) + 1:  # noqa: PLR2004 - the first and the last
-            raise ValueError(f"{frames} of {len(drift) + 1} candidates cannot be chosen")
+            raise ValueError(f"{frames} frames cannot be selected from {len(drift) + 1} candidates")
         self._frames, self._always = frames, sorted({*always, len(drift)})
         if len({0, *self._always}) > frames:
-            raise ValueError(f"{frames} frames are too few for {self._always} and the first")
+            raise ValueError(f"{frames} frames are fewer than candidate 0 and the candidates {self._always} together")
         self._drift = np.concatenate([[0.0], np.cumsum(np.asarray(drift, dtype=np.float64))])
         self.movements: list[float] = []
         self.selected: list[int] = [0]
 
     def restore(self, movements: Sequence[float], selected: Sequence[int]) -> None:
-        """Continue where another schedule was that had these attributes."""
+        """Continue another schedule.
+
+        Args:
+            movements: the attribute `movements` of the other schedule.
+            selected: the attribute `selected` of the other schedule.
+        """
         self.movements, self.selected = [float(one) for one in movements], [int(one) for one in selected]
 
     def selects(self, movement: float) -> bool:
-        """Whether the next candidate is selected.
+        """Decide whether the next candidate is selected.
 
         Args:
-            movement: how far the model has moved since the candidate before, at least 0.
+            movement: movement of the model since the previous candidate, at least 0.
+
+        Returns:
+            True if the candidate is selected.
         """
         self.movements.append(movement)
         chosen = self._selects()
@@ -76,7 +88,7 @@ class DriftSchedule:
         now, last, n_selected = len(self.movements), len(self._drift) - 1, len(self.selected)
         if now in self._always:
             return True
-        n_left = self._frames - 1 - n_selected  # without the last candidate's
+        n_left = self._frames - 1 - n_selected  # without the last candidate
         reserved = sum(number > now for number in self._always[:-1])
         if n_left == reserved:
             return False
@@ -91,7 +103,7 @@ class DriftSchedule:
         return since > 0 and since * (n_left + 1) >= since + self._ahead()
 
     def _ahead(self) -> float:
-        """Predicted movement from here to the last candidate."""
+        """Predict the movement from the current to the last candidate."""
         path = np.concatenate([[0.0], np.cumsum(self.movements)])
         drift = self._drift[: len(path)]
         here, so_far = float(drift[-1]), float(path[-1])

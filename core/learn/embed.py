@@ -1,7 +1,7 @@
-"""The probe set as one checkpoint sees it, and checkpoints on their way to another worker.
+"""Embedding of the probe set at a checkpoint, and files of weights for other workers.
 
-Training with bf16 embeds with bf16, but features leave as float32. Weights are always stored as float32
-safetensors, so a stored checkpoint gives the embeddings that the live model gave.
+Forward passes use the precision of the training, and features are converted to float32. Weights are float32 and are
+stored as safetensors, so a stored checkpoint gives the same embeddings as the live model.
 """
 
 import hashlib
@@ -22,6 +22,7 @@ from core.learn.fast_forward import fast_forward
 from core.learn.pixels import ImagesOnDevice, Precision, autocast
 
 BATCH_SIZE = 250
+"""Images per forward pass of embedding. Chosen by hand; not measured."""
 
 
 def embed(
@@ -35,23 +36,24 @@ def embed(
     features: Tensor | None = None,
     probabilities: bool = False,
 ) -> Embedded:
-    """Features, predictions, loss and accuracy of the probe set: one forward pass in evaluation mode.
+    """Compute features, predictions, loss and accuracy of the probe set in evaluation mode.
 
-    The model's training mode and torch's random state are left as they were.
+    Training modes and torch's random state do not change.
 
     Args:
         backbone: the model at this checkpoint, on the probe set's device.
-        probe: N images, put on the device once.
+        probe: N images.
         step: optimiser steps done.
         epoch: passes over the training images done.
-        batch_size: images a forward pass; changes memory and speed only.
-        precision: of the forward pass; embeddings are float32.
-        features: (N, D) float32 of `features_of` with the same batch size, where nothing before the head has changed
-            since: then only the head is asked. None: the whole model.
-        probabilities: whether the frame keeps the probabilities of all classes.
+        batch_size: images per forward pass; affects memory and speed only.
+        precision: precision of the forward passes; embeddings are float32.
+        features: (N, D) float32, the result of `features_of` with the same batch size, if nothing before the head has
+            changed since. Only the head makes a forward pass then. None means a forward pass of the whole model.
+        probabilities: True if the frame contains the probabilities of all classes.
 
     Returns:
-        One frame: embeddings (N, D), what the classification head is given.
+        The frame: embeddings (N, D) float32, which are the input of the classification head; predictions and
+        confidences (N,); probabilities (N, C) float32 or None; mean cross-entropy and accuracy, 0..1.
 
     Raises:
         DegenerateEmbeddingsError: a feature is NaN or infinite.
@@ -78,24 +80,39 @@ def embed(
 
 
 def save_weights(path: Path, backbone: Backbone) -> None:
-    """Write the weights as safetensors; what `load_weights` needs to embed somewhere else."""
+    """Write the model's weights as safetensors, to be read by `load_weights`.
+
+    Args:
+        path: the file.
+        backbone: the model.
+    """
     save_model(backbone.model, str(path))
 
 
 def load_weights(path: Path, backbone: Backbone) -> None:
-    """Put stored weights into a model of the same kind, on the device where it is.
+    """Load stored weights into a model of the same architecture; the model stays on its device.
+
+    Args:
+        path: a file that `save_weights` wrote.
+        backbone: the model; its weights are replaced.
 
     Raises:
-        RuntimeError: the weights are of another model.
+        RuntimeError: the weights have other names or shapes than the model's.
     """
     load_model(backbone.model, path, strict=True, device=str(backbone.device))
 
 
 def weights_sha256(model: nn.Module) -> str:
-    """SHA-256 of the weights themselves, in whatever file or on whatever device they are.
+    """Compute the SHA-256 of a model's weights, independent of the device and the file format.
 
-    Over the tensors of the model's state, sorted by name: for each one line of JSON, [name, dtype, shape], and then its
-    numbers' bytes in row order.
+    The hashed bytes are, for each tensor of the model's state, sorted by name: a line of JSON, [name, dtype, shape],
+    followed by the bytes of the tensor's elements in row-major order.
+
+    Args:
+        model: the model.
+
+    Returns:
+        64 hexadecimal digits.
     """
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
@@ -113,16 +130,19 @@ def features_of(
     precision: Precision = "auto",
     on_batch: Callable[[], None] | None = None,
 ) -> Tensor:
-    """Penultimate features, the input of the classification head: (N, D) float32, on the model's device.
+    """Compute the penultimate features: the input of the classification head.
 
-    Computed in evaluation mode and with `fast_forward`; the modes of all modules are restored.
+    The model is in evaluation mode and in the context `fast_forward`; afterwards the modes of all modules are restored.
 
     Args:
         backbone: the model, on the images' device.
         images: N images.
-        batch_size: images a forward pass.
-        precision: of the forward pass.
-        on_batch: called after each forward pass.
+        batch_size: images per forward pass; affects memory and speed only.
+        precision: precision of the forward passes.
+        on_batch: called after each forward pass; None means no call.
+
+    Returns:
+        (N, D) float32, on the model's device.
     """
     features = []
     with (
@@ -136,7 +156,7 @@ def features_of(
             features.append(backbone.features_and_logits(pixel_values)[0].float())
             if on_batch is not None:
                 on_batch()
-    return torch.cat(features)  # outside inference mode, so that a training may use them
+    return torch.cat(features)  # outside inference mode, because autograd refuses inference tensors
 
 
 def _judged(backbone: Backbone, features: Tensor, *, batch_size: int, precision: Precision) -> Tensor:
@@ -159,7 +179,7 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 def _require_finite(embeddings: Tensor, step: int) -> None:
     if not torch.isfinite(embeddings).all():
         raise DegenerateEmbeddingsError(
-            f"The embeddings at step {step} are not finite. Lower train.learning_rate, raise "
+            f"The embeddings at step {step} contain NaN or infinite values. Lower train.learning_rate, raise "
             "train.warmup, or train in fp32; then start a new run.",
             field="train.learning_rate",
         )

@@ -1,6 +1,6 @@
-"""What the registry of families says, found in a model: its class, and its blocks from the input to the head.
+"""Lookup of a model in the registry of families: the model's class, and its blocks from the input to the head.
 
-The registry itself is `core.domain.families`, since the API tells of it and never imports torch.
+The registry is in `core.domain.families`, because the API reads the registry and never imports torch.
 """
 
 import re
@@ -16,11 +16,12 @@ from core.domain.families import FAMILIES, Family, require_family
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
-    """Layers that learn at one rate, or are frozen together.
+    """Layers that share one learning rate or are frozen together.
 
     Attributes:
-        name: the path of its first module in the model, such as "vit.layers.0".
-        modules: one, or several that follow each other.
+        name: path of the first module in the model, such as "vit.layers.0"; the path of the head, if a final norm
+            belongs to the head's block.
+        modules: the modules of the block, in the model's order.
     """
 
     name: str
@@ -28,28 +29,30 @@ class Block:
 
     @property
     def parameters(self) -> list[nn.Parameter]:
-        """Its weights, in the model's order."""
+        """The parameters of the block, in the model's order."""
         return [weights for module in self.modules for weights in module.parameters()]
 
 
 def family_of(model: nn.Module) -> Family | None:
-    """The family of a classifier; None where it is not registered."""
+    """The family of a classifier; None if the family is not registered."""
     return FAMILIES.get(_model_type(model))
 
 
 def classifier_class(family: Family) -> Any:  # noqa: ANN401 - transformers has no types
-    """The class with `from_pretrained` and a linear head that the family's checkpoints are loaded as."""
+    """The family's class of image classifiers; it has a linear head and the method `from_pretrained`."""
     return getattr(import_module(family.module), family.classifier)
 
 
 def blocks(model: nn.Module) -> list[Block]:
-    """A classifier's blocks: stem or embeddings, each block or stage, the head with the final norm if there is one.
+    """List a classifier's blocks: stem or embeddings, each layer or stage, and the head.
+
+    A norm without a block of its own belongs to the next block, so a final norm belongs to the head's block.
 
     Args:
-        model: of a registered family.
+        model: a classifier of a registered family.
 
     Returns:
-        From the input to the head. Every weight of the model is in exactly one of them.
+        The blocks from the input to the head. Every parameter of the model is in exactly one block.
 
     Raises:
         UnusableModelError: the family is not registered.
@@ -66,13 +69,13 @@ def require_family_of(model: nn.Module) -> Family:
     """The family of a classifier.
 
     Raises:
-        UnusableModelError: it is not registered.
+        UnusableModelError: the family is not registered.
     """
     return require_family(_model_type(model))
 
 
 def _joined(found: Iterable[Block]) -> Iterator[Block]:
-    """The blocks; a norm, all of whose weights are vectors, is one with the block after it."""
+    """Join each block whose parameters are all vectors (a norm) with the block after it."""
     norms: tuple[nn.Module, ...] = ()
     for block in found:
         modules = (*norms, *block.modules)
@@ -84,7 +87,7 @@ def _joined(found: Iterable[Block]) -> Iterator[Block]:
 
 
 def _groups(entry: str | tuple[str, ...], paths: list[str]) -> list[tuple[str, ...]]:
-    """The paths of each block that an entry of the registry stands for."""
+    """The blocks that an entry of the registry describes, each as the paths of its modules."""
     if isinstance(entry, tuple):
         return [entry]
     pattern = re.compile(re.escape(entry).replace(r"\*", r"\d+"))

@@ -1,10 +1,11 @@
-"""A faster forward and backward pass of a model, on request: training and embedding enter it, nobody else does.
+"""A context with faster forward and backward passes of a model. Only training and embedding use this context.
 
     with fast_forward(model):
         loss(model(pixel_values).logits).backward()
 
-Inside, logits and gradients are those of the plain model up to rounding. Outside, the model is exactly what
-transformers built: every forward hook fires, every block returns all tokens, attentions can be asked for.
+Inside the context, logits and gradients equal those of the plain model up to rounding; dropout draws other numbers.
+Outside the context, the model is unchanged: every forward hook fires, every block returns all tokens, and attentions
+are available.
 """
 
 from collections.abc import Iterator
@@ -17,12 +18,12 @@ from core.learn import class_token, fast_depthwise
 
 @contextmanager
 def fast_forward(model: nn.Module) -> Iterator[None]:
-    """Replace the forward of some layers; each gets its own back at the end, also after an exception.
+    """Replace the forward methods of some layers, and restore the methods at the end, also after an exception.
 
-    May be nested. A copy of the model that is made inside stays fast.
+    Contexts may be nested. A copy of the model that is made inside the context keeps the replaced methods.
 
     Args:
-        model: a classifier; weights, their names and the layers' classes stay.
+        model: a classifier. Weights, names of weights and classes of layers do not change.
     """
     replacements = {**class_token.replacements(model), **fast_depthwise.replacements(model)}
     before = {layer: vars(layer)["forward"] for layer in replacements if "forward" in vars(layer)}

@@ -1,12 +1,12 @@
-"""Training as a generator of checkpoints: the consumer decides what is done with each one.
+"""Training as a generator of checkpoints: the consumer decides what happens at each checkpoint.
 
     for checkpoint in fine_tune(backbone, images, spec=spec, capture_steps=(0, 10, 20)):
-        ...  # the live model; call eval() before asking it anything, training mode is restored
+        ...  # the live model; call eval() before a forward pass, fine_tune restores training mode
 
-The updates themselves are made by `core.learn.trainer`. Everything that happens beside them is a hook
-(`core.learn.hooks`): progress, adaptive capture, early stopping, saved states.
+`core.learn.trainer` makes the updates. Everything else is a hook (`core.learn.hooks`): progress, adaptive capture,
+early stopping, saved states.
 
-A training can continue from any state that was saved, and ends with the same weights and log:
+A training can continue from any saved state, and ends with the same weights and log:
 
     fine_tune(..., hooks=[Saver()])  # its on_pause calls state.save(folder)
     fine_tune(..., hooks=[Saver()], resume_from=StoredState.load(folder))
@@ -24,8 +24,9 @@ from core.learn.hooks import Checkpoint, HookList, TrainingHook
 from core.learn.trainer import Trainer
 from core.learn.training_state import StoredState
 
-# Losses stay on the device until a checkpoint or the next multiple of this many steps: a diverged run ends soon, and
-# the device is rarely waited for. A multiple, so that processes sum the same losses wherever a training was resumed.
+# Steps between two fetches of losses. Losses stay on the device until a checkpoint or the next multiple of this number,
+# so the host rarely waits for the device, and a diverged run still ends within 25 steps. Fetches are at multiples, so
+# that the processes sum the same losses after a resumption. Chosen by hand; not measured.
 _FETCH_EVERY = 25
 
 
@@ -39,35 +40,36 @@ def fine_tune(
     resume_from: StoredState | None = None,
     accelerator: Accelerator | None = None,
 ) -> Iterator[Checkpoint]:
-    """Train the model, phase by phase, and yield it at the steps asked for.
+    """Train the model, phase by phase, and yield a checkpoint at each captured step.
 
-    On a CPU, the same arguments and number of threads give the same weights and log, bit by bit, resumed or not.
+    On a CPU, the same arguments and number of threads give the same weights and log, bit by bit. This also holds for a
+    resumed training.
 
     Args:
-        backbone: trained in place.
-        data: (M, S, S, 3) images at the model's input size.
-        spec: how to learn.
-        capture_steps: rising steps, the first 0 (before any update), the last at most spec.steps; training
-            ends with the last one. A hook may select some of them.
+        backbone: the model; its weights are changed in place.
+        data: (M, S, S, 3) uint8 images at the model's input size, and (M,) labels.
+        spec: phases, batch size, precision, seed and the other choices of the training.
+        capture_steps: rising steps from 0 (before any update) to at most spec.steps. Training ends with the last
+            of these steps. Every step is captured unless a hook leaves it out.
         hooks: called at the moments that `TrainingHook` describes.
-        resume_from: the state to continue from; None means from the beginning. Only later checkpoints are yielded,
-            none if it is the last one's state; the model gets the state's weights all the same. The hooks are restored
-            from it. Every process is given the same state, and everything else that affects learning must be as it
-            was when the state was saved.
-        accelerator: device and processes; None means what accelerate finds. Its own mixed precision must be
-            off: spec.precision is what counts. Every process iterates; what is stored comes from the main
-            one's checkpoints.
+        resume_from: the saved state to continue from; None means from the beginning. The model gets the weights of
+            the state, and the hooks are restored from the state. Only later checkpoints are yielded: none, if the
+            state is of the last step. All processes must get the same state. All other arguments that affect
+            learning must be the same as when the state was saved.
+        accelerator: device and processes; None means the default of accelerate. The accelerator's own mixed
+            precision must be off, because spec.precision sets the precision. Every process must iterate. The
+            checkpoints of the main process are the ones to store.
 
     Yields:
-        A checkpoint a captured step. Its log has a row for step 0, for every spec.log_every steps and for
-        every one of capture_steps.
+        One checkpoint per captured step. The log has a row for step 0, for every multiple of spec.log_every, and for
+        every step of capture_steps.
 
     Raises:
-        TrainingDivergedError: a loss or gradient since the last checkpoint was not finite; at the latest
-            instead of the next checkpoint, and after at most 25 steps. No state is ever saved after it.
-        UnusableStateError: the state is of another model, or a hook cannot continue from it.
-        InvalidSpecError: a phase does not fit the model, or it cannot be adapted; before anything is trained.
-        ValueError: the steps to capture do not rise from 0 to at most spec.steps, or end before the state.
+        TrainingDivergedError: a loss or gradient norm since the last checkpoint was not finite. Raised before the
+            next checkpoint is yielded, and at most 25 steps after the step. No state is saved after that step.
+        UnusableStateError: the state is of another model, or a hook cannot continue from the state.
+        InvalidSpecError: a phase does not fit the model, or LoRA cannot adapt the model. Raised before the first step.
+        ValueError: capture_steps do not rise from 0 to at most spec.steps, or end before the step of the state.
     """
     _require_rising(capture_steps, limit=spec.steps)
     hook = HookList(hooks)
@@ -96,12 +98,12 @@ def fine_tune(
 
 
 def _begin(trainer: Trainer, hook: TrainingHook, state: StoredState | None, *, last: int) -> int:
-    """Go before the first step, or back to a state; returns the next step."""
+    """Begin the training, or restore the trainer and the hooks from a saved state; returns the next step."""
     if state is None:
         trainer.begin()
         return 0
     if state.step > last:
-        raise ValueError(f"the state to resume from is of step {state.step}, after the last one to capture, {last}")
+        raise ValueError(f"the state to resume from is of step {state.step}, after the last step to capture, {last}")
     trainer.resume(state)
     hook.restore(state.folder)
     return state.step + 1
@@ -110,4 +112,4 @@ def _begin(trainer: Trainer, hook: TrainingHook, state: StoredState | None, *, l
 def _require_rising(steps: Sequence[int], *, limit: int) -> None:
     rising = all(before < after for before, after in pairwise(steps))
     if not steps or steps[0] != 0 or steps[-1] > limit or not rising:
-        raise ValueError(f"steps to capture must rise from 0 to at most {limit}, they are {list(steps)}")
+        raise ValueError(f"the steps to capture must rise from 0 to at most {limit}, but are {list(steps)}")

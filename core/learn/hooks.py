@@ -1,10 +1,10 @@
-"""Training hooks: what happens in a training beside learning, such as progress reports or early stopping.
+"""Training hooks: everything in a training that is not learning, such as progress reports or early stopping.
 
-`core.learn.fine_tune` calls each method at its moment, the hooks in the order in which they were given. With several
-processes every process has hooks of the same kinds in the same order, so a hook may exchange tensors with its peers;
-`on_pause` alone is called in the main process only.
+`core.learn.fine_tune` calls the hooks in the order of its argument `hooks`. With several processes, every process has
+hooks of the same kinds in the same order, so a hook may exchange tensors with the same hook of the other processes.
+Only `on_pause` and `save` are called in the main process alone.
 
-A hook never changes what is learned: the weights of a training are the same with any hooks.
+A hook never changes the weights: with any hooks a training gives the same weights at each step.
 """
 
 from collections.abc import Sequence
@@ -24,11 +24,11 @@ class Checkpoint:
         index: 0, 1, 2 ... in the order of capture.
         step: optimiser steps done.
         epoch: passes over the training images done.
-        backbone: the live model; its weights change when the next checkpoint is asked for. Where adapters are trained,
-            it has the merged weights and no adapters.
+        backbone: the live model. Its weights change when the next checkpoint is requested. With LoRA this model has
+            the merged weights and no adapters.
         backbone_changed_at: the last step that changed anything before the head. Checkpoints with the same value have
-            the same features.
-        log: the rows since the checkpoint before, or since the state that was resumed from.
+            the same penultimate features.
+        log: the rows since the previous checkpoint, or since the saved state from which the training continued.
     """
 
     index: int
@@ -44,55 +44,78 @@ class TrainingHook:
 
     @property
     def ended(self) -> bool:
-        """Whether training ends before the next step. Every process must give the same answer."""
+        """True if training ends before the next step. The value must be the same in every process."""
         return False
 
     def on_step(self, step: int) -> None:
-        """Called after each step, 0 included, and now and then during long preparations; what it raises ends it all."""
+        """Called after each step, including step 0, and after each batch of features that linear probing computes.
 
-    def select(self, step: int, index: int) -> int | None:  # noqa: ARG002 - subclasses read the step
-        """The index under which a step is captured, or None if it is not; asked at each of `capture_steps`.
+        An exception that this method raises ends the training.
 
         Args:
-            step: optimiser steps done; the live model is in this state.
-            index: what it is so far: the place of the step in `capture_steps`, or what the hook before has said.
+            step: optimiser steps done.
+        """
+
+    def select(self, step: int, index: int) -> int | None:  # noqa: ARG002 - subclasses read the step
+        """Decide whether a step is captured; called at each step of `capture_steps`.
+
+        Args:
+            step: optimiser steps done; the live model has the weights of this step.
+            index: the result of the previous hook; for the first hook the position of the step in `capture_steps`.
+
+        Returns:
+            The index of the checkpoint; None if the step is not captured.
         """
         return index
 
     def on_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Called when the consumer comes back from a checkpoint, the last one included."""
+        """Called after the consumer has handled a checkpoint, including the last checkpoint.
+
+        Args:
+            checkpoint: the checkpoint that was yielded.
+        """
 
     def wants_pause(self) -> bool:
-        """Whether `on_pause` should be called after this step; asked only if one process trains alone."""
+        """True if `on_pause` should be called after this step; called only if there is one process."""
         return False
 
     def on_pause(self, state: LiveState) -> None:
-        """Called in the main process wherever training can be resumed from; may save the state.
+        """Called in the main process at each step from which a training can continue; may save the state.
 
-        That is after each checkpoint and every 25 steps. All rows up to this step are in the log. The other processes
-        wait at their next step.
+        These are the captured steps, the multiples of 25, and the steps at which `wants_pause` returns True. The log
+        has all rows up to this step. The other processes wait at their next step.
+
+        Args:
+            state: the state of the training after this step.
         """
 
     def save(self, folder: Path) -> None:
-        """Write what `restore` needs into the folder of a state; called by `LiveState.save`, in the main process."""
+        """Write the state of the hook; called by `LiveState.save`, in the main process.
+
+        Args:
+            folder: the folder of the saved state.
+        """
 
     def restore(self, folder: Path) -> None:
-        """Continue from what `save` wrote; called in every process, before the first step.
+        """Continue from the state that `save` wrote; called in every process, before the first step.
+
+        Args:
+            folder: the folder of the saved state.
 
         Raises:
-            UnusableStateError: the folder holds no such state, or it is broken.
+            UnusableStateError: the state of the hook is missing or broken.
         """
 
 
 class HookList(TrainingHook):
-    """Several hooks as one: each method calls that of every hook, in order."""
+    """Several hooks as one hook: each method calls the same method of every hook, in order."""
 
     def __init__(self, hooks: Sequence[TrainingHook]) -> None:
         self._hooks = hooks
 
     @property
     def ended(self) -> bool:
-        """Whether any hook ends the training."""
+        """True if any hook ends the training."""
         return any(hook.ended for hook in self._hooks)
 
     def on_step(self, step: int) -> None:
@@ -101,7 +124,7 @@ class HookList(TrainingHook):
             hook.on_step(step)
 
     def select(self, step: int, index: int) -> int | None:
-        """The index that the last hook gives; None as soon as one gives None."""
+        """Pass the index through all hooks; None as soon as a hook returns None."""
         selected: int | None = index
         for hook in self._hooks:
             selected = None if selected is None else hook.select(step, selected)
@@ -113,7 +136,7 @@ class HookList(TrainingHook):
             hook.on_checkpoint(checkpoint)
 
     def wants_pause(self) -> bool:
-        """Whether any hook wants it."""
+        """True if any hook wants a pause."""
         return any(hook.wants_pause() for hook in self._hooks)
 
     def on_pause(self, state: LiveState) -> None:
@@ -122,11 +145,11 @@ class HookList(TrainingHook):
             hook.on_pause(state)
 
     def save(self, folder: Path) -> None:
-        """Let every hook write."""
+        """Save every hook."""
         for hook in self._hooks:
             hook.save(folder)
 
     def restore(self, folder: Path) -> None:
-        """Let every hook continue."""
+        """Restore every hook."""
         for hook in self._hooks:
             hook.restore(folder)

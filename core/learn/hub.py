@@ -1,9 +1,9 @@
-"""Image classifiers from the Hugging Face hub: what is fetched, and what is refused.
+"""Download and loading of image classifiers from the Hugging Face hub.
 
-Only named files of one commit are fetched, and they are loaded from their folder in the cache. So nothing is
-converted on the way, no code of the repository runs, and a folder of the same name in the working directory is
-never mistaken for the repository. Pickled weights are never touched, but for the published files that
-`core.domain.families` names, of which only tensors are read.
+Only the files in `_FILES` of one commit are downloaded, and they are loaded from their folder in the cache. So no
+weights are converted, no code of the repository runs, and a folder of the same name in the working directory is never
+mistaken for the repository. Pickled weights are not read, with one exception: of the published files that
+`core.domain.families` names, tensors are read and other objects are refused.
 """
 
 import json
@@ -27,7 +27,7 @@ from core.learn import families
 
 Channels: TypeAlias = tuple[float, float, float]
 
-# What loading a foreign checkpoint raises when a file of it is damaged, missing or means something else.
+# Exceptions of transformers and safetensors for a checkpoint with a damaged, missing or unexpected file.
 _UNUSABLE = (
     ValueError,
     TypeError,
@@ -56,12 +56,12 @@ _FILES = (
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """What the checkpoint expects of its input.
+    """The input that a checkpoint expects.
 
     Attributes:
         image_size: side of the square input, pixels.
-        mean: of each channel, on the scale 0..1.
-        std: of each channel, on the scale 0..1.
+        mean: mean of each channel, on the scale 0..1.
+        std: standard deviation of each channel, on the scale 0..1.
     """
 
     image_size: int
@@ -70,20 +70,23 @@ class Preprocessing:
 
 
 def fetch(model_id: str, *, revision: str | None, cache_dir: Path | None) -> Path:
-    """The folder of one commit in the local cache, downloaded if it is not there yet; its name is the commit.
+    """Download one commit of a repository into the local cache, if the cache does not have the commit.
 
     Args:
         model_id: owner/name on the hub.
         revision: commit, branch or tag; None means the newest commit of the main branch.
-        cache_dir: None means the cache of huggingface_hub.
+        cache_dir: folder of the cache; None means the cache of huggingface_hub.
+
+    Returns:
+        The folder of the commit. The name of the folder is the commit.
 
     Raises:
         SourceUnavailableError: the hub does not answer, or has no such repository or revision.
-        UnusableModelError: the repository keeps no safetensors.
+        UnusableModelError: the repository has no weights that are safetensors or a published file of a family.
     """
     try:
         folder = Path(snapshot_download(model_id, revision=revision, cache_dir=cache_dir, allow_patterns=list(_FILES)))
-    except Exception as error:  # its own kinds, those of its HTTP client and the system's: all mean the same
+    except Exception as error:  # exceptions of huggingface_hub, of its HTTP client and of the system mean the same
         raise SourceUnavailableError(
             f"{_named(model_id, revision)} could not be fetched ({type(error).__name__}). "
             "Check that the worker reaches huggingface.co, that this revision exists, and, for a gated "
@@ -92,7 +95,7 @@ def fetch(model_id: str, *, revision: str | None, cache_dir: Path | None) -> Pat
         ) from error
     if not any(file for pattern in _WEIGHTS for file in folder.glob(pattern)):
         raise UnusableModelError(
-            f"{_named(model_id, folder.name)} keeps no safetensors, and pickled weights are not loaded. "
+            f"{_named(model_id, folder.name)} has no safetensors, and pickled weights are not loaded. "
             "Choose a revision that has model.safetensors, or another model.",
             field="model",
         )
@@ -100,13 +103,22 @@ def fetch(model_id: str, *, revision: str | None, cache_dir: Path | None) -> Pat
 
 
 def load_classifier(folder: Path, model_id: str, *, class_names: Sequence[str]) -> nn.Module:
-    """The checkpoint in float32, with its own head if that fits these classes, else with a random one.
+    """Load a checkpoint in float32, with its own head if the head has one output per class, else with a random head.
 
-    A checkpoint of a registered family is loaded as the registry says, any other as transformers thinks best.
+    A checkpoint of a registered family is loaded as the family's class. Any other checkpoint is loaded as the class
+    that AutoModelForImageClassification selects.
+
+    Args:
+        folder: the folder that `fetch` returned, or another folder in Hugging Face format.
+        model_id: the model's name in error messages.
+        class_names: C names; the model has C outputs.
+
+    Returns:
+        The model, on the CPU.
 
     Raises:
         SourceUnavailableError: a file is damaged or cannot be read.
-        UnusableModelError: it is no image-classification model, or lacks weights other than the head's.
+        UnusableModelError: the checkpoint is no image classifier, or lacks weights before the head.
     """
     names = dict(enumerate(class_names))
     labels = {"id2label": names, "label2id": {name: label for label, name in names.items()}}
@@ -133,16 +145,19 @@ def load_classifier(folder: Path, model_id: str, *, class_names: Sequence[str]) 
 
 
 def load_preprocessing(folder: Path, model_id: str, *, image_size: object) -> Preprocessing:
-    """What preprocessor_config.json says, and the input size that the model's own config insists on.
+    """Read the preprocessing from preprocessor_config.json.
 
     Args:
-        folder: as `fetch` returns it.
-        model_id: for the message.
-        image_size: the config's `image_size`, where it has one; it wins, since position embeddings depend on
-            it.
+        folder: the folder that `fetch` returned, or another folder in Hugging Face format.
+        model_id: the model's name in error messages.
+        image_size: `image_size` of the model's config, if the model accepts no other size. An int takes precedence
+            over preprocessor_config.json, because position embeddings depend on the size.
+
+    Returns:
+        Input size, mean and standard deviation; mean 0 and standard deviation 1, if the checkpoint does not normalise.
 
     Raises:
-        UnusableModelError: there is no usable preprocessor_config.json.
+        UnusableModelError: preprocessor_config.json is missing or unusable.
     """
     try:
         processor = AutoImageProcessor.from_pretrained(
@@ -161,10 +176,15 @@ def load_preprocessing(folder: Path, model_id: str, *, image_size: object) -> Pr
 
 
 def classification_head(model: nn.Module, model_id: str, *, n_classes: int) -> nn.Linear:
-    """The last linear layer with one output a class.
+    """Find the classification head: the last linear layer with one output per class.
+
+    Args:
+        model: a classifier.
+        model_id: the model's name in error messages.
+        n_classes: C, number of classes.
 
     Raises:
-        UnusableModelError: the model ends in something else.
+        UnusableModelError: the model has no linear layer with C outputs.
     """
     linear = [part for part in model.modules() if isinstance(part, nn.Linear) and part.out_features == n_classes]
     if not linear:
@@ -175,7 +195,7 @@ def classification_head(model: nn.Module, model_id: str, *, n_classes: int) -> n
 
 
 def _from_pretrained(folder: Path, **options: object) -> tuple[nn.Module, dict[str, Any]]:
-    """The model, and transformers' report of what it lacks."""
+    """Load the model, with transformers' report of missing and mismatched weights."""
     family = FAMILIES.get(json.loads((folder / "config.json").read_text()).get("model_type"))
     loaded = families.classifier_class(family) if family else AutoModelForImageClassification
     options |= family.config if family else {}
@@ -186,7 +206,11 @@ def _from_pretrained(folder: Path, **options: object) -> tuple[nn.Module, dict[s
 
 
 def _require_all_but_the_head(model: nn.Module, report: dict[str, Any], model_id: str) -> None:
-    """A checkpoint without its inner weights would silently train from random ones."""
+    """Refuse a checkpoint that lacks weights before the head: transformers would draw them at random without an error.
+
+    Raises:
+        UnusableModelError: a weight before the head is missing or has another shape.
+    """
     missing = set(report["missing_keys"]) | {name for name, *_shapes in report["mismatched_keys"]}
     head = classification_head(model, model_id, n_classes=model.num_labels)  # type: ignore[arg-type]
     allowed = {name for name, part in model.named_modules() if part is head}

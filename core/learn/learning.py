@@ -1,7 +1,7 @@
-"""Which weights of a model learn in a phase, and at which fraction of the head's learning rate.
+"""Selection of the weights that learn in a phase, and their learning rates as fractions of the head's learning rate.
 
-In a model with adapters, the adapters and the head learn instead of all weights. What does not learn is frozen
-entirely: its weights, and the running statistics of its normalisation layers.
+In a model with LoRA adapters only the adapters and the head can learn. All other layers are frozen: their weights and
+the running statistics of their normalisation layers do not change.
 """
 
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from core.learn.lora import adapted, is_adapter
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layer:
-    """Weights that learn at one learning rate.
+    """Weights that share one learning rate.
 
     Attributes:
-        name: the path of its first module in the model.
-        weights: its parameters by their names in the model.
-        fraction: of the head's learning rate, in (0, 1].
+        name: name of the block; "head" or "all layers", if the phase does not divide the model into blocks.
+        weights: the parameters that learn, by their names in the model.
+        fraction: the layer's learning rate divided by the head's learning rate, in (0, 1].
     """
 
     name: str
@@ -31,11 +31,18 @@ class Layer:
 
 
 def learning_layers(backbone: Backbone, phase: Phase) -> list[Layer]:
-    """The layers that learn in a phase, from the input to the head.
+    """Select the layers that learn in a phase.
+
+    Args:
+        backbone: the model that learns, with adapters if the training uses LoRA.
+        phase: trainable layers and layer decay.
+
+    Returns:
+        The layers from the input to the head.
 
     Raises:
-        UnusableModelError: the phase counts blocks, and the order of this model's is not known.
-        InvalidSpecError: there are fewer blocks, or a layer's learning rate would be next to nothing.
+        UnusableModelError: the phase requires the blocks of the model, and the model's family is not registered.
+        InvalidSpecError: the phase trains more blocks than the model has, or the fraction of a layer is below 1e-6.
     """
     model = backbone.model
     if phase.trainable == "head":
@@ -52,7 +59,12 @@ def learning_layers(backbone: Backbone, phase: Phase) -> list[Layer]:
 
 
 def set_learning(backbone: Backbone, layers: list[Layer]) -> None:
-    """Make these weights require gradients, and no others; drop all gradients."""
+    """Require gradients for the weights of these layers, and for no other weights; drop all gradients.
+
+    Args:
+        backbone: the model of which `learning_layers` selected the layers.
+        layers: the layers that learn.
+    """
     learning = {name for layer in layers for name in layer.weights}
     for name, weights in backbone.model.named_parameters():
         weights.requires_grad_(name in learning)
@@ -60,17 +72,28 @@ def set_learning(backbone: Backbone, layers: list[Layer]) -> None:
 
 
 def how_many_learn(backbone: Backbone, spec: TrainSpec) -> int:
-    """The number of parameters that learn in at least one phase of a training."""
+    """Count the parameters that learn in at least one phase of a training.
+
+    Args:
+        backbone: the model without adapters.
+        spec: the phases, and LoRA if the training uses it.
+
+    Returns:
+        The number of scalars.
+    """
     learner = adapted(backbone, spec)
     layers = [layer for span in spec.phase_spans for layer in learning_layers(learner, span.phase)]
     return sum({path: weights.numel() for layer in layers for path, weights in layer.weights.items()}.values())
 
 
 def set_modes(backbone: Backbone) -> None:
-    """Put what learns into training mode and what is frozen into evaluation mode; the head always learns.
+    """Put layers that learn into training mode and frozen layers into evaluation mode; the head always learns.
 
-    In linear probing everything before the head is in evaluation mode, dropout included: features are a fixed function
-    of the image.
+    In linear probing all modules before the head are in evaluation mode, including dropout, so the penultimate features
+    are a fixed function of the image.
+
+    Args:
+        backbone: the model after `set_learning`.
     """
     model, head = backbone.model, backbone.head
     learning = {weights for weights in model.parameters() if weights.requires_grad}

@@ -1,7 +1,7 @@
-"""LoRA, by peft: what learns is a product of two narrow matrices beside each weight, and the head.
+"""LoRA by peft: the head and the adapters learn. An adapter is a product of two low-rank matrices beside a weight.
 
-A training has two models then: the one that learns, with adapters, and the one that everybody else sees, whose weights
-are the merged ones. So embeddings, checkpoints and kept weights are those of a plain model, and agree bit by bit.
+A training with LoRA has two models. The learning model has adapters. The exposed model has no adapters; its weights are
+the merged weights. Embeddings, checkpoints and kept weights come from the exposed model, so they agree bit by bit.
 
 References:
     Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, arXiv:2106.09685.
@@ -24,17 +24,22 @@ _FIELD = "train.lora"
 
 
 def is_adapter(name: str) -> bool:
-    """Whether a parameter of this name is an adapter's."""
+    """True if the parameter of this name belongs to an adapter."""
     return ".lora_" in name
 
 
 def adapted(backbone: Backbone, spec: TrainSpec) -> Backbone:
-    """The model that learns: a copy with adapters that change nothing yet; without `spec.lora` the very same.
+    """Make the learning model: a copy of the model with new adapters. Without `spec.lora`, the model itself.
 
-    The same arguments give the same weights; torch's own random state is left as it was.
+    The product of a new adapter is zero, so the copy has the same outputs. The same arguments give the same weights;
+    torch's global random state does not change.
+
+    Args:
+        backbone: the model without adapters.
+        spec: LoRA and seed of the training.
 
     Raises:
-        InvalidSpecError: peft is not installed, or the layers of this model are not known.
+        InvalidSpecError: peft is not installed, or the model's family is not registered.
     """
     if spec.lora is None:
         return backbone
@@ -42,7 +47,7 @@ def adapted(backbone: Backbone, spec: TrainSpec) -> Backbone:
     if family is None:
         names = ", ".join(family.name for family in FAMILIES.values())
         raise InvalidSpecError(
-            f"Which layers of {backbone.model_id} LoRA would adapt is not known: leave lora out, or choose a model of "
+            f"The layers of {backbone.model_id} that LoRA adapts are not known: leave lora out, or choose a model of "
             f"one of these families: {names}.",
             field=_FIELD,
         )
@@ -50,7 +55,7 @@ def adapted(backbone: Backbone, spec: TrainSpec) -> Backbone:
         from peft import LoraConfig, inject_adapter_in_model  # noqa: PLC0415 - an extra, and slow to import
     except ImportError as error:
         raise InvalidSpecError(
-            "LoRA wants peft, which this service's worker does not have: ask its operator for "
+            "LoRA requires peft, which is not installed in this service's worker: ask the operator for "
             "pip install 'embedreel[lora]', or leave lora out.",
             field=_FIELD,
         ) from error
@@ -68,7 +73,12 @@ def adapted(backbone: Backbone, spec: TrainSpec) -> Backbone:
 
 
 def merge(learning: Backbone, *, into: Backbone) -> None:
-    """Give a model the weights that the one of `adapted` has come to."""
+    """Load the merged weights of the learning model, W + scaling * B @ A, into the exposed model.
+
+    Args:
+        learning: the result of `adapted`.
+        into: the argument of `adapted`. If it is the same model as `learning`, there is nothing to merge.
+    """
     if learning is into:
         return
     weights = {

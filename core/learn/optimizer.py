@@ -1,4 +1,4 @@
-"""The optimiser of a phase: parameter groups, learning rates, weight decay, and its moments as named tensors."""
+"""The optimiser of a phase: parameter groups, learning rates, weight decay, and moments as named tensors."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,21 +9,25 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from core.domain.phases import Phase
 from core.learn.learning import Layer
 
-# Weight decay is meant for matrices that map features. It would only pull positions and learned tokens to zero.
+# Parts of parameter names. Weight decay regularises matrices that map features. Position embeddings and learned tokens
+# map no features, so weight decay would only pull them towards zero.
 _NEVER_DECAYED = ("position", "pos_embed", "token", "relative")
-_MOMENTUM = 0.9
+_MOMENTUM = 0.9  # the usual value; not measured
 
 
 def make_optimizer(layers: Sequence[Layer], phase: Phase) -> Optimizer:
-    """The optimiser of a phase: AdamW, Adam or SGD with momentum 0.9, fused.
+    """Make the optimiser of a phase: AdamW, Adam or SGD with momentum 0.9, fused.
+
+    Each layer gives up to two parameter groups, one with and one without weight decay. Biases, norms, learned tokens
+    and position embeddings have no weight decay.
 
     Args:
-        layers: what learns; each layer gives up to two parameter groups, with weight decay and without. Biases, norms,
-            learned tokens and position embeddings have none.
+        layers: the layers that learn.
         phase: optimiser, peak learning rate and weight decay.
 
     Returns:
-        The optimiser; the entry "fraction" of each group is its layer's fraction of the head's learning rate.
+        The optimiser. The entry "fraction" of each group is the layer's learning rate divided by the head's learning
+        rate.
     """
     groups = [
         {"params": weights, "weight_decay": decay, "fraction": layer.fraction}
@@ -38,18 +42,27 @@ def make_optimizer(layers: Sequence[Layer], phase: Phase) -> Optimizer:
 
 
 def set_learning_rate(optimizer: Optimizer, learning_rate: float) -> None:
-    """Set the learning rate of every group: its fraction of `learning_rate`, which is the head's."""
+    """Set the learning rate of every group: fraction * learning_rate.
+
+    Args:
+        optimizer: made by `make_optimizer`.
+        learning_rate: the head's learning rate.
+    """
     for group in optimizer.param_groups:
         group["lr"] = learning_rate * group["fraction"]
 
 
 def moments(model: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
-    """The optimiser's state of each parameter that it has updated.
+    """Collect the optimiser's state of each parameter that the optimiser has updated.
+
+    Args:
+        model: the model whose parameters the optimiser updates.
+        optimizer: made by `make_optimizer`.
 
     Returns:
-        For Adam and AdamW `<parameter>.exp_avg` and `<parameter>.exp_avg_sq`, of the parameter's shape, and
-        `<parameter>.step`, (), float32; for SGD `<parameter>.momentum_buffer`, of the parameter's shape. The tensors
-        are the live ones, on the device: read them before the next step. Before the first step there are none.
+        For Adam and AdamW `<parameter>.exp_avg` and `<parameter>.exp_avg_sq` with the parameter's shape, and
+        `<parameter>.step`, (), float32; for SGD `<parameter>.momentum_buffer` with the parameter's shape. The tensors
+        are live and on the device; the next step changes them. Empty before the first step.
     """
     return {
         f"{name}.{moment}": value.contiguous()
@@ -59,15 +72,15 @@ def moments(model: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
 
 
 def restore_moments(model: nn.Module, optimizer: Optimizer, stored: Mapping[str, Tensor]) -> None:
-    """Replace the optimiser's state by one that `moments` returned.
+    """Replace the optimiser's state by a state that `moments` returned.
 
     Args:
-        model: whose parameters the optimiser has.
-        optimizer: of the same kind as the one that the state is of.
-        stored: by names as in `moments`; copied to the parameters' devices.
+        model: the model whose parameters the optimiser updates.
+        optimizer: an optimiser of the same kind as the optimiser of the stored state.
+        stored: the tensors that `moments` returned, by name; copied to the devices of the parameters.
 
     Raises:
-        ValueError: a name or shape is of another model; nothing was changed then.
+        ValueError: a name or shape does not fit the model; the optimiser's state is then unchanged.
     """
     parameters = dict(model.named_parameters())
     named = [(*key.rpartition(".")[::2], value) for key, value in stored.items()]
@@ -77,13 +90,13 @@ def restore_moments(model: nn.Module, optimizer: Optimizer, stored: Mapping[str,
     optimizer.state.clear()
     for name, moment, value in named:
         weights = parameters[name]
-        # Moments have the memory layout of their weights, as the optimiser makes them: its fused form assumes it.
+        # Fused optimisers require that the moments have the memory layout of their weights.
         like = torch.empty((), device=weights.device) if moment == "step" else torch.empty_like(weights)
         optimizer.state[weights][moment] = like.copy_(value)
 
 
 def _parted(layer: Layer) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """The layer's weights with decay, and those without."""
+    """The layer's parameters with weight decay, and the layer's parameters without weight decay."""
     decayed = [weights for name, weights in layer.weights.items() if _decays(name, weights)]
     return decayed, [weights for name, weights in layer.weights.items() if not _decays(name, weights)]
 

@@ -1,4 +1,4 @@
-"""Which images each step of a training takes: pass after pass over all of them, each in an order of its own."""
+"""The images of each step: shuffled passes over all training images, each pass in a new order."""
 
 import torch
 from torch import Tensor
@@ -7,25 +7,39 @@ from core.learn.randomness import derived_seed
 
 
 class ShuffledPasses:
-    """The rows of any step, from its number alone; the same in every process.
+    """Computes the rows of any step from the seed and the step alone; the result is the same in every process.
 
-    A step takes `size` rows; the last one of a pass takes what is left of it.
+    A step takes `size` rows. The last step of a pass takes the remaining rows.
     """
 
     def __init__(self, n_images: int, *, size: int, seed: int, device: torch.device) -> None:
         self._n_images, self._size, self._seed, self._device = n_images, size, seed, device
-        self._steps = -(-n_images // size)  # of a pass
+        self._steps = -(-n_images // size)  # steps per pass
         self._begin(0)
 
     def rows(self, step: int) -> Tensor:
-        """Rows of the images that update `step` takes, 1 or later; (size,) or fewer, int64, on the device."""
+        """Compute the rows of the images of a step.
+
+        Args:
+            step: number of the step, 1 or later.
+
+        Returns:
+            (R,) int64 rows on the device, R <= size.
+        """
         number, place = divmod(step - 1, self._steps)
         if number != self._number:
             self._begin(number)
         return self._order[place * self._size : (place + 1) * self._size]
 
     def epoch(self, step: int) -> float:
-        """Passes done after `step` updates."""
+        """Compute the passes over the training images that are done after a step.
+
+        Args:
+            step: optimiser steps done.
+
+        Returns:
+            Number of passes, with the fraction of the current pass.
+        """
         number, place = divmod(step, self._steps)
         return number + place * self._size / self._n_images
 

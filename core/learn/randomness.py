@@ -1,7 +1,7 @@
-"""Training's own randomness: no state that goes on, but a seed of its own for every use.
+"""The random numbers of a training: each use has a seed of its own, and no generator keeps a state between uses.
 
-What is drawn at a step, or for a pass over the data, follows from the run's seed and the number of that step or pass
-alone. So nothing has to be stored for a training to go on in the middle, nor replayed.
+The random numbers of a step, or of a pass over the data, follow from the run's seed and the number of the step or pass
+alone. So a saved state needs no random state, and a resumed training replays nothing.
 """
 
 import hashlib
@@ -12,18 +12,27 @@ import torch
 
 
 def derived_seed(use: str, *numbers: int) -> int:
-    """A seed of 64 bits: the BLAKE2b hash of what it is for and of the numbers that tell one use from another.
+    """Derive a seed: the 64-bit BLAKE2b hash of a purpose and numbers.
 
-    Torch's CPU generator reads the low 32 bits of a seed, the one on CUDA all of them.
+    torch's CPU generator uses the low 32 bits of a seed, torch's CUDA generator all 64 bits.
+
+    Args:
+        use: purpose of the random numbers, such as "augment".
+        *numbers: the run's seed, the step and other numbers that distinguish uses of the same purpose.
+
+    Returns:
+        The seed, 0 to 2**64 - 1.
     """
     return int.from_bytes(hashlib.blake2b(repr((use, *numbers)).encode(), digest_size=8).digest(), "little")
 
 
 @contextmanager
 def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
-    """Torch's global random state, on the CPU and on the device, starts from the seed inside `with`.
+    """Seed torch's global generators of the CPU and of the device inside `with`, and restore their states afterwards.
 
-    The state outside is given back untouched.
+    Args:
+        seed: 0 to 2**64 - 1.
+        device: the device of the model.
     """
     generators = [torch.default_generator] + ([_cuda_generator(device)] if device.type == "cuda" else [])
     outside = [generator.get_state() for generator in generators]

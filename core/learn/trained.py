@@ -1,11 +1,11 @@
-"""Trained models as folders in Hugging Face format: what a run keeps, and what another begins with.
+"""Trained models as folders in Hugging Face format: a run keeps such a folder, and another run can start from it.
 
     config.json               architecture, and the names of the classes
     model.safetensors         all weights, float32, under the names of the architecture's published checkpoints
-    preprocessor_config.json  how images were prepared while it learnt
+    preprocessor_config.json  preprocessing of the images during training
 
-`AutoModelForImageClassification.from_pretrained` and `AutoImageProcessor.from_pretrained` load it, but for VGG16-BN,
-which transformers lacks: `core.learn.vgg.VGG16BNForImageClassification.from_pretrained` does.
+`AutoModelForImageClassification.from_pretrained` and `AutoImageProcessor.from_pretrained` load a folder. VGG16-BN is
+not in transformers: `core.learn.vgg.VGG16BNForImageClassification.from_pretrained` loads its folders.
 """
 
 import json
@@ -22,30 +22,38 @@ from core.learn import hub
 from core.learn.backbones import Backbone
 
 _WHOLE = "1000GB"
-"""Weights stay one file."""
+"""Maximal size of a file of weights, larger than any model, so that all weights are in one file."""
 
 
 def save(folder: Path, backbone: Backbone) -> None:
-    """Write the model into a folder, from which `load` and transformers make the same model."""
+    """Write the model into a folder, from which `load` and transformers load the same model.
+
+    Args:
+        folder: created, if it does not exist.
+        backbone: the model.
+    """
     model: PreTrainedModel = backbone.model
     model.save_pretrained(folder, max_shard_size=_WHOLE)
     _processor(backbone).save_pretrained(folder)
 
 
 def load(folder: Path, model_id: str, *, class_names: Sequence[str], seed: int) -> Backbone:
-    """The model that `save` wrote, with its own head if that is of these very classes, else with a random one.
+    """Load the model that `save` wrote, with its own head if the class names are equal, else with a random head.
 
-    The same arguments give the same weights; torch's own random state is left as it was.
+    The same arguments give the same weights; torch's global random state does not change.
 
     Args:
-        folder: is only read.
-        model_id: what the run calls its model, `run:run_…`.
-        class_names: C names; C outputs.
-        seed: of a new head.
+        folder: the folder; not changed.
+        model_id: `model` in the run's spec, `run:run_…`; the model's name in error messages.
+        class_names: C names; the model has C outputs.
+        seed: seed of a random head.
+
+    Returns:
+        The model, on the CPU.
 
     Raises:
         SourceUnavailableError: a file is damaged or cannot be read.
-        UnusableModelError: the folder holds no image classifier.
+        UnusableModelError: the folder contains no usable image classifier.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
@@ -60,7 +68,7 @@ def load(folder: Path, model_id: str, *, class_names: Sequence[str], seed: int) 
 
 
 def _processor(backbone: Backbone) -> BitImageProcessorPil:
-    """What was done to images while the model learnt: the shorter side scaled, the centre kept."""
+    """The preprocessing of the images during training: scaling of the shorter side, centre crop, normalisation."""
     side = backbone.image_size
     return BitImageProcessorPil(
         size={"shortest_edge": side},
@@ -74,13 +82,13 @@ def _processor(backbone: Backbone) -> BitImageProcessorPil:
 
 
 def _class_names(folder: Path) -> list[str]:
-    """In the order of the model's outputs."""
+    """The class names in the order of the model's outputs."""
     names = json.loads((folder / CONFIG).read_text())["id2label"]
     return [names[label] for label in sorted(names, key=int)]
 
 
 def _begin_anew(model: nn.Module, head: nn.Linear) -> None:
-    """Draw the head's weights as the architecture draws those of a new model."""
+    """Replace the head's weights by random weights, from the distribution of the architecture's new heads."""
     fresh = nn.Linear(head.in_features, head.out_features, bias=head.bias is not None)
-    model._init_weights(fresh)  # type: ignore[operator]  # noqa: SLF001 - a loaded layer would be left as it is
+    model._init_weights(fresh)  # type: ignore[operator]  # noqa: SLF001 - it does not change weights that were loaded
     head.load_state_dict(fresh.state_dict())

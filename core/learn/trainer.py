@@ -1,15 +1,19 @@
-"""The updates of a training: model, optimiser, images and log of each phase. It knows nothing of who watches.
+"""The updates of a training: model, optimiser, images and log of each phase. This module knows no hooks.
 
-A step takes `batch_size * gradient_accumulation` images of a shuffled pass over the training set (at the end of the
-pass, what is left of it) in forward passes of at most `batch_size` images. Its gradient is the mean over all of them,
-so accumulation saves memory and changes nothing else. With several processes each takes its share of every forward
-pass, and the result is that of one process.
+A step takes the next `batch_size * gradient_accumulation` images of a shuffled pass over the training set; the last
+step of a pass takes the remaining images. The images go through the model in forward passes of at most `batch_size`
+images. With several processes each process takes a part of every forward pass. The gradient of a step is the
+mean over all its images, so neither gradient accumulation nor the number of processes changes the gradient, up to
+rounding. There are two exceptions: batch normalisation takes its statistics over one forward pass of one process, and
+dropout draws other numbers.
 
-A training has phases (`core.domain.phases`), each with an optimiser of its own. In a phase of linear probing, where
-only the head learns and images are not augmented, features are computed once and a step is one small matrix product.
+A training has phases (`core.domain.phases`), and each phase has its own optimiser. In linear probing without
+augmentation, the penultimate features of all training images are computed once, and each step updates the head on
+these features.
 
-All randomness (dropout, the order of the images, augmentation) follows from the seed and the number of the step.
-torch's random state is set during a step and restored after it, so what the caller draws never changes what is learned.
+All randomness follows from the seed and the step: the order of the images, augmentation and dropout. Dropout also
+depends on the process. torch's random state is set before each step and restored after the step, so random numbers
+that the caller draws never change the weights.
 """
 
 import gc
@@ -43,7 +47,7 @@ class Trainer:
     """One training in one process.
 
     Attributes:
-        log: what was measured at each step.
+        log: loss, learning rate and gradient norm of each step.
     """
 
     def __init__(
@@ -55,14 +59,19 @@ class Trainer:
         accelerator: Accelerator | None,
         on_step: Callable[[int], None],
     ) -> None:
-        """Refuse what does not fit the model, and move model and images to the device.
+        """Check that all phases fit the model, and move model and images to the device.
 
         Args:
-            backbone: trained in place.
-            data: (M, S, S, 3) images at the model's input size.
-            spec: how to learn.
-            accelerator: device and processes; None means what accelerate finds.
-            on_step: called with the last step after each batch while the features of a phase are computed.
+            backbone: the model; its weights are changed in place.
+            data: (M, S, S, 3) uint8 images at the model's input size, and (M,) labels.
+            spec: phases, batch size, precision, seed and the other choices of the training.
+            accelerator: device and processes; None means the default of accelerate.
+            on_step: called after each batch while linear probing computes features, with the last step before the
+                phase.
+
+        Raises:
+            UnusableModelError: a phase requires the blocks of the model, and the model's family is not registered.
+            InvalidSpecError: a phase does not fit the model, or LoRA cannot adapt the model.
         """
         self._spec, self._on_step = spec, on_step
         self._accelerator = accelerator or Accelerator(mixed_precision="no")
@@ -76,18 +85,18 @@ class Trainer:
         size = spec.batch_size * spec.gradient_accumulation
         self._passes = ShuffledPasses(len(self._images), size=size, seed=spec.seed, device=self._accelerator.device)
         self._step = 0
-        self._model: Any = None  # model and optimiser as accelerate prepares them for the phase
+        self._model: Any = None  # model and optimiser after accelerate has prepared them for the phase
         self._optimizer: Any = None
         self.log = GrowingLog(self._accelerator)
 
     @property
     def is_alone(self) -> bool:
-        """Whether this is the only process."""
+        """True if there is one process."""
         return bool(self._accelerator.num_processes == 1)
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the process that stores."""
+        """True in the main process, the only process that stores."""
         return bool(self._accelerator.is_main_process)
 
     @property
@@ -95,17 +104,20 @@ class Trainer:
         return self._passes.epoch(self._step)
 
     def begin(self) -> None:
-        """Go before the first step."""
+        """Begin the first phase, before step 0."""
         self._enter(self._spec.phase_spans[0])
 
     def resume(self, state: StoredState) -> None:
-        """Continue where the training was when this state was saved.
+        """Continue from a saved state.
+
+        Args:
+            state: the saved state; the next step is state.step + 1.
 
         Raises:
             UnusableStateError: the state is of another model.
         """
         state.require_fits(self._backbone)
-        load_weights(state.weights, self._backbone)  # features of linear probing are computed from them
+        load_weights(state.weights, self._backbone)  # _enter computes the features of linear probing from these weights
         self._enter(next(span for span in self._spec.phase_spans if state.step <= span.last))
         if state.step > self._span.before and not self.is_alone:
             self._rehearse()
@@ -115,14 +127,19 @@ class Trainer:
         merge(self._backbone, into=self._exposed)
 
     def advance(self, step: int, *, logged: bool) -> None:
-        """Make update `step`, the next one, and log it; step 0 changes nothing and logs the loss of the first batch."""
+        """Make the next step and log it; step 0 changes no weight and logs the loss of the images of step 1.
+
+        Args:
+            step: number of the step: 0, or the previous step + 1.
+            logged: True if the log gets a row for this step.
+        """
         self._step = step
         if step == 0:
             self.log.add(0, epoch=self._epoch, loss=self._first_loss(), logged=logged)
             return
         if step > self._span.last:
             self._enter(self._spec.phase_spans[self._span.place + 1])
-        if not self._backbone.head.training:  # the consumer has put the model into evaluation mode
+        if not self._backbone.head.training:  # the consumer has switched the model to evaluation mode
             set_modes(self._backbone)
         learning_rate = self._span.rate(step)
         set_learning_rate(self._optimizer, learning_rate)
@@ -134,7 +151,9 @@ class Trainer:
         self.log.add(step, epoch=self._epoch, **measured, logged=logged)
 
     def expose(self) -> None:
-        """Give the model that hooks and consumers see the weights of the one that learns, if these are finite.
+        """Merge the adapters into the model that hooks and consumers see, and fetch the log.
+
+        Without LoRA there is nothing to merge.
 
         Raises:
             TrainingDivergedError: a loss or gradient norm was not finite.
@@ -143,17 +162,25 @@ class Trainer:
         self.log.fetch()
 
     def checkpoint(self, index: int) -> Checkpoint:
-        """The live model as it is now, with the rows since the checkpoint before."""
+        """Make the checkpoint of the current step, with the log's rows since the previous checkpoint.
+
+        Args:
+            index: 0, 1, 2 ... in the order of capture.
+        """
         probing = self._span.phase.trainable == "head"
         changed_at = self._span.before if probing else self._step
         return Checkpoint(index, self._step, self._epoch, self._exposed, changed_at, self.log.take())
 
     def state(self, hooks: Stateful) -> LiveState:
-        """What this training continues from, together with what its hooks do."""
+        """The state of the training after the current step.
+
+        Args:
+            hooks: saved together with the state.
+        """
         return LiveState(self._step, self._epoch, self._backbone, self._bare_optimizer, self.log, hooks)
 
     def _enter(self, span: PhaseSpan) -> None:
-        """Begin a phase, with the weights as they are."""
+        """Begin a phase: select the weights that learn, make a new optimiser, compute features for linear probing."""
         self._span = span
         layers = learning_layers(self._backbone, span.phase)
         set_learning(self._backbone, layers)
@@ -161,8 +188,9 @@ class Trainer:
         probing = span.phase.trainable == "head" and not self._spec.augment.active
         self._features = self._probed_features() if probing else None
         learning = self._backbone.head if probing else self._bare
-        # The gradient exchange of the phase before must be collected: while it lives in a process, it exchanges the
-        # gradients once more. A training's first phase has none, and collecting takes a third of a second.
+        # The gradient exchange of the previous phase must be garbage-collected: while it exists in a process, it
+        # exchanges the gradients a second time. The first phase has no predecessor, and a collection takes a third of
+        # a second (bench/README.md, phases).
         if self._model is not None or not self.is_alone:
             self._model = self._optimizer = None
             self._accelerator.free_memory()
@@ -171,7 +199,7 @@ class Trainer:
         set_modes(self._backbone)
 
     def _probed_features(self) -> Tensor:
-        """Penultimate features of all training images, (M, D) float32, on the device; every process computes all."""
+        """Penultimate features of all M training images, (M, D) float32, on the device; the same in every process."""
         return features_of(
             self._backbone,
             self._images,
@@ -180,25 +208,26 @@ class Trainer:
         )
 
     def _rehearse(self) -> None:
-        """Make the first exchange of gradients, which adds them up in another order than all later ones.
+        """Make one exchange of gradients and drop the gradients.
 
-        Without it, more than two processes would not add up their gradients as they would have without interruption.
+        The first exchange sums the gradients in another order than all later exchanges. Without this rehearsal, more
+        than two processes would sum the gradients of the resumed step in another order than without interruption.
         """
         self._gradients(1)
         self._optimizer.zero_grad()
 
     def _first_loss(self) -> Tensor:
-        """This process's part of the loss of the first batch, (); in evaluation mode, so nothing changes."""
+        """This process's part of the loss of the images of step 1, (); in evaluation mode, not augmented."""
         first = Shown(self._images, self._passes.rows(1))
         self._bare.eval()
         with torch.no_grad(), fast_forward(self._bare):
             return torch.stack([self._loss(self._bare, first, places) for places in self._batches(first.rows)]).sum()
 
     def _gradients(self, step: int) -> Tensor:
-        """Gradients of the mean loss over the step's images; returns this process's part of that loss, ()."""
+        """Compute the gradients of the step's mean loss; returns this process's part of the loss, ()."""
         seed = derived_seed("step", self._spec.seed, self._accelerator.process_index, step)
         images = self._passes.rows(step)
-        # In linear probing the body makes no forward pass.
+        # With precomputed features, only the head makes a forward pass.
         fast: AbstractContextManager[None] = fast_forward(self._bare) if self._features is None else nullcontext()
         with own_randomness(seed, self._accelerator.device), fast:
             return self._backward(shown(self._images, images, spec=self._spec, step=step))
@@ -209,7 +238,7 @@ class Trainer:
         for left, places in zip(reversed(range(len(batches))), batches, strict=True):
             with self._accelerator.no_sync(self._model) if left else nullcontext():
                 loss = self._loss(self._model, given, places)
-                # Gradients are averaged over processes, but each process holds its part of a sum.
+                # The exchange averages gradients over the processes, but the loss is the sum over the processes.
                 self._accelerator.backward(loss * self._accelerator.num_processes)
             losses.append(loss.detach())
         return torch.stack(losses).sum()
@@ -218,9 +247,9 @@ class Trainer:
         """This process's part of the mean cross-entropy over all images of the step, (); 0 if it has no images.
 
         Args:
-            model: all of it, or the head in linear probing.
+            model: the whole model; the head, if the features are precomputed.
             given: the R images of the step.
-            own: (B,) int64, places of this process's images among them.
+            own: (B,) int64, positions of this process's images among the R images.
         """
         places = own if len(own) else own.new_zeros(1)  # every process must take part in every forward pass
         features = None if model is self._bare else self._features
@@ -231,6 +260,6 @@ class Trainer:
         return given.losses(logits.float(), places)[: len(own)].sum() / len(given.rows)
 
     def _batches(self, rows: Tensor) -> list[Tensor]:
-        """Places in the step of this process's images, for each forward pass."""
+        """Positions of this process's images among the step's images: (B,) int64 for each forward pass."""
         passes = torch.split(torch.arange(len(rows), device=rows.device), self._spec.batch_size)
         return [one.tensor_split(self._accelerator.num_processes)[self._accelerator.process_index] for one in passes]

@@ -1,4 +1,4 @@
-"""What training measures at each step: on the device until somebody needs it, then rows of numbers."""
+"""The log of a training: loss, learning rate and gradient norm of each step, kept on the device until they are read."""
 
 from array import array
 from collections.abc import Iterable, Sequence
@@ -25,10 +25,10 @@ class LogRow:
     Attributes:
         step: optimiser steps done.
         epoch: passes over the training images done.
-        loss: mean training loss of the step's images, before the update; at step 0, where there is no update,
-            the loss of the first batch in evaluation mode.
-        learning_rate: rate used by the step; NaN at step 0.
-        gradient_norm: before clipping; NaN at step 0.
+        loss: mean training loss of the step's images before the update. At step 0, which has no update: the loss of the
+            images of step 1, in evaluation mode.
+        learning_rate: the head's learning rate at this step; NaN at step 0.
+        gradient_norm: norm of the gradient of all learning weights, before clipping; NaN at step 0.
     """
 
     step: int
@@ -42,20 +42,24 @@ _COLUMNS = len(fields(LogRow))
 
 
 class LogRows(Sequence[LogRow]):
-    """Rows rising by step, 40 bytes each: a log may have a million.
+    """Rows in the order of their steps, 40 bytes per row, since a log may have a million rows.
 
     Attributes:
-        table: (L, 5) float64, a column for each field of `LogRow`, in that order.
+        table: (L, 5) float64, one column per field of `LogRow`, in the order of the fields.
     """
 
     def __init__(self, table: Table) -> None:
         if table.dtype != np.float64 or table.ndim != 2 or table.shape[1] != _COLUMNS:  # noqa: PLR2004 - a table
-            raise ValueError(f"a log is (L, {_COLUMNS}) float64, this is {table.shape} {table.dtype}")
+            raise ValueError(f"a log must be (L, {_COLUMNS}) float64, but is {table.shape} {table.dtype}")
         self.table = table
 
     @classmethod
     def joined(cls, parts: Iterable["LogRows"]) -> "LogRows":
-        """All rows of some logs, one log after the other; of no logs, no rows."""
+        """Concatenate the rows of several logs.
+
+        Args:
+            parts: the logs, in the order of their steps; may be empty.
+        """
         return cls(np.concatenate([np.empty((0, _COLUMNS)), *(part.table for part in parts)]))
 
     def __len__(self) -> int:
@@ -72,7 +76,7 @@ class LogRows(Sequence[LogRow]):
         return LogRow(int(step), *measured)
 
     def to_arrays(self) -> TrainingLog:
-        """The log as stages hand it on."""
+        """Convert the log to the arrays that stages store."""
         step, epoch, loss, learning_rate, gradient_norm = self.table.T
         return TrainingLog(
             step=step.astype(np.int64),
@@ -85,7 +89,7 @@ class LogRows(Sequence[LogRow]):
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """A step whose loss and gradient norm are still scalars on the device."""
+    """The measurements of a step; loss and gradient norm are scalars on the device."""
 
     step: int
     epoch: float
@@ -96,10 +100,15 @@ class _Measured:
 
 
 class GrowingLog:
-    """A training's log so far. Adding never waits for the device; fetching does, once."""
+    """The log of a running training. `add` never waits for the device; `fetch` waits once."""
 
     def __init__(self, accelerator: Accelerator, *, before: LogRows | None = None) -> None:
-        """Args: before: rows to go on from; None means none."""
+        """Start a log.
+
+        Args:
+            accelerator: the processes whose losses are summed.
+            before: the rows of the saved state from which the training continues; None means no rows.
+        """
         self._accelerator = accelerator
         self._measured: list[_Measured] = []
         self._values = array("d", () if before is None else before.table.ravel())
@@ -115,24 +124,24 @@ class GrowingLog:
         gradient_norm: Tensor | None = None,
         logged: bool,
     ) -> None:
-        """Remember a step.
+        """Add a step.
 
         Args:
             step: optimiser steps done.
-            epoch: passes done.
+            epoch: passes over the training images done.
             loss: (), this process's part of the loss; the parts of all processes are summed.
-            learning_rate: as used by the step.
-            gradient_norm: (), the same in all processes; None where nothing was updated.
-            logged: whether it makes a row; a step without a row is checked all the same.
+            learning_rate: the head's learning rate at this step; NaN at step 0.
+            gradient_norm: (), the same in all processes; None at step 0.
+            logged: True if the log gets a row for this step. `fetch` also checks steps without a row.
         """
         norm = torch.zeros_like(loss) if gradient_norm is None else gradient_norm
         self._measured.append(_Measured(step, epoch, learning_rate, loss, norm, logged))
 
     def fetch(self) -> None:
-        """Bring what was measured to the host; with several processes, all do so after the same step.
+        """Copy the measurements since the last fetch to the host. All processes must fetch after the same step.
 
         Raises:
-            TrainingDivergedError: a loss or gradient norm is not finite; the first such step is named.
+            TrainingDivergedError: a loss or gradient norm is NaN or infinite; the message names the first such step.
         """
         if not self._measured:
             return
@@ -146,14 +155,14 @@ class GrowingLog:
         self._measured.clear()
 
     def rows(self) -> LogRows:
-        """All rows fetched so far, those to go on from included."""
+        """All fetched rows, including the rows of the saved state from which the training continued."""
         return _as_rows(self._values)
 
     def take(self) -> LogRows:
-        """Fetch, and hand over the rows since they were last taken.
+        """Fetch, and return the rows since the previous call.
 
         Raises:
-            TrainingDivergedError: as `fetch`.
+            TrainingDivergedError: a loss or gradient norm is NaN or infinite.
         """
         self.fetch()
         rows = _as_rows(self._values[self._taken :])
@@ -169,9 +178,9 @@ def _require_finite(measured: _Measured, loss: float, norm: float) -> None:
     if isfinite(loss) and isfinite(norm):
         return
     what = "loss" if not isfinite(loss) else "gradient"
-    used = "" if measured.step == 0 else f" (the rate of this step was {measured.learning_rate:.3g})"
+    used = "" if measured.step == 0 else f" (the learning rate of this step was {measured.learning_rate:.3g})"
     raise TrainingDivergedError(
-        f"The training {what} was no longer a finite number at step {measured.step}{used}. "
+        f"The training {what} was NaN or infinite at step {measured.step}{used}. "
         "Lower train.learning_rate, raise train.warmup, lower train.clip_norm, or train in fp32; "
         "then start a new run.",
         field="train.learning_rate",

@@ -1,14 +1,15 @@
-"""What a training continues from: a folder from which it ends as if it had never been interrupted.
+"""The saved state of a training: a folder from which the training continues as if it had not been interrupted.
 
-    weights.safetensors    of the model, as `save_weights` writes them
-    moments.safetensors    what the optimiser remembers, by the names of the parameters
-    log.npy                all rows so far, (L, 5) float64
-    pacer.safetensors      which checkpoints adaptive capture chose, and why, where there is any
-    stopper.json           the best loss and how long ago it was, where there is early stopping
-    state.json             format, step, epoch, and the model it belongs to; written last: a folder that has it is whole
+    weights.safetensors    weights of the model, written by `save_weights`
+    moments.safetensors    state of the optimiser, by the names of the parameters
+    log.npy                all rows of the log so far, (L, 5) float64
+    pacer.safetensors      movements and captured checkpoints, with adaptive capture only
+    stopper.json           best loss and number of evaluations since, with early stopping only
+    state.json             format, step, epoch, and names and shapes of the model's tensors; written last, so a folder
+                           with this file is complete
 
-Nothing else is needed: learning rate, random state and the order of the images follow from the step, and data, spec
-and steps to capture are the caller's to give again. Nothing is ever pickled.
+Learning rate, random numbers and the order of the images follow from the step. The caller provides the same data, spec
+and steps to capture again. No file is pickled.
 """
 
 import json
@@ -33,23 +34,27 @@ _WEIGHTS, _MOMENTS, _LOG, _STATE = "weights.safetensors", "moments.safetensors",
 
 
 class Stateful(Protocol):
-    """Something beside model and optimiser that a resumed training must know."""
+    """An object with a state that a resumed training requires, in addition to model and optimiser."""
 
     def save(self, folder: Path) -> None:
-        """Write it into files of its own in the folder of a state."""
+        """Write the object's state into its own files in the folder of a saved state.
+
+        Args:
+            folder: the folder of the saved state.
+        """
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LiveState:
-    """A training between two steps; valid until the next one.
+    """The state of a training between two steps; valid until the next step.
 
     Attributes:
         step: optimiser steps done.
         epoch: passes over the training images done.
-        backbone: the live model.
-        optimizer: the live optimiser of its phase.
-        measured: all that was measured so far, fetched.
-        hooks: saved with it; None means none.
+        backbone: the live model that learns, with adapters if the training uses LoRA.
+        optimizer: the live optimiser of the current phase.
+        measured: the log, fetched up to this step.
+        hooks: saved together with the state; None means no hooks.
     """
 
     step: int
@@ -65,7 +70,11 @@ class LiveState:
         return self.measured.rows()
 
     def save(self, folder: Path) -> None:
-        """Write all of it into a new or empty folder; no other process is needed for that."""
+        """Write the state. The other processes of the training do not take part.
+
+        Args:
+            folder: a new or empty folder.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _STATE).unlink(missing_ok=True)
         save_weights(folder / _WEIGHTS, self.backbone)
@@ -81,14 +90,14 @@ class LiveState:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredState:
-    """A state in its folder. Weights and moments stay there until a training is given them.
+    """A saved state in its folder. Weights and moments are read when a training continues from the state.
 
     Attributes:
-        folder: where it is; must stay until training has started.
+        folder: the folder of the saved state; must exist until the training has started.
         step: optimiser steps done.
         epoch: passes over the training images done.
         log: all rows up to this step.
-        about: what state.json says.
+        about: the content of state.json.
     """
 
     folder: Path
@@ -99,31 +108,37 @@ class StoredState:
 
     @classmethod
     def load(cls, folder: Path) -> "StoredState":
-        """Open what `LiveState.save` wrote.
+        """Open a folder that `LiveState.save` wrote.
+
+        Args:
+            folder: the folder of the saved state.
 
         Raises:
-            UnusableStateError: the folder is incomplete, or of another format.
+            UnusableStateError: a file is missing or broken, or the state has another format.
         """
         about = _read_about(folder)
         try:
             log = LogRows(np.load(folder / _LOG, allow_pickle=False))
             for file in (_WEIGHTS, _MOMENTS):
                 with safe_open(folder / file, framework="pt"):
-                    pass  # whoever opens it compares its length with what its header says
+                    pass  # safe_open compares the length of the file with the file's header
             return cls(folder, int(about["step"]), float(about["epoch"]), log, about)
         except (FileNotFoundError, SafetensorError, KeyError, TypeError, ValueError, EOFError) as error:
             raise _not_whole(folder, error) from error
 
     @property
     def weights(self) -> Path:
-        """The model's weights, as `save_weights` writes them."""
+        """Path of the file that `save_weights` wrote."""
         return self.folder / _WEIGHTS
 
     def require_fits(self, backbone: Backbone) -> None:
-        """Refuse another model than the one whose state this is.
+        """Check that the state belongs to this model.
+
+        Args:
+            backbone: the model that learns, with adapters if the training uses LoRA.
 
         Raises:
-            UnusableStateError: it is another one, or its weights have other names, types or shapes.
+            UnusableStateError: the model has another id, or its tensors have other names, types or shapes.
         """
         for what, ours in _identity(backbone).items():
             stored = self.about.get(what)
@@ -134,10 +149,14 @@ class StoredState:
                 )
 
     def restore(self, backbone: Backbone, optimizer: Optimizer) -> None:
-        """Put weights and moments where they were; the optimiser is of this model's parameters.
+        """Load weights and moments into a model and its optimiser.
+
+        Args:
+            backbone: the model that learns, with adapters if the training uses LoRA.
+            optimizer: an optimiser of this model's parameters, of the same kind as the saved optimiser.
 
         Raises:
-            UnusableStateError: it is of another model.
+            UnusableStateError: the state is of another model.
         """
         self.require_fits(backbone)
         restore_moments(backbone.model, optimizer, load_file(self.folder / _MOMENTS))
@@ -162,7 +181,7 @@ def _identity(backbone: Backbone) -> dict[str, Any]:
 
 
 def _kinds(model: nn.Module) -> dict[str, str]:
-    """Type and shape of each tensor, by its name."""
+    """Type and shape of each tensor of the model, by the tensor's name."""
     return {name: f"{value.dtype}{list(value.shape)}" for name, value in model.state_dict().items()}
 
 
@@ -174,4 +193,4 @@ def _difference(stored: Any, ours: Any) -> str:  # noqa: ANN401 - what JSON hold
 
 
 def _not_whole(folder: Path, error: Exception) -> UnusableStateError:
-    return UnusableStateError(f"{folder} holds no whole state of a training ({error}): train from the beginning")
+    return UnusableStateError(f"{folder} holds no complete state of a training ({error}): train from the beginning")

@@ -1,10 +1,11 @@
 """VGG16 with batch normalisation, which transformers lacks.
 
-Its layers have the names that torchvision gave them, so torchvision's published weights fit as they are:
-`features.0.weight` to `classifier.6.weight`, from safetensors or from the .pth file itself.
+The layers have torchvision's names, `features.0` to `classifier.6`. So torchvision's published weights can be loaded
+without conversion, from safetensors or from torchvision's .pth file.
 
 References:
-    Simonyan and Zisserman, Very Deep Convolutional Networks, arXiv:1409.1556, configuration D.
+    Simonyan and Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition, arXiv:1409.1556,
+        configuration D.
 """
 
 from pathlib import Path
@@ -19,14 +20,14 @@ _POOLED_SIDE = 7
 
 
 class VGG16BNConfig(PreTrainedConfig):  # type: ignore[misc]
-    """The widths of the network, of which config.json need not say anything: the defaults are the published ones.
+    """The sizes of the network. The defaults are the published sizes, so config.json may omit them.
 
     Attributes:
-        num_channels: of the input.
+        num_channels: channels of the input.
         widths: channels of the five groups of convolutions.
-        hidden_size: of the two hidden layers of the classifier.
-        dropout: after each of them, in training.
-        initializer_range: standard deviation of new weights; torchvision's 0.01 for linear layers.
+        hidden_size: units of each of the two hidden layers of the classifier.
+        dropout: probability of dropout after each hidden layer.
+        initializer_range: standard deviation of new weights; 0.01 is torchvision's value for linear layers.
     """
 
     model_type = "vgg16_bn"
@@ -43,7 +44,7 @@ class VGG16BNForImageClassification(PreTrainedModel):  # type: ignore[misc]
 
     config_class = VGG16BNConfig
     main_input_name = "pixel_values"
-    # BatchNorm did not count its batches yet when the weights were published.
+    # The published weights are older than BatchNorm's counter of batches.
     _keys_to_ignore_on_load_missing = (r"\.num_batches_tracked$",)
 
     def __init__(self, config: VGG16BNConfig) -> None:
@@ -63,18 +64,31 @@ class VGG16BNForImageClassification(PreTrainedModel):  # type: ignore[misc]
         self.post_init()
 
     def forward(self, pixel_values: Tensor) -> ImageClassifierOutputWithNoAttention:
-        """(B, 3, S, S) normalised, S at least 32 -> logits (B, C)."""
+        """Compute the logits.
+
+        Args:
+            pixel_values: (B, 3, S, S) float32, normalised; S is at least 32.
+
+        Returns:
+            Logits (B, C).
+        """
         pooled = self.avgpool(self.features(pixel_values))
         return ImageClassifierOutputWithNoAttention(logits=self.classifier(pooled.flatten(1)))
 
 
 def published_weights(path: Path) -> dict[str, Tensor]:
-    """The weights in torchvision's own file.
+    """Read the weights from torchvision's .pth file.
 
-    Only tensors are read from it: an object of any other kind is refused before it is made.
+    Only tensors are unpickled; any other object is refused before it is constructed.
+
+    Args:
+        path: the .pth file.
+
+    Returns:
+        The tensors by name, on the CPU.
 
     Raises:
-        pickle.UnpicklingError: there is something else in it.
+        pickle.UnpicklingError: the file contains another object than tensors.
     """
     weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     return weights

@@ -1,7 +1,8 @@
-"""What is recorded of the live model at a captured checkpoint.
+"""The table of observers: what a worker records of the live model at each captured checkpoint.
 
-A new observer is a file beside this one with its `OBSERVER`, a line in the table, and a test in tests/core/observe.
-Inline capture, the offloaded embed stage and resumed runs all record by `core.observe.recorder.Recorder`.
+A new observer requires a module in this package with its `OBSERVER`, an entry in the table, and a test in
+tests/core/observe. Inline capture, the offloaded embed stage and resumed runs all record through
+`core.observe.recorder.Recorder`.
 """
 
 from collections.abc import Sequence

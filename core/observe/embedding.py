@@ -1,4 +1,4 @@
-"""The first observer: embeddings, predictions, loss and accuracy of the probe images."""
+"""The observer of embeddings: penultimate features, predictions, loss and accuracy of the probe images."""
 
 from core.domain.arrays import Embedded
 from core.learn.backbones import Backbone
@@ -8,13 +8,21 @@ from core.observe.observer import CheckpointFacts
 
 
 class EmbeddingObserver:
-    """Records what the classification head is given and what it makes of it."""
+    """Records the input of the classification head and the predictions of the head."""
 
     folder = "frame"
     kind = Embedded
 
     def observe(self, backbone: Backbone, probe: ImagesOnDevice, facts: CheckpointFacts) -> Embedded:
-        """The frame of a checkpoint; the probabilities of all classes are recorded at the last one only.
+        """Make the frame of a checkpoint. The class probabilities are recorded at the last checkpoint only.
+
+        Args:
+            backbone: the live model, on the device of the probe images.
+            probe: N images.
+            facts: step, epoch, precision and penultimate features of the checkpoint.
+
+        Returns:
+            Embeddings (N, D) float32, predictions, confidences, loss and accuracy.
 
         Raises:
             DegenerateEmbeddingsError: a feature is NaN or infinite.

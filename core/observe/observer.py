@@ -1,4 +1,4 @@
-"""The protocol of observers, and what they are told of a checkpoint."""
+"""The protocol of observers, and the facts of a checkpoint that observers get."""
 
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -13,13 +13,13 @@ Record_co = TypeVar("Record_co", covariant=True)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CheckpointFacts:
-    """What an observer is told beside the model and the images.
+    """The facts of a checkpoint that an observer gets in addition to the model and the probe images.
 
     Attributes:
         step: optimiser steps done.
         epoch: passes over the training images done.
-        is_last: whether training ends with this checkpoint.
-        precision: of the training's forward passes.
+        is_last: True if training ends with this checkpoint.
+        precision: precision of the training's forward passes.
         features: (N, D) float32, penultimate features of the N probe images, on the model's device.
     """
 
@@ -31,26 +31,30 @@ class CheckpointFacts:
 
 
 class Observer(Protocol[Record_co]):
-    """Records one kind of thing of a model at each checkpoint.
+    """Makes one kind of record of a model at each checkpoint.
 
-    An observer keeps no state: the same checkpoint gives the same record, whatever was recorded before and in whatever
-    process. It leaves the model as it was: weights, gradients, modes, hooks, attention implementation and torch's
-    random state. It makes its own forward passes; the features of the probe images alone are computed for all.
+    An observer keeps no state: the same checkpoint gives the same record in any process and after any other records.
+    An observer does not change weights, gradients, training modes, hooks, attention implementation or torch's random
+    state. The penultimate features of the probe images are computed once for all observers. An observer makes every
+    other forward pass itself.
     """
 
     @property
     def folder(self) -> str:
-        """The folder of its records in a frame's artifact."""
+        """Name of the folder of this observer's records in a frame's artifact."""
 
     @property
     def kind(self) -> type[Record_co]:
-        """The dataclass of its records: named arrays, and values that JSON knows. `codecs.load` takes it."""
+        """The dataclass of the records, an argument of `codecs.load`. Its fields are arrays and JSON values."""
 
     def observe(self, backbone: Backbone, probe: ImagesOnDevice, facts: CheckpointFacts) -> Record_co:
-        """The record of one checkpoint.
+        """Make the record of one checkpoint.
 
         Args:
-            backbone: the live model, plain (outside `fast_forward`), on the device of the probe images.
+            backbone: the live model, outside `fast_forward`, on the device of the probe images.
             probe: N images.
-            facts: of the checkpoint.
+            facts: the facts of the checkpoint.
+
+        Returns:
+            A record of the type `kind`.
         """

@@ -1,4 +1,4 @@
-"""The one way in which checkpoints are recorded: inline, offloaded and resumed alike."""
+"""The recording of checkpoints, the same for inline capture, the offloaded embed stage and resumed runs."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,28 +15,35 @@ from core.store.objects import codecs
 
 
 class Recorder:
-    """Lets every observer record a checkpoint; features of the probe images are computed once for all of them.
+    """Calls every observer at a checkpoint, and computes the features of the probe images once for all observers.
 
-    Features are kept while nothing before the head changes, as in linear probing: then only the head is asked.
+    The features are reused at later checkpoints until anything before the head changes. In linear probing only the
+    head changes, so only the head is evaluated.
     """
 
     def __init__(self, probe: ImagesOnDevice, *, precision: Precision) -> None:
-        """Record nothing yet.
+        """Keep the probe images and the precision; nothing is computed yet.
 
         Args:
-            probe: N images, put on the device once.
-            precision: of the forward passes.
+            probe: N images, on the model's device.
+            precision: precision of the forward passes.
         """
         self._probe, self._precision = probe, precision
         self._features: tuple[int, Tensor] | None = None
 
     def loss(self, backbone: Backbone, *, step: int, changed_at: int) -> float:
-        """Evaluation loss of a checkpoint, exactly the one that is recorded.
+        """Compute the evaluation loss of a checkpoint: the same value as in the record.
 
         Args:
             backbone: the live model.
             step: optimiser steps done.
             changed_at: the last step that changed anything before the head.
+
+        Returns:
+            Mean cross-entropy over the probe images.
+
+        Raises:
+            DegenerateEmbeddingsError: a feature is NaN or infinite.
         """
         features = self._features_of(backbone, changed_at)
         return embed(backbone, self._probe, step=step, epoch=0.0, precision=self._precision, features=features).loss
@@ -47,15 +54,18 @@ class Recorder:
         """Write the records of a checkpoint into the folder of its frame.
 
         Args:
-            folder: gets a folder for each observer.
+            folder: folder of the frame; each observer gets a subfolder.
             backbone: the live model.
             step: optimiser steps done.
             epoch: passes over the training images done.
-            is_last: whether training ends with this checkpoint.
+            is_last: True if training ends with this checkpoint.
             changed_at: the last step that changed anything before the head.
 
         Returns:
-            The records, by their folders' names.
+            The record of each observer, by the name of the observer's folder.
+
+        Raises:
+            DegenerateEmbeddingsError: a feature is NaN or infinite.
         """
         facts = CheckpointFacts(step, epoch, is_last, self._precision, self._features_of(backbone, changed_at))
         records = {one.folder: one.observe(backbone, self._probe, facts) for one in OBSERVERS}

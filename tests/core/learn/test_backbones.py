@@ -260,7 +260,7 @@ def test_checkpoint__a_local_folder_of_that_name_is_no_repository(
 
 def test_checkpoint__without_safetensors(checkpoint: Path, tmp_path: Path) -> None:
     (checkpoint / "model.safetensors").rename(checkpoint / "pytorch_model.bin")
-    with pytest.raises(UnusableModelError, match="keeps no safetensors"):
+    with pytest.raises(UnusableModelError, match="has no safetensors"):
         load(tmp_path)
 
 

@@ -89,7 +89,7 @@ def test_restore__goes_on_as_if_it_had_heard_all(
 def test_restore__refuses_a_state_that_does_not_say_what_was_heard(tmp_path: Path, torn: str | None) -> None:
     if torn is not None:
         (tmp_path / "stopper.json").write_text(torn)
-    with pytest.raises(UnusableStateError, match=r"which losses were heard .* train from the beginning"):
+    with pytest.raises(UnusableStateError, match=r"no readable evaluation losses .* train from the beginning"):
         stopping(patience=1).restore(tmp_path)
 
 

@@ -153,7 +153,7 @@ def test_pause__never_hears_of_a_training_that_diverged() -> None:
 
 
 def test_resumed__by_a_plan_that_ends_before_it(states: Path) -> None:
-    with pytest.raises(ValueError, match="of step 75, after the last one to capture, 30"):
+    with pytest.raises(ValueError, match="of step 75, after the last step to capture, 30"):
         train(steps=(0, 30), resume_from=StoredState.load(states / "75"))
 
 

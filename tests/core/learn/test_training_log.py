@@ -69,5 +69,5 @@ def test_log_rows__to_arrays() -> None:
 
 @pytest.mark.parametrize("table", [np.zeros((2, 4)), np.zeros(5), np.zeros((2, 5), np.float32)])
 def test_log_rows__of_another_table(table: np.ndarray) -> None:
-    with pytest.raises(ValueError, match=r"a log is \(L, 5\) float64"):
+    with pytest.raises(ValueError, match=r"a log must be \(L, 5\) float64"):
         LogRows(table)

@@ -80,15 +80,15 @@ def test_load__of_a_folder_where_a_file_is_missing_or_cut_off(folder: Path, name
     whole = (folder / name).read_bytes()
     for left in (len(whole) - 1, 9, 0):
         (folder / name).write_bytes(whole[:left])
-        with pytest.raises(UnusableStateError, match=r"no whole state .* train from the beginning"):
+        with pytest.raises(UnusableStateError, match=r"no complete state .* train from the beginning"):
             StoredState.load(folder)
     (folder / name).unlink()
-    with pytest.raises(UnusableStateError, match=r"no whole state .*No such file"):
+    with pytest.raises(UnusableStateError, match=r"no complete state .*No such file"):
         StoredState.load(folder)
 
 
 def test_load__of_what_is_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(UnusableStateError, match="no whole state"):
+    with pytest.raises(UnusableStateError, match="no complete state"):
         StoredState.load(tmp_path / "nowhere")
 
 
@@ -106,7 +106,7 @@ def test_save__that_ends_early_is_not_taken_for_whole(folder: Path, monkeypatch:
     monkeypatch.setattr(training_state, "save_file", full)
     with pytest.raises(OSError, match="no space"):
         trained()[2].save(folder)  # over a state that was whole
-    with pytest.raises(UnusableStateError, match="no whole state"):
+    with pytest.raises(UnusableStateError, match="no complete state"):
         StoredState.load(folder)
 
 
