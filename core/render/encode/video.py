@@ -50,8 +50,7 @@ class VideoWriter:
         self, path: Path, palette: Palette, encoding: Encoding, *, fps: int, hold_seconds: float = 2.0
     ) -> None:
         self._format = encoding
-        self._colors = _packed(palette.colors)
-        self._background = _packed(np.array([palette.theme.page], dtype=np.uint8))[0]
+        self._colors, self._background = palette.colors, palette.theme.page
         self._fps, self._held = fps, max(1, round(hold_seconds * fps))
         self._container = av.open(str(path), "w", format=self._format.container, options=self._format.muxer)
         self._stream: VideoStream | None = None
@@ -63,8 +62,7 @@ class VideoWriter:
         pixels = self._pixels(frame)
         if self._stream is None:
             self._stream = self._begin(pixels.shape)
-        rgba = pixels.view(np.uint8).reshape(*pixels.shape, 4)
-        self._last = av.VideoFrame.from_ndarray(rgba, format="rgba").reformat(format=self._format.pixels)
+        self._last = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format=self._format.pixels)
         self._write(self._last)
 
     def __enter__(self) -> Self:
@@ -94,24 +92,12 @@ class VideoWriter:
         self._count += 1
         self._container.mux(self._stream.encode(frame))
 
-    def _pixels(self, frame: Frame) -> NDArray[np.uint32]:
-        """Return the frame as packed RGBA pixels, with even sides if the format needs them."""
-        pixels: NDArray[np.uint32] = np.take(self._colors, frame)
+    def _pixels(self, frame: Frame) -> NDArray[np.uint8]:
+        pixels: NDArray[np.uint8] = np.take(self._colors, frame, axis=0)  # a quarter of the time of `colors[frame]`
         height, width = frame.shape
         if not self._format.even or (height % 2 == 0 and width % 2 == 0):
             return pixels
-        padded = np.full((height + height % 2, width + width % 2), self._background, dtype=np.uint32)
+        padded = np.empty((height + height % 2, width + width % 2, 3), dtype=np.uint8)
+        padded[:] = self._background
         padded[:height, :width] = pixels
         return padded
-
-
-def _packed(colors: NDArray[np.uint8]) -> NDArray[np.uint32]:
-    """Return opaque RGBA pixels, one word each: a look-up of words takes a tenth of the time of a look-up of rows.
-
-    Args:
-        colors: (C, 3) uint8 sRGB.
-
-    Returns:
-        (C,) uint32.
-    """
-    return np.column_stack([colors, np.full(len(colors), 255, dtype=np.uint8)]).view(np.uint32)[:, 0]
