@@ -37,6 +37,14 @@ def opened(path, suffix):
         return image.size
 
 
+def content(path, suffix):
+    """What is seen: x264 writes the same pictures in different bytes now and then."""
+    if suffix == "mp4":
+        with av.open(str(path)) as container:
+            return [frame.to_ndarray().tobytes() for frame in container.decode(video=0)]
+    return path.read_bytes()
+
+
 def test_table__holds_every_figure_file_once():
     modules = [
         importlib.import_module(f"core.figures.{found.name}") for found in pkgutil.iter_modules(core.figures.__path__)
@@ -68,8 +76,9 @@ def test_table__draws_the_same_each_time(made_up, tmp_path, figure):
     inputs = made_up()
     for folder in ("one", "other"):
         write_figure(tmp_path / folder, figure, inputs)
-    for file in figure.spec.files:
-        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "other" / file).read_bytes()
+    for suffix, file in zip(figure.spec.formats, figure.spec.files, strict=True):
+        one, other = (content(tmp_path / folder / file, suffix) for folder in ("one", "other"))
+        assert one == other
 
 
 def test_table__all_figures_of_a_run(made_up, tmp_path):
