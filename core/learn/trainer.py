@@ -16,7 +16,6 @@ depends on the process. torch's random state is set before each step and restore
 that the caller draws never change the weights.
 """
 
-import gc
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -193,8 +192,7 @@ class Trainer:
         # a second (bench/README.md, phases).
         if self._model is not None or not self.is_alone:
             self._model = self._optimizer = None
-            self._accelerator.free_memory()
-            gc.collect()
+            self._accelerator.free_memory()  # it collects garbage
         self._model, self._optimizer = self._accelerator.prepare(learning, self._bare_optimizer)
         set_modes(self._backbone)
 
