@@ -21,6 +21,9 @@ from core.settings import Settings
 
 log = logging.getLogger(__name__)
 
+POLLING = "polling"
+"""Scheme of the broker's URL that selects `PollingTransport`. kombu caches the transport of its own scheme."""
+
 SQLITE_POLL_SECONDS = 0.2
 """Pause between two reads of a SQLite broker. A choice: a shorter pause starts stages earlier and reads more often."""
 
@@ -47,8 +50,8 @@ class PollingTransport(sqlalchemy.Transport):  # type: ignore[misc]
 
 def make_celery(settings: Settings) -> Celery:
     """Return a Celery app without tasks that uses the broker of the settings."""
-    TRANSPORT_ALIASES["sqla"] = f"{__name__}:PollingTransport"
-    app = Celery("embedreel", broker=settings.broker)
+    TRANSPORT_ALIASES[POLLING] = f"{__name__}:{PollingTransport.__name__}"
+    app = Celery("embedreel", broker=settings.broker.replace("sqla+", f"{POLLING}+", 1))
     app.conf.update(
         task_serializer="json",
         accept_content=["json"],
@@ -81,7 +84,7 @@ def declare_queues(app: Celery, *, pause_seconds: float = 0.1) -> None:
         app: the Celery app.
         pause_seconds: pause between two tries.
     """
-    if not app.conf.broker_url.startswith("sqla+sqlite"):
+    if not app.conf.broker_url.startswith(f"{POLLING}+sqlite"):
         return
     for attempt in range(DECLARATIONS):
         try:

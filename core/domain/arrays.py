@@ -1,4 +1,7 @@
-"""What stages hand to each other, with shapes. T checkpoints, N probe images, D features, C classes."""
+"""Arrays that stages pass to each other.
+
+In shapes, T is the number of checkpoints, N of probe images, D of features and C of classes.
+"""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -17,8 +20,8 @@ class ProbeSet:
 
     Attributes:
         images: (N, S, S, 3) uint8 RGB, at the model's input size.
-        labels: (N,) int64, index into class_names.
-        rows: (N,) int64, row of each image in its split.
+        labels: (N,) int64, indices into class_names.
+        rows: (N,) int64, row of each image in the evaluation split.
         class_names: C names.
     """
 
@@ -30,15 +33,17 @@ class ProbeSet:
 
 @dataclass(frozen=True, slots=True)
 class TrainingLog:
-    """A row a logged step; arrays are (L,), rising by step, NaN where nothing was measured.
+    """The training log: one row for each logged step.
+
+    All arrays are (L,). The steps rise. A value that was not measured is NaN.
 
     Attributes:
-        step: int64, optimiser steps done.
-        epoch: float32, passes over the training images done.
+        step: int64, number of finished optimiser steps.
+        epoch: float32, number of finished passes over the training images.
         loss: float32, mean training loss of the step's batches; at step 0 the loss of the first batch before any
             update.
-        learning_rate: float32, rate used by the step.
-        gradient_norm: float32, before clipping.
+        learning_rate: float32, learning rate of the step.
+        gradient_norm: float32, norm of the gradient before clipping.
     """
 
     step: IntArray
@@ -50,17 +55,18 @@ class TrainingLog:
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """One frame: the probe set seen by one checkpoint.
+    """One frame: the outputs of one checkpoint for the probe set.
 
     Attributes:
         embeddings: (N, D) float32, finite.
         predictions: (N,) int64, the class with the largest logit.
-        step: optimiser steps done.
-        epoch: passes over the training images done.
+        step: number of finished optimiser steps.
+        epoch: number of finished passes over the training images.
         loss: evaluation loss, mean cross-entropy over the probe set.
-        accuracy: share predicted right, 0..1.
-        confidences: (N,) float32, the probability that the model gives its prediction, 0..1.
-        probabilities: (N, C) float32, of the last checkpoint only: what label issues are found by.
+        accuracy: fraction of correct predictions, 0..1.
+        confidences: (N,) float32, predicted probability of the predicted class, 0..1.
+        probabilities: (N, C) float32, predicted probabilities; None except for the last checkpoint. Label issues are
+            found from them.
     """
 
     embeddings: FloatArray
@@ -92,8 +98,8 @@ class NeighborGraph:
     """The nearest neighbours of some probe images at every checkpoint, in the representation.
 
     Attributes:
-        rows: (B,) int64, whose neighbours they are, rising.
-        indices: (T, B, k) int32, among all N, nearest first, without the point itself.
+        rows: (B,) int64, rising, the probe images whose neighbours are listed.
+        indices: (T, B, k) int32, the neighbours among all N images, nearest first, without the image itself.
     """
 
     rows: IntArray
@@ -106,10 +112,12 @@ class Projection:
 
     Attributes:
         points: (T, N, 2) float32, aligned over time.
-        explained_variance: (T,) float32, share of each frame's variance that its two axes show, 0..1; NaN where the
-            layout has no axes.
-        best_variance: (T,) float32, share that each frame's own two widest axes would show; NaN likewise.
-        smoothing: sigma in frames by which smooth_pca's axes turn; None for one plane, and for other methods.
+        explained_variance: (T,) float32, explained variance ratio of each frame's two axes, 0..1; NaN if the layout has
+            no axes.
+        best_variance: (T,) float32, explained variance ratio of each frame's first two principal components, 0..1; NaN
+            if the layout has no axes.
+        smoothing: for smooth_pca, the sigma of the Gaussian over time, in frames. None for one plane for all frames,
+            and for other methods.
     """
 
     points: FloatArray
@@ -120,13 +128,13 @@ class Projection:
 
 @dataclass(frozen=True, slots=True)
 class FrameFacts:
-    """What one frame says beside its points: `Embedded` without the embeddings.
+    """`Embedded` without the embeddings.
 
     Attributes:
-        step: optimiser steps done.
-        epoch: passes over the training images done.
-        loss: evaluation loss, mean cross-entropy over the probe set; NaN where it was not measured.
-        accuracy: share predicted right, 0..1; NaN where it was not measured.
+        step: number of finished optimiser steps.
+        epoch: number of finished passes over the training images.
+        loss: evaluation loss, mean cross-entropy over the probe set; NaN if it was not measured.
+        accuracy: fraction of correct predictions, 0..1; NaN if it was not measured.
         predictions: (N,) int64, the class with the largest logit.
     """
 

@@ -1,4 +1,4 @@
-"""A field of a spec whose values are the names in a table: checked and described like a `Literal` of these names."""
+"""Fields of a spec whose values are the names in a table. They behave like a `Literal` of these names."""
 
 from collections.abc import Iterable, Mapping
 from itertools import groupby
@@ -12,16 +12,16 @@ class Described(Protocol):
     """An entry of a table.
 
     Attributes:
-        description: what it does, as the API's documentation says it.
+        description: description in the API's documentation, without a full stop.
     """
 
     @property
     def description(self) -> str:
-        """Without a full stop."""
+        """The description, without a full stop."""
 
 
 def one_of(names: Iterable[str]) -> GetPydanticSchema:
-    """The annotation of a `str` field that takes these names only.
+    """Return the annotation of a `str` field that accepts only these names.
 
     >>> from typing import Annotated
     >>> from pydantic import TypeAdapter
@@ -33,6 +33,6 @@ def one_of(names: Iterable[str]) -> GetPydanticSchema:
 
 
 def describe(table: Mapping[str, Described]) -> str:
-    """A table in one sentence. Neighbours that share a description are named together."""
+    """Return a table as one sentence. Consecutive entries with the same description are named together."""
     groups = groupby(table, key=lambda name: table[name].description)
     return "; ".join(f"{', '.join(names)}: {description}" for description, names in groups) + "."

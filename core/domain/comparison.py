@@ -1,4 +1,4 @@
-"""Several runs beside each other: what can be compared, and what is told of it."""
+"""Comparisons: which runs can be compared, and the measured similarity of their representations."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -13,40 +13,40 @@ from core.domain.spec import ComparedRun, RenderSpec, RunSpec
 from core.errors import InvalidSpecError
 
 SIMILARITY_FILE = "likeness.json"
-"""Of the artifact of a comparison's film: a `Likeness`."""
+"""Name of the file with the `RepresentationSimilarity` in the artifact of a comparison."""
 FEWEST, MOST = 2, 4
-"""Runs of a comparison."""
+"""Smallest and largest number of runs of a comparison. Four panels are legible in one film; the number is a choice."""
 
 
 class RepresentationSimilarity(Frozen):
-    """How much alike the runs' representations are at their ends."""
+    """Similarity of the representations of the runs at their last checkpoints."""
 
     cka: Annotated[
         tuple[tuple[Number, ...], ...],
         Field(
-            description="Linear centred kernel alignment of each run (rows) with each (columns), in the runs' order: "
-            "1, alike up to rotation and scale; near 0, nothing in common."
+            description="Linear centred kernel alignment (CKA) of each pair of runs. Rows and columns are in the "
+            "order of `runs`. 1: equal up to rotation and scale; near 0: unrelated."
         ),
     ]
 
 
 def compare(runs: Sequence[ComparedRun], *, name: str, render: RenderSpec) -> RunSpec:
-    """The spec of a comparison.
+    """Return the spec of a comparison.
 
     Args:
-        runs: in the order in which they are shown.
-        name: the film's title.
-        render: how it is drawn.
+        runs: the compared runs, in the order of their panels.
+        name: title of the film.
+        render: how the film is drawn.
 
     Raises:
-        InvalidSpecError: the runs show no images in common.
+        InvalidSpecError: the runs do not show the same images, a run is a comparison, or a run is named twice.
     """
     first = runs[0]
     for place, one in enumerate(runs):
         if one.spec.compared:
-            raise InvalidSpecError(f"{one.run} is a comparison itself: name the runs that it shows.", field=_at(place))
+            raise InvalidSpecError(f"{one.run} is a comparison. Name the runs that it shows.", field=_at(place))
         if one.run in {other.run for other in runs[:place]}:
-            raise InvalidSpecError(f"{one.run} is there twice: name each run once.", field=_at(place))
+            raise InvalidSpecError(f"{one.run} is named twice. Name each run once.", field=_at(place))
         for field, mine, its in _probe(one.spec, first.spec):
             if mine != its:
                 raise InvalidSpecError(
@@ -61,7 +61,7 @@ def compare(runs: Sequence[ComparedRun], *, name: str, render: RenderSpec) -> Ru
 
 
 def _probe(one: RunSpec, other: RunSpec) -> list[tuple[str, object, object]]:
-    """What decides which images are shown."""
+    """Return the fields that decide which images are shown: name, value of `one`, value of `other`."""
     return [
         ("dataset", one.dataset, other.dataset),
         ("the dataset's digest", *_as_known(one.pinned.dataset_digest, other.pinned.dataset_digest)),
@@ -71,7 +71,7 @@ def _probe(one: RunSpec, other: RunSpec) -> list[tuple[str, object, object]]:
 
 
 def _as_known(one: str, other: str) -> tuple[str, str]:
-    """Without commits where one was not known yet: a source stays bound to the one that is loaded first."""
+    """Drop both commit hashes if either run was accepted before its dataset was pinned."""
     if any(digest.endswith(f"@{UNRESOLVED}") for digest in (one, other)):
         return one.rpartition("@")[0], other.rpartition("@")[0]
     return one, other

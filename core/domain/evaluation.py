@@ -1,4 +1,4 @@
-"""How well the model tells the classes apart at the end of each phase of its training."""
+"""The evaluation of the model on the probe set at the end of each phase."""
 
 from typing import Annotated
 
@@ -9,45 +9,51 @@ from core.domain.quality import Number
 
 
 class ClassResult(Frozen):
-    """The probe images of one class."""
+    """Result for the probe images of one class."""
 
     name: str
     images: int
-    accuracy: Annotated[Number, Field(description="Share predicted right; null where there are no images.")]
+    accuracy: Annotated[
+        Number, Field(description="Fraction of correct predictions; null if the class has no probe images.")
+    ]
 
 
 class CalibrationBin(Frozen):
-    """Probe images of whose prediction the model was about equally sure."""
+    """Probe images with a similar confidence of the prediction."""
 
     images: int
-    confidence: Annotated[float, Field(description="Mean probability that the model gave its prediction.")]
-    accuracy: Annotated[float, Field(description="Share predicted right.")]
+    confidence: Annotated[float, Field(description="Mean predicted probability of the predicted class.")]
+    accuracy: Annotated[float, Field(description="Fraction of correct predictions.")]
 
 
 class PhaseReached(Frozen):
-    """What the probe set says at the last checkpoint of a phase."""
+    """Loss and accuracy on the probe set at the last checkpoint of a phase."""
 
     phase: str
     step: int
     loss: Annotated[Number, Field(description="Mean cross-entropy over the probe set.")]
-    accuracy: Annotated[Number, Field(description="Share of the probe images predicted right.")]
+    accuracy: Annotated[Number, Field(description="Fraction of correct predictions on the probe set.")]
 
 
 class PhaseEvaluation(PhaseReached):
-    """The same in detail."""
+    """Loss, accuracy, confusion matrix and calibration at the last checkpoint of a phase."""
 
     classes: tuple[ClassResult, ...]
     confusion: Annotated[
-        tuple[tuple[int, ...], ...], Field(description="Images by class (rows) and predicted class (columns).")
+        tuple[tuple[int, ...], ...],
+        Field(description="Number of images by true class (rows) and predicted class (columns)."),
     ]
     calibration_error: Annotated[
         Number,
-        Field(description="Mean distance of confidence and accuracy over the bins, by their images; 0 is best."),
+        Field(
+            description="Expected calibration error: mean difference of confidence and accuracy over the bins, "
+            "weighted by their numbers of images; 0 is best."
+        ),
     ]
-    calibration: Annotated[tuple[CalibrationBin, ...], Field(description="From unsure to sure; empty bins left out.")]
+    calibration: Annotated[tuple[CalibrationBin, ...], Field(description="Bins with images, lowest confidence first.")]
 
 
 class Evaluation(Frozen):
-    """All phases, in order."""
+    """The evaluations of all phases, in order."""
 
     phases: tuple[PhaseEvaluation, ...]

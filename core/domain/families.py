@@ -1,7 +1,7 @@
-"""Families of models: how each one pools its features, and where its layers are. Plain data, one entry a family.
+"""Families of models: the pooling and the layers of each architecture, as plain data.
 
-What a family is named after is the `model_type` in its config.json. So a DINO ViT (facebook/dino-vit*) and a DeiT
-without the distillation token (facebook/deit-small-patch16-224) are of the family ViT: that is what they are.
+The `model_type` in config.json decides the family of a checkpoint. So a DINO ViT (facebook/dino-vit*) and a DeiT
+without the distillation token (facebook/deit-small-patch16-224) are in the family ViT.
 """
 
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ from core.errors import UnusableModelError
 
 TRANSFORMERS = "transformers"
 _USUAL_DECAY = LayerDecay(kind="exponential", factor=0.75)
+"""Decay of most families; the value of the fine-tuning of MAE (arXiv:2111.06377)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,21 +20,21 @@ class Family:
     """Models of one architecture.
 
     Attributes:
-        name: as people write it.
-        model_type: as config.json writes it.
-        classifier: the class that has a linear head.
-        pooling: what the head is given, in words.
-        blocks: the modules that are one block each, as paths in the classifier; `*` is any number in a list, and a
-            tuple of paths is one block of several modules. Their order is the model's own, from the input to the head.
-        lora_targets: the layers that LoRA adapts, as the ends of their paths: linear ones of attention and MLP; where
-            there are none, convolutions.
-        layer_decay: how the recipe "two_phase" lets the rates fall towards the input.
-        cls_layers: the list of layers, if all that the head reads of the last one is the class token (CLS).
-        any_input: whether the input may have another size than the config's `image_size`.
-        module: that holds the class. A module of our own needs torch and transformers only. It also has
-            `published_weights(path)`, if there are `weights_files`.
-        weights_files: pattern of the files of published weights that are no safetensors; None: there are none.
-        config: what is set in the config of a checkpoint, so that the model has no weights that nothing uses.
+        name: name for users.
+        model_type: `model_type` in config.json.
+        classifier: class of the model with a linear head.
+        pooling: description of the head's input.
+        blocks: paths of the blocks in the classifier, in order from the input to the head. `*` is any index of a list,
+            and a tuple of paths is one block of several modules.
+        lora_targets: ends of the paths of the layers that LoRA adapts: the linear layers of attention and MLP, or
+            convolutions if there are none.
+        layer_decay: decay of the learning rate towards the input in the recipe "two_phase".
+        cls_layers: path of the list of layers, if the head reads only the class token (CLS) of the last layer.
+        any_input: True if the input size may differ from `image_size` in the config.
+        module: module with the class. A module of this package needs only torch and transformers. If `weights_files`
+            is set, it has a function `published_weights(path)`.
+        weights_files: pattern of the files of published weights that are not safetensors; None if there are none.
+        config: values that are set in the config of a checkpoint, so that the model has no unused weights.
     """
 
     name: str
@@ -137,16 +138,15 @@ FAMILIES: dict[str, Family] = {family.model_type: family for family in _ALL}
 
 
 def require_family(model_type: str) -> Family:
-    """The family of this `model_type`.
+    """Return the family of a `model_type`.
 
     Raises:
-        UnusableModelError: it is not registered.
+        UnusableModelError: no family is registered for it.
     """
     if model_type not in FAMILIES:
         names = ", ".join(family.name for family in _ALL)
         raise UnusableModelError(
-            f"The order of the layers of a model of type {model_type!r} is not known. "
-            f"Choose a model of one of these families: {names}.",
+            f"Models of type {model_type!r} are not supported. Choose a model of one of these families: {names}.",
             field="model",
         )
     return FAMILIES[model_type]

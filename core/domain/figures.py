@@ -1,7 +1,7 @@
-"""What the service says of its figures, and which of them a run has. Plain data: drawing is `core.figures`.
+"""Declarations of the figures, and the record of the figures of a run. `core.figures` draws them.
 
-The table of figures is `core.figures.FIGURES`. `python -m core.figures.document` writes what it declares to
-figures.json, which this module reads: the API and the plan never import what draws.
+The table of figures is `core.figures.FIGURES`. `python -m core.figures.document` writes its declarations to
+figures.json, and this module reads that file. So the API and the plan do not import the drawing code.
 """
 
 from collections.abc import Collection, Mapping
@@ -21,28 +21,28 @@ MEDIA_TYPES: Mapping[str, str] = {
     "mp4": "video/mp4",
     "webp": "image/webp",
 }
-"""By format."""
+"""Media type of each format."""
 FigureInput = Literal["film", "log", "probe", "checkpoints"]
-"""What a figure may read; `core.figures.figure.FigureInputs` says what each is."""
+"""Inputs of figures. `core.figures.figure.FigureInputs` describes each of them."""
 OF_COMPARISON: frozenset[FigureInput] = frozenset({"film"})
-"""What a comparison has of these: it has trained nothing."""
+"""Inputs that a comparison has. A comparison trains nothing, so it has no log and no checkpoints of its own."""
 
 DECLARED = Path(__file__).with_name("figures.json")
 DRAWN_FILE = "figures.json"
-"""The record of the figures in a render's artifact."""
+"""Name of the file with the `DrawnFigures` in the artifact of `render`."""
 
 
 class FigureSpec(Frozen):
-    """What a figure declares.
+    """Declaration of a figure.
 
     Attributes:
-        name: in addresses and on the command line.
-        title: a few words.
-        shows: one sentence.
-        formats: in which it is drawn; the first is the default.
-        reads: what it is drawn from.
-        version: raised when what it draws changes: a run that is drawn anew then draws it anew.
-        stem: the path of its files in a render's artifact without the suffix; None: `figures/<name>`.
+        name: name in URL paths and on the command line.
+        title: title of a few words.
+        shows: content, in one sentence.
+        formats: file formats; the first is the default.
+        reads: inputs that the figure is drawn from.
+        version: raise it when the drawing changes. A new drawing of a run then draws the figure again.
+        stem: path of the files in the artifact of `render`, without the suffix; None means `figures/<name>`.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
@@ -54,30 +54,30 @@ class FigureSpec(Frozen):
     stem: str | None = None
 
     def file(self, suffix: str) -> str:
-        """Path of one of its files in a render's artifact."""
+        """Return the path of the file with this suffix in the artifact of `render`."""
         return f"{self.stem or f'figures/{self.name}'}.{suffix}"
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Paths of all of them, in the order of the formats."""
+        """The paths of all files, in the order of the formats."""
         return tuple(map(self.file, self.formats))
 
 
 class MissingFigure(Frozen):
-    """A figure that could not be drawn, and why."""
+    """A figure that could not be drawn, and the reason."""
 
     name: str
     reason: str
 
 
 class DrawnFigures(Frozen):
-    """Which figures a render has drawn, by name, and which it could not draw."""
+    """Names of the drawn figures, and the figures that could not be drawn."""
 
     drawn: tuple[str, ...]
     missing: tuple[MissingFigure, ...] = ()
 
     def why_missing(self, name: str) -> str | None:
-        """Why a figure could not be drawn; None where nothing is known of that."""
+        """Return why a figure could not be drawn; None if no reason is recorded."""
         return next((one.reason for one in self.missing if one.name == name), None)
 
 
@@ -86,12 +86,16 @@ _SPECS = TypeAdapter(tuple[FigureSpec, ...])
 
 @cache
 def declared() -> Mapping[str, FigureSpec]:
-    """All figures of this version by name, in the order of the table."""
+    """Return the declarations of all figures by name, in the order of the table."""
     return {spec.name: spec for spec in _SPECS.validate_json(DECLARED.read_text())}
 
 
 def versions(available: Collection[FigureInput] | None = None) -> list[str]:
-    """What a drawing depends on of the figures that can be drawn from these inputs; None: from all."""
+    """Return name, version and formats of each figure that can be drawn from these inputs, as part of an artifact key.
+
+    Args:
+        available: the available inputs; None means all inputs.
+    """
     return [
         f"{spec.name} {spec.version} {' '.join(spec.formats)}"
         for spec in declared().values()
@@ -100,6 +104,6 @@ def versions(available: Collection[FigureInput] | None = None) -> list[str]:
 
 
 def as_json(specs: tuple[FigureSpec, ...]) -> str:
-    """The text of figures.json: a figure a line."""
+    """Return the text of figures.json, with one figure on each line."""
     lines = (spec.model_dump_json(exclude_defaults=True) for spec in specs)
     return "[\n" + ",\n".join(lines) + "\n]\n"

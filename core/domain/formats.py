@@ -1,14 +1,14 @@
-"""The formats that a film can be written in.
+"""The file formats of films.
 
-A format is an entry in `FORMATS` and the module `core.render.encode.<name>`. What the API accepts and serves, the
-command line offers and the documentation lists is read from the table.
+A format is an entry in `FORMATS` and the module `core.render.encode.<name>`. The API, the command line and the
+documentation read the table.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 GIF = "gif"
-"""Always made, and the one that `render.max_bytes` bounds."""
+"""The format that is always written. `render.max_bytes` limits the size of this file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,10 +16,10 @@ class FilmFormat:
     """A file format of the film.
 
     Attributes:
-        name: of `render.formats`, of the module, and the suffix of the file.
-        media_type: as HTTP names it.
-        operation_id: of the API's operation that answers with this file.
-        description: as the documentation says it.
+        name: value in `render.formats`, name of the module, and suffix of the file.
+        media_type: media type of the file.
+        operation_id: id of the API operation that returns the file.
+        description: description in the documentation, without a full stop.
     """
 
     name: str
@@ -39,4 +39,4 @@ _ALL = (
     FilmFormat("webp", "image/webp", "getFilmAsWebp", "lossless"),
 )
 FORMATS: Mapping[str, FilmFormat] = {film_format.name: film_format for film_format in _ALL}
-"""By `render.formats`."""
+"""All formats, by their name in `render.formats`."""

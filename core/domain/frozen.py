@@ -1,9 +1,9 @@
-"""What every record of the domain is made of."""
+"""The base class of the records of the domain."""
 
 from pydantic import BaseModel, ConfigDict
 
 ONE_LINE = r"^[^\x00-\x1f\x7f]+$"
-"""Text without line breaks and other control characters."""
+"""Pattern of a text without line breaks and other control characters."""
 
 
 class Frozen(BaseModel):

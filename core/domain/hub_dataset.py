@@ -1,7 +1,7 @@
-"""A dataset of the Hugging Face hub as a run names it: `hub:<owner>/<name>`, and behind a `?` what is chosen of it.
+"""Names of datasets on the Hugging Face hub: `hub:<owner>/<name>`, with options after a `?`.
 
-The choices are written as a query, `hub:<owner>/<name>?evaluation=test&label=species`, so that a dataset stays one
-string: in a run, on the command line and in every key.
+The options are written as a query string, `hub:<owner>/<name>?evaluation=test&label=species`. So a dataset is one
+string in a run, on the command line and in artifact keys.
 """
 
 import re
@@ -12,13 +12,13 @@ from core.errors import InvalidSpecError
 
 HUB_PREFIX = "hub:"
 MAX_LENGTH = 200
-"""Of a run's `dataset`, letters."""
+"""Largest number of characters of a run's `dataset`. Chosen by hand; not measured."""
 
 UNRESOLVED = "unresolved"
-"""Stands for the commit in a pinned digest, `hub:<owner>/<name>@<commit>`, before the first download."""
+"""Placeholder for the commit in a pinned digest `hub:<owner>/<name>@<commit>` before the first download."""
 
 TRAIN = "train"
-"""The split that trains where nothing else is said."""
+"""Default name of the training split."""
 
 CHOICES = ("config", "evaluation", "image", "label", "train")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.ASCII | re.IGNORECASE)
@@ -26,16 +26,17 @@ _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.ASCII | re.IGNORE
 
 @dataclass(frozen=True, slots=True)
 class HubDataset:
-    """What a run's `dataset` says. `str()` is its one canonical form: sorted, and without what is so anyway.
+    """A parsed name. `str()` returns the canonical form: options are sorted, and defaults are left out.
 
     Attributes:
         id: `<owner>/<name>`.
-        config: configuration of the dataset, None: its default.
-        image: column of the images, None: found by its type.
-        label: column of the labels, None: found by its type.
-        train: split to train on.
-        evaluation: split to evaluate on, None: `share`, or what the dataset has.
-        share: of the training split that is held out to evaluate on, 0..1, None: `evaluation`, or what the dataset has.
+        config: configuration of the dataset; None means the default configuration.
+        image: column of the images; None means that the type of the columns decides.
+        label: column of the labels; None means that the type of the columns decides.
+        train: training split.
+        evaluation: evaluation split; None means that `share` or the dataset decides.
+        share: fraction of the training split that is held out for evaluation, 0..1; None means that `evaluation` or
+            the dataset decides.
     """
 
     id: str
@@ -48,11 +49,11 @@ class HubDataset:
 
     @property
     def source(self) -> str:
-        """What its commit is pinned under: one for all that is chosen of it."""
+        """The name under which the commit is pinned. All options of one dataset share it."""
         return HUB_PREFIX + self.id
 
     def __str__(self) -> str:
-        """`hub:<owner>/<name>?…`, equal for equal datasets."""
+        """Return the canonical form, `hub:<owner>/<name>?…`."""
         chosen = {
             "config": self.config,
             "evaluation": self.evaluation if self.share is None else repr(self.share),
@@ -65,13 +66,13 @@ class HubDataset:
 
 
 def read(dataset: str) -> HubDataset | None:
-    """What a run's `dataset` says of the hub; None for any other dataset.
+    """Parse a run's `dataset`; return None if the name is not a hub dataset.
 
     >>> str(read("hub:a/b?train=train&label=species&evaluation=.20"))
     'hub:a/b?evaluation=0.2&label=species'
 
     Raises:
-        InvalidSpecError: what follows the `?` makes no sense.
+        InvalidSpecError: the options after the `?` are invalid.
     """
     if not dataset.startswith(HUB_PREFIX):
         return None
@@ -81,39 +82,42 @@ def read(dataset: str) -> HubDataset | None:
     share = _share(evaluation) if evaluation else None
     found = HubDataset(hub_id, **chosen, evaluation=evaluation if share is None else None, share=share)
     if found.evaluation == found.train:
-        raise _wrong(f"Both train and evaluation are the split {found.train!r}: choose two, or a ratio such as 0.2")
+        raise _wrong(
+            f"train and evaluation are both the split {found.train!r}: name two splits, or set evaluation to a "
+            "fraction such as 0.2"
+        )
     if found.image is not None and found.image == found.label:
-        raise _wrong(f"Both image and label are the column {found.image!r}: choose two")
+        raise _wrong(f"image and label are both the column {found.image!r}: name two columns")
     return found
 
 
 def require(dataset: str) -> HubDataset:
-    """What a run's `dataset` says of the hub.
+    """Parse a run's `dataset`, which must be a hub dataset.
 
     Raises:
-        InvalidSpecError: as for `read`, or it is none of the hub.
+        InvalidSpecError: the name is not a hub dataset, or its options are invalid.
     """
     found = read(dataset)
     if found is None:
-        raise _wrong(f"{dataset[:80]!r} is no dataset of the hub: write {HUB_PREFIX}<owner>/<name>")
+        raise _wrong(f"{dataset[:80]!r} is not a hub dataset: write {HUB_PREFIX}<owner>/<name>")
     return found
 
 
 def canonical(dataset: str) -> str:
-    """The one form of a run's `dataset`: that of `HubDataset`, or as it is.
+    """Return the canonical form of a run's `dataset`. Names of other datasets are returned unchanged.
 
     Raises:
-        InvalidSpecError: as for `read`, or it is too long in this form.
+        InvalidSpecError: the options are invalid, or the canonical form is too long.
     """
     found = read(dataset)
     written = dataset if found is None else str(found)
     if len(written) > MAX_LENGTH:
-        raise _wrong(f"{written[:80]}… has {len(written)} letters, {MAX_LENGTH} are allowed")
+        raise _wrong(f"{written[:80]}… has {len(written)} characters, but at most {MAX_LENGTH} are allowed")
     return written
 
 
 def pinned_as(dataset: str) -> str:
-    """What the commit of a run's `dataset` is pinned under; a name without one where it is none of the hub."""
+    """Return the name under which the commit of a run's `dataset` is pinned. Other datasets have no commit."""
     found = read(dataset)
     return dataset if found is None else found.source
 
@@ -122,26 +126,28 @@ def _chosen(query: str) -> dict[str, str]:
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True, errors="strict") if query else []
     except ValueError as error:  # also of bytes that are no UTF-8
-        raise _wrong(f"{query[:80]!r} behind the ? cannot be read: write NAME=VALUE, several joined by &") from error
+        raise _wrong(
+            f"{query[:80]!r} after the ? cannot be parsed: write NAME=VALUE, and join several options with &"
+        ) from error
     chosen: dict[str, str] = {}
     for name, value in pairs:
         if name not in CHOICES:
-            raise _wrong(f"Of a dataset of the hub {name[:80]!r} cannot be chosen, only {', '.join(CHOICES)}")
+            raise _wrong(f"{name[:80]!r} is not an option of a hub dataset; the options are {', '.join(CHOICES)}")
         if name in chosen:
-            raise _wrong(f"{name} is said twice: leave one out")
+            raise _wrong(f"{name} occurs twice: remove one")
         if not value:
-            raise _wrong(f"{name} is empty: write a name behind the =, or leave it out")
+            raise _wrong(f"{name} is empty: write a value after the =, or remove the option")
         chosen[name] = value
     return chosen
 
 
 def _share(evaluation: str) -> float | None:
-    """The ratio, None where it is the name of a split."""
+    """Return the fraction; None if the text is the name of a split."""
     if not _NUMBER.fullmatch(evaluation):
         return None
     share = float(evaluation)
     if not 0.0 < share < 1.0:
-        raise _wrong(f"evaluation is {evaluation[:80]}: name a split, or write a ratio between 0 and 1 such as 0.2")
+        raise _wrong(f"evaluation is {evaluation[:80]}: name a split, or write a fraction between 0 and 1 such as 0.2")
     return share
 
 

@@ -1,4 +1,4 @@
-"""Identifiers that sort by the time they were made."""
+"""Identifiers that sort by the time of their creation."""
 
 import secrets
 import time
@@ -7,7 +7,9 @@ ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o
 
 
 def new_id(prefix: str) -> str:
-    """`prefix_` and 26 characters: 48 bits of milliseconds, 80 random ones (a ULID in lower case).
+    """Return a new id: the prefix, `_`, and a ULID in lower case.
+
+    A ULID has 26 characters: 48 bits of milliseconds since 1970 and 80 random bits (https://github.com/ulid/spec).
 
     >>> new_id("run")[:4]
     'run_'

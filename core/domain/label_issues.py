@@ -1,4 +1,4 @@
-"""What looks wrong with the data: labels of probe images, and probe images that the model may have trained on."""
+"""Issues of the data: probe images with suspicious labels, and probe images that resemble training images."""
 
 from typing import Annotated
 
@@ -7,14 +7,14 @@ from pydantic import Field
 from core.domain.frozen import Frozen
 
 MOST_LISTED = 200
-"""Label issues, and leaks, that are told one by one."""
+"""Largest number of label issues, and of duplicates, that are listed. Chosen by hand; not measured."""
 
 Image = Annotated[int, Field(description="Row of the probe set.")]
 Row = Annotated[int, Field(description="Row of the evaluation split.")]
 
 
 class LabelIssue(Frozen):
-    """A probe image whose label looks wrong."""
+    """A probe image whose label is probably wrong."""
 
     image: Image
     row: Row
@@ -22,36 +22,42 @@ class LabelIssue(Frozen):
     class_name: str
     suggested_label: int
     suggested_class: str
-    confidence: Annotated[float, Field(description="Probability that the model gives to the label.")]
-    suggested_confidence: Annotated[float, Field(description="Probability that it gives to the suggested class.")]
-    thumbnail: Annotated[str, Field(description="The image, at most 64 pixels a side: a PNG as a data URI.")]
+    confidence: Annotated[float, Field(description="Predicted probability of the label.")]
+    suggested_confidence: Annotated[float, Field(description="Predicted probability of the suggested class.")]
+    thumbnail: Annotated[str, Field(description="The image as a data URI of a PNG with sides of at most 64 pixels.")]
 
 
 class LabelIssues(Frozen):
-    """Those that the last checkpoint tells."""
+    """Label issues that are found from the predictions of the last checkpoint."""
 
-    count: Annotated[int, Field(description="How many there are; at most 200 are listed.")]
+    count: Annotated[int, Field(description="Number of all issues; at most 200 are listed.")]
     issues: Annotated[tuple[LabelIssue, ...], Field(description="The least likely label first.")]
 
 
 class TrainTestDuplicate(Frozen):
-    """A probe image that is nearly one of the training images."""
+    """A probe image that is nearly equal to a training image."""
 
     image: Image
     row: Row
     training_row: Annotated[int, Field(description="Row of the training split.")]
-    difference: Annotated[float, Field(description="Of the two at the model's size, mean over all values of 0 to 255.")]
+    difference: Annotated[
+        float,
+        Field(
+            description="Mean absolute difference of the two images at the model's input size, in pixel values of 0 "
+            "to 255."
+        ),
+    ]
 
 
 class TrainTestDuplicates(Frozen):
-    """Evaluation images among those trained on: accuracy is better than it should be by them."""
+    """Probe images that are nearly equal to training images. They make the accuracy too high."""
 
-    count: Annotated[int, Field(description="How many there are; at most 200 are listed.")]
-    leaks: Annotated[tuple[TrainTestDuplicate, ...], Field(description="The most alike first.")]
+    count: Annotated[int, Field(description="Number of all duplicates; at most 200 are listed.")]
+    leaks: Annotated[tuple[TrainTestDuplicate, ...], Field(description="The smallest difference first.")]
 
 
 class DataIssues(Frozen):
-    """Both."""
+    """Label issues and train-test duplicates of a run."""
 
     label_issues: LabelIssues
     leaks: TrainTestDuplicates

@@ -1,7 +1,7 @@
-"""What a model is made of, told without loading it: its layers, and its blocks.
+"""Descriptions of models: their layers and blocks, available without loading the models.
 
-descriptions.json has it of the presets and of the well-known checkpoints: the API tells it and never imports torch.
-`python -m core.learn.describe` writes that file, and a test counts all of it again.
+descriptions.json describes the presets and the well-known checkpoints, so that the API does not import torch.
+`python -m core.learn.describe` writes that file, and a test counts everything again.
 """
 
 import json
@@ -20,7 +20,7 @@ COMMITTED = Path(__file__).with_name("descriptions.json")
 
 @dataclass(frozen=True, slots=True)
 class InputSize:
-    """A size of the input, pixels a side, with what the model has and computes there."""
+    """An input size: its side in pixels, and the model's parameters and FLOPs at this size."""
 
     image_size: int
     parameters: int
@@ -28,42 +28,52 @@ class InputSize:
 
 
 class Layer(Frozen):
-    """A module of a model, and the modules that it is made of, in the order in which they compute."""
+    """A module of a model, and its child modules in the order of computation."""
 
-    name: Annotated[str, Field(description="Its path in the layer above, such as layers.0; the model's own is empty.")]
+    name: Annotated[
+        str, Field(description="Path within the parent layer, such as layers.0; empty for the model itself.")
+    ]
     kind: Annotated[str, Field(description="The class of the module, such as ViTLayer or Conv2d.")]
-    parameters: Annotated[int, Field(description="Trainable numbers in it; of one, where it is repeated.")]
-    flops: Annotated[int, Field(description="Of one image, counted as the model's are; of one, where it is repeated.")]
+    parameters: Annotated[int, Field(description="Number of parameters; of one layer if `repeat` is above 1.")]
+    flops: Annotated[
+        int,
+        Field(
+            description="FLOPs of one image, counted like the FLOPs of the model; of one layer if `repeat` is above 1."
+        ),
+    ]
     output_shape: Annotated[
         tuple[int, ...],
         Field(
-            description="Of one image, as the module orders it: tokens and features, or channels, height and width; in "
-            "Swin's attention the windows come first."
+            description="Output shape for one image, in the order of the module: tokens and features, or channels, "
+            "height and width. In Swin's attention the first dimension is the window."
         ),
     ]
     repeat: Annotated[
-        int, Field(ge=1, description="Layers that are equal and follow each other; the name is that of the first.")
+        int, Field(ge=1, description="Number of equal consecutive layers; `name` is the name of the first.")
     ] = 1
-    children: Annotated[tuple["Layer", ...], Field(description="Layers below; six levels at most.")] = ()
+    children: Annotated[tuple["Layer", ...], Field(description="Child layers; the tree has at most six levels.")] = ()
 
 
 class DescribedBlock(Frozen):
-    """Layers that learn at one rate, or are frozen together."""
+    """Layers that share a learning rate, or are frozen together."""
 
-    name: Annotated[str, Field(description="The path of its first module: the names of the layers, joined by dots.")]
-    depth_from_head: Annotated[int, Field(ge=0, description="How many blocks follow it; the head: 0.")]
-    parameters: Annotated[int, Field(description="Trainable numbers in it; every one of the model is in one block.")]
+    name: Annotated[str, Field(description="Path of the first module: the names of the layers, joined by dots.")]
+    depth_from_head: Annotated[int, Field(ge=0, description="Number of blocks after this block; 0 for the head.")]
+    parameters: Annotated[
+        int, Field(description="Number of parameters. Every parameter of the model is in exactly one block.")
+    ]
 
 
 class Description(Frozen):
-    """A model of a known architecture, taken apart.
+    """Description of a model.
 
     Attributes:
-        layers: transformer blocks, or residual blocks of a convolutional network; None where it has neither.
-        width: features D of an embedding.
-        inputs: every size that the input may have here, smallest first.
-        blocks: from the input to the head.
-        layer_tree: the model itself, and all below it, at one of these sizes.
+        layers: number of transformer blocks, or of residual blocks of a convolutional network; None if the model has
+            neither.
+        width: number of features D of an embedding.
+        inputs: all input sizes, smallest first.
+        blocks: blocks from the input to the head.
+        layer_tree: the model and all its layers, at one of the input sizes.
     """
 
     layers: int | None
@@ -75,12 +85,12 @@ class Description(Frozen):
 
 @cache
 def descriptions() -> Mapping[str, Description]:
-    """By id, of every preset and every well-known checkpoint, with a head of ten classes."""
+    """Return the description of each preset and each well-known checkpoint by id, with a head of ten classes."""
     return TypeAdapter(dict[str, Description]).validate_json(COMMITTED.read_bytes())
 
 
 def written(described: Mapping[str, Description]) -> str:
-    """The text of descriptions.json: a line a model, without what the defaults say."""
+    """Return the text of descriptions.json, with one model on each line and without default values."""
     lines = (
         f"{json.dumps(name)}: {json.dumps(description.model_dump(mode='json', exclude_defaults=True))}"
         for name, description in described.items()

@@ -1,8 +1,8 @@
 """The layout methods and the alignments that a run may name.
 
 A layout method is an entry in `LAYOUTS` and the module `core.layout.methods.<name>`. An alignment is an entry in
-`ALIGNMENTS` and the module `core.layout.alignments.<name>`. What the API accepts, the command line offers and the
-documentation lists is read from these tables.
+`ALIGNMENTS` and the module `core.layout.alignments.<name>`. The API, the command line and the documentation read these
+tables.
 """
 
 from collections.abc import Mapping
@@ -14,17 +14,18 @@ RIGID = "rigid"
 
 @dataclass(frozen=True, slots=True)
 class LayoutMethod:
-    """How D features become two.
+    """A method that projects embeddings (N, D) to points (N, 2).
 
     Attributes:
-        name: of `project.method`, of the module, and of the extra that installs `package`.
-        title: as the film shows it.
-        description: as the API's documentation says it.
-        options: the other fields of `project` that the method reads, and what each one means to it.
-        shared_axes: whether all frames are laid out in one system of axes, so that they need no alignment.
-        is_neighbor_based: whether it keeps neighbourhoods only: distances and shares of variance mean nothing in it.
-        package: the optional package that it needs; None: every worker can do it.
-        package_module: what that package is imported as.
+        name: value of `project.method`, name of the module, and name of the extra that installs `package`.
+        title: title in the film.
+        description: description in the API's documentation, without a full stop.
+        options: the other fields of `project` that the method reads, with the meaning of each.
+        shared_axes: True if all frames share one system of axes, so that they need no alignment.
+        is_neighbor_based: True if the method preserves neighbourhoods only. Distances and explained variance have no
+            meaning in such a layout.
+        package: optional package that the method needs; None if every worker has the method.
+        package_module: name under which the package is imported.
     """
 
     name: str
@@ -38,18 +39,18 @@ class LayoutMethod:
 
     @property
     def usual_alignment(self) -> str:
-        """The value of `align.method` where the user names none."""
+        """The value of `align.method` if the user names none."""
         return UNALIGNED if self.shared_axes else RIGID
 
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """How the frames are kept still against each other.
+    """A method that aligns the frames of a film with each other.
 
     Attributes:
-        name: of `align.method`, and of the module.
-        title: as the film shows it, behind the title of the layout method.
-        description: as the API's documentation says it.
+        name: value of `align.method`, and name of the module.
+        title: title in the film, after the title of the layout method.
+        description: description in the API's documentation, without a full stop.
     """
 
     name: str
@@ -57,22 +58,22 @@ class Alignment:
     description: str
 
 
-_NEIGHBORHOODS = "neighbourhoods, each frame started from the one before"
+_NEIGHBORHOODS = "neighbourhoods; each frame starts from the previous frame"
 _LAYOUTS = (
-    LayoutMethod("pca", "PCA", "each frame's own two axes"),
+    LayoutMethod("pca", "PCA", "the first two principal components of each frame"),
     LayoutMethod("global_pca", "one PCA for all frames", "one plane for all frames", shared_axes=True),
     LayoutMethod(
         "smooth_pca",
         "PCA, slowly turning",
         "a plane that turns slowly",
-        options={"smoothing": "frames (sigma of a Gaussian); null: the least that serves"},
+        options={"smoothing": "sigma of a Gaussian over time, in frames; null: the smallest sufficient value"},
         shared_axes=True,
     ),
     LayoutMethod(
         "tsne",
         "t-SNE",
         _NEIGHBORHOODS,
-        options={"neighbors": "perplexity", "seed": "of its random numbers"},
+        options={"neighbors": "perplexity", "seed": "seed of the random numbers"},
         is_neighbor_based=True,
         package="openTSNE",
         package_module="openTSNE",
@@ -81,31 +82,31 @@ _LAYOUTS = (
         "umap",
         "UMAP",
         _NEIGHBORHOODS,
-        options={"neighbors": "neighbours of a point", "seed": "of its random numbers"},
+        options={"neighbors": "number of neighbours of a point", "seed": "seed of the random numbers"},
         is_neighbor_based=True,
         package="umap-learn",
         package_module="umap",
     ),
 )
 LAYOUTS: Mapping[str, LayoutMethod] = {method.name: method for method in _LAYOUTS}
-"""By `project.method`."""
+"""All layout methods, by their name in `project.method`."""
 
 _ALIGNMENTS = (
     Alignment(RIGID, ", rigidly aligned", "rotation or reflection only"),
-    Alignment("procrustes", ", Procrustes-aligned", "as published, with scaling"),
+    Alignment("procrustes", ", Procrustes-aligned", "as in the article, with scaling"),
     Alignment(
         UNALIGNED,
         "",
-        "as projected, the default where all frames share their axes "
+        "no alignment; the default if all frames share their axes "
         f"({', '.join(method.name for method in _LAYOUTS if method.shared_axes)})",
     ),
 )
 ALIGNMENTS: Mapping[str, Alignment] = {alignment.name: alignment for alignment in _ALIGNMENTS}
-"""By `align.method`."""
+"""All alignments, by their name in `align.method`."""
 
 
 def describe_option(option: str) -> str:
-    """What an option means to each layout method that reads it."""
+    """Return the meaning of an option for each layout method that reads it, as one sentence."""
     meanings: dict[str, list[str]] = {}
     for method in _LAYOUTS:
         if option in method.options:

@@ -1,6 +1,6 @@
-"""The model card of a trained model, as the hub of Hugging Face shows it: data, recipe, metrics, film.
+"""The model card of a trained model in the format of the Hugging Face hub: data, recipe, metrics, film.
 
-It says nothing of a licence: that depends on the data and on the model that was trained further.
+The card names no licence: the licence depends on the data and on the initial model.
 """
 
 import json
@@ -16,22 +16,22 @@ from core.domain.spec import RunSpec
 from core.domain.trained import source_run
 
 _AUTO = "AutoModelForImageClassification"
-"""The one class that transformers lacks."""
+"""Class that loads a model of transformers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """What only the training knows, as it is stored beside the weights.
+    """Facts of a training that are stored with the weights.
 
     Attributes:
-        step: optimiser steps done.
-        images: number of images that it was trained on.
-        classes: names, in the order of the model's outputs.
-        digest: of the dataset.
-        parameters: how many numbers the model has.
+        step: number of finished optimiser steps.
+        images: number of training images.
+        classes: class names, in the order of the model's outputs.
+        digest: digest of the dataset.
+        parameters: number of parameters of the model.
         architecture: class of the model.
         image_size: side of the square input, pixels.
-        learning: how many numbers learnt, in one phase or another.
+        learning: number of parameters that were trained in at least one phase.
     """
 
     step: int
@@ -46,7 +46,7 @@ class Learned:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointMetrics:
-    """The model on the probe images at one step; None where nothing was measured."""
+    """Metrics on the probe set at one step; None for a metric that was not measured."""
 
     step: int
     accuracy: float | None
@@ -56,14 +56,14 @@ class CheckpointMetrics:
 def written(
     spec: RunSpec, learned: Learned, measured: Sequence[CheckpointMetrics], *, run_id: str, service: str
 ) -> str:
-    """The card, Markdown below a YAML header.
+    """Return the card: Markdown below a YAML header.
 
     Args:
-        spec: of the run that kept the weights.
-        learned: what the training told.
-        measured: in order; the first and the last are shown.
-        run_id: its run.
-        service: address of the service, without a slash at the end.
+        spec: spec of the run that kept the weights.
+        learned: facts of the training.
+        measured: metrics of the checkpoints, in order; the card shows the first and the last.
+        run_id: id of the run.
+        service: URL of the service, without a trailing slash.
     """
     title = f"# {_plain(spec.name)}\n\n{_origin(spec, learned)}"
     parts = (
@@ -91,12 +91,12 @@ def _header(spec: RunSpec) -> str:
 def _origin(spec: RunSpec, learned: Learned) -> str:
     source = source_run(spec.model)
     if source:
-        begun = f"the last weights of the run `{source}`"
+        begun = f"the last weights of run `{source}`"
     else:
         begun = f"`{spec.model}`" + ("" if _on_hub(spec.model) else ", random weights")
     return (
         f"A `{learned.architecture}` of {learned.parameters:,} parameters for images of {learned.image_size} x "
-        f"{learned.image_size} pixels, trained for {learned.step:,} steps. It began with {begun}."
+        f"{learned.image_size} pixels, trained for {learned.step:,} steps. The training started from {begun}."
     )
 
 
@@ -110,8 +110,8 @@ def _use(learned: Learned) -> str:
     for family in ours:
         place, loaded = family.module, family.classifier
         note = (
-            f"transformers has no {family.name}: the model's class is in the source of Embedreel, "
-            f"`{place.replace('.', '/')}.py`, a file that needs torch and transformers only.\n\n"
+            f"transformers has no {family.name}. The class of the model is in the source code of Embedreel, "
+            f"`{place.replace('.', '/')}.py`. This file needs only torch and transformers.\n\n"
         )
     code = [
         f"from {place} import {loaded}",
@@ -129,8 +129,8 @@ def _data(spec: RunSpec, learned: Learned) -> str:
     rows = {
         "dataset": spec.dataset,
         "digest": learned.digest,
-        "images to train on": f"{learned.images:,}",
-        "images to measure on": f"{spec.capture.probe_size:,}, of the evaluation split",
+        "training images": f"{learned.images:,}",
+        "probe images": f"{spec.capture.probe_size:,}, from the evaluation split",
         "classes": f"{len(learned.classes)}: {', '.join(learned.classes)}",
     }
     return f"## Data\n\n{_table(rows)}"
@@ -139,7 +139,7 @@ def _data(spec: RunSpec, learned: Learned) -> str:
 def _recipe(spec: RunSpec, learned: Learned) -> str:
     revision = {"model_revision": spec.pinned.model_revision} if spec.pinned.model_revision else {}
     learning = f"{learned.learning:,}"
-    rows = {"model": spec.model, **revision, "parameters that learn": learning, **spec.train.model_dump(mode="json")}
+    rows = {"model": spec.model, **revision, "trained parameters": learning, **spec.train.model_dump(mode="json")}
     return f"## Recipe\n\n{_table(rows)}"
 
 
@@ -147,20 +147,21 @@ def _metrics(measured: Sequence[CheckpointMetrics]) -> str:
     lines = ["| step | accuracy | loss |", "|---|---|---|"]
     ends = [*measured[:1], *measured[1:][-1:]]
     lines += [f"| {one.step:,} | {_share(one.accuracy)} | {_number(one.loss)} |" for one in ends]
-    return "## Metrics\n\nOf the images to measure on, before the training and at its end.\n\n" + "\n".join(lines)
+    return "## Metrics\n\nOn the probe images, before the training and at its end.\n\n" + "\n".join(lines)
 
 
 def _film(spec: RunSpec, *, run_id: str, service: str) -> str:
     body = json.dumps(_asked(spec), ensure_ascii=False)
     command = f"curl -s {shlex.quote(service + '/v1/runs')} -H 'Content-Type: application/json' -d {shlex.quote(body)}"
     return (
-        f"## The film of its training\n\n{service}/v1/runs/{run_id}/film.gif\n\nThis trains and films it anew:\n\n"
+        f"## The film of its training\n\n{service}/v1/runs/{run_id}/film.gif\n\nThis command repeats the training and "
+        "the film:\n\n"
         f"```sh\n{command}\n```"
     )
 
 
 def _asked(spec: RunSpec) -> dict[str, Any]:
-    """The body of a request for the same run: phases say all that the fields of one phase would."""
+    """Return the body of a request for the same run. If there are phases, the fields of a single phase are left out."""
     body = spec.model_dump(mode="json", exclude={"pinned", "compared"}, exclude_none=True)
     if spec.train.phases:
         for name in ("recipe", "steps", "learning_rate", "weight_decay", "warmup"):
@@ -179,7 +180,7 @@ def _cell(value: object) -> str:
 
 
 def _plain(text: str) -> str:
-    """One line that no table and no heading is broken by."""
+    """Return the text on one line, escaped for a Markdown table."""
     return " ".join(text.split()).replace("|", "\\|")
 
 

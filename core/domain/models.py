@@ -1,8 +1,8 @@
-"""Which models there are, without loading any of them.
+"""The models that a run may name. No model is loaded here.
 
-The presets need no download: small models of registered families, randomly initialised, whose input follows the images.
-Anything else is an image-classification checkpoint on the Hugging Face hub that the operator allows. What either is
-made of is counted by `core.learn.describe`, and read here.
+A preset is a small model of a registered family with random weights. It needs no download, and its input size depends
+on the images. Every other model is an image-classification checkpoint on the Hugging Face hub that the operator allows.
+`core.learn.describe` counts layers, parameters and FLOPs of both.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,12 +17,12 @@ from core.errors import UnknownModelError
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """A small model with random weights, in the words of its family's config in transformers.
+    """A small model with random weights.
 
     Attributes:
-        model_type: of its family, in the registry.
-        config: what is the same at every input.
-        inputs: sides of the input that it may have, pixels, smallest first, each with what the config says only there.
+        model_type: `model_type` of its family.
+        config: values of the family's config in transformers that are equal for all input sizes.
+        inputs: input sizes, pixels, smallest first, each with the values of the config for this size.
     """
 
     model_type: str
@@ -30,7 +30,7 @@ class Preset:
     inputs: Mapping[int, Mapping[str, object]]
 
     def input_for(self, native_image_size: int) -> int:
-        """Side of the input, pixels: the smallest that holds the images, else the largest.
+        """Return the input size in pixels: the smallest that is not below the size of the images, else the largest.
 
         >>> PRESETS["vit-tiny"].input_for(28), PRESETS["resnet-tiny"].input_for(8)
         (32, 32)
@@ -39,14 +39,14 @@ class Preset:
 
 
 def _vit(*, width: int, depth: int, heads: int) -> Preset:
-    """A vision transformer; an input is 16 patches, or 64."""
+    """Return a vision transformer. The input has 16 patches at 8 pixels, and 64 patches at larger sizes."""
     config = {
         "hidden_size": width,
         "num_hidden_layers": depth,
         "num_attention_heads": heads,
         "intermediate_size": 2 * width,
-        # ViT-Base's 0.02 is too small for so narrow a model: it learns more slowly, and before any training
-        # all class tokens are nearly the same point.
+        # ViT-Base's 0.02 is too small for such a narrow model: it learns more slowly, and before the training all class
+        # tokens are nearly equal.
         "initializer_range": width**-0.5,
         "attn_implementation": "sdpa",
     }
@@ -54,20 +54,23 @@ def _vit(*, width: int, depth: int, heads: int) -> Preset:
 
 
 def _patches(sizes: Mapping[int, int]) -> Mapping[int, Mapping[str, object]]:
-    """Inputs, by the size of a patch at each side."""
+    """Return the values of the config for each input size.
+
+    Args:
+        sizes: patch size of each input size, pixels.
+    """
     return {side: {"image_size": side, "patch_size": patch} for side, patch in sizes.items()}
 
 
-# Larger images are scaled down to 64 px: the presets are for small images, the hub checkpoints for
-# photographs.
+# Larger images are scaled down to 64 pixels: the presets are for small images, the hub checkpoints for photographs.
 PRESETS: dict[str, Preset] = {
     "vit-tiny": _vit(width=128, depth=4, heads=2),
     "vit-small": _vit(width=256, depth=6, heads=4),
     "resnet-tiny": Preset(
         "resnet",
         {"embedding_size": 32, "hidden_sizes": (32, 64, 128), "depths": (2, 2, 2), "layer_type": "basic"},
-        # ResNet's stem keeps a fourth of the side. Smaller images are scaled up, so that it leaves 8 x 8 positions, and
-        # the last stage 2 x 2: at 8 pixels these would be 2 x 2 and one.
+        # ResNet's stem divides the side by four. Smaller images are scaled up to 32 pixels, so that 8 x 8 positions are
+        # left after the stem and 2 x 2 after the last stage. At 8 pixels, 2 x 2 and one would be left.
         {32: {}, 64: {}},
     ),
     "convnext-mini": Preset(
@@ -76,8 +79,8 @@ PRESETS: dict[str, Preset] = {
             "num_stages": 3,
             "hidden_sizes": (48, 96, 192),
             "depths": (2, 2, 2),
-            # At the usual 1e-6 an untrained layer adds nothing to what it is given: with 1 all of the model is in the
-            # first frame. After 300 steps on digits either has learnt as much.
+            # With the usual 1e-6, an untrained layer adds almost nothing to its input. With 1, the first frame shows
+            # the whole model. After 300 steps on digits, the accuracies are equal.
             "layer_scale_init_value": 1.0,
         },
         _patches({8: 1, 16: 2, 32: 4, 64: 8}),  # 8 x 8 positions after the stem, 2 x 2 after the last stage
@@ -90,7 +93,7 @@ DESCRIBED_CLASSES = 10
 
 @dataclass(frozen=True, slots=True)
 class HubCheckpoint:
-    """A checkpoint on the hub that is known by its published config.json; the words are those of `ModelCard`."""
+    """A checkpoint on the hub whose published config.json is known. `ModelCard` describes the fields."""
 
     model_type: str
     image_size: int = 224
@@ -110,21 +113,22 @@ KNOWN_CHECKPOINTS: dict[str, HubCheckpoint] = {
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """What can be said of a model before it is loaded; None where only the checkpoint itself knows.
+    """A model as `GET /v1/models` shows it. A field is None if it is unknown before the model is loaded.
 
     Attributes:
-        id: what a run's `model` says.
+        id: value of a run's `model`.
         kind: "preset" (random weights, no download) or "hub" (a checkpoint on the Hugging Face hub).
-        parameters: trainable numbers with a head of 10 classes; for a preset, at an input of 32 pixels.
-        flops: floating-point operations of the forward pass of one image, with that head and input: convolutions and
-            matrix products, a multiply-add as two; biases, norms, activations and softmax are not counted.
-        layers: transformer blocks, or residual blocks of a convolutional network.
-        width: features D of an embedding.
-        image_size: side of the input, pixels; None for a preset, whose input follows the images.
-        inputs: every size that the input may have here, smallest first; empty where it is not known.
-        family: of the registry, by name.
-        pooling: what the features are, in words.
-        head: what turns features into class scores.
+        parameters: number of parameters with a head of 10 classes; for a preset, at an input of 32 pixels.
+        flops: floating-point operations of the forward pass of one image, with the same head and input. Convolutions
+            and matrix products are counted, a multiply-add as two operations. Biases, norms, activations and softmax
+            are not counted.
+        layers: number of transformer blocks, or of residual blocks of a convolutional network.
+        width: number of features D of an embedding.
+        image_size: side of the input, pixels; None for a preset, whose input size depends on the images.
+        inputs: all input sizes, smallest first; empty if they are unknown.
+        family: name of the family.
+        pooling: description of the embedding.
+        head: kind of the classifier head.
     """
 
     id: str
@@ -141,16 +145,16 @@ class ModelCard:
 
 
 def known_models(allowed_models: Sequence[str]) -> list[ModelCard]:
-    """Every model that a run may name: the presets, then the hub checkpoints that the operator allows."""
+    """Return all models that a run may name: the presets, then the hub checkpoints that the operator allows."""
     presets = [_card(name, "preset", model_type=preset.model_type) for name, preset in PRESETS.items()]
     return presets + [_hub_card(name) for name in allowed_models]
 
 
 def require_known(model: str, allowed_models: Sequence[str]) -> None:
-    """Refuse a model that no run may name.
+    """Check that a run may name this model.
 
     Raises:
-        UnknownModelError: `model` is neither a preset nor on the operator's allow-list.
+        UnknownModelError: the model is neither a preset nor a checkpoint that the operator allows.
     """
     names = [*PRESETS, *allowed_models]
     if model not in names:
@@ -181,13 +185,16 @@ def _card(name: str, kind: Literal["preset", "hub"], *, model_type: str, image_s
 
 
 def usual_layer_decay(model: str) -> LayerDecay:
-    """How the recipe "two_phase" lets the rates fall towards the input; "family" where that is found out by loading."""
+    """Return the decay of the learning rate in the recipe "two_phase".
+
+    The kind is "family" if the family of the model is unknown before the model is loaded.
+    """
     known = PRESETS.get(model) or KNOWN_CHECKPOINTS.get(model)
     return FAMILIES[known.model_type].layer_decay if known else _FAMILYS
 
 
 def layer_decay_of(classifier: str) -> LayerDecay:
-    """The same of a model whose class is known, such as "ResNetForImageClassification"."""
+    """Return the same for a class of models, such as "ResNetForImageClassification"."""
     families = {family.classifier: family for family in FAMILIES.values()}
     return families[classifier].layer_decay if classifier in families else _FAMILYS
 

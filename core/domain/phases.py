@@ -1,10 +1,10 @@
-"""Phases of a training: what learns, for how long, how fast.
+"""Phases of a training: the trained layers, the length and the learning rate of each phase.
 
     Phase(name="feature extraction", trainable="head", epochs=16, learning_rate=1e-3)
     Phase(name="fine-tuning", epochs=8, learning_rate=1e-4, layer_decay=LayerDecay(kind="exponential", factor=0.75))
 
-In each phase a new optimiser begins. Layers are counted from the head: a model's blocks are those of
-`core.learn.families`, a final norm learns with the head.
+Each phase has a new optimiser. `core.learn.families` finds the blocks of a model. A final norm belongs to the block of
+the head. Training only the head is linear probing.
 """
 
 import math
@@ -23,22 +23,28 @@ Optimizer: TypeAlias = Literal["adamw", "adam", "sgd"]
 
 MAX_STEPS = 1_000_000
 SMALLEST_SHARE = 1e-6
-"""A layer whose rate is a smaller share of the head's would stand still, and look as if it learnt."""
+"""Smallest learning-rate multiplier of a trained block.
+
+With a smaller multiplier the block would not change in single precision, although the user asked for its training.
+Chosen by hand: it is about eight times the spacing of float32 at 1.
+"""
 
 
 class LayerDecay(Frozen):
-    """How the learning rate falls from the head towards the input."""
+    """Decay of the learning rate from the head towards the input."""
 
     kind: Annotated[
         Literal["exponential", "linear", "family"],
         Field(
-            description="exponential: each block learns `factor` times as fast as the one after it; linear: evenly; "
-            "family: as the family of the model has it, which may be known only when it is loaded."
+            description="exponential: the rate of each block is `factor` times the rate of the next block; linear: the "
+            "rates of the blocks are evenly spaced; family: the decay of the model's family."
         ),
     ]
-    factor: Annotated[float | None, Field(gt=0, le=1, description="exponential: of two neighbouring blocks.")] = None
+    factor: Annotated[
+        float | None, Field(gt=0, le=1, description="exponential: ratio of the rates of two consecutive blocks.")
+    ] = None
     floor: Annotated[
-        float | None, Field(gt=0, le=1, description="linear: of the first block's rate and the head's.")
+        float | None, Field(gt=0, le=1, description="linear: ratio of the rates of the first block and the head.")
     ] = None
 
     @model_validator(mode="after")
@@ -46,16 +52,19 @@ class LayerDecay(Frozen):
         takes = {"exponential": ("factor",), "linear": ("floor",), "family": ()}[self.kind]
         given = tuple(name for name in ("factor", "floor") if getattr(self, name) is not None)
         if given != takes:
-            wanted = f"`{takes[0]}`, and nothing else" if takes else "no number"
-            raise ValueError(f"layer_decay of the kind {self.kind!r} takes {wanted}")
+            wanted = f"only `{takes[0]}`" if takes else "no number"
+            raise ValueError(f"layer_decay of kind {self.kind!r} takes {wanted}")
         return self
 
     def share(self, layer: int, *, layers: int) -> float:
-        """What part of the head's rate a layer learns at; the kind "family" must have been looked up before.
+        """Return the learning-rate multiplier of a layer relative to the head, in (0, 1].
 
         Args:
-            layer: 0 at the input, layers - 1 at the head.
-            layers: how many there are.
+            layer: index of the layer, from 0 at the input to layers - 1 at the head.
+            layers: number of layers.
+
+        Raises:
+            ValueError: the kind is "family". Call `Phase.falling` first.
 
         >>> LayerDecay(kind="exponential", factor=0.5).share(0, layers=4)
         0.125
@@ -65,103 +74,125 @@ class LayerDecay(Frozen):
         if self.factor is not None:
             return self.factor ** (layers - 1 - layer)
         if self.floor is None:
-            raise ValueError("what the family's decay is has not been looked up")
+            raise ValueError("the decay of the family is not resolved")
         floor = self.floor
         return floor + (1 - floor) * layer / max(1, layers - 1)
 
 
 class Phase(Frozen):
-    """A part of a training; its optimiser and its learning rate begin anew."""
+    """A part of a training, with an optimiser and a learning-rate schedule of its own."""
 
     name: Annotated[
-        str, Field(min_length=1, max_length=40, pattern=ONE_LINE, description="Shown in the film, where it begins.")
+        str,
+        Field(
+            min_length=1,
+            max_length=40,
+            pattern=ONE_LINE,
+            description="Name of the phase; the film shows it where the phase begins.",
+        ),
     ]
     trainable: Annotated[
         Literal["head", "last_n_blocks", "all"],
         Field(
-            description="head: the last linear layer; last_n_blocks: `n_blocks` before it too. What does not learn "
-            "stays as it is, normalisation included."
+            description="head: only the classifier head (linear probing); last_n_blocks: the head and the last "
+            "`n_blocks` blocks; all: all layers. Other layers are frozen, including their normalisation statistics."
         ),
     ] = "all"
-    n_blocks: Annotated[int | None, Field(ge=1, le=1000, description="last_n_blocks: how many.")] = None
-    steps: Annotated[int | None, Field(ge=1, le=MAX_STEPS, description="Optimiser steps; or say `epochs`.")] = None
+    n_blocks: Annotated[
+        int | None, Field(ge=1, le=1000, description="last_n_blocks: number of blocks before the head.")
+    ] = None
+    steps: Annotated[
+        int | None, Field(ge=1, le=MAX_STEPS, description="Length in optimiser steps. Set `steps` or `epochs`.")
+    ] = None
     epochs: Annotated[
         float | None,
-        Field(gt=0, le=10_000, description="Passes over the training images; become `steps` when the run is accepted."),
+        Field(
+            gt=0,
+            le=10_000,
+            description="Length in passes over the training images. `steps` replaces it when the run is accepted.",
+        ),
     ] = None
-    learning_rate: Annotated[float, Field(gt=0, le=10, description="Peak rate of the head.")] = 1e-3
-    layer_decay: Annotated[LayerDecay | None, Field(description="null: every layer learns at the same rate.")] = None
-    optimizer: Annotated[Optimizer, Field(description="sgd: with a momentum of 0.9.")] = "adamw"
+    learning_rate: Annotated[float, Field(gt=0, le=10, description="Peak learning rate of the head.")] = 1e-3
+    layer_decay: Annotated[
+        LayerDecay | None,
+        Field(description="Decay of the learning rate towards the input; null: all layers have the same rate."),
+    ] = None
+    optimizer: Annotated[Optimizer, Field(description="sgd has a momentum of 0.9.")] = "adamw"
     weight_decay: Annotated[
         float, Field(ge=0, le=1, description="adamw: decoupled; adam and sgd: added to the gradient.")
     ] = 0.05
-    schedule: Annotated[Schedule, Field(description="How the rate goes after the warm-up.")] = "cosine"
-    warmup: Annotated[float, Field(ge=0, lt=1, description="Share of the phase's steps.")] = 0.0
+    schedule: Annotated[Schedule, Field(description="Learning-rate schedule after the warm-up.")] = "cosine"
+    warmup: Annotated[float, Field(ge=0, lt=1, description="Fraction of the phase's steps with a linear warm-up.")] = (
+        0.0
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
         if (self.steps is None) == (self.epochs is None):
-            raise ValueError("a phase takes `steps` or `epochs`, one of the two")
+            raise ValueError("a phase takes either `steps` or `epochs`")
         if (self.n_blocks is None) != (self.trainable != "last_n_blocks"):
-            raise ValueError('`n_blocks` goes with trainable "last_n_blocks", and with nothing else')
+            raise ValueError('`n_blocks` must be set if `trainable` is "last_n_blocks", and only then')
         if self.trainable == "head" and self.layer_decay is not None:
-            raise ValueError("where only the head learns there is no other layer for `layer_decay`")
+            raise ValueError('`layer_decay` has no effect if `trainable` is "head": leave it out')
         return self
 
     def shares(self, layers: int, *, field: str) -> list[float]:
-        """What part of the head's rate each layer learns at, from the input to the head; 0 where it does not.
+        """Return the learning-rate multiplier of each block relative to the head, from the input to the head.
 
         Args:
-            layers: blocks of the model, the head included.
-            field: path of this phase, for the message.
+            layers: number of blocks of the model, including the head.
+            field: path of this phase in the request, for the error.
+
+        Returns:
+            `layers` multipliers in 0..1; 0 for a frozen block.
 
         Raises:
-            InvalidSpecError: there are fewer blocks, or the rate falls so far that a layer would stand still.
+            InvalidSpecError: the model has fewer blocks, or a multiplier is below SMALLEST_SHARE.
         """
         first = {"head": layers - 1, "last_n_blocks": layers - 1 - (self.n_blocks or 0), "all": 0}[self.trainable]
         if first < 0:
             raise InvalidSpecError(
-                f"Phase {self.name!r} trains the last {self.n_blocks} blocks, but the model has {layers - 1} before "
-                'its head: ask for at most that many, or for trainable "all".',
+                f"Phase {self.name!r} trains the last {self.n_blocks} blocks, but the model has {layers - 1} blocks "
+                f'before its head. Set n_blocks to at most {layers - 1}, or trainable to "all".',
                 field=f"{field}.n_blocks",
             )
         decay = self.layer_decay
         shares = [decay.share(place, layers=layers) if decay else 1.0 for place in range(first, layers)]
         if shares[0] < SMALLEST_SHARE:
             raise InvalidSpecError(
-                f"In phase {self.name!r} the rate falls so far towards the input that the first block would stand "
-                f"still ({shares[0]:.1g} of the head's rate). Raise layer_decay's factor or floor, or say with "
-                'trainable "last_n_blocks" which blocks learn.',
+                f"In phase {self.name!r} the learning rate of the first block is {shares[0]:.1g} of the head's rate, "
+                "so the block would not change. Increase factor or floor of layer_decay, or train fewer blocks with "
+                'trainable "last_n_blocks".',
                 field=f"{field}.layer_decay",
             )
         return [0.0] * first + shares
 
     def rate(self, step: int, *, steps: int) -> float:
-        """The head's learning rate of update `step` of this phase, 1 to `steps`."""
+        """Return the head's learning rate at update `step` of this phase, 1 to `steps`."""
         return self.learning_rate * learning_rate_factor(step, steps=steps, warmup=self.warmup, schedule=self.schedule)
 
     def falling(self, decay: LayerDecay) -> "Phase":
-        """The phase with this decay, if it asks for the family's."""
+        """Return the phase with this decay if its own decay is of kind "family"."""
         if self.layer_decay is None or self.layer_decay.kind != "family":
             return self
         return self.model_copy(update={"layer_decay": decay})
 
     def in_steps(self, *, n_images: int | None, images_a_step: int, field: str) -> "Phase":
-        """The phase with its length in steps.
+        """Return the phase with its length in steps.
 
         Args:
-            n_images: training images; None where nobody knows before a worker has loaded them.
-            images_a_step: images a step takes.
-            field: path of this phase, for the message.
+            n_images: number of training images; None if it is unknown before the dataset is loaded.
+            images_a_step: number of images of one step.
+            field: path of this phase in the request, for the error.
 
         Raises:
-            InvalidSpecError: it is told in epochs of nobody knows how many images.
+            InvalidSpecError: the length is in epochs, and the number of training images is unknown.
         """
         if self.epochs is None:
             return self
         if n_images is None:
             raise InvalidSpecError(
-                "How long an epoch is, is known only when the data have been loaded: say `steps`, or train.train_size.",
+                "The length of an epoch is unknown before the dataset is loaded. Set `steps` or train.train_size.",
                 field=f"{field}.epochs",
             )
         steps = max(1, round(self.epochs * -(-n_images // images_a_step)))
@@ -170,13 +201,13 @@ class Phase(Frozen):
 
 @dataclass(frozen=True, slots=True)
 class PhaseSpan:
-    """Where a phase lies in a training.
+    """Position of a phase in a training.
 
     Attributes:
-        place: 0, 1, 2 …
-        phase: what learns, and how fast.
-        before: the last step before it.
-        last: its last step.
+        place: index of the phase, from 0.
+        phase: the phase.
+        before: last step before the phase; 0 for the first phase.
+        last: last step of the phase.
     """
 
     place: int
@@ -185,29 +216,33 @@ class PhaseSpan:
     last: int
 
     def rate(self, step: int) -> float:
-        """The head's learning rate of an update, by its number in the training."""
+        """Return the head's learning rate at an update.
+
+        Args:
+            step: number of the update within the training, `before` + 1 to `last`.
+        """
         return self.phase.rate(step - self.before, steps=self.last - self.before)
 
 
 def phase_spans(phases: Sequence[Phase]) -> tuple[PhaseSpan, ...]:
-    """One after another, phases whose steps are known."""
+    """Return the positions of consecutive phases. The length of each phase must be in steps."""
     ends = (0, *accumulate(phase.steps or 0 for phase in phases))
     spans = zip(phases, pairwise(ends), strict=True)
     return tuple(PhaseSpan(place, phase, before, last) for place, (phase, (before, last)) in enumerate(spans))
 
 
 def learning_rate_factor(step: int, *, steps: int, warmup: float, schedule: Schedule = "cosine") -> float:
-    """Share of the peak learning rate that update `step` uses: linear warm-up, then as the schedule says.
+    """Return the learning rate of an update as a fraction of the peak: a linear warm-up, then the schedule.
 
     With w = round(warmup * steps): step / (w + 1) for the first w updates, then with t = (step - w - 1) / (steps - w)
-    "cosine" (1 + cos(pi t)) / 2, "linear" 1 - t, "constant" 1. Rate 0 lies just before the first update and, unless it
-    is constant, just after the last one, so no update is wasted.
+    "cosine" (1 + cos(pi t)) / 2, "linear" 1 - t, "constant" 1. The rate is 0 just before the first update and, except
+    for "constant", just after the last update. So no update has the rate 0.
 
     Args:
-        step: 1 to steps.
-        steps: updates of the phase.
-        warmup: share of the steps, 0 <= warmup < 1.
-        schedule: what comes after the warm-up.
+        step: number of the update, 1 to steps.
+        steps: number of updates of the phase.
+        warmup: fraction of the steps with warm-up, 0 <= warmup < 1.
+        schedule: schedule after the warm-up.
 
     >>> [round(learning_rate_factor(step, steps=5, warmup=0.2), 3) for step in range(1, 6)]
     [0.5, 1.0, 0.854, 0.5, 0.146]
@@ -220,9 +255,13 @@ def learning_rate_factor(step: int, *, steps: int, warmup: float, schedule: Sche
 
 
 def two_phases(decay: LayerDecay) -> tuple[Phase, Phase]:
-    """Feature extraction, then fine-tuning, with the lengths and rates of Matani, Naresh and Gaurav's guide.
+    """Return the recipe "two_phase": feature extraction, then fine-tuning.
 
-    16 epochs of the head at 1e-3, then 8 epochs of all layers at 1e-4; Adam; written for Flowers102.
+    The lengths and rates are from the transfer-learning guide of Matani, Naresh and Gaurav for Flowers102: 16 epochs of
+    the head at 1e-3, then 8 epochs of all layers at 1e-4, with Adam.
+
+    Args:
+        decay: decay of the learning rate towards the input in the second phase.
     """
     adam = {"optimizer": "adam", "weight_decay": 0.0, "schedule": "constant"}
     return (

@@ -1,7 +1,7 @@
-"""A run's plan: which stages, in which order, and the key of what each one makes.
+"""The plan of a run: its stages in order, and the key of the artifact of each stage.
 
-`build(spec)` is pure. The API returns it with the 202 and the worker walks the same value. A key is a hash of all
-that decides a stage's output, so "is this key stored?" is the whole of resume, retry and re-render.
+`build(spec)` is pure, so the API and the worker get the same plan. The key of an artifact is a hash of everything that
+decides its content. Resume, retry and a new drawing all use one question: is an artifact with this key stored?
 """
 
 import hashlib
@@ -18,19 +18,24 @@ from core.domain.spec import CaptureSpec, RunSpec, TrainSpec
 from core.domain.stages import EMBED, FINE_TUNE, MEASURE, PROJECT, RENDER, STAGES, Queue, StageSpec
 
 PART_FORMATS: Mapping[str, int] = dict.fromkeys(("checkpoint", "comparison", "weights", "state"), 1)
-"""Of artifacts that are not a stage's own: raise a number as `StageSpec.format`."""
+"""Format numbers of artifacts that are not the artifact of a stage. Raise a number as for `StageSpec.format`."""
 
 
 SKIPPED = "skipped"
-"""Of a frame that its training has ended before: the file of its artifact; and what its facts tell, without a step."""
+"""Marks a frame after the early end of its training: name of the only file of its artifact, and name of a fact."""
 
 
 class Part(Frozen):
     """An artifact that a stage publishes while it runs.
 
-    `completes`: the other stage is done with it (a frame embedded during training); `releases`: the other stage can
-    start with it (a checkpoint to be embedded by any worker); `keeps`: it is for the user (weights), and `stage` is the
-    one that makes it; `step` is the optimiser step that it is of, None where only the training will tell.
+    Attributes:
+        id: id of the part within the run.
+        key: key of the artifact.
+        stage: the stage that the part is made for; for "keeps", the stage that makes the part.
+        effect: "completes": the part is the artifact of the other stage (a frame that the training embeds).
+            "releases": the other stage starts with the part (a checkpoint that any worker embeds). "keeps": the part is
+            for the user (weights).
+        step: optimiser step of the part; None if only the training decides the step.
     """
 
     id: str
@@ -41,7 +46,7 @@ class Part(Frozen):
 
 
 class ComparedArtifacts(Frozen):
-    """What a comparison reads of a run that it shows: keys of that run's artifacts."""
+    """Keys of the artifacts of a compared run that a comparison reads."""
 
     fine_tune: str
     embeds: tuple[str, ...]
@@ -50,12 +55,22 @@ class ComparedArtifacts(Frozen):
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """All of them."""
+        """All keys."""
         return (self.fine_tune, *self.embeds, self.project, self.measure)
 
 
 class PlannedStage(Frozen):
-    """One task: its id within the run, what it needs, what it shows of other runs, the key of what it makes."""
+    """One task of a stage.
+
+    Attributes:
+        id: id within the run: the name of the stage, for a frame followed by `/` and the index.
+        name: name of the stage.
+        key: key of the artifact.
+        needs: ids of the tasks that must finish first.
+        index: index of the frame; None for a stage with one task.
+        parts: artifacts that the task publishes while it runs.
+        shows: artifacts of compared runs that the task reads.
+    """
 
     id: str
     name: str
@@ -67,21 +82,23 @@ class PlannedStage(Frozen):
 
     @property
     def queue(self) -> Queue:
-        """The workers of this queue run it."""
+        """The queue of the workers that run the task."""
         return STAGES[self.name].queue
 
 
 class Plan(Frozen):
-    """Stages in an order in which each comes after what it needs.
+    """The tasks of a run. Each task comes after the tasks that it needs.
 
-    `steps` are those at which a checkpoint is captured or, where the model's drift decides, may be.
+    Attributes:
+        steps: steps at which a checkpoint is captured. With capture by drift, steps at which one may be captured.
+        stages: the tasks.
     """
 
     steps: tuple[int, ...]
     stages: tuple[PlannedStage, ...]
 
     def stage(self, stage_id: str) -> PlannedStage:
-        """The stage of this id."""
+        """Return the task with this id."""
         return self._by_id[stage_id]
 
     @cached_property
@@ -90,26 +107,32 @@ class Plan(Frozen):
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Keys of all that the run makes: a stage's artifact, then its parts."""
+        """The keys of all artifacts that the run makes: for each task its artifact, then its parts."""
         return tuple(key for stage in self.stages for key in (stage.key, *(part.key for part in stage.parts)))
 
     def inputs(self, stage: PlannedStage) -> tuple[str, ...]:
-        """Keys of the artifacts that a stage reads."""
+        """Return the keys of the artifacts that a task reads."""
         shown = (key for one in stage.shows for key in one.keys)
         return (*(self.stage(need).key for need in stage.needs), *self.released_to(stage.id), *shown)
 
     def released_to(self, stage_id: str) -> tuple[str, ...]:
-        """Keys of the parts that a stage starts with."""
+        """Return the keys of the parts that a task starts with."""
         parts = (part for stage in self.stages for part in stage.parts)
         return tuple(part.key for part in parts if part.stage == stage_id and part.effect == "releases")
 
     def tasks(self, stage: StageSpec) -> tuple[PlannedStage, ...]:
-        """All tasks of a stage, in order."""
+        """Return all tasks of a stage, in order."""
         return tuple(task for task in self.stages if task.name == stage.name)
 
 
 def artifact_key(kind: str, reads: Mapping[str, Any], inputs: tuple[str, ...] = ()) -> str:
-    """SHA-256 over the name and format of a stage or part, the fields that it reads, and the keys of its inputs."""
+    """Return the key of an artifact: the SHA-256 of its kind, format number, fields and inputs.
+
+    Args:
+        kind: name of the stage, or kind of the part.
+        reads: the fields of the spec that decide the content, by dotted name.
+        inputs: keys of the artifacts that decide the content.
+    """
     return hashlib.sha256(_identity(kind, reads, inputs).encode()).hexdigest()
 
 
@@ -120,18 +143,18 @@ def _identity(kind: str, reads: Mapping[str, Any], inputs: tuple[str, ...] = ())
 
 
 def _indexed_keys(kind: str, reads: Mapping[str, Any], *, count: int) -> tuple[str, ...]:
-    """`artifact_key` of each index below `count`, which is read too. The common text is put into JSON once."""
+    """Return `artifact_key` with the field `index` for each index below `count`. The common JSON is written once."""
     before, after = _identity(kind, {**reads, "index": "?"}).split('"index":"?"')
     return tuple(hashlib.sha256(f'{before}"index":{index}{after}'.encode()).hexdigest() for index in range(count))
 
 
 def build(spec: RunSpec) -> Plan:
-    """The plan of a run, from its spec alone."""
+    """Return the plan of a run. It depends on the spec only."""
     return _comparison(spec) if spec.compared else _training(spec)
 
 
 def _comparison(spec: RunSpec) -> Plan:
-    """Nothing but a film, of what other runs have made."""
+    """Return the plan of a comparison: only a film from artifacts of other runs."""
     plans = [build(one.spec) for one in spec.compared]
     shows = tuple(
         ComparedArtifacts(
@@ -178,14 +201,14 @@ def _training(spec: RunSpec) -> Plan:
 
 
 def _read(fields: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    """The fields of these dotted names."""
+    """Return the fields with these dotted names."""
     return {name: reduce(getitem, name.split("."), fields) for name in names}
 
 
 def _steps(capture: CaptureSpec, train: TrainSpec) -> tuple[tuple[int, ...], tuple[int | None, ...]]:
-    """Steps at which training stops to capture or to ask whether to; and the step of each frame, where it is known.
+    """Return the steps at which a checkpoint may be captured, and the step of each frame.
 
-    The end of each phase is among them.
+    The steps include the end of each phase. With capture by drift, the step of a frame is None.
     """
     through = train.phase_ends[:-1]
     if capture.spacing == "drift":
@@ -202,7 +225,7 @@ def _parts(
     captured: tuple[int | None, ...],
     reads: Mapping[str, Any],
 ) -> Iterator[Part]:
-    """What a training publishes while it runs: frames or, to be embedded elsewhere, checkpoints; and weights."""
+    """Return the parts of a training: its frames, or its checkpoints with capture.mode "offload"; and kept weights."""
     if spec.capture.mode == "inline":
         for task, step in zip(embeds, captured, strict=True):
             yield Part(id=task.id, key=task.key, stage=task.id, effect="completes", step=step)
@@ -216,5 +239,5 @@ def _parts(
 
 
 def state_key(run_id: str, stage_id: str, *, token: int, step: int) -> str:
-    """Key of what a training continues from: of one run and one attempt, never shared."""
+    """Return the key of a saved state. It names the run and the attempt, so no other run shares the state."""
     return artifact_key("state", {"run": run_id, "stage": stage_id, "token": token, "step": step})

@@ -1,6 +1,6 @@
-"""The quality card: how far a film can be trusted, in numbers and in one line.
+"""The quality card of a film, and its highlights.
 
-T checkpoints. A number that cannot be had, such as a correlation of nothing that moves, is None.
+T is the number of checkpoints. A number that is undefined, such as the correlation of points that do not move, is None.
 """
 
 import math
@@ -12,11 +12,11 @@ from core.domain.frozen import Frozen
 
 Number = float | None
 SIGNIFICANT_DIGITS = 6
-"""Of what is told: more would be noise."""
+"""Number of significant digits of numbers in JSON. Chosen by hand: single precision has about seven digits."""
 
 
 def told(value: Any) -> Any:  # noqa: ANN401 - a number of Python's or NumPy's
-    """A number as JSON and people get it: rounded, integers as they are; None for NaN, infinities and what is missing.
+    """Return a number for JSON: rounded to SIGNIFICANT_DIGITS; integers unchanged; None for NaN, infinities and None.
 
     >>> told(0.123456789), told(float("nan")), told(None), told(7)
     (0.123457, None, None, 7)
@@ -27,7 +27,7 @@ def told(value: Any) -> Any:  # noqa: ANN401 - a number of Python's or NumPy's
 
 
 def percent(share: float) -> str:
-    """A share in words.
+    """Return a fraction as a percentage.
 
     >>> percent(0.715)
     '72 %'
@@ -36,43 +36,77 @@ def percent(share: float) -> str:
 
 
 class MotionQuality(Frozen):
-    """Whether what moves on the screen has moved in the representation. dX and dY: how far each point moves a frame."""
+    """Agreement of the motion in the layout with the motion in the representation.
 
-    pearson: Annotated[Number, Field(description="Correlation of dX and dY, -1 to 1; 1 is best.")]
-    spearman: Annotated[Number, Field(description="The same of their ranks.")]
-    temporal_stress: Annotated[Number, Field(description="Vernier's; 0 is best.")]
+    dX is the length of the step of a point between two frames in the representation, dY in the layout.
+    """
+
+    pearson: Annotated[Number, Field(description="Pearson correlation of dX and dY, -1 to 1; 1 is best.")]
+    spearman: Annotated[Number, Field(description="Spearman rank correlation of dX and dY, -1 to 1; 1 is best.")]
+    temporal_stress: Annotated[
+        Number, Field(description="Temporal stress of Vernier et al. (arXiv:2002.07481); 0 is best.")
+    ]
     neighborhood_change: Annotated[
         Number,
-        Field(description="Correlation over time of how many neighbours a point changes with dY, mean of the points."),
+        Field(
+            description="Correlation over time of dY and the number of neighbours that change; mean over the points; "
+            "1 is best."
+        ),
     ]
-    residual_rotation: Annotated[Number, Field(description="Motion that turning each frame would save; 1 is none.")]
-    jitter: Annotated[Number, Field(description="How much the layout trembles, by how much the representation does.")]
-    disparity: Annotated[Number, Field(description="Procrustes disparity of neighbouring frames, mean; 0: one shape.")]
+    residual_rotation: Annotated[
+        Number,
+        Field(
+            description="Motion of the layout divided by the motion after an optimal rotation of each frame; 1 is best."
+        ),
+    ]
+    jitter: Annotated[
+        Number,
+        Field(
+            description="Jitter of the layout divided by the jitter of the representation; below 1 the layout is "
+            "smoother."
+        ),
+    ]
+    disparity: Annotated[Number, Field(description="Mean Procrustes disparity of consecutive frames; 0: equal shapes.")]
 
 
 class FrameQuality(Frozen):
-    """One frame: its layout first, then the representation itself."""
+    """Measures of one frame: of its layout, then of its representation."""
 
     frame: int
     step: int
-    trustworthiness: Annotated[Number, Field(description="Neighbours on the screen are near in the representation.")]
-    continuity: Annotated[Number, Field(description="Neighbours in the representation are near on the screen.")]
-    neighbors_kept: Annotated[Number, Field(description="Share of the nearest neighbours that are so on the screen.")]
-    explained_variance: Annotated[Number, Field(description="Share of this frame's variance that is shown.")]
-    relative_variance: Annotated[Number, Field(description="The same, by what this frame's own best plane would show.")]
+    trustworthiness: Annotated[
+        Number, Field(description="Trustworthiness, 0 to 1: neighbours in the layout are near in the representation.")
+    ]
+    continuity: Annotated[
+        Number, Field(description="Continuity, 0 to 1: neighbours in the representation are near in the layout.")
+    ]
+    neighbors_kept: Annotated[
+        Number,
+        Field(description="k-NN recall, 0 to 1: fraction of the k nearest neighbours that the layout preserves."),
+    ]
+    explained_variance: Annotated[Number, Field(description="Explained variance ratio of the two axes, 0 to 1.")]
+    relative_variance: Annotated[
+        Number, Field(description="`explained_variance` divided by that of the frame's first two principal components.")
+    ]
     loss: Number
     accuracy: Number
-    knn_accuracy: Annotated[
-        Number, Field(description="Share of images of the class that most of their neighbours have.")
+    knn_accuracy: Annotated[Number, Field(description="Accuracy of a k-NN classifier in the representation, 0 to 1.")]
+    neighborhood_hit: Annotated[
+        Number, Field(description="Fraction of the k neighbours with the class of their point, 0 to 1.")
     ]
-    neighborhood_hit: Annotated[Number, Field(description="Share of neighbours that are of their point's class.")]
-    cka: Annotated[Number, Field(description="Linear CKA with the frame before, unbiased; 1: nothing has changed.")]
-    rank_me: Annotated[Number, Field(description="Effective rank: how many directions are used.")]
-    nc1: Annotated[Number, Field(description="Spread within classes by spread between them; 0: each class one point.")]
+    cka: Annotated[Number, Field(description="Linear CKA with the previous frame, unbiased; 1: no change.")]
+    rank_me: Annotated[Number, Field(description="Effective rank of the embeddings (RankMe).")]
+    nc1: Annotated[
+        Number,
+        Field(
+            description="Neural collapse NC1: spread within classes divided by spread between classes; 0: each class "
+            "is a point."
+        ),
+    ]
 
 
 class Alternative(Frozen):
-    """What another layout of the same frames would have given."""
+    """Measures of another layout of the same frames."""
 
     method: str
     pearson: Number
@@ -81,25 +115,28 @@ class Alternative(Frozen):
 
 
 class SingleFrameTsne(Frozen):
-    """Some points of one frame, laid out for its own sake: how many nearest neighbours a plane could keep."""
+    """A t-SNE of a sample of one frame. It shows how many nearest neighbours a plane could preserve."""
 
     method: str
     frame: int
     points: int
-    neighbors_kept: Annotated[Number, Field(description="Share of the nearest neighbours that are so by `method`.")]
-    kept_here: Annotated[Number, Field(description="The same of the film's own layout.")]
+    neighbors_kept: Annotated[Number, Field(description="k-NN recall of `method`, 0 to 1.")]
+    kept_here: Annotated[Number, Field(description="k-NN recall of the film's layout for the same points, 0 to 1.")]
     better: bool
 
 
 class QualityCard(Frozen):
-    """All of it.
+    """The quality card of a film.
 
     Attributes:
-        verdict: one line, for people.
-        advice: what would serve this run better, by the numbers of `alternatives` and `closer_look`; None where nothing
-            tried would.
-        k: neighbours that make a neighbourhood.
-        points: how many of the points were looked at; their neighbours are among all points.
+        verdict: summary in one line.
+        advice: a better layout for this run, according to `alternatives` and `closer_look`; None if none was found.
+        k: number of neighbours of a neighbourhood.
+        points: number of points in the sample; their neighbours are searched among all points.
+        motion: measures over time.
+        frames: measures of each frame.
+        alternatives: other layouts that were tried.
+        closer_look: t-SNE of the last frame; None if it was not computed.
     """
 
     verdict: str
@@ -113,14 +150,16 @@ class QualityCard(Frozen):
 
 
 class Highlight(Frozen):
-    """Something that happened while the model learnt.
+    """An event of the training.
 
     Attributes:
-        kind: what, one of a few words.
-        frame: when it is first seen.
-        step: the same in optimiser steps.
-        caption: for people, in one line.
-        numbers: what justifies it.
+        kind: kind of the event.
+        frame: first frame that shows the event.
+        step: optimiser step of this frame.
+        caption: description in one line.
+        classes: names of the classes of the event.
+        image: the image of the event; None if the event is about classes.
+        numbers: measurements behind the event.
     """
 
     kind: str
@@ -133,6 +172,6 @@ class Highlight(Frozen):
 
 
 class Highlights(Frozen):
-    """What happened, by frame."""
+    """The events of a training, ordered by frame."""
 
     highlights: tuple[Highlight, ...]

@@ -1,4 +1,4 @@
-"""From what a user writes to a complete RunSpec: defaults that depend on the dataset, the model and other fields."""
+"""Complete a RunSpec: resolve the defaults that depend on the dataset, the model and other fields."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,15 +21,15 @@ from core.errors import InvalidSpecError
 
 
 def complete(written: RunSpec, facts: DatasetFacts | None, *, decay: LayerDecay) -> RunSpec:
-    """Resolve every default. A default that does not fit is bounded; a number that the user wrote is not.
+    """Resolve all defaults. A default that is too large is reduced; a value that the user wrote is not changed.
 
     Args:
-        written: the spec as the user wrote it, with its plain defaults. Pydantic remembers which fields were written.
-        facts: of the dataset; None where only a worker can find them out.
-        decay: of the learning rates of this model towards its input, for the recipe `two_phase`.
+        written: the spec with the values of the user and plain defaults. Pydantic records which fields the user wrote.
+        facts: facts of the dataset; None if they are unknown before a worker loads the dataset.
+        decay: decay of the learning rate towards the input of this model, for the recipe `two_phase`.
 
     Raises:
-        InvalidSpecError: a field that the user wrote does not fit; `field` names it.
+        InvalidSpecError: a value that the user wrote does not fit; `field` names it.
     """
     if facts:
         _check_train_size(written.train, facts)
@@ -49,19 +49,19 @@ def complete(written: RunSpec, facts: DatasetFacts | None, *, decay: LayerDecay)
 
 
 def redrawn(drawn: RunSpec, changes: Mapping[str, Any]) -> RunSpec:
-    """The spec of another drawing of a run.
+    """Return the spec of a new drawing of a run.
 
     Args:
         drawn: spec of the run.
-        changes: by section, the fields that the user wrote; or a new `name`.
+        changes: the fields that the user wrote, by section; or a new `name`.
 
     Raises:
-        InvalidSpecError: `score.k` exceeds the probe set, a trail is asked for of an image that is not in it, or a
-            comparison would be laid out anew.
+        InvalidSpecError: `score.k` exceeds the probe set, a trail names an image that is not in the probe set, or the
+            change of a comparison is not about its drawing.
     """
     if drawn.compared and (meant := changes.keys() - {"name", "render"}):
         raise InvalidSpecError(
-            "A comparison shows its runs as they are laid out. Draw those runs anew, and compare the new drawings.",
+            "A comparison shows the existing layouts of its runs. Draw these runs again, and compare the new runs.",
             field=min(meant),
         )
     fields = drawn.model_dump()
@@ -73,14 +73,14 @@ def redrawn(drawn: RunSpec, changes: Mapping[str, Any]) -> RunSpec:
     spec = RunSpec.model_validate(fields)
     others = spec.capture.probe_size - 1
     if spec.score.k > others:
-        detail = f"k is {spec.score.k}, but each probe image has {others} others: ask for at most {others}."
+        detail = f"k is {spec.score.k}, but each probe image has {others} others. Set k to at most {others}."
         raise InvalidSpecError(detail, field="score.k")
     refuse_unknown_trails(spec.render, spec.capture)
     return spec
 
 
 def _aligned(align: AlignSpec, project: ProjectSpec) -> AlignSpec:
-    """The alignment that the user wrote, or the usual one of the layout method."""
+    """Return the alignment that the user wrote, or the default alignment of the layout method."""
     if "method" in align.model_fields_set:
         return align
     return align.model_copy(update={"method": LAYOUTS[project.method].usual_alignment})
@@ -89,7 +89,7 @@ def _aligned(align: AlignSpec, project: ProjectSpec) -> AlignSpec:
 def _check_train_size(train: TrainSpec, facts: DatasetFacts) -> None:
     if train.train_size is not None and train.train_size > facts.train_size:
         raise InvalidSpecError(
-            f"train_size is {train.train_size}, but the training split has {facts.train_size} images: ask for at "
-            "most that many, or leave it out for all.",
+            f"train_size is {train.train_size}, but the training split has {facts.train_size} images. Set train_size "
+            f"to at most {facts.train_size}, or leave it out to use all images.",
             field="train.train_size",
         )

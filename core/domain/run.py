@@ -1,11 +1,11 @@
-"""The states of a run and of a stage, and which may follow which."""
+"""The statuses of runs and stages, and the allowed transitions of a run."""
 
 from collections.abc import Mapping
 from enum import StrEnum
 
 
 class RunStatus(StrEnum):
-    """What a run is doing."""
+    """Status of a run."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -16,12 +16,12 @@ class RunStatus(StrEnum):
 
     @property
     def terminal(self) -> bool:
-        """No worker will change this run any more."""
+        """True if no worker changes the run any more."""
         return self in {RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED}
 
 
 class StageStatus(StrEnum):
-    """What a stage is doing; `waiting` for its inputs, `queued` for a worker."""
+    """Status of a stage. A waiting stage waits for its inputs, a queued stage waits for a worker."""
 
     WAITING = "waiting"
     QUEUED = "queued"
@@ -39,5 +39,7 @@ TRANSITIONS: Mapping[RunStatus, frozenset[RunStatus]] = {
     RunStatus.FAILED: frozenset({RunStatus.QUEUED}),
     RunStatus.CANCELLED: frozenset({RunStatus.QUEUED}),
 }
-"""From a status to those that may follow it. A retry takes a run that has ended back to queued: one that succeeded only
-where what it made was lost from the store."""
+"""The statuses that may follow each status.
+
+A retry moves a run that has ended back to queued. A run that succeeded can be retried only if its artifacts were lost.
+"""

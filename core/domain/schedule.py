@@ -1,23 +1,23 @@
-"""At which optimiser steps the probe set is embedded."""
+"""The optimiser steps at which the probe set is embedded."""
 
 import math
 from collections.abc import Sequence
 from typing import Literal
 
 CANDIDATES = 4
-"""For "drift": so many times as many steps are looked at as are captured."""
+"""For "drift": number of candidate steps divided by the number of captured steps. Chosen by hand; not measured."""
 
 
 def capture_steps(
     steps: int, frames: int, *, spacing: Literal["even", "log"] = "even", through: Sequence[int] = ()
 ) -> tuple[int, ...]:
-    """Distinct, rising steps from 0 (before any training) to `steps`.
+    """Return distinct rising steps from 0 (before the training) to `steps`.
 
     Args:
-        steps: optimiser steps of the run, at least 1.
-        frames: how many checkpoints, 2 to steps + 1.
-        spacing: "even", or "log": equal ratios of step + 1, so that early learning gets more frames.
-        through: steps that are among them if there are frames enough; the nearest ones move there.
+        steps: number of optimiser steps of the run, at least 1.
+        frames: number of checkpoints, 2 to steps + 1.
+        spacing: "even"; or "log": equal ratios of step + 1, so that the beginning gets more frames.
+        through: steps that the result contains if there are enough frames; the nearest steps move there.
 
     Returns:
         `frames` steps.
@@ -33,7 +33,7 @@ def capture_steps(
 
 
 def _through(spaced: tuple[int, ...], through: Sequence[int]) -> tuple[int, ...]:
-    """The same number of steps, these among them: each takes the place of the nearest that is free."""
+    """Move steps to the steps of `through`. Each takes the place of the nearest step that is not fixed."""
     fixed = {spaced[0], spaced[-1]} | (set(through) & set(spaced))
     chosen = set(spaced)
     for step in through:
@@ -59,7 +59,12 @@ def _spaced(steps: int, frames: int, spacing: Literal["even", "log"]) -> tuple[i
 
 
 def candidate_steps(steps: int, frames: int, *, through: Sequence[int] = ()) -> tuple[int, ...]:
-    """Candidates of adaptive capture: the even steps, CANDIDATES times as dense, the early ones of "log", and these.
+    """Return the candidates of adaptive capture: dense even steps, the steps of "log", and the steps of `through`.
+
+    Args:
+        steps: number of optimiser steps of the run.
+        frames: number of checkpoints that are captured.
+        through: steps that are always candidates.
 
     >>> capture_steps(300, 4, spacing="log")
     (0, 6, 44, 300)

@@ -1,4 +1,4 @@
-"""Where images come from, as the learning code sees it."""
+"""The interface of datasets for the learning code."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -10,26 +10,35 @@ Split = Literal["train", "evaluation"]
 
 
 class ImageSource(Protocol):
-    """A dataset, opened: labels at once, images only where they are asked for."""
+    """An open dataset. Labels are in memory, and images are decoded on request."""
 
     @property
     def facts(self) -> DatasetFacts:
-        """Classes, sizes and digest."""
+        """The classes, sizes and digest of the dataset."""
 
     @property
     def image_size(self) -> int:
-        """The longer side of a typical image, pixels; presets choose their input size by it."""
+        """The longer side of a typical image, pixels. It decides the input size of a preset."""
 
     def labels(self, split: Split) -> IntArray:
-        """(M,) int64, index into the class names, for every row of the split."""
+        """Return the labels of all M rows of a split: (M,) int64, indices into the class names."""
 
     def images(self, split: Split, rows: IntArray, *, size: int) -> ImageArray:
-        """(len(rows), size, size, 3) uint8 RGB: the rows asked for, in that order, scaled and centre-cropped."""
+        """Return some images of a split, scaled and centre-cropped.
+
+        Args:
+            split: the split.
+            rows: (B,) int64, rows of the split.
+            size: side of the result, pixels.
+
+        Returns:
+            (B, size, size, 3) uint8 RGB, in the order of `rows`.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledImages:
-    """Images to train on, decoded and resized once.
+    """Training images, decoded and resized once.
 
     Attributes:
         images: (M, S, S, 3) uint8 RGB.

@@ -1,4 +1,4 @@
-"""The stages of a run: one entry each. The plan, the queues, the units and the first estimates of time are read here.
+"""The table of stages. The plan, the queues, the units of progress and the first estimates of time come from it.
 
 A new stage is an entry in `STAGES`, a module `worker/stages/<name>.py` with a function `run`, and a test.
 """
@@ -10,7 +10,7 @@ from typing import Literal
 
 
 class Queue(StrEnum):
-    """The queue that a stage's wake-up is sent to."""
+    """A queue of stages."""
 
     GPU = "gpu"
     CPU = "cpu"
@@ -18,21 +18,20 @@ class Queue(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StageSpec:
-    """What is known of a stage without running it.
+    """Declaration of a stage.
 
     Attributes:
-        name: of the stage, of its module in worker/stages, and in the API.
-        queue: the workers of this queue run it.
-        reads: dotted names of the fields of a RunSpec that decide what it makes; `figures` is the table
-            of figures.
-        needs: names of the stages that must be done before it starts.
-        keyed_by: those of them whose artifacts decide what it makes; None: all of them.
-        format: number of what it writes and how it computes it. Raise it when either changes: stored artifacts of
-            the earlier number are then made anew.
-        unit: what its progress counts.
-        tasks: `one` task a run, or one for each `frame`.
-        seconds_per_frame: first estimate, until this service has run the stage once; None: it is a part of the
-            learning, whose time is estimated from its own rate, and whose artifacts every new drawing needs.
+        name: name of the stage, and of its module in worker/stages.
+        queue: queue of the workers that run the stage.
+        reads: dotted names of the fields of a RunSpec that decide the artifact. `figures` is the table of figures.
+        needs: names of the stages that must finish before the stage starts.
+        keyed_by: the stages among `needs` whose artifacts decide the artifact; None means all of `needs`.
+        format: number of the artifact's format and computation. Raise it when either changes: artifacts with an
+            earlier number are then made again.
+        unit: unit of the progress.
+        tasks: "one" task for each run, or one for each "frame".
+        seconds_per_frame: estimate until the service has run the stage once. None for a stage of the training: its time
+            is estimated from its own speed, and every new drawing needs its artifacts.
     """
 
     name: str
@@ -47,12 +46,12 @@ class StageSpec:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Names of the stages whose artifacts decide what it makes."""
+        """Names of the stages whose artifacts decide the artifact."""
         return self.needs if self.keyed_by is None else self.keyed_by
 
     @property
     def learns(self) -> bool:
-        """It is a part of the learning."""
+        """True for a stage of the training."""
         return self.seconds_per_frame is None
 
 
@@ -99,4 +98,4 @@ RENDER = StageSpec(
 )
 
 STAGES: Mapping[str, StageSpec] = {stage.name: stage for stage in (FINE_TUNE, EMBED, SCORE, PROJECT, MEASURE, RENDER)}
-"""All stages, each after those that it needs."""
+"""All stages. Each comes after the stages that it needs."""

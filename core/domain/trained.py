@@ -1,19 +1,19 @@
-"""Trained models: the weights that a run keeps, as a folder in Hugging Face format, and runs that begin with them."""
+"""Trained models: names of the stored files, and runs that start from the weights of another run."""
 
 from core.domain.spec import RunSpec
 
 RUN_PREFIX = "run:"
-"""Of a run's `model` that is another run: `run:run_…`."""
+"""Prefix of a `model` that names another run: `run:run_…`."""
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 PREPROCESSOR = "preprocessor_config.json"
 CARD = "README.md"
-"""Made when the folder is downloaded, since it tells what came after the weights; the others are stored."""
+"""The model card. It is written at each download, because it contains later facts. The other files are stored."""
 
 
 def source_run(model: str) -> str | None:
-    """Id of the run that this `model` names; None for a preset or a checkpoint of the hub.
+    """Return the id of the run that `model` names; None for a preset or a checkpoint on the hub.
 
     >>> source_run("run:run_1"), source_run("vit-tiny")
     ('run_1', None)
@@ -22,5 +22,8 @@ def source_run(model: str) -> str | None:
 
 
 def begins_with(spec: RunSpec) -> str | None:
-    """Key of the stored weights that a run begins with; None where no run has made them, or it trains nothing."""
+    """Return the key of the stored weights that a run starts from.
+
+    None if the run starts from a preset or a checkpoint on the hub, or trains nothing.
+    """
     return spec.pinned.model_revision if source_run(spec.model) and not spec.compared else None

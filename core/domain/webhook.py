@@ -1,4 +1,4 @@
-"""Webhooks: of what they hear, how a delivery stands, and when it is tried again."""
+"""Webhooks: kinds of events, statuses of deliveries, and pauses between attempts."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -7,7 +7,7 @@ TEST = "webhook.test"
 
 
 class EventKind(StrEnum):
-    """What a webhook may ask for: every change of a run's status, and every checkpoint that is embedded."""
+    """Kinds of events that a webhook may subscribe to: changes of a run's status, and embedded checkpoints."""
 
     QUEUED = "run.queued"
     RUNNING = "run.running"
@@ -34,11 +34,11 @@ PAUSES: tuple[float, ...] = (
     20 * _HOUR,
     24 * _HOUR,
 )
-"""Seconds between attempts, as the Standard Webhooks specification suggests: ten attempts in a good three days."""
+"""Pauses between attempts, seconds, from the Standard Webhooks specification: ten attempts in about three days."""
 
 
 class DeliveryStatus(StrEnum):
-    """How a delivery stands: to be sent, taken by the receiver, or given up."""
+    """Status of a delivery: to be sent, accepted by the receiver, or given up."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
@@ -46,11 +46,12 @@ class DeliveryStatus(StrEnum):
 
 
 def pause_after(failures: int, *, asked: float | None = None, pauses: Sequence[float] = PAUSES) -> float | None:
-    """Seconds until the next attempt, None when there is none.
+    """Return the seconds until the next attempt; None if there is none.
 
     Args:
-        failures: attempts that failed so far, at least 1.
-        asked: seconds that the receiver asks for (Retry-After). It gets them, up to the pause after this one.
+        failures: number of failed attempts, at least 1.
+        asked: Retry-After of the receiver, seconds. It is used up to the length of the next pause.
+        pauses: pauses between attempts, seconds.
 
     >>> pause_after(1), pause_after(1, asked=60), pause_after(1, asked=1e6), pause_after(10)
     (5.0, 60, 300.0, None)

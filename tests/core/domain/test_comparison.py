@@ -59,7 +59,7 @@ def test_compare__a_run_twice():
 
 def test_compare__a_comparison():
     spec = comparison(compared("one"), compared("other"))
-    with pytest.raises(InvalidSpecError, match="a comparison itself"):
+    with pytest.raises(InvalidSpecError, match="is a comparison"):
         comparison(compared("one"), ComparedRun(run="both", spec=spec))
 
 

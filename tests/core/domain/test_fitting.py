@@ -40,7 +40,8 @@ def test_more_classes_than_a_film_shows():
 
 
 @pytest.mark.parametrize(
-    ("capture", "advice"), [({"mode": "offload"}, 'ask for "inline"'), ({"spacing": "drift"}, 'ask for "even"')]
+    ("capture", "advice"),
+    [({"mode": "offload"}, 'Set capture.mode to "inline"'), ({"spacing": "drift"}, 'Set it to "even"')],
 )
 def test_early_stopping__where_the_training_cannot_know(capture, advice):
     train, unknowing = TrainSpec(early_stopping={"patience": 1}), CaptureSpec(**capture)
@@ -53,7 +54,7 @@ def test_early_stopping__where_the_training_cannot_know(capture, advice):
 
 def test_early_stopping__no_weights_of_steps_that_may_never_come():
     train = TrainSpec(early_stopping={"patience": 1}, keep_weights="all")
-    with pytest.raises(InvalidSpecError, match="leave early_stopping out") as caught:
+    with pytest.raises(InvalidSpecError, match="Leave out early_stopping") as caught:
         refuse_unknown_steps(train, CaptureSpec())
     assert caught.value.field == "train.keep_weights"
     refuse_unknown_steps(train.model_copy(update={"keep_weights": "last"}), CaptureSpec())

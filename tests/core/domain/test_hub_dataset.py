@@ -36,24 +36,27 @@ def test_read__not_of_the_hub(dataset):
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        ("split=test", "'split' cannot be chosen, only config, evaluation, image, label, train"),
-        ("Train=test", "'Train' cannot be chosen"),
-        ("train=a&train=b", "train is said twice"),
-        ("train=a&train=a", "train is said twice"),
+        (
+            "split=test",
+            "'split' is not an option of a hub dataset; the options are config, evaluation, image, label, train",
+        ),
+        ("Train=test", "'Train' is not an option"),
+        ("train=a&train=b", "train occurs twice"),
+        ("train=a&train=a", "train occurs twice"),
         ("evaluation=", "evaluation is empty"),
-        ("train", "'train' behind the . cannot be read: write NAME=VALUE"),
-        ("train=a&", "cannot be read"),
-        ("&", "cannot be read"),
-        ("label=%FF", "cannot be read"),
-        ("evaluation=0", "evaluation is 0: name a split, or write a ratio between 0 and 1"),
-        ("evaluation=1", "a ratio between 0 and 1"),
-        ("evaluation=1.0", "a ratio between 0 and 1"),
-        ("evaluation=-0.2", "a ratio between 0 and 1"),
-        ("evaluation=1e999", "a ratio between 0 and 1"),
-        ("evaluation=20", "a ratio between 0 and 1"),
-        ("evaluation=train", "Both train and evaluation are the split 'train'"),
-        ("evaluation=a&train=a", "are the split 'a'"),
-        ("image=x&label=x", "Both image and label are the column 'x'"),
+        ("train", "'train' after the . cannot be parsed: write NAME=VALUE"),
+        ("train=a&", "cannot be parsed"),
+        ("&", "cannot be parsed"),
+        ("label=%FF", "cannot be parsed"),
+        ("evaluation=0", "evaluation is 0: name a split, or write a fraction between 0 and 1"),
+        ("evaluation=1", "a fraction between 0 and 1"),
+        ("evaluation=1.0", "a fraction between 0 and 1"),
+        ("evaluation=-0.2", "a fraction between 0 and 1"),
+        ("evaluation=1e999", "a fraction between 0 and 1"),
+        ("evaluation=20", "a fraction between 0 and 1"),
+        ("evaluation=train", "train and evaluation are both the split 'train'"),
+        ("evaluation=a&train=a", "are both the split 'a'"),
+        ("image=x&label=x", "image and label are both the column 'x'"),
     ],
 )
 def test_read__makes_no_sense(query, message):
@@ -89,7 +92,7 @@ def test_canonical__too_long():
     fits = "hub:a/b?label=" + "x" * (MAX_LENGTH - len("hub:a/b?label="))
     assert canonical(fits) == fits
     for written in (fits + "x", "hub:a/b?label=" + "ü" * 80):
-        with pytest.raises(InvalidSpecError, match="letters, 200 are allowed") as caught:
+        with pytest.raises(InvalidSpecError, match="characters, but at most 200 are allowed") as caught:
             canonical(written)
         assert caught.value.field == "dataset"
 

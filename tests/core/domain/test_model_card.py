@@ -46,8 +46,8 @@ def test_written__tells_data_recipe_metrics_and_film():
     text = card()
     assert "# mine\n" in text
     assert "`ViTForImageClassification` of 1,234,567 parameters for images of 32 x 32 pixels" in text
-    assert "It began with `vit-tiny`, random weights." in text
-    assert "| images to train on | 797 |" in text
+    assert "The training started from `vit-tiny`, random weights." in text
+    assert "| training images | 797 |" in text
     assert "| classes | 2: cat, dog\\|wolf |" in text
     assert "| learning_rate | 0.001 |" in text
     assert "| keep_weights | last |" in text
@@ -57,9 +57,9 @@ def test_written__tells_data_recipe_metrics_and_film():
 
 def test_written__tells_how_many_numbers_learn():
     text = card(learned=replace(LEARNED, learning=98_765), train=TRAIN.model_copy(update={"lora": LoraSpec(rank=4)}))
-    assert "| parameters that learn | 98,765 |" in text
+    assert "| trained parameters | 98,765 |" in text
     assert '| lora | {"rank": 4, "alpha": 16.0, "dropout": 0.0} |' in text
-    assert "| parameters that learn | 1,234,567 |" in card()
+    assert "| trained parameters | 1,234,567 |" in card()
 
 
 def test_written__the_recipe_has_every_field_of_the_training():
@@ -107,7 +107,7 @@ def test_written__the_header_names_what_is_on_the_hub(sources, lines):
 
 def test_written__of_a_run_that_began_with_another():
     text = card(model="run:run_2", revision="abc")
-    assert "It began with the last weights of the run `run_2`." in text
+    assert "The training started from the last weights of run `run_2`." in text
     assert "| model_revision | abc |" in text
 
 

@@ -74,7 +74,7 @@ def test_every_phase_has_frames_of_its_own() -> None:
 
 
 def test_drift__is_refused_where_nothing_moves() -> None:
-    with pytest.raises(InvalidSpecError, match="stand still") as refused:
+    with pytest.raises(InvalidSpecError, match="do not change") as refused:
         refuse_few_frames(settled(recipe="head_only"), CaptureSpec(spacing="drift"))
     assert refused.value.field == "capture.spacing"
 
@@ -106,13 +106,13 @@ def test_epochs_become_steps_of_the_images_that_are_trained_on() -> None:
 @pytest.mark.parametrize(
     ("fields", "field", "says"),
     [
-        ({"phases": [{"name": "a", "epochs": 1}], "n_images": None}, "train.phases.0.epochs", "say `steps`"),
-        ({"phases": [{"name": "a", "steps": 1}], "recipe": "two_phase"}, "train.recipe", "not both"),
+        ({"phases": [{"name": "a", "epochs": 1}], "n_images": None}, "train.phases.0.epochs", "Set `steps`"),
+        ({"phases": [{"name": "a", "steps": 1}], "recipe": "two_phase"}, "train.recipe", "exclude each other"),
         ({"phases": [{"name": "a", "steps": 1}], "steps": 2}, "train.steps", "its own steps"),
         ({"phases": [{"name": "a", "steps": 1}] * 2}, "train.phases", "same name"),
         ({"recipe": "two_phase", "learning_rate": 0.1}, "train.learning_rate", "its own learning_rate"),
         ({"phases": [{"name": name, "steps": 600_000} for name in "ab"]}, "train.phases", "1200000 steps"),
-        ({"phases": [{"name": "a", "epochs": 10_000}], "n_images": 10**9}, "train.phases", "steps, 1000000 are"),
+        ({"phases": [{"name": "a", "epochs": 10_000}], "n_images": 10**9}, "train.phases", "at most 1000000 are"),
     ],
 )
 def test_what_contradicts_itself_is_refused(fields: dict[str, object], field: str, says: str) -> None:

@@ -97,7 +97,7 @@ def test_what_is_always_captured__is_so_however_little_or_much_moves(moves: floa
 
 
 def test_too_few_frames_for_what_is_always_captured() -> None:
-    with pytest.raises(ValueError, match="too few"):
+    with pytest.raises(ValueError, match="are fewer than candidate 0"):
         DriftSchedule([1.0] * 20, 3, always=[7, 13])
     exact = DriftSchedule([1.0] * 20, 4, always=[7, 13])
     assert [number for number in range(1, 21) if exact.selects(1.0)] == [7, 13, 20]
