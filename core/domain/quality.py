@@ -15,10 +15,10 @@ SIGNIFICANT_DIGITS = 6
 """Of what is told: more would be noise."""
 
 
-def told(value: Any) -> Any:  # noqa: ANN401 - a number of Python's or NumPy's
+def json_number(value: Any) -> Any:  # noqa: ANN401 - a number of Python's or NumPy's
     """A number as JSON and people get it: rounded, integers as they are; None for NaN, infinities and what is missing.
 
-    >>> told(0.123456789), told(float("nan")), told(None), told(7)
+    >>> json_number(0.123456789), json_number(float("nan")), json_number(None), json_number(7)
     (0.123457, None, None, 7)
     """
     if value is None or isinstance(value, int):

@@ -12,7 +12,7 @@ from sklearn.metrics import confusion_matrix
 
 from core.domain.arrays import Embedded, FloatArray, IntArray
 from core.domain.evaluation import CalibrationBin, ClassResult, PhaseEvaluation
-from core.domain.quality import told
+from core.domain.quality import json_number
 
 N_BINS = 15
 
@@ -32,14 +32,16 @@ def evaluate(phase: str, frame: Embedded, labels: IntArray, *, class_names: Sequ
     return PhaseEvaluation(
         phase=phase,
         step=frame.step,
-        loss=told(frame.loss),
-        accuracy=told(frame.accuracy),
+        loss=json_number(frame.loss),
+        accuracy=json_number(frame.accuracy),
         classes=tuple(
-            ClassResult(name=name, images=int(row.sum()), accuracy=told(row[place] / row.sum()) if row.any() else None)
+            ClassResult(
+                name=name, images=int(row.sum()), accuracy=json_number(row[place] / row.sum()) if row.any() else None
+            )
             for place, (name, row) in enumerate(zip(class_names, confusion, strict=True))
         ),
         confusion=tuple(map(tuple, confusion.tolist())),
-        calibration_error=told(error),
+        calibration_error=json_number(error),
         calibration=tuple(bins),
     )
 
@@ -55,8 +57,8 @@ def calibration(confidences: FloatArray, right: NDArray[np.bool_]) -> list[Calib
     return [
         CalibrationBin(
             images=int(inside.sum()),
-            confidence=told(confidences[inside].mean(dtype=np.float64)),
-            accuracy=told(right[inside].mean()),
+            confidence=json_number(confidences[inside].mean(dtype=np.float64)),
+            accuracy=json_number(right[inside].mean()),
         )
         for inside in (place == number for number in range(N_BINS))
         if inside.any()

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.domain.arrays import FloatArray, FrameFacts, IntArray
-from core.domain.quality import Highlight, percent, told
+from core.domain.quality import Highlight, json_number, percent
 
 Double = NDArray[np.float64]
 
@@ -71,7 +71,7 @@ class FilmHistory:
         image: int | None = None,
     ) -> Highlight:
         """A highlight of this film; a number that is none is left out."""
-        known = {name: value for name, number in numbers.items() if (value := told(number)) is not None}
+        known = {name: value for name, number in numbers.items() if (value := json_number(number)) is not None}
         step = self.facts[frame].step
         return Highlight(
             kind=kind, frame=frame, step=step, caption=caption, numbers=known, classes=classes, image=image

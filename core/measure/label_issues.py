@@ -15,7 +15,7 @@ import numpy as np
 
 from core.domain.arrays import Embedded, FloatArray, ImageArray, IntArray, ProbeSet
 from core.domain.label_issues import MOST_LISTED, LabelIssue, LabelIssues
-from core.domain.quality import told
+from core.domain.quality import json_number
 
 
 def find(frame: Embedded, probe: ProbeSet, *, thumbnail: Callable[[ImageArray], str]) -> LabelIssues:
@@ -72,7 +72,7 @@ def _told(image: int, probabilities: FloatArray, probe: ProbeSet, *, classes: In
         class_name=probe.class_names[label],
         suggested_label=suggested,
         suggested_class=probe.class_names[suggested],
-        confidence=told(probabilities[label]),
-        suggested_confidence=told(probabilities[suggested]),
+        confidence=json_number(probabilities[label]),
+        suggested_confidence=json_number(probabilities[suggested]),
         thumbnail=thumbnail,
     )

@@ -12,7 +12,7 @@ import scipy.spatial
 from numpy.typing import NDArray
 
 from core.domain.arrays import FloatArray, FrameFacts, IntArray, NeighborGraph, Projection
-from core.domain.quality import FrameQuality, MotionQuality, told
+from core.domain.quality import FrameQuality, MotionQuality, json_number
 from core.measure import motion, neighborhoods
 from core.measure.representation import Kernel, cka, linear_kernel, rank_me, within_class_variability
 
@@ -99,18 +99,18 @@ class FilmMeasurer:
         quality = FrameQuality(
             frame=index,
             step=facts.step,
-            trustworthiness=told(kept.trustworthiness),
-            continuity=told(kept.continuity),
-            neighbors_kept=told(kept.preservation),
-            explained_variance=told(shown),
-            relative_variance=told(min(1.0, shown / best) if best > 0 else np.nan),
-            loss=told(facts.loss),
-            accuracy=told(facts.accuracy),
-            knn_accuracy=told(neighborhoods.knn_accuracy(neighbors, labels, rows)),
-            neighborhood_hit=told(neighborhoods.neighborhood_hit(neighbors, labels, rows)),
+            trustworthiness=json_number(kept.trustworthiness),
+            continuity=json_number(kept.continuity),
+            neighbors_kept=json_number(kept.preservation),
+            explained_variance=json_number(shown),
+            relative_variance=json_number(min(1.0, shown / best) if best > 0 else np.nan),
+            loss=json_number(facts.loss),
+            accuracy=json_number(facts.accuracy),
+            knn_accuracy=json_number(neighborhoods.knn_accuracy(neighbors, labels, rows)),
+            neighborhood_hit=json_number(neighborhoods.neighborhood_hit(neighbors, labels, rows)),
             cka=None,
-            rank_me=told(rank_me(embeddings)),
-            nc1=told(within_class_variability(embeddings, labels)),
+            rank_me=json_number(rank_me(embeddings)),
+            nc1=json_number(within_class_variability(embeddings, labels)),
         )
         mixing = _mixing(labels[rows], labels[neighbors], self._n_classes)
         return FrameMeasurements(quality, mixing, neighbors, some, linear_kernel(some))
@@ -119,7 +119,7 @@ class FilmMeasurer:
         """Take in the next frame."""
         quality = look.quality
         if self._kernel is not None:
-            quality = quality.model_copy(update={"cka": told(cka(self._kernel, look.kernel))})
+            quality = quality.model_copy(update={"cka": json_number(cka(self._kernel, look.kernel))})
         self._kernel = look.kernel
         self._frames.append(quality)
         self._mixing.append(look.mixing)
@@ -162,13 +162,13 @@ class FilmMeasurer:
         seen = np.linalg.norm(np.diff(points, n=2, axis=0), axis=2)
         trembles = motion.jitter(steps, turns)
         return MotionQuality(
-            pearson=None if still else told(motion.pearson(steps, shown)),
-            spearman=None if still else told(motion.spearman(steps, shown)),
-            temporal_stress=told(motion.temporal_stress(steps, shown)),
-            neighborhood_change=told(_over_time(np.array(self._changed), shown)),
-            residual_rotation=told(motion.residual_rotation(points)),
-            jitter=told(motion.jitter(shown, seen) / trembles) if trembles > 0 else None,
-            disparity=told(_disparity(points)),
+            pearson=None if still else json_number(motion.pearson(steps, shown)),
+            spearman=None if still else json_number(motion.spearman(steps, shown)),
+            temporal_stress=json_number(motion.temporal_stress(steps, shown)),
+            neighborhood_change=json_number(_over_time(np.array(self._changed), shown)),
+            residual_rotation=json_number(motion.residual_rotation(points)),
+            jitter=json_number(motion.jitter(shown, seen) / trembles) if trembles > 0 else None,
+            disparity=json_number(_disparity(points)),
         )
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from core.domain.arrays import FloatArray, ImageArray, IntArray, ProbeSet
 from core.domain.label_issues import MOST_LISTED, TrainTestDuplicate, TrainTestDuplicates
-from core.domain.quality import told
+from core.domain.quality import json_number
 
 MOST_BITS = 2
 """Bits in which the hashes of near-duplicates differ."""
@@ -48,7 +48,9 @@ def find(training: ImageArray, training_rows: IntArray, probe: ProbeSet) -> Trai
             closest = int(differences.argmin())
             found.append((float(differences[closest]), image, int(training_rows[near[closest]])))
     leaks = (
-        TrainTestDuplicate(image=image, row=int(probe.rows[image]), training_row=row, difference=told(difference))
+        TrainTestDuplicate(
+            image=image, row=int(probe.rows[image]), training_row=row, difference=json_number(difference)
+        )
         for difference, image, row in sorted(found)[:MOST_LISTED]
     )
     return TrainTestDuplicates(count=len(found), leaks=tuple(leaks))

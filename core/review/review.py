@@ -7,7 +7,7 @@ import numpy as np
 
 from core.domain.arrays import FloatArray, FrameFacts, IntArray, NeighborGraph, OutlierScores, Projection
 from core.domain.layouts import LAYOUTS, UNALIGNED
-from core.domain.quality import Alternative, Highlights, QualityCard, told
+from core.domain.quality import Alternative, Highlights, QualityCard, json_number
 from core.domain.spec import AlignSpec, ProjectSpec
 from core.layout.frames import Frames, ProgressCallback, of_each
 from core.layout.project import project_frames
@@ -89,8 +89,8 @@ def _usual(film: Filmed, measured: FilmMeasurements) -> Alternative:
 
     trust = list(of_each(film.frames, trusted))
     shown = motion.step_lengths(points[:, rows])
-    found = told(motion.pearson(measured.steps, shown)), told(float(np.mean(trust)))
-    own = measured.motion.pearson, told(mean(frame.trustworthiness for frame in measured.frames))
+    found = json_number(motion.pearson(measured.steps, shown)), json_number(float(np.mean(trust)))
+    own = measured.motion.pearson, json_number(mean(frame.trustworthiness for frame in measured.frames))
     return Alternative(method=USUAL.method, pearson=found[0], trustworthiness=found[1], better=is_better(own, found))
 
 

@@ -5,7 +5,7 @@ from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
 from core.domain.arrays import FloatArray
-from core.domain.quality import SingleFrameTsne, told
+from core.domain.quality import SingleFrameTsne, json_number
 from core.measure.card import MORE_KEPT
 from core.measure.neighborhoods import layout_neighbors, preservation, sample_rows, size
 from core.measure.neighbors import nearest_neighbors
@@ -50,8 +50,8 @@ def lay_out_single_frame(embeddings: FloatArray, points: FloatArray, *, frame: i
         method="tsne",
         frame=frame,
         points=len(rows),
-        neighbors_kept=told(closer),
-        kept_here=told(here),
+        neighbors_kept=json_number(closer),
+        kept_here=json_number(here),
         better=closer >= here + MORE_KEPT,
     )
 
