@@ -22,15 +22,15 @@ WARM_ROUNDS = 150
 """Of every later frame."""
 
 
-class LayOut(Protocol):
+class FrameLayout(Protocol):
     """Lays out one frame."""
 
     def __call__(self, embeddings: FloatArray, *, start: FloatArray, warm: bool, spec: ProjectSpec) -> FloatArray:
         """(N, D) to (N, 2), begun from `start`, which is the layout of the frame before if `warm`."""
 
 
-def each_from_the_one_before(
-    frames: Frames, spec: ProjectSpec, on_frame: ProgressCallback, lay_out: LayOut
+def lay_out_sequentially(
+    frames: Frames, spec: ProjectSpec, on_frame: ProgressCallback, lay_out: FrameLayout
 ) -> Projection:
     """Every frame, started from the layout of the frame before, the first one from its two widest axes.
 

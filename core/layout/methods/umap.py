@@ -5,7 +5,7 @@ import numpy as np
 from core.domain.arrays import FloatArray, Projection
 from core.domain.spec import ProjectSpec
 from core.layout.frames import Frames, ProgressCallback
-from core.layout.neighborhoods import FIRST_ROUNDS, WARM_ROUNDS, each_from_the_one_before, require_package
+from core.layout.neighborhoods import FIRST_ROUNDS, WARM_ROUNDS, lay_out_sequentially, require_package
 
 WARM_RATE = 0.25
 """Learning rate of later frames: enough to follow, too little to begin anew."""
@@ -13,7 +13,7 @@ WARM_RATE = 0.25
 
 def project(frames: Frames, spec: ProjectSpec, on_frame: ProgressCallback) -> Projection:
     """Every frame by UMAP, started from the layout of the frame before."""
-    return each_from_the_one_before(frames, spec, on_frame, lay_out)
+    return lay_out_sequentially(frames, spec, on_frame, lay_out)
 
 
 def lay_out(embeddings: FloatArray, *, start: FloatArray, warm: bool, spec: ProjectSpec) -> FloatArray:
