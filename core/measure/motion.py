@@ -90,18 +90,18 @@ def residual_rotation(points: NDArray[np.floating]) -> float:
     return max(1.0, moved / max(turned, scale))
 
 
-def jitter(steps: Steps, turns: Steps) -> float:
+def jitter(first_differences: Steps, second_differences: Steps) -> float:
     """How much steps change from one to the next: sum ||second differences|| / sum ||first differences||.
 
     0: every point goes straight on at its own speed; 2: every point goes to and fro; 0 where nothing moves. Divide that
     of the layout by that of the representation: above 1, the layout trembles more than what it shows.
 
     Args:
-        steps: (T - 1, M) lengths of first differences.
-        turns: (T - 2, M) lengths of second differences.
+        first_differences: (T - 1, M) lengths of first differences.
+        second_differences: (T - 2, M) lengths of second differences.
     """
-    moved = float(steps.sum())
-    return float(turns.sum()) / moved if moved > 0 else 0.0
+    moved = float(first_differences.sum())
+    return float(second_differences.sum()) / moved if moved > 0 else 0.0
 
 
 def _relative(steps: Steps) -> NDArray[np.float64]:
