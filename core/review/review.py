@@ -17,11 +17,11 @@ from core.measure.highlights import FilmHistory, find_highlights
 from core.measure.quality import FilmMeasurements, FilmMeasurer, FrameMeasurements
 from core.review.single_frame_tsne import lay_out_single_frame
 
-USUAL = ProjectSpec()
+DEFAULT_LAYOUT = ProjectSpec()
 
 
 @dataclass(frozen=True, slots=True)
-class Filmed:
+class ReviewInputs:
     """What is known of a film before it is drawn. T frames of N images."""
 
     frames: Frames
@@ -34,7 +34,11 @@ class Filmed:
 
 
 def review(
-    film: Filmed, *, project: ProjectSpec, align: AlignSpec, on_frame: ProgressCallback = lambda _done, _total: None
+    film: ReviewInputs,
+    *,
+    project: ProjectSpec,
+    align: AlignSpec,
+    on_frame: ProgressCallback = lambda _done, _total: None,
 ) -> tuple[QualityCard, Highlights]:
     """Measure a film.
 
@@ -66,7 +70,7 @@ def review(
         k=k,
         points=n_rows,
         method=_called(project, align),
-        alternatives=[] if (project, align.method) == (USUAL, UNALIGNED) else [_usual(film, measured)],
+        alternatives=[] if (project, align.method) == (DEFAULT_LAYOUT, UNALIGNED) else [_alternative(film, measured)],
         closer_look=None
         if LAYOUTS[project.method].is_neighbor_based
         else lay_out_single_frame(last[0], film.projection.points[-1], frame=len(film.frames) - 1),
@@ -77,10 +81,10 @@ def review(
     return card, Highlights(highlights=tuple(find_highlights(history)))
 
 
-def _usual(film: Filmed, measured: FilmMeasurements) -> Alternative:
+def _alternative(film: ReviewInputs, measured: FilmMeasurements) -> Alternative:
     """The usual layout of the same frames."""
-    align = AlignSpec(method=LAYOUTS[USUAL.method].usual_alignment)
-    points = project_frames(film.frames, project=USUAL, align=align).points
+    align = AlignSpec(method=LAYOUTS[DEFAULT_LAYOUT.method].usual_alignment)
+    points = project_frames(film.frames, project=DEFAULT_LAYOUT, align=align).points
     rows = film.neighbors.rows
 
     def trusted(index: int, embeddings: FloatArray) -> float:
@@ -91,7 +95,9 @@ def _usual(film: Filmed, measured: FilmMeasurements) -> Alternative:
     shown = motion.step_lengths(points[:, rows])
     found = json_number(motion.pearson(measured.steps, shown)), json_number(float(np.mean(trust)))
     own = measured.motion.pearson, json_number(mean(frame.trustworthiness for frame in measured.frames))
-    return Alternative(method=USUAL.method, pearson=found[0], trustworthiness=found[1], better=is_better(own, found))
+    return Alternative(
+        method=DEFAULT_LAYOUT.method, pearson=found[0], trustworthiness=found[1], better=is_better(own, found)
+    )
 
 
 def _called(project: ProjectSpec, align: AlignSpec) -> str:
