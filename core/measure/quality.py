@@ -89,7 +89,7 @@ class FilmMeasurer:
         self._moved: list[float] = []
         self._changed: list[Double] = []
 
-    def look(self, index: int, embeddings: FloatArray) -> FrameMeasurements:
+    def measure(self, index: int, embeddings: FloatArray) -> FrameMeasurements:
         """What can be said of a frame, (N, D), by itself; frames may be looked at side by side."""
         rows, labels, facts = self._graph.rows, self._labels, self._facts[index]
         neighbors = np.asarray(self._graph.indices[index], dtype=np.int64)
@@ -115,15 +115,15 @@ class FilmMeasurer:
         mixing = _mixing(labels[rows], labels[neighbors], self._n_classes)
         return FrameMeasurements(quality, mixing, neighbors, some, linear_kernel(some))
 
-    def add(self, look: FrameMeasurements) -> None:
+    def add(self, measured: FrameMeasurements) -> None:
         """Take in the next frame."""
-        quality = look.quality
+        quality = measured.quality
         if self._kernel is not None:
-            quality = quality.model_copy(update={"cka": json_number(cka(self._kernel, look.kernel))})
-        self._kernel = look.kernel
+            quality = quality.model_copy(update={"cka": json_number(cka(self._kernel, measured.kernel))})
+        self._kernel = measured.kernel
         self._frames.append(quality)
-        self._mixing.append(look.mixing)
-        self._follow(look.some, look.neighbors)
+        self._mixing.append(measured.mixing)
+        self._follow(measured.some, measured.neighbors)
 
     def _shares(self, index: int) -> tuple[float, float]:
         """Of the variance: what is shown, and what could be."""

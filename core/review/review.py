@@ -54,12 +54,12 @@ def review(
     )
     last: list[FloatArray] = []  # which most films are made for
 
-    def look(index: int, embeddings: FloatArray) -> FrameMeasurements:
+    def measure(index: int, embeddings: FloatArray) -> FrameMeasurements:
         if index == len(film.frames) - 1:
             last.append(embeddings)
-        return measurer.look(index, embeddings)
+        return measurer.measure(index, embeddings)
 
-    for done, seen in enumerate(of_each(film.frames, look), start=1):
+    for done, seen in enumerate(of_each(film.frames, measure), start=1):
         measurer.add(seen)
         on_frame(done, len(film.frames))
     measured = measurer.finish()

@@ -37,7 +37,7 @@ def measurer(labels, frames, points, *, n_classes=CLASSES):
     layout = Projection(points, shares / 2, shares)
     one = FilmMeasurer(layout, graph, labels=labels, n_classes=n_classes, facts=facts)
     for index, frame in enumerate(frames):
-        one.add(one.look(index, frame))
+        one.add(one.measure(index, frame))
     return one.finish()
 
 
