@@ -1,7 +1,7 @@
 """Measures of a film for the quality card: FilmMeasurer measures each frame once, then the film as a whole.
 
-Motion, CKA and neighbourhoods are evaluated at the points of `neighborhoods.sample_rows`. The nearest neighbours of these
-points, and their ranks, are among all points. Effective rank and NC1 are computed from all points.
+Motion, CKA and neighbourhoods are evaluated at the points of `neighborhoods.sample_rows`. The nearest neighbours of
+these points, and their ranks, are among all points. Effective rank and NC1 are computed from all points.
 """
 
 from collections.abc import Sequence
