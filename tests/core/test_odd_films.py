@@ -108,7 +108,7 @@ def test_a_handful_of_points(tmp_path, n_points, layout):
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_one_feature(tmp_path, layout):
     frames, labels = clouds(30, 3, 1, 3)
-    with pytest.raises(DegenerateEmbeddingsError, match="takes 2 of both"):
+    with pytest.raises(DegenerateEmbeddingsError, match="at least 2 of both"):
         make_film(tmp_path, frames, labels, ("a", "b", "c"), layout=layout)
 
 
