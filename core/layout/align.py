@@ -13,7 +13,7 @@ from core.errors import DegenerateEmbeddingsError
 from core.layout.frames import naming_frame
 
 Fit: TypeAlias = Callable[[NDArray[np.float64], NDArray[np.float64], float], NDArray[np.float64]]
-"""Moves a frame (N, 2) onto a reference (N, 2) and returns the moved frame (N, 2). The third argument is `align.trim`."""
+"""Moves a frame (N, 2) onto a reference (N, 2). Returns the moved frame (N, 2). The third argument is `align.trim`."""
 
 
 def align(

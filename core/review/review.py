@@ -1,4 +1,4 @@
-"""Look a finished layout over: the quality card, whether another layout might serve better, the film's highlights."""
+"""Review of a finished layout: the quality card, a comparison with the default layout, and the film's highlights."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,11 +18,22 @@ from core.measure.quality import FilmMeasurements, FilmMeasurer, FrameMeasuremen
 from core.review.single_frame_tsne import lay_out_single_frame
 
 DEFAULT_LAYOUT = ProjectSpec()
+"""Layout with which other layouts are compared."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReviewInputs:
-    """What is known of a film before it is drawn. T frames of N images."""
+    """Inputs of a review. T frames, N images, D features, C classes.
+
+    Attributes:
+        frames: embeddings, T arrays (N, D) float32.
+        facts: facts of each frame, T of them.
+        projection: the film's layout, aligned.
+        scores: outlier scores, (T, N).
+        neighbors: nearest neighbours in the representation of the evaluated points.
+        labels: (N,) int64, true class of each image.
+        class_names: C names.
+    """
 
     frames: Frames
     facts: Sequence[FrameFacts]
@@ -42,8 +53,18 @@ def review(
 ) -> tuple[QualityCard, Highlights]:
     """Measure a film.
 
-    Where it is not laid out in the usual way, the usual way is tried too, so that the card can say whether it would
-    serve this run better.
+    If the film does not have the default layout, the default layout is also computed. The card states whether the
+    default layout is better for this run. If the film's layout is not based on neighbours, t-SNE of the last frame is
+    computed too.
+
+    Args:
+        film: inputs of the review.
+        project: method and options of the film's projection.
+        align: method and options of the film's alignment.
+        on_frame: see `ProgressCallback`.
+
+    Returns:
+        The quality card and the highlights.
     """
     measurer = FilmMeasurer(
         film.projection,
@@ -52,7 +73,7 @@ def review(
         n_classes=len(film.class_names),
         facts=film.facts,
     )
-    last: list[FloatArray] = []  # which most films are made for
+    last: list[FloatArray] = []  # embeddings of the last frame
 
     def measure(index: int, embeddings: FloatArray) -> FrameMeasurements:
         if index == len(film.frames) - 1:
@@ -82,7 +103,10 @@ def review(
 
 
 def _alternative(film: ReviewInputs, measured: FilmMeasurements) -> Alternative:
-    """The usual layout of the same frames."""
+    """Lay out the same frames by the default layout, and compare it with the film's layout.
+
+    The comparison uses Pearson correlation of motion and mean trustworthiness.
+    """
     align = AlignSpec(method=LAYOUTS[DEFAULT_LAYOUT.method].usual_alignment)
     points = project_frames(film.frames, project=DEFAULT_LAYOUT, align=align).points
     rows = film.neighbors.rows
