@@ -199,8 +199,8 @@ def pca(embeddings: FloatArray, *, start: NDArray[Any] | None = None) -> tuple[F
     References:
         Pearson: On lines and planes of closest fit to systems of points in space. doi:10.1080/14786440109462720.
 
-    >>> points, share, _ = pca(np.array([[0, 0, 0], [2, 0, 0], [4, 0, 0]], dtype=np.float32))
-    >>> points[:, 0].tolist(), share
+    >>> points, ratio, _ = pca(np.array([[0, 0, 0], [2, 0, 0], [4, 0, 0]], dtype=np.float32))
+    >>> points[:, 0].tolist(), ratio
     ([-2.0, 0.0, 2.0], 1.0)
     """
     check(embeddings)

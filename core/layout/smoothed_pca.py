@@ -137,12 +137,12 @@ def survey(frames: Frames, on_frame: ProgressCallback) -> ScatterMatrices:
     """
     axes: list[FrameAxes] = []
 
-    def look(index: int, embeddings: FloatArray) -> FrameAxes:
+    def summarise(index: int, embeddings: FloatArray) -> FrameAxes:
         with naming_frame(index):
             check(embeddings)
             return frame_axes(embeddings, start=axes[-1].axes.directions if axes else None)
 
-    for seen in of_each(frames, look):
+    for seen in of_each(frames, summarise):
         axes.append(seen)
         on_frame(len(axes), 2 * len(frames))
     film = gather(axes)
@@ -192,17 +192,17 @@ def gather(axes: Sequence[FrameAxes]) -> ScatterMatrices:
     n_dims = len(axes[0].mean)
     width = min(WIDTH, n_dims)
     spanned = np.zeros((n_dims, n_dims))
-    for look in axes:
-        weighted = _weighted(look.axes)
+    for frame in axes:
+        weighted = _weighted(frame.axes)
         spanned += weighted @ weighted.T
     _, basis = scipy.linalg.eigh(spanned, subset_by_index=(n_dims - width, n_dims - 1))
     scatter = np.empty((len(axes), width, width))
-    for index, look in enumerate(axes):
-        inner = basis.T @ look.axes.directions * np.sqrt(look.axes.variance)
+    for index, frame in enumerate(axes):
+        inner = basis.T @ frame.axes.directions * np.sqrt(frame.axes.variance)
         scatter[index] = inner @ inner.T
-    totals = np.array([look.axes.total for look in axes])
-    best = _share(np.array([look.axes.variance[:2].sum() for look in axes]), totals)
-    return ScatterMatrices(basis, scatter, totals, best, middle=np.mean([look.mean for look in axes], axis=0))
+    totals = np.array([frame.axes.total for frame in axes])
+    best = _share(np.array([frame.axes.variance[:2].sum() for frame in axes]), totals)
+    return ScatterMatrices(basis, scatter, totals, best, middle=np.mean([frame.mean for frame in axes], axis=0))
 
 
 def _weighted(axes: Axes) -> Double:

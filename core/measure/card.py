@@ -41,7 +41,7 @@ def quality_card(
         closer_look: k-NN recall of t-SNE in one frame; None if it was not measured.
     """
     tried = tuple(alternatives)
-    advice = (_advice(motion, frames, method, tried), _to_look_closer(closer_look, method))
+    advice = (_advice(motion, frames, method, tried), _single_frame_advice(closer_look, method))
     return QualityCard(
         verdict=verdict(motion, frames),
         advice=" ".join(said for said in advice if said) or None,
@@ -104,21 +104,21 @@ def _of_neighbors(frames: Sequence[FrameQuality]) -> str:
 
 
 def _of_variance(frames: Sequence[FrameQuality]) -> str:
-    shares = np.array([np.nan if one.relative_variance is None else one.relative_variance for one in frames])
-    if not np.isfinite(shares).any():
+    fractions = np.array([np.nan if one.relative_variance is None else one.relative_variance for one in frames])
+    if not np.isfinite(fractions).any():
         return ""
-    worst = int(np.nanargmin(shares))
-    if shares[worst] >= WELL_SHOWN:
-        return f"each frame shows {percent(shares[worst])} or more of what a plane can show of it"
+    worst = int(np.nanargmin(fractions))
+    if fractions[worst] >= WELL_SHOWN:
+        return f"each frame shows {percent(fractions[worst])} or more of what a plane can show of it"
     first = last = worst
-    while first > 0 and shares[first - 1] < WELL_SHOWN:
+    while first > 0 and fractions[first - 1] < WELL_SHOWN:
         first -= 1
-    while last + 1 < len(shares) and shares[last + 1] < WELL_SHOWN:
+    while last + 1 < len(fractions) and fractions[last + 1] < WELL_SHOWN:
         last += 1
-    share = percent(float(shares[first : last + 1].mean()))
+    fraction = percent(float(fractions[first : last + 1].mean()))
     if first == last:
-        return f"frame {first} shows {share} of what a plane can show of it"
-    return f"frames {first}-{last} show {share} of what a plane can show of them"
+        return f"frame {first} shows {fraction} of what a plane can show of it"
+    return f"frames {first}-{last} show {fraction} of what a plane can show of them"
 
 
 def _advice(
@@ -136,11 +136,11 @@ def _advice(
     )
 
 
-def _to_look_closer(look: SingleFrameTsne | None, method: str) -> str | None:
-    if look is None or not look.better:
+def _single_frame_advice(tsne: SingleFrameTsne | None, method: str) -> str | None:
+    if tsne is None or not tsne.better:
         return None
     return (
-        f"For single frames, {look.method} keeps {percent(look.neighbors_kept or 0)} of nearest neighbours "
-        f"(frame {look.frame}, {look.points} of its points), where {method} keeps {percent(look.kept_here or 0)}; "
-        f'motion between t-SNE frames means little. Redraw with {{"project": {{"method": "{look.method}"}}}}.'
+        f"For single frames, {tsne.method} keeps {percent(tsne.neighbors_kept or 0)} of nearest neighbours "
+        f"(frame {tsne.frame}, {tsne.points} of its points), where {method} keeps {percent(tsne.kept_here or 0)}; "
+        f'motion between t-SNE frames means little. Redraw with {{"project": {{"method": "{tsne.method}"}}}}.'
     )

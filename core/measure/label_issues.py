@@ -35,7 +35,7 @@ def find(frame: Embedded, probe: ProbeSet, *, thumbnail: Callable[[ImageArray], 
     return LabelIssues(
         count=len(found),
         issues=tuple(
-            _told(image, frame.probabilities[image], probe, classes=classes, thumbnail=thumbnail(probe.images[image]))
+            _issue(image, frame.probabilities[image], probe, classes=classes, thumbnail=thumbnail(probe.images[image]))
             for image in found[:MOST_LISTED].tolist()
         ),
     )
@@ -67,7 +67,7 @@ def suspicious(labels: IntArray, probabilities: FloatArray) -> IntArray:
     return np.asarray(found, dtype=np.int64)
 
 
-def _told(image: int, probabilities: FloatArray, probe: ProbeSet, *, classes: IntArray, thumbnail: str) -> LabelIssue:
+def _issue(image: int, probabilities: FloatArray, probe: ProbeSet, *, classes: IntArray, thumbnail: str) -> LabelIssue:
     label, suggested = int(probe.labels[image]), int(classes[probabilities[classes].argmax()])
     return LabelIssue(
         image=image,

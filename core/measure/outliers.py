@@ -1,4 +1,4 @@
-"""Outlier scores: how far each probe image lies from its nearest neighbours, checkpoint by checkpoint."""
+"""Outlier scores: the distance of each probe image from its nearest neighbours, for each checkpoint."""
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
