@@ -28,7 +28,7 @@ from core.measure.outliers import score_frames
 from core.render.encode import film_writer
 from core.render.film import render_film
 from core.render.run_scene import FrameRenderer, Scene
-from core.review.review import Filmed, review
+from core.review.review import ReviewInputs, review
 
 POINTS, WIDTH, CLASSES = 10_000, 768, 10
 FRAMES = 30
@@ -91,7 +91,7 @@ def classes(n_points: int) -> NDArray[np.int64]:
     return np.arange(n_points) % CLASSES
 
 
-def filmed(frames: Frames, labels: NDArray[np.int64]) -> Filmed:
+def filmed(frames: Frames, labels: NDArray[np.int64]) -> ReviewInputs:
     """Return the input of the stage `measure`: embeddings, scores, neighbours, projection and labels.
 
     Args:
@@ -104,14 +104,14 @@ def filmed(frames: Frames, labels: NDArray[np.int64]) -> Filmed:
 
 def assembled(
     frames: Frames, labels: NDArray[np.int64], scores: OutlierScores, neighbors: NeighborGraph, projection: Projection
-) -> Filmed:
+) -> ReviewInputs:
     """Return the input of the stage `measure` from scores, neighbours and a projection that are already computed."""
     facts = [FrameFacts(10 * at, at / 2, 2.0 - at / len(frames), at / len(frames), labels) for at in range(len(frames))]
     names = tuple(f"class {label}" for label in range(CLASSES))
-    return Filmed(frames, facts, projection, scores, neighbors, labels, names)
+    return ReviewInputs(frames, facts, projection, scores, neighbors, labels, names)
 
 
-def scene(film: Filmed) -> Scene:
+def scene(film: ReviewInputs) -> Scene:
     """Return the scene of a film, with random images and an artificial training log."""
     n_points, last = len(film.labels), film.facts[-1].step
     images = np.random.default_rng(1).integers(0, 256, (n_points, 4, 4, 3)).astype(np.uint8).repeat(8, 1).repeat(8, 2)
@@ -144,20 +144,20 @@ def _renderer(drawn: Scene) -> FrameRenderer:
     return FrameRenderer(RenderSpec(width=SIZE[0], height=SIZE[1]), drawn)
 
 
-def _published(film: Filmed, drawn: Scene) -> Callable[[NDArray[np.floating]], NDArray[np.uint8]]:
+def _published(film: ReviewInputs, drawn: Scene) -> Callable[[NDArray[np.floating]], NDArray[np.uint8]]:
     """Return a function that draws points (N, 2) with the published method."""
     worst, losses = np.argsort(-film.scores.distance[-1])[:8], (drawn.log.step, drawn.log.loss)
     return lambda points: notebook.draw(points, film.labels, worst, drawn.probe.images, losses)
 
 
-def _draw(film: Filmed, repeats: int) -> tuple[str, float, float]:
+def _draw(film: ReviewInputs, repeats: int) -> tuple[str, float, float]:
     drawn, points = scene(film), film.projection.points[-1]
     renderer, theirs = _renderer(drawn), _published(film, drawn)
     published = _timed(lambda: theirs(points), repeats)
     return f"drawing, {SIZE[0]} x {SIZE[1]}", published, _timed(lambda: renderer.draw(FRAMES - 1), 10 * repeats)
 
 
-def _encode(film: Filmed) -> tuple[str, float, float]:
+def _encode(film: ReviewInputs) -> tuple[str, float, float]:
     renderer = _renderer(scene(film))
     indices = [frame for _, frame in renderer.film()]
     pictures = [renderer.palette.colors[frame] for frame in indices]
@@ -175,7 +175,7 @@ def _write_gif(path: Path, frames: list[Frame], palette: Palette) -> None:
             writer.add(frame)
 
 
-def _bytes(frames: list[NDArray[np.float32]], film: Filmed) -> tuple[float, float]:
+def _bytes(frames: list[NDArray[np.float32]], film: ReviewInputs) -> tuple[float, float]:
     """Return the bytes per 1,000 pixels of the published GIF, and of ours."""
     drawn = scene(film)
     layouts: list[NDArray[np.float64]] = []

@@ -11,7 +11,7 @@ import numpy as np
 from core.domain.arrays import Embedded, ProbeSet, Projection
 from core.domain.comparison import SIMILARITY_FILE, RepresentationSimilarity
 from core.domain.plan import ComparedArtifacts
-from core.domain.quality import told
+from core.domain.quality import json_number
 from core.errors import InvalidSpecError
 from core.figures.drawing import draw_figures
 from core.figures.figure import FigureInputs
@@ -79,4 +79,6 @@ def _probe(ctx: StageContext, shown: Sequence[ComparedArtifacts]) -> ProbeSet:
 def _similarity(last: Sequence[Path]) -> RepresentationSimilarity:
     """Return the linear CKA of each pair of runs, from the folders of their last frames."""
     kernels = [linear_kernel(codecs.load(folder / "frame", Embedded).embeddings) for folder in last]
-    return RepresentationSimilarity(cka=tuple(tuple(told(cka(one, other)) for other in kernels) for one in kernels))
+    return RepresentationSimilarity(
+        cka=tuple(tuple(json_number(cka(one, other)) for other in kernels) for one in kernels)
+    )

@@ -16,7 +16,7 @@ from api.http.files import StoredFile
 from api.http.ids import run_of
 from api.runs.schemas import CheckpointOut
 from core.domain.arrays import OutlierScores, ProbeSet, Projection, TrainingLog
-from core.domain.quality import SIGNIFICANT_DIGITS, told
+from core.domain.quality import SIGNIFICANT_DIGITS, json_number
 from core.domain.run import RunStatus
 from core.domain.stages import FINE_TUNE, PROJECT, RENDER, SCORE
 from core.errors import NotFoundError, NotReadyError
@@ -127,9 +127,11 @@ class RunArtifacts:
                 "row": int(probe.rows[image]),
                 "label": int(probe.labels[image]),
                 "class": probe.class_names[probe.labels[image]],
-                "distance": told(scores.distance[index, image]),
-                "cleanlab": told(scores.cleanlab[index, image]),
-                "trajectory": [told(score) for score in scores.distance[:, image]] if limit <= MOST_FOLLOWED else None,
+                "distance": json_number(scores.distance[index, image]),
+                "cleanlab": json_number(scores.cleanlab[index, image]),
+                "trajectory": [json_number(score) for score in scores.distance[:, image]]
+                if limit <= MOST_FOLLOWED
+                else None,
             }
             for image in worst
         ]
@@ -155,7 +157,7 @@ class RunArtifacts:
             "labels": probe.labels.tolist(),
             "rows": probe.rows.tolist(),
             "class_names": probe.class_names,
-            "explained_variance": [told(layout.explained_variance[index]) for index in wanted],
+            "explained_variance": [json_number(layout.explained_variance[index]) for index in wanted],
             "smoothing": layout.smoothing,
         }
         return _with_points(head, layout.points, wanted)
@@ -203,7 +205,7 @@ def _frame(run_id: str, frame: int | None, frames: int) -> int:
 
 
 def _row(frame: FrameArtifact) -> CheckpointOut:
-    measured = {name: told(frame.facts.get(name)) for name in ("step", "epoch", "loss", "accuracy")}
+    measured = {name: json_number(frame.facts.get(name)) for name in ("step", "epoch", "loss", "accuracy")}
     return CheckpointOut(index=frame.index, **measured)
 
 
@@ -212,7 +214,7 @@ def _csv(columns: tuple[str, ...], values: list[Any]) -> Iterator[str]:
     writer = csv.writer(line)
     writer.writerow(columns)
     for row in zip(*values, strict=True):
-        writer.writerow(["" if (cell := told(value.item())) is None else cell for value in row])
+        writer.writerow(["" if (cell := json_number(value.item())) is None else cell for value in row])
         if line.tell() > PIECE_CHARACTERS:
             yield line.getvalue()
             line.seek(0)

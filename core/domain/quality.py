@@ -15,10 +15,10 @@ SIGNIFICANT_DIGITS = 6
 """Number of significant digits of numbers in JSON. Chosen by hand: single precision has about seven digits."""
 
 
-def told(value: Any) -> Any:  # noqa: ANN401 - a number of Python's or NumPy's
+def json_number(value: Any) -> Any:  # noqa: ANN401 - a number of Python's or NumPy's
     """Return a number for JSON: rounded to SIGNIFICANT_DIGITS; integers unchanged; None for NaN, infinities and None.
 
-    >>> told(0.123456789), told(float("nan")), told(None), told(7)
+    >>> json_number(0.123456789), json_number(float("nan")), json_number(None), json_number(7)
     (0.123457, None, None, 7)
     """
     if value is None or isinstance(value, int):

@@ -1,4 +1,4 @@
-"""Keep the frames of a film still against each other, so that only what the model learns moves."""
+"""Alignment of the frames of a layout, so that a rotation of the whole layout does not look like movement of points."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -13,7 +13,7 @@ from core.errors import DegenerateEmbeddingsError
 from core.layout.frames import naming_frame
 
 Fit: TypeAlias = Callable[[NDArray[np.float64], NDArray[np.float64], float], NDArray[np.float64]]
-"""A frame (N, 2), moved onto a reference (N, 2); the third argument is `align.trim`."""
+"""Moves a frame (N, 2) onto a reference (N, 2). Returns the moved frame (N, 2). The third argument is `align.trim`."""
 
 
 def align(
@@ -23,14 +23,15 @@ def align(
     reference: Literal["last", "previous", "first"],
     trim: float = 0.0,
 ) -> FloatArray:
-    """Align every frame to one frame, or to the one before it.
+    """Align every frame to one reference frame, or to the previous frame.
 
     Args:
-        points: (T, N, 2), finite.
-        method: a name in `ALIGNMENTS`; the docstring of its module says what it does.
-        reference: "last" or "first": every frame to frame T-1 or 0. "previous": frame 0 is aligned to itself, and
-            each other frame to the already aligned one before it: neighbours agree best, while slow drift may add up.
-        trim: 0 to 0.5, the share of points that have no say; of the method rigid.
+        points: (T, N, 2) float32, the layout of each frame, finite.
+        method: name of the alignment in `ALIGNMENTS`. The module of that name describes the alignment.
+        reference: "last" or "first": every frame is aligned to frame T - 1 or 0. "previous": frame 0 is aligned to
+            itself, and each later frame to the previous aligned frame. Successive frames then agree best, but small
+            errors add up to a slow drift.
+        trim: fraction of the points that the fit ignores, 0 to 0.5. Only the method "rigid" uses it.
 
     Returns:
         (T, N, 2) float32.
@@ -40,7 +41,7 @@ def align(
     """
     if not np.isfinite(points).all():
         raise DegenerateEmbeddingsError(
-            "The layout holds NaN or infinite coordinates: the training diverged. Try a lower train.learning_rate."
+            "The layout has NaN or infinite coordinates: the training diverged. Try a lower train.learning_rate."
         )
     fit = fitter(method)
     aligned = np.empty(points.shape)
@@ -56,6 +57,10 @@ def align(
 
 
 def fitter(method: str) -> Fit:
-    """The function `fit` of an alignment's module."""
+    """Return the function `fit` of an alignment's module.
+
+    Args:
+        method: name of the alignment in `ALIGNMENTS`.
+    """
     fit: Fit = import_module(f"core.layout.alignments.{ALIGNMENTS[method].name}").fit
     return fit

@@ -1,4 +1,4 @@
-"""Principal axes of one frame: the directions of greatest variance, of as many features as today's models have."""
+"""PCA of one frame: exact for few features or points, by subspace iteration otherwise."""
 
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -13,22 +13,25 @@ from core.errors import DegenerateEmbeddingsError
 Double: TypeAlias = NDArray[np.float64]
 
 EXACT_DIMS = 256
-"""Up to so many features (or points) the whole spectrum costs less than to iterate for a few axes of it."""
+"""With at most this many features or points, a full decomposition replaces subspace iteration. Chosen by hand; not
+measured."""
 SPARE_AXES = 8
-"""Iterated beside those that are asked for: they carry the error."""
+"""Number of axes that are iterated in addition to the requested axes. They speed up convergence (Halko et al.). Chosen
+by hand; not measured."""
 MAX_ROUNDS = 8
+"""Largest number of iterations before a full decomposition. Chosen by hand; not measured."""
 TOLERANCE = 1e-5
-"""Of the widest variance: what the two widest may still be wrong by."""
+"""Largest estimated error of the first two variances, relative to the first. Chosen by hand; not measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Axes:
-    """Directions of greatest variance.
+    """Principal axes of one frame.
 
     Attributes:
-        directions: (D, r) orthonormal columns, widest first.
-        variance: (r,) sum over the points of the squared coordinate along each.
-        total: sum over all directions.
+        directions: (D, r) float64, orthonormal columns, largest variance first.
+        variance: (r,) float64, sum over the points of the squared coordinate along each direction.
+        total: the same sum over all D directions.
     """
 
     directions: Double
@@ -37,29 +40,41 @@ class Axes:
 
 
 def centre(embeddings: FloatArray) -> tuple[FloatArray, Double]:
-    """(N, D) float32 without its mean, and the mean (D,)."""
+    """Subtract the mean from embeddings.
+
+    Args:
+        embeddings: (N, D) float32, finite.
+
+    Returns:
+        The centred embeddings (N, D) float32 and the mean (D,) float64.
+    """
     mean: Double = embeddings.mean(axis=0, dtype=np.float64)
     centred: FloatArray = (embeddings - mean.astype(embeddings.dtype)).astype(np.float32, copy=False)
     return centred, mean
 
 
 def principal_axes(centred: FloatArray, *, count: int, start: Double | None = None) -> Axes:
-    """The `count` widest directions of centred points, or fewer where there are no more.
+    """Compute the first principal axes of centred points.
 
-    Narrow frames are solved whole, in double precision. Wide ones by subspace iteration, two passes over the points a
-    round. The error of a variance shrinks with every round by the square of the narrowest over the second variance; it
-    is enough when what is left after the last change is little. From a good start, such as the axes of the checkpoint
-    before, that is one round or two. A spectrum so flat that it does not settle is solved whole too. The two widest are
-    waited for; later ones are roughly right.
+    If N or D is small, a full decomposition in double precision gives exact axes. Otherwise the function uses subspace
+    iteration. Each iteration reads the points twice and multiplies the error of a variance by (v_last / v_2)^2, where
+    v_last is the smallest variance of the iterated axes. The iteration ends if the estimated error of the first two
+    variances is below TOLERANCE. Only the first two axes are iterated to tolerance; the rest are approximate. If
+    MAX_ROUNDS iterations do not suffice, the full decomposition is used.
 
     Args:
-        centred: (N, D), finite.
-        count: at least 1.
-        start: (D, s) directions to begin with; any that are missing are drawn at random, always the same ones.
+        centred: (N, D) float32, finite, mean 0.
+        count: number of axes, at least 1.
+        start: (D, s) float64, directions to start from, for example the axes of the previous checkpoint. Missing
+            directions are random, with a fixed seed. None: all directions are random.
+
+    Returns:
+        min(count, N, D) axes.
 
     References:
         Halko, Martinsson, Tropp: Finding structure with randomness. arXiv:0909.4061.
-        Saad: Numerical methods for large eigenvalue problems, section 5.2, on the rate. doi:10.1137/1.9781611970739.
+        Saad: Numerical methods for large eigenvalue problems, section 5.2 (convergence rate).
+            doi:10.1137/1.9781611970739.
     """
     n_points, n_dims = centred.shape
     total = float(np.einsum("nd,nd->n", centred, centred).sum(dtype=np.float64))
@@ -86,7 +101,7 @@ def principal_axes(centred: FloatArray, *, count: int, start: Double | None = No
 
 
 def _scatter_times(centred: FloatArray, basis: Double) -> Double:
-    """(D, w): the scatter of the points times a basis; the scatter itself, (D, D), is never made."""
+    """Scatter matrix times a basis, X' (X B), (D, w). The scatter matrix X' X (D, D) is never computed."""
     product: Double = (centred.T @ (centred @ basis.astype(np.float32))).astype(np.float64)
     return product
 
@@ -109,14 +124,26 @@ def _whole(centred: FloatArray, count: int, total: float) -> Axes:
 
 
 def upright(directions: Double) -> Double:
-    """(D, r) with signs such that the feature that weighs most on each axis (the first, if several do) points up."""
+    """Fix the sign of each axis: the coefficient with the largest absolute value becomes positive.
+
+    If several coefficients have the same absolute value, the first decides.
+
+    Args:
+        directions: (D, r), one axis per column.
+
+    Returns:
+        (D, r), the same axes, some of them negated.
+    """
     strongest = directions[np.abs(directions).argmax(axis=0), np.arange(directions.shape[1])]
     turned: Double = directions * np.where(strongest < 0, -1, 1)
     return turned
 
 
 def check(embeddings: NDArray[Any]) -> None:
-    """Refuse what cannot be laid out in a plane.
+    """Check that a frame can be laid out in a plane.
+
+    Args:
+        embeddings: (N, D).
 
     Raises:
         DegenerateEmbeddingsError: fewer than 2 points or features, or a value that is NaN or infinite.
@@ -124,10 +151,10 @@ def check(embeddings: NDArray[Any]) -> None:
     n_points, n_dims = embeddings.shape
     if n_points < 2 or n_dims < 2:  # noqa: PLR2004 - a plane needs two
         raise DegenerateEmbeddingsError(
-            f"{n_points} embeddings of {n_dims} features cannot be laid out in a plane: it takes 2 of both. "
-            "Raise capture.probe_size, or take a wider model."
+            f"{n_points} embeddings of {n_dims} features cannot be laid out in a plane: at least 2 of both are "
+            "required. Raise capture.probe_size, or use a wider model."
         )
-    # A sum tells of most what looking at each value would, and in a fraction of the time.
+    # A finite row sum proves that the row is finite. Sums are much faster than a check of each value.
     if not (np.isfinite(embeddings @ np.ones(n_dims, embeddings.dtype)).all() or np.isfinite(embeddings).all()):
         raise DegenerateEmbeddingsError(
             "Embeddings are NaN or infinite: the training diverged. Try a lower train.learning_rate, or "
@@ -136,32 +163,35 @@ def check(embeddings: NDArray[Any]) -> None:
 
 
 def check_spread(embeddings: NDArray[Any]) -> None:
-    """Refuse a frame that has no directions.
+    """Check that a frame has some variance.
+
+    Args:
+        embeddings: (N, D), N at least 1.
 
     Raises:
-        DegenerateEmbeddingsError: all points are the same.
+        DegenerateEmbeddingsError: all embeddings are equal.
     """
     if (embeddings == embeddings[0]).all():
         raise DegenerateEmbeddingsError(
-            "All embeddings are the same: the model has collapsed, or the probe images are all alike. "
+            "All embeddings are equal: the model has collapsed, or all probe images are equal. "
             "Try a lower train.learning_rate, or other images."
         )
 
 
 def pca(embeddings: FloatArray, *, start: NDArray[Any] | None = None) -> tuple[FloatArray, float, NDArray[Any]]:
-    """The two axes of greatest variance of one frame: Y = (X - mean) V, V the top eigenvectors of X'X.
+    """PCA of one frame: Y = (X - mean) V, where V (D, 2) holds the first two principal axes.
 
-    The sign of an axis is free; here the feature that weighs most on it (the first, if several weigh the same) points
-    up. Axes of equal variance may be turned within their plane: any turn is as good, and the same library on the same
-    machine always takes the same one. Where all points lie on a line, the second axis is zero.
+    `upright` fixes the sign of each axis. If both axes have equal variance, any rotation within their plane is as good;
+    the same library on the same machine always returns the same rotation. If all points lie on a line, the second
+    coordinate is 0 up to rounding error.
 
     Args:
-        embeddings: (N, D), finite, N and D at least 2.
-        start: (D, r), axes of a frame that is much like this one.
+        embeddings: (N, D) float32, finite, N and D at least 2.
+        start: (D, r), axes of a similar frame, from which the iteration starts; None: random axes.
 
     Returns:
-        (N, 2) float32, centred, wider axis first; the share of the variance that both axes show, 0..1; and the axes
-        (D, 2).
+        Points (N, 2) float32, centred, axis of larger variance first. explained_variance_ratio of both axes together,
+        0..1. The axes (D, 2) float64.
 
     Raises:
         DegenerateEmbeddingsError: fewer than 2 points or features, a value that is NaN or infinite, or no variance.
@@ -169,8 +199,8 @@ def pca(embeddings: FloatArray, *, start: NDArray[Any] | None = None) -> tuple[F
     References:
         Pearson: On lines and planes of closest fit to systems of points in space. doi:10.1080/14786440109462720.
 
-    >>> points, share, _ = pca(np.array([[0, 0, 0], [2, 0, 0], [4, 0, 0]], dtype=np.float32))
-    >>> points[:, 0].tolist(), share
+    >>> points, ratio, _ = pca(np.array([[0, 0, 0], [2, 0, 0], [4, 0, 0]], dtype=np.float32))
+    >>> points[:, 0].tolist(), ratio
     ([-2.0, 0.0, 2.0], 1.0)
     """
     check(embeddings)

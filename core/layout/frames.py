@@ -1,4 +1,4 @@
-"""The frames of a film, gone through in order, a few of them side by side."""
+"""Iteration over the frames of a film, in order, with a few frames processed in parallel."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,30 +10,35 @@ from core.domain.arrays import FloatArray
 from core.errors import DegenerateEmbeddingsError
 
 ABREAST = 4
-"""Frames that are held, and worked on, at a time: the same on every machine, for they begin with the same axes."""
+"""Number of frames that are held and processed at a time. The number is the same on every machine, because the frames
+of one batch start from the same axes, and results must not depend on the machine. Chosen by hand; not measured."""
 
 Made = TypeVar("Made")
 
 
 class Frames(Protocol):
-    """The embeddings of all checkpoints, (N, D) each, that may be gone through more than once."""
+    """Embeddings of all checkpoints, (N, D) float32 each. They can be iterated more than once."""
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Number of frames T."""
 
     def __iter__(self) -> Iterator[FloatArray]:
-        """One at a time."""
+        """Iterate over the frames in order."""
 
 
 ProgressCallback: TypeAlias = Callable[[int, int], None]
-"""Called with the number of frames done and the number to be done, over all passes."""
+"""Called with the number of frames done and the total number of frames, both summed over all passes."""
 
 
 def of_each(frames: Frames, work: Callable[[int, FloatArray], Made]) -> Iterator[Made]:
-    """What `work` makes of each frame and its number, in order.
+    """Apply `work` to each frame, and yield the results in order.
 
-    The first frame is worked on alone, then always ABREAST side by side: what has been made of earlier ones, if it is
-    kept as it comes, can be begun with.
+    The first frame is processed alone. The other frames are processed in batches of ABREAST, in parallel. A caller that
+    keeps each yielded result can therefore start a batch from the results of earlier batches.
+
+    Args:
+        frames: T arrays (N, D) float32.
+        work: called with the index of a frame and its embeddings.
     """
     numbered = enumerate(frames)
     with side_by_side(ABREAST) as each:
@@ -46,7 +51,7 @@ def of_each(frames: Frames, work: Callable[[int, FloatArray], Made]) -> Iterator
 
 @contextmanager
 def naming_frame(index: int) -> Iterator[None]:
-    """Let an error that is raised inside say of which frame it is."""
+    """Add the index of the frame to the message of a DegenerateEmbeddingsError that is raised inside."""
     try:
         yield
     except DegenerateEmbeddingsError as error:

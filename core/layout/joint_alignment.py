@@ -1,4 +1,4 @@
-"""Several runs' layouts of the same points in one frame, so that they can be watched side by side."""
+"""Joint alignment of the layouts of several runs, for films side by side. All runs have the same points."""
 
 from collections.abc import Sequence
 
@@ -8,22 +8,29 @@ import scipy.linalg
 from core.domain.arrays import FloatArray
 
 _COLLAPSED = 1e-3
-"""A last frame that is so much smaller than the largest one is a point: it would blow up all the others."""
+"""A last frame counts as a single point if its size, relative to the largest coordinate of the run, is at most this.
+Division by a smaller size would enlarge all other frames too much. Chosen by hand; not measured."""
 
 
 def in_one_frame(layouts: Sequence[FloatArray]) -> list[FloatArray]:
-    """Shift, scale and turn each run's layout as a whole, so that all end alike.
+    """Shift, scale and rotate the layout of each run as a whole, so that the last frames of all runs agree.
 
-    Each run's last frame is centred, its root mean square distance from the centre becomes 1 (the largest coordinate of
-    all its frames, where it ends in a point), and it is turned or
-    mirrored by the orthogonal R that minimises ||Y R - Y_first||. All its frames are moved by the same: what moves in a
-    run moves as in its own film. The scale is each run's own, since features of two models have no unit in common.
+    For each run:
+
+    1. The mean of the last frame becomes the origin.
+    2. The root mean square distance of the last frame from the origin becomes 1. If the last frame is a single point,
+       the largest coordinate of all frames becomes 1.
+    3. R rotates or reflects the run. R is the orthogonal matrix that minimises ||Y R - Y_first||, where Y and Y_first
+       are the last frames of this run and of the first run.
+
+    All frames of a run get the same transformation, so motion within a run is unchanged up to scale. Each run has its
+    own scale, because the features of two models have no common unit.
 
     Args:
-        layouts: (T, N, 2) each, finite; N is the same for all, T need not be.
+        layouts: one array (T, N, 2) per run, finite. N is the same for all runs; T may differ.
 
     Returns:
-        The same shapes, float32.
+        Arrays of the same shapes, float32.
 
     References:
         Schoenemann: A generalized solution of the orthogonal Procrustes problem. doi:10.1007/BF02289451.

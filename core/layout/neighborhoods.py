@@ -1,7 +1,7 @@
-"""Layouts that keep neighbourhoods, each frame started from the layout of the frame before.
+"""Sequential layouts by t-SNE and UMAP: each frame starts from the layout of the previous frame.
 
-What is alike stays where it was, and later frames end after fewer rounds. Neither distances between clusters nor
-shares of variance mean anything in such a layout.
+Because of the start, similar points stay near their previous positions, and later frames require fewer iterations. In
+such a layout, distances between clusters have no meaning, and explained_variance_ratio is not defined.
 """
 
 from importlib import import_module
@@ -17,28 +17,44 @@ from core.layout.axes import check, pca
 from core.layout.frames import Frames, ProgressCallback, naming_frame
 
 FIRST_ROUNDS = 500
-"""Of the first frame."""
+"""Number of iterations of the first frame. Chosen by hand; not measured."""
 WARM_ROUNDS = 150
-"""Of every later frame."""
+"""Number of iterations of each later frame. Chosen by hand; not measured."""
 
 
-class LayOut(Protocol):
+class FrameLayout(Protocol):
     """Lays out one frame."""
 
     def __call__(self, embeddings: FloatArray, *, start: FloatArray, warm: bool, spec: ProjectSpec) -> FloatArray:
-        """(N, D) to (N, 2), begun from `start`, which is the layout of the frame before if `warm`."""
+        """Lay out one frame.
+
+        Args:
+            embeddings: (N, D) float32.
+            start: (N, 2), initial layout.
+            warm: True if `start` is the layout of the previous frame; False for the first frame.
+            spec: options of the layout.
+
+        Returns:
+            (N, 2).
+        """
 
 
-def each_from_the_one_before(
-    frames: Frames, spec: ProjectSpec, on_frame: ProgressCallback, lay_out: LayOut
+def lay_out_sequentially(
+    frames: Frames, spec: ProjectSpec, on_frame: ProgressCallback, lay_out: FrameLayout
 ) -> Projection:
-    """Every frame, started from the layout of the frame before, the first one from its two widest axes.
+    """Lay out all frames in order. Each frame starts from the previous layout; the first frame starts from its PCA.
+
+    Args:
+        frames: T arrays (N, D) float32.
+        spec: options of the layout.
+        on_frame: see `ProgressCallback`.
+        lay_out: lays out one frame.
 
     Returns:
-        Centred points (T, N, 2); the variances are NaN.
+        Points (T, N, 2) float32, each frame centred. Both variances are NaN.
 
     Raises:
-        DegenerateEmbeddingsError: a frame cannot be laid out; the message tells which frame.
+        DegenerateEmbeddingsError: a frame cannot be laid out. The message states which frame.
     """
     points: list[FloatArray] = []
     for index, embeddings in enumerate(frames):
@@ -53,20 +69,23 @@ def each_from_the_one_before(
 
 
 def require_package(name: str) -> Any:  # noqa: ANN401 - these packages have no types
-    """The package that a layout method needs.
+    """Import the package that a layout method requires.
 
     Args:
-        name: of a method in `LAYOUTS` that has a package.
+        name: name of a method in `LAYOUTS` with an optional package.
+
+    Returns:
+        The module.
 
     Raises:
-        InvalidSpecError: it is not installed.
+        InvalidSpecError: the package is not installed.
     """
     method = LAYOUTS[name]
     try:
         return import_module(str(method.package_module))
     except ImportError as error:
         raise InvalidSpecError(
-            f"project.method {name} wants {method.package}, which this service's worker does not have: ask its "
-            f"operator for pip install 'embedreel[{name}]', or take {ProjectSpec().method}.",
+            f"project.method {name} requires {method.package}, which is not installed on this service's worker: ask "
+            f"the operator to run pip install 'embedreel[{name}]', or use {ProjectSpec().method}.",
             field="project.method",
         ) from error

@@ -1,16 +1,16 @@
-"""Axes that all frames of a film share, or that turn slowly: what moves on the screen has moved in the representation.
+"""PCA with axes that are smoothed over time, or that are the same in all frames.
 
-Let C_t be the covariance of frame t. The axes of frame t are the two widest directions of the covariance smoothed
-over time, S_t = sum_s w(t - s) C_s with a Gaussian w; turned within their plane onto those of the next frame, so that
-nothing spins; and every frame is centred at the same point, so that a cloud that moves as a whole is seen to move.
-Without smoothing that is each frame's own plane, with endless smoothing one plane for all.
+C_t is the covariance of frame t. The axes of frame t are the first two principal components of the smoothed covariance
+S_t = sum_s w(t - s) C_s, where w is a Gaussian. The two axes are rotated within their plane onto the axes of the next
+frame, so that the layout does not spin. All frames have one centre, so that a shift of all points is visible. Without
+smoothing, each frame has its own plane. With infinite smoothing, all frames have one plane.
 
-The more smoothing, the better motion on the screen follows motion in the representation (the smooth turning of the
-plane is the only motion that is added), and the less of each frame's own variance is shown. `choose` finds the least
-that has nearly all of the first to be had.
+More smoothing has two effects. Motion in the layout follows motion in the representation better, because the rotation
+of the plane adds less motion. And the layout has less of each frame's own variance. `choose` selects the least
+smoothing whose correlation of motion is close to the best. docs/layouts.md compares values of sigma on three data sets.
 
-Nothing here grows with the number of features times the number of points: of each frame its RANK widest directions are
-kept, and what they span together is reduced to the WIDTH directions that matter over the film.
+Memory does not grow with the number of frames times the number of features times the number of points. The RANK first
+principal components of each frame are kept, then reduced to the WIDTH most important directions of the film.
 """
 
 from collections.abc import Sequence
@@ -31,41 +31,58 @@ from core.measure.neighborhoods import distance_ranks, layout_neighbors, size, t
 Double: TypeAlias = NDArray[np.float64]
 
 RANK = 24
+"""Number of principal components that are kept of each frame. Chosen by hand; not measured."""
 WIDTH = 64
+"""Number of directions that are kept of the film. Chosen by hand; not measured."""
 CHOICES = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
-"""Widths of smoothing that are tried, in frames, beside one plane for all."""
+"""Values of sigma that `choose` tries, in frames. It also tries one plane for all frames. Chosen by hand; not
+measured."""
 SAMPLE_ROWS = 500
-"""Points by which a width is chosen."""
+"""Number of points at which `choose` evaluates each sigma. Chosen by hand; not measured."""
 NEARLY = 0.02
-"""So much correlation is given up for a narrower width, which shows more of each frame."""
+"""Loss of correlation of motion that `choose` accepts for a smaller sigma, which keeps more of each frame's variance.
+Chosen by hand; not measured. docs/layouts.md has results for the selected sigma."""
 TRUST_LOSS = 0.01
+"""Largest loss of trustworthiness, relative to the best sigma, that `choose` accepts. Chosen by hand; not measured."""
 TRUST_FRAMES = 6
+"""Number of frames, evenly spaced, whose trustworthiness `choose` averages. Chosen by hand; not measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class FrameAxes:
-    """What is kept of one frame: its mean (D,) and its RANK widest axes."""
+    """Summary of one frame.
+
+    Attributes:
+        mean: (D,) float64, mean of the embeddings.
+        axes: the RANK first principal components, (D, RANK), or fewer.
+    """
 
     mean: Double
     axes: Axes
 
 
 def frame_axes(embeddings: FloatArray, *, start: Double | None = None) -> FrameAxes:
-    """Of a frame (N, D); `start`: axes (D, r) of one that is much like it."""
+    """Compute the mean and the first principal components of a frame.
+
+    Args:
+        embeddings: (N, D) float32, finite.
+        start: (D, r) float64, axes of a similar frame, from which the iteration starts; None: random axes.
+    """
     centred, mean = centre(embeddings)
     return FrameAxes(mean, principal_axes(centred, count=RANK, start=start))
 
 
 @dataclass(frozen=True, slots=True)
 class ScatterMatrices:
-    """All frames' scatter in the directions that matter over the film.
+    """Scatter matrices of all frames, in the w most important directions of the film; w is min(WIDTH, D).
 
     Attributes:
-        basis: (D, w) orthonormal.
-        scatter: (T, w, w), of each frame around its own mean.
-        totals: (T,), each frame's scatter in all directions.
-        best: (T,), share of it that the frame's own two widest directions hold, 0..1; 1 where there is none.
-        middle: (D,), mean of the frames' means: the one centre.
+        basis: (D, w) float64, orthonormal columns.
+        scatter: (T, w, w) float64, scatter matrix of each frame around its own mean, in the basis.
+        totals: (T,) float64, sum of squares of each frame around its own mean, in all D directions.
+        best: (T,) float64, explained_variance_ratio of each frame's own best plane, 0..1; 1 for a frame without
+            variance.
+        middle: (D,) float64, mean of the frames' means: the common centre.
     """
 
     basis: Double
@@ -75,13 +92,13 @@ class ScatterMatrices:
     middle: Double
 
     def planes(self, smoothing: float | None) -> Double:
-        """Two axes a frame, in the basis, each pair turned onto that of the next frame.
+        """Compute the two axes of each frame, and rotate each pair onto the axes of the next frame.
 
         Args:
-            smoothing: sigma of the Gaussian in frames; None: one plane for all.
+            smoothing: sigma of the Gaussian in frames; 0: no smoothing; None: one plane for all frames.
 
         Returns:
-            (T, w, 2), orthonormal columns.
+            (T, w, 2) float64, orthonormal columns, in the basis.
         """
         n_frames, width, _ = self.scatter.shape
         weights = _weights(n_frames, smoothing)
@@ -95,44 +112,60 @@ class ScatterMatrices:
         return planes
 
     def shown(self, planes: Double) -> Double:
-        """(T,) share of each frame's variance that its plane shows, 0..1; 1 where there is none."""
+        """Compute the explained_variance_ratio of each frame's plane.
+
+        Args:
+            planes: (T, w, 2), two axes of each frame, in the basis.
+
+        Returns:
+            (T,) float64, 0..1; 1 for a frame without variance.
+        """
         seen = np.einsum("twa,twv,tva->t", planes, self.scatter, planes)
         return _share(seen, self.totals)
 
 
 def survey(frames: Frames, on_frame: ProgressCallback) -> ScatterMatrices:
-    """The scatter of all frames; the first of two passes.
+    """Compute the scatter matrices of all frames: the first of two passes over the frames.
+
+    Args:
+        frames: T arrays (N, D) float32.
+        on_frame: see `ProgressCallback`.
 
     Raises:
-        DegenerateEmbeddingsError: a frame holds NaN or infinite values, or in no frame do the embeddings differ.
+        DegenerateEmbeddingsError: a frame has fewer than 2 points or features, or a value that is NaN or infinite.
+        DegenerateEmbeddingsError: all embeddings are equal within each frame.
     """
     axes: list[FrameAxes] = []
 
-    def look(index: int, embeddings: FloatArray) -> FrameAxes:
+    def summarise(index: int, embeddings: FloatArray) -> FrameAxes:
         with naming_frame(index):
             check(embeddings)
             return frame_axes(embeddings, start=axes[-1].axes.directions if axes else None)
 
-    for seen in of_each(frames, look):
+    for seen in of_each(frames, summarise):
         axes.append(seen)
         on_frame(len(axes), 2 * len(frames))
     film = gather(axes)
     if not film.totals.any():
         raise DegenerateEmbeddingsError(
-            "In no frame do the embeddings differ: the model has collapsed, or the probe images are all alike. "
+            "In every frame, all embeddings are equal: the model has collapsed, or all probe images are equal. "
             "Try a lower train.learning_rate, or other images."
         )
     return film
 
 
 def lay_out(frames: Frames, film: ScatterMatrices, planes: Double, on_frame: ProgressCallback) -> Projection:
-    """Every frame by its plane, all centred at the same point; the second of two passes.
+    """Project each frame onto its plane, around the common centre: the second of two passes over the frames.
 
     Args:
-        frames: T arrays (N, D).
-        film: of these frames.
-        planes: (T, w, 2), in the film's basis.
+        frames: T arrays (N, D) float32.
+        film: scatter matrices of these frames.
+        planes: (T, w, 2), two axes of each frame, in the film's basis.
         on_frame: see `ProgressCallback`.
+
+    Returns:
+        Points (T, N, 2) float32. explained_variance and best_variance, (T,) float32 each, are the
+        explained_variance_ratio of each frame's plane and of its own best plane.
     """
     axes = (film.basis @ planes).astype(np.float32)
     points: list[FloatArray] = []
@@ -148,25 +181,32 @@ def lay_out(frames: Frames, film: ScatterMatrices, planes: Double, on_frame: Pro
 
 
 def gather(axes: Sequence[FrameAxes]) -> ScatterMatrices:
-    """What can be said of all frames together, in order, one at least."""
+    """Combine the summaries of frames into the scatter matrices of the film.
+
+    The basis consists of the first principal directions of the sum of all frames' scatter matrices. Each scatter matrix
+    is first divided by the frame's total variance, so that all frames have equal weight.
+
+    Args:
+        axes: summaries of T frames, in order, T at least 1.
+    """
     n_dims = len(axes[0].mean)
     width = min(WIDTH, n_dims)
     spanned = np.zeros((n_dims, n_dims))
-    for look in axes:
-        weighted = _weighted(look.axes)
+    for frame in axes:
+        weighted = _weighted(frame.axes)
         spanned += weighted @ weighted.T
     _, basis = scipy.linalg.eigh(spanned, subset_by_index=(n_dims - width, n_dims - 1))
     scatter = np.empty((len(axes), width, width))
-    for index, look in enumerate(axes):
-        inner = basis.T @ look.axes.directions * np.sqrt(look.axes.variance)
+    for index, frame in enumerate(axes):
+        inner = basis.T @ frame.axes.directions * np.sqrt(frame.axes.variance)
         scatter[index] = inner @ inner.T
-    totals = np.array([look.axes.total for look in axes])
-    best = _share(np.array([look.axes.variance[:2].sum() for look in axes]), totals)
-    return ScatterMatrices(basis, scatter, totals, best, middle=np.mean([look.mean for look in axes], axis=0))
+    totals = np.array([frame.axes.total for frame in axes])
+    best = _share(np.array([frame.axes.variance[:2].sum() for frame in axes]), totals)
+    return ScatterMatrices(basis, scatter, totals, best, middle=np.mean([frame.mean for frame in axes], axis=0))
 
 
 def _weighted(axes: Axes) -> Double:
-    """(D, r): each direction as long as its share of the frame's variance says."""
+    """Scale each direction by the square root of its explained_variance_ratio, (D, r)."""
     weighted: Double = axes.directions * np.sqrt(axes.variance / max(axes.total, np.finfo(np.float64).tiny))
     return weighted
 
@@ -177,7 +217,7 @@ def _share(part: Double, whole: Double) -> Double:
 
 
 def _weights(n_frames: int, smoothing: float | None) -> Double:
-    """(T, T), rows of sum 1; (1, T) where one plane serves all."""
+    """Gaussian weights w(t - s), (T, T), rows of sum 1. With `smoothing` None: equal weights, (1, T)."""
     if smoothing is None:
         return np.full((1, n_frames), 1 / n_frames)
     if smoothing == 0:
@@ -191,18 +231,20 @@ def _weights(n_frames: int, smoothing: float | None) -> Double:
 def choose(
     film: ScatterMatrices, samples: Double, moved: FloatArray, choices: Sequence[float] = CHOICES
 ) -> float | None:
-    """The least smoothing with nearly the best correlation of motion on the screen with motion in the representation.
+    """Select the least smoothing that preserves motion and neighbourhoods well.
 
-    Of those that cost no visible neighbourhoods: trustworthiness within TRUST_LOSS of the best.
+    A sigma is admissible if its mean trustworthiness is within TRUST_LOSS of the best sigma. The result is the smallest
+    admissible sigma whose Pearson correlation of motion is within NEARLY of the best admissible sigma.
 
     Args:
-        film: of these frames.
-        witnesses: (T, M, w), coordinates of some points in the film's basis.
-        moved: (T - 1, M), how far each of them moved in the representation.
-        choices: sigmas to try, rising; one plane for all is tried too.
+        film: scatter matrices of T frames.
+        samples: (T, M, w) float64, coordinates of M points in the film's basis.
+        moved: (T - 1, M) float32, distance that each of these points moved in the representation.
+        choices: values of sigma to try, in frames, ascending. Values of T or more are skipped. One plane for all frames
+            is always tried.
 
     Returns:
-        A sigma, or None for one plane.
+        Sigma in frames; None: one plane for all frames.
     """
     tried = [*(sigma for sigma in choices if sigma < len(samples)), None]
     seen = [np.einsum("tmw,twa->tma", samples, film.planes(sigma)) for sigma in tried]
@@ -213,7 +255,15 @@ def choose(
 
 
 def _trust(samples: Double, layouts: Sequence[Double]) -> list[float]:
-    """Mean trustworthiness of some frames, for each of several layouts (T, M, 2)."""
+    """Mean trustworthiness over TRUST_FRAMES frames, for each layout.
+
+    Args:
+        samples: (T, M, w), coordinates of the points in the film's basis. Ranks are by Euclidean distance.
+        layouts: layouts of the same points, (T, M, 2) each.
+
+    Returns:
+        One value per layout, 0..1. Higher = more trustworthy.
+    """
     n_frames, n_points, _ = samples.shape
     k = size(n_points)
     rows = np.arange(n_points)

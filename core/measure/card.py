@@ -1,4 +1,4 @@
-"""The quality card's words: a verdict in one line, and what would serve better."""
+"""Texts of the quality card: the verdict in one line, and the advice to use another layout."""
 
 from collections.abc import Iterable, Sequence
 
@@ -7,14 +7,16 @@ import numpy as np
 from core.domain.quality import Alternative, FrameQuality, MotionQuality, Number, QualityCard, SingleFrameTsne, percent
 
 FOLLOWS, PARTLY = 0.7, 0.4
-"""Correlations of motion from which on it is said to follow the representation, or to follow it in part."""
+"""Least Pearson correlations of motion for the words "follows" and "partly follows". Chosen by hand; not measured."""
 WELL_SHOWN = 0.75
-"""Of the variance that a frame's best plane shows: below it, the verdict names the frames."""
+"""The verdict names frames whose layout has less than this fraction of the variance of the frame's best plane. Chosen
+by hand; not measured."""
 BETTER = 0.05
-"""So much more correlation is worth another layout."""
+"""Least gain in Pearson correlation of motion for which another layout is recommended. Chosen by hand; not measured."""
 TRUST_LOSS = 0.01
+"""Largest loss of trustworthiness at which another layout is recommended. Chosen by hand; not measured."""
 MORE_KEPT = 0.1
-"""So many more of the nearest neighbours are worth a closer look."""
+"""Least gain in k-NN recall for which t-SNE is recommended for single frames. Chosen by hand; not measured."""
 
 
 def quality_card(
@@ -27,9 +29,19 @@ def quality_card(
     alternatives: Iterable[Alternative] = (),
     closer_look: SingleFrameTsne | None = None,
 ) -> QualityCard:
-    """Put the card together; `method` is the film's own layout, in the user's words for it."""
+    """Assemble the quality card of a film.
+
+    Args:
+        motion: measures over the film.
+        frames: measures of each frame, T of them.
+        k: number of neighbours in a neighbourhood.
+        points: number of evaluated points.
+        method: name of the film's layout for readers, for example "pca, procrustes".
+        alternatives: measures of other layouts of the same frames.
+        closer_look: k-NN recall of t-SNE in one frame; None if it was not measured.
+    """
     tried = tuple(alternatives)
-    advice = (_advice(motion, frames, method, tried), _to_look_closer(closer_look, method))
+    advice = (_advice(motion, frames, method, tried), _single_frame_advice(closer_look, method))
     return QualityCard(
         verdict=verdict(motion, frames),
         advice=" ".join(said for said in advice if said) or None,
@@ -43,13 +55,29 @@ def quality_card(
 
 
 def verdict(motion: MotionQuality, frames: Sequence[FrameQuality]) -> str:
-    """One line: does motion follow, are neighbours kept, and where is little of the representation to be seen?"""
+    """Summarise a film in one line: correlation of motion, neighbourhood preservation, and variance of the layout.
+
+    Neighbourhood preservation is reported as mean trustworthiness and mean k-NN recall.
+
+    Args:
+        motion: measures over the film.
+        frames: measures of each frame, T of them.
+    """
     said = [_of_motion(motion.pearson), _of_neighbors(frames), _of_variance(frames)]
     return "; ".join(part for part in said if part)
 
 
 def is_better(own: tuple[Number, Number], other: tuple[Number, Number]) -> bool:
-    """Whether another layout's (correlation, trustworthiness) are worth a change."""
+    """True if another layout is worth recommending.
+
+    Args:
+        own: Pearson correlation of motion and mean trustworthiness of the film's layout.
+        other: the same two numbers of the other layout.
+
+    Returns:
+        True if the correlation is higher by at least BETTER and the trustworthiness is lower by at most TRUST_LOSS.
+        False if a number is None.
+    """
     if None in (*own, *other):
         return False
     (r, trust), (other_r, other_trust) = np.array(own, dtype=float), np.array(other, dtype=float)
@@ -57,7 +85,7 @@ def is_better(own: tuple[Number, Number], other: tuple[Number, Number]) -> bool:
 
 
 def mean(values: Iterable[Number]) -> float:
-    """Of those that are known; NaN where none is."""
+    """Mean of the values that are not None; NaN if all values are None."""
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known else float("nan")
 
@@ -76,21 +104,21 @@ def _of_neighbors(frames: Sequence[FrameQuality]) -> str:
 
 
 def _of_variance(frames: Sequence[FrameQuality]) -> str:
-    shares = np.array([np.nan if one.relative_variance is None else one.relative_variance for one in frames])
-    if not np.isfinite(shares).any():
+    fractions = np.array([np.nan if one.relative_variance is None else one.relative_variance for one in frames])
+    if not np.isfinite(fractions).any():
         return ""
-    worst = int(np.nanargmin(shares))
-    if shares[worst] >= WELL_SHOWN:
-        return f"each frame shows {percent(shares[worst])} or more of what a plane can show of it"
+    worst = int(np.nanargmin(fractions))
+    if fractions[worst] >= WELL_SHOWN:
+        return f"each frame shows {percent(fractions[worst])} or more of what a plane can show of it"
     first = last = worst
-    while first > 0 and shares[first - 1] < WELL_SHOWN:
+    while first > 0 and fractions[first - 1] < WELL_SHOWN:
         first -= 1
-    while last + 1 < len(shares) and shares[last + 1] < WELL_SHOWN:
+    while last + 1 < len(fractions) and fractions[last + 1] < WELL_SHOWN:
         last += 1
-    share = percent(float(shares[first : last + 1].mean()))
+    fraction = percent(float(fractions[first : last + 1].mean()))
     if first == last:
-        return f"frame {first} shows {share} of what a plane can show of it"
-    return f"frames {first}-{last} show {share} of what a plane can show of them"
+        return f"frame {first} shows {fraction} of what a plane can show of it"
+    return f"frames {first}-{last} show {fraction} of what a plane can show of them"
 
 
 def _advice(
@@ -103,16 +131,16 @@ def _advice(
     own = mean(frame.trustworthiness for frame in frames)
     return (
         f"{best.method} would serve this run better: r = {best.pearson:.2f} with trustworthiness "
-        f"{best.trustworthiness:.2f}, where {method} has {motion.pearson:.2f} and {own:.2f}. Draw it anew with "
+        f"{best.trustworthiness:.2f}, where {method} has {motion.pearson:.2f} and {own:.2f}. Redraw with "
         f'{{"project": {{"method": "{best.method}"}}}}; no training is needed.'
     )
 
 
-def _to_look_closer(look: SingleFrameTsne | None, method: str) -> str | None:
-    if look is None or not look.better:
+def _single_frame_advice(tsne: SingleFrameTsne | None, method: str) -> str | None:
+    if tsne is None or not tsne.better:
         return None
     return (
-        f"To look at single frames, {look.method} keeps {percent(look.neighbors_kept or 0)} of nearest neighbours "
-        f"(frame {look.frame}, {look.points} of its points), where {method} keeps {percent(look.kept_here or 0)}; "
-        f'motion on its screen means little. Draw it anew with {{"project": {{"method": "{look.method}"}}}}.'
+        f"For single frames, {tsne.method} keeps {percent(tsne.neighbors_kept or 0)} of nearest neighbours "
+        f"(frame {tsne.frame}, {tsne.points} of its points), where {method} keeps {percent(tsne.kept_here or 0)}; "
+        f'motion between t-SNE frames means little. Redraw with {{"project": {{"method": "{tsne.method}"}}}}.'
     )

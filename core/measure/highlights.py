@@ -1,7 +1,7 @@
-"""What happened while the model learnt, found in what is measured of each frame: in words, with numbers that say so.
+"""Highlights of a film: events of the training, each with a caption and with the numbers that justify the caption.
 
-What holds for a frame or two is noise, and is not told: a change counts when it lasts to the end of the film, or when
-it goes far beyond what frames usually do.
+A change that holds for one or two frames is noise and is not reported. A change is reported if it lasts to the end of
+the film, or if it is far larger than the usual change between frames.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,45 +12,56 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.domain.arrays import FloatArray, FrameFacts, IntArray
-from core.domain.quality import Highlight, percent, told
+from core.domain.quality import Highlight, json_number, percent
 
 Double = NDArray[np.float64]
 
 LASTS = 3
-"""Frames at the end of the film that a change must hold for."""
+"""Least number of frames at the end of the film for which a change must hold. Chosen by hand; not measured."""
 OWN = 0.8
-"""A class is apart when so many of its neighbours are its own, and was not while there were fewer than MIXED."""
+"""Least fraction of a class's nearest neighbours that have the same class, for the class to count as separate. Chosen
+by hand; not measured."""
 MIXED = 0.6
+"""A class counts as mixed if less than this fraction of its nearest neighbours has the same class. Chosen by hand;
+not measured."""
 MERGED = 0.35
-"""Two classes are one when each has so many of the other among its neighbours, and were two below PARTED."""
+"""Least fraction of the nearest neighbours of each of two classes that have the other class, for the classes to count
+as merged. Chosen by hand; not measured."""
 PARTED = 0.15
+"""Two classes count as apart if this fraction is lower for at least one of them. Chosen by hand; not measured."""
 JUMP = 0.1
-"""Of accuracy between two frames; and so many times what frames usually differ by."""
+"""Least change of accuracy between two frames that counts as a jump. Chosen by hand; not measured."""
 JUMP_TIMES = 5.0
+"""A jump also exceeds the median change of accuracy by this factor. Chosen by hand; not measured."""
 STILL = 0.1
-"""The representation has stopped moving when it moves by less than this share of its fastest."""
+"""The representation stands still if its movement per step is below this fraction of the maximum. Chosen by hand; not
+measured."""
 RISEN = 1.5
-"""The loss rises when it ends at so many times its least, and far from it in time."""
+"""The loss rises if its last value is at least this multiple of its minimum. Chosen by hand; not measured."""
 DIVERGED = 10.0
+"""The loss diverges if its last value exceeds this multiple of its minimum, and its first value. Chosen by hand; not
+measured."""
 SETTLED_SHARE = 0.15
-"""An image has changed its class for good when it held both for such a share of the film."""
+"""Least fraction of the film's frames for which an image must hold each of two values, before and after the change.
+Chosen by hand; not measured."""
 OUTLYING = 3.0
-"""An outlier is so many median deviations above the film's median distance, on a scale of logarithms."""
+"""An outlier's log distance exceeds the film's median log distance by this multiple of the median absolute deviation.
+Chosen by hand; not measured."""
 MOST_IMAGES = 12
-"""Highlights of each kind that are of single images."""
+"""Largest number of highlights of each kind that concern a single image. Chosen by hand; not measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class FilmHistory:
-    """What is looked at. T frames, N images, C classes.
+    """Measurements of a film. T frames, N images, C classes.
 
     Attributes:
-        facts: one a frame.
-        labels: (N,).
+        facts: facts of each frame, T of them.
+        labels: (N,) int64, true class of each image.
         class_names: C names.
-        distance: (T, N), outlier scores.
-        moved: (T - 1,), how far the representation moves from frame to frame.
-        mixing: (T, C, C), as `core.measure.quality.Measured` has it.
+        distance: (T, N) float32, outlier scores. Higher = more outlying.
+        moved: (T - 1,) float64, movement of the representation between successive frames, by `motion.movement`.
+        mixing: (T, C, C) float32, class mixing as in `core.measure.quality.FilmMeasurements`.
     """
 
     facts: Sequence[FrameFacts]
@@ -70,8 +81,17 @@ class FilmHistory:
         classes: tuple[str, ...] = (),
         image: int | None = None,
     ) -> Highlight:
-        """A highlight of this film; a number that is none is left out."""
-        known = {name: value for name, number in numbers.items() if (value := told(number)) is not None}
+        """Build a highlight of this film.
+
+        Args:
+            kind: kind of the highlight, for example "class_separates".
+            frame: index of the frame, 0 to T - 1.
+            caption: text for readers.
+            numbers: numbers that justify the caption. NaN and infinite numbers are left out.
+            classes: names of the classes concerned.
+            image: row of the image; None if the highlight does not concern a single image.
+        """
+        known = {name: value for name, number in numbers.items() if (value := json_number(number)) is not None}
         step = self.facts[frame].step
         return Highlight(
             kind=kind, frame=frame, step=step, caption=caption, numbers=known, classes=classes, image=image
@@ -79,13 +99,13 @@ class FilmHistory:
 
 
 def find_highlights(history: FilmHistory) -> list[Highlight]:
-    """All of them, by frame; those of one frame with what concerns most images first."""
+    """Return all highlights, sorted by frame. Highlights of one frame are in the order of FINDERS."""
     found = [one for find in FINDERS for one in find(history)]
     return sorted(found, key=lambda one: one.frame)
 
 
 def separations(history: FilmHistory) -> Iterator[Highlight]:
-    """A class comes apart from the one that it was mixed with most, for good."""
+    """A class separates to the end of the film. The caption names the class with which it was mixed most."""
     for one, name in enumerate(history.class_names):
         own = history.mixing[:, one, one]
         if not np.isfinite(own).all():
@@ -108,7 +128,7 @@ def separations(history: FilmHistory) -> Iterator[Highlight]:
 
 
 def mergers(history: FilmHistory) -> Iterator[Highlight]:
-    """Two classes that were apart become one, for good."""
+    """Two classes that were apart merge to the end of the film."""
     n_classes = len(history.class_names)
     for one in range(n_classes):
         for other in range(one + 1, n_classes):
@@ -129,14 +149,14 @@ def mergers(history: FilmHistory) -> Iterator[Highlight]:
 
 
 def jumps(history: FilmHistory) -> Iterator[Highlight]:
-    """Accuracy changes between two frames by far more than it usually does."""
+    """Accuracy changes by more than JUMP and by more than JUMP_TIMES its median change."""
     accuracy = np.array([one.accuracy for one in history.facts], dtype=np.float64)
     change = np.diff(accuracy)
     usual = float(np.nanmedian(np.abs(change))) if np.isfinite(change).any() else 0.0
     far = np.abs(change) > max(JUMP, JUMP_TIMES * usual)
     for index in np.flatnonzero(far):
         if index and far[index - 1] and change[index] * change[index - 1] > 0:
-            continue  # the same rise goes on
+            continue  # part of the jump before
         ends = index
         while ends + 1 < len(change) and far[ends + 1] and change[ends + 1] * change[index] > 0:
             ends += 1
@@ -151,14 +171,14 @@ def jumps(history: FilmHistory) -> Iterator[Highlight]:
 
 
 def losses(history: FilmHistory) -> Iterator[Highlight]:
-    """The evaluation loss leaves its least behind: the model overfits, or diverges."""
+    """The evaluation loss rises above its minimum by the factor RISEN or DIVERGED, or is NaN or infinite."""
     loss = np.array([one.loss for one in history.facts], dtype=np.float64)
     if not np.isfinite(loss).any():
         return
     if not np.isfinite(loss).all():
         frame = int(np.flatnonzero(~np.isfinite(loss))[0])
         least = float(np.nanmin(loss[:frame])) if np.isfinite(loss[:frame]).any() else float("nan")
-        yield history.highlight("loss_diverges", frame, "The loss is not a number any more", numbers={"least": least})
+        yield history.highlight("loss_diverges", frame, "The loss is NaN or infinite", numbers={"least": least})
         return
     lowest = int(loss.argmin())
     least, last = float(loss[lowest]), float(loss[-1])
@@ -171,24 +191,22 @@ def losses(history: FilmHistory) -> Iterator[Highlight]:
 
 
 def standstill(history: FilmHistory) -> Iterator[Highlight]:
-    """The representation moves no more, to the end."""
+    """The representation stands still to the end of the film, or never moves."""
     if not len(history.moved) or history.moved.max() == 0:
         if len(history.facts) > 1:
             yield history.highlight("stands_still", 0, "The representation does not move", numbers={"fastest": 0.0})
         return
     steps = np.diff([one.step for one in history.facts]).clip(min=1)
-    speed = history.moved / steps  # frames may lie unevenly
+    speed = history.moved / steps  # frames need not be evenly spaced
     fastest = float(speed.max())
     begins = _for_good(speed < STILL * fastest)
     if begins:
         numbers = {"fastest": fastest, "moves": float(speed[begins:].mean())}
-        yield history.highlight(
-            "stands_still", begins, "The representation has all but stopped moving", numbers=numbers
-        )
+        yield history.highlight("stands_still", begins, "The representation has almost stopped moving", numbers=numbers)
 
 
 def conversions(history: FilmHistory) -> Iterator[Highlight]:
-    """An image that was long taken for one class is taken for another, for good."""
+    """The prediction of an image changes from one lasting class to another, to the end of the film."""
     taken = np.stack([one.predictions for one in history.facts])
     found = sorted(_turned(taken), key=lambda one: (-min(one.held, one.holds), one.image))
     for image, frame, held, holds in found[:MOST_IMAGES]:
@@ -197,7 +215,7 @@ def conversions(history: FilmHistory) -> Iterator[Highlight]:
         yield history.highlight(
             "prediction_changes",
             frame,
-            f"Image {image} is taken for {history.class_names[now]}{right}, not {history.class_names[before]}",
+            f"Image {image} is now predicted {history.class_names[now]}{right}, not {history.class_names[before]}",
             image=image,
             classes=(history.class_names[before], history.class_names[now]),
             numbers={"frames_before": held, "frames_after": holds},
@@ -205,13 +223,13 @@ def conversions(history: FilmHistory) -> Iterator[Highlight]:
 
 
 def outliers(history: FilmHistory) -> Iterator[Highlight]:
-    """An image becomes an outlier to the end of the film, or is one no more."""
+    """An image becomes an outlier, or stops being an outlier, to the end of the film."""
     distance, limit = history.distance, _outlying(history.distance)
     out = distance > limit
     found = sorted(_turned(out), key=lambda one: (-float(distance[:, one.image].max()), one.image))
     for kind, word, now in (
         ("outlier_appears", "becomes an outlier", True),
-        ("outlier_resolved", "is no outlier any more", False),
+        ("outlier_resolved", "is no longer an outlier", False),
     ):
         for image, frame, *_ in [one for one in found if out[-1, one.image] == now][:MOST_IMAGES]:
             name = history.class_names[int(history.labels[image])]
@@ -230,11 +248,17 @@ FINDERS: Sequence[Callable[[FilmHistory], Iterator[Highlight]]] = (
     outliers,
     conversions,
 )
-"""What concerns most images first."""
+"""Functions that find highlights. Those whose highlights concern most images come first."""
 
 
 def _for_good(holds: NDArray[np.bool_]) -> int:
-    """The first frame from which on it holds to the end; 0 where it always does, or not for LASTS frames.
+    """First frame from which a condition holds to the end of the film.
+
+    Args:
+        holds: (T,), True for each frame where the condition holds.
+
+    Returns:
+        Index of the frame. 0 if the condition holds in all frames, or not in each of the last LASTS frames.
 
     >>> _for_good(np.array([False, True, False, True, True, True]))
     3
@@ -245,13 +269,13 @@ def _for_good(holds: NDArray[np.bool_]) -> int:
 
 
 class _Turn(NamedTuple):
-    """An image whose value changed for good.
+    """An image whose value changed once and kept the new value to the end of the film.
 
     Attributes:
-        image: its row.
-        frame: from which on it has its last value.
-        held: frames before that, for which it had one other value.
-        holds: frames from there to the end.
+        image: row of the image.
+        frame: first frame with the last value.
+        held: number of successive frames just before `frame` with one other value.
+        holds: number of frames from `frame` to the end.
     """
 
     image: int
@@ -261,7 +285,11 @@ class _Turn(NamedTuple):
 
 
 def _turned(values: NDArray[np.generic]) -> Iterator[_Turn]:
-    """Images whose value (T, N) changed for good, and was the same for long both before and after."""
+    """Find images whose value was constant for SETTLED_SHARE of the film before a change, and also after the change.
+
+    Args:
+        values: (T, N), value of each image in each frame.
+    """
     n_frames = len(values)
     enough = max(2, round(SETTLED_SHARE * n_frames))
     for image in np.flatnonzero((values != values[-1]).any(axis=0)).tolist():
@@ -273,7 +301,12 @@ def _turned(values: NDArray[np.generic]) -> Iterator[_Turn]:
 
 
 def _run_before(values: NDArray[np.generic], frame: int) -> int:
-    """How many frames before this one are all alike."""
+    """Number of successive frames just before `frame` with equal values.
+
+    Args:
+        values: (T,).
+        frame: index of the frame, 0 to T - 1.
+    """
     if not frame:
         return 0
     differs = np.flatnonzero(values[:frame] != values[frame - 1])
@@ -281,7 +314,16 @@ def _run_before(values: NDArray[np.generic], frame: int) -> int:
 
 
 def _outlying(distance: FloatArray) -> float:
-    """One limit for the film: beyond it a distance is far above what is usual in any of its frames."""
+    """Limit above which a distance counts as outlying, the same in all frames.
+
+    exp(median(log d) + OUTLYING * median(|log d - median(log d)|)) over all positive distances of the film.
+
+    Args:
+        distance: (T, N), outlier scores.
+
+    Returns:
+        The limit; infinite if no distance is positive or the median absolute deviation is 0.
+    """
     positive = np.log(distance[distance > 0].astype(np.float64))
     if not len(positive):
         return float("inf")

@@ -1,6 +1,7 @@
-"""Whether what moves on the screen has moved in the representation, and how calmly.
+"""Agreement between the movement of points in the layout and their movement in the representation.
 
-All of it from steps: how far each point moves between neighbouring frames, dX in the representation, dY in the layout.
+dX and dY are the distances that each point moves between successive frames: dX in the representation, dY in the layout.
+T frames, M points, D features.
 """
 
 import math
@@ -11,24 +12,33 @@ import scipy.stats
 from numpy.typing import NDArray
 
 Steps: TypeAlias = NDArray[np.floating]
-"""(T - 1, M), at least 0."""
+"""Distances between successive frames, (T - 1, M), at least 0."""
 
 
 def step_lengths(frames: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(T, M, D) to (T - 1, M): how far each point moves from frame to frame."""
+    """Euclidean distance that each point moves between successive frames.
+
+    Args:
+        frames: (T, M, D), the same points in each frame.
+
+    Returns:
+        (T - 1, M) float64, in the unit of `frames`.
+    """
     lengths: NDArray[np.float64] = np.linalg.norm(np.diff(frames.astype(np.float64), axis=0), axis=2)
     return lengths
 
 
 def movement(before: NDArray[np.floating], after: NDArray[np.floating]) -> float:
-    """How far points have moved, in units of how far they lie apart.
+    """Root mean square movement of points, relative to their spread.
 
-    sqrt(sum ||x_i' - x_i||^2 / the larger of sum ||x_i||^2 and sum ||x_i'||^2), both around their own means; 0 where
-    all points are the same.
+    sqrt(sum_i ||x_i' - x_i||^2 / max(sum_i ||x_i||^2, sum_i ||x_i'||^2)). x and x' are centred on their own means.
 
     Args:
         before: (M, D).
-        after: (M, D), the same points.
+        after: (M, D), the same points later.
+
+    Returns:
+        0 to 2. Higher = more movement. 0 if all points coincide in both arrays.
 
     >>> movement(np.array([[0, 0], [2, 0]], np.float32), np.array([[5, 1], [5, 3]], np.float32)).__round__(3)
     1.414
@@ -39,7 +49,14 @@ def movement(before: NDArray[np.floating], after: NDArray[np.floating]) -> float
 
 
 def pearson(one: Steps, other: Steps) -> float:
-    """Correlation of two arrays of one shape, -1..1; 0 where one of them does not vary.
+    """Pearson correlation of two arrays over all their elements.
+
+    Args:
+        one: (T - 1, M).
+        other: same shape.
+
+    Returns:
+        -1..1. 0 if one of the arrays is constant.
 
     >>> round(pearson(np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 6.0])), 6)
     1.0
@@ -50,14 +67,29 @@ def pearson(one: Steps, other: Steps) -> float:
 
 
 def spearman(one: Steps, other: Steps) -> float:
-    """Correlation of the ranks, ties sharing theirs, -1..1; 0 where one of them does not vary."""
+    """Spearman rank correlation of two arrays over all their elements. Ties share their mean rank.
+
+    Args:
+        one: (T - 1, M).
+        other: same shape.
+
+    Returns:
+        -1..1. 0 if one of the arrays is constant.
+    """
     return pearson(scipy.stats.rankdata(one), scipy.stats.rankdata(other))
 
 
 def temporal_stress(steps: Steps, shown: Steps) -> float:
-    """How far the steps, each kind relative to its longest, differ; 0 is best.
+    """Temporal stress: squared difference of the relative movements in the representation and in the layout.
 
-    sum (dX / max dX - dY / max dY)^2 / sum (dX / max dX)^2; 0 where nothing moves in either.
+    sum (dX / max dX - dY / max dY)^2 / sum (dX / max dX)^2.
+
+    Args:
+        steps: (T - 1, M), dX.
+        shown: (T - 1, M), dY.
+
+    Returns:
+        At least 0; 0 is best. 0 if no point moves in either. Infinite if points move in the layout only.
 
     References:
         Vernier et al.: Quantitative evaluation of time-dependent multidimensional projection techniques.
@@ -72,12 +104,16 @@ def temporal_stress(steps: Steps, shown: Steps) -> float:
 
 
 def residual_rotation(points: NDArray[np.floating]) -> float:
-    """How much more the frames move than if each were turned or mirrored onto the next one; 1 is best, and least.
+    """Movement of the layout, relative to the movement that remains after the best rotation of each frame.
 
-    sum ||Y_t - Y_t+1||^2 / min_R sum ||Y_t - Y_t+1 R||^2, R orthogonal; 1 where nothing moves.
+    sum_t ||Y_t - Y_t+1||^2 / sum_t min_R ||Y_t - Y_t+1 R||^2, R orthogonal. Each pair of successive frames has its own
+    R. Reflections are allowed.
 
     Args:
-        points: (T, M, 2).
+        points: (T, M, 2), the layout.
+
+    Returns:
+        At least 1; 1 is best: no rotation is left. 1 if no point moves.
     """
     doubles = points.astype(np.float64)
     before, after = doubles[:-1], doubles[1:]
@@ -90,18 +126,22 @@ def residual_rotation(points: NDArray[np.floating]) -> float:
     return max(1.0, moved / max(turned, scale))
 
 
-def jitter(steps: Steps, turns: Steps) -> float:
-    """How much steps change from one to the next: sum ||second differences|| / sum ||first differences||.
+def jitter(first_differences: Steps, second_differences: Steps) -> float:
+    """Change of the movement over time: sum ||second differences|| / sum ||first differences||.
 
-    0: every point goes straight on at its own speed; 2: every point goes to and fro; 0 where nothing moves. Divide that
-    of the layout by that of the representation: above 1, the layout trembles more than what it shows.
+    The quality card divides the jitter of the layout by the jitter of the representation. A ratio above 1 means that
+    the layout has more jitter than the representation.
 
     Args:
-        steps: (T - 1, M) lengths of first differences.
-        turns: (T - 2, M) lengths of second differences.
+        first_differences: (T - 1, M), lengths of the first differences over time.
+        second_differences: (T - 2, M), lengths of the second differences over time.
+
+    Returns:
+        0 to 2. 0: every point moves in a straight line at constant speed, or no point moves. Near 2: every point moves
+        back and forth.
     """
-    moved = float(steps.sum())
-    return float(turns.sum()) / moved if moved > 0 else 0.0
+    moved = float(first_differences.sum())
+    return float(second_differences.sum()) / moved if moved > 0 else 0.0
 
 
 def _relative(steps: Steps) -> NDArray[np.float64]:

@@ -1,7 +1,8 @@
-"""Whether neighbours in the representation are neighbours in the layout, and of what class they are.
+"""Neighbourhood preservation of a layout, and the classes of nearest neighbours.
 
-Distances are cosine in the representation, Euclidean in the layout. What needs ranks among all points is computed for
-SAMPLE_ROWS of them, exactly; N x N is never held.
+Neighbourhood preservation is measured by trustworthiness, by continuity and by k-NN recall. Distances are cosine in the
+representation and Euclidean in the layout. `faithfulness` evaluates at most SAMPLE_ROWS points. The ranks of these
+points among all N points are exact. Only `distance_ranks` holds an N x N array.
 """
 
 from collections.abc import Callable
@@ -15,25 +16,30 @@ from numpy.typing import NDArray
 from core.domain.arrays import FloatArray, IntArray
 
 SAMPLE_ROWS = 1000
+"""Largest number of points per frame that are evaluated. Chosen by hand; not measured."""
 USUAL_SIZE = 15
+"""Number of neighbours k in a neighbourhood. Chosen by hand; not measured."""
 BLOCK_BYTES = 8 << 20
-"""Of distances that are computed at once: few large products cost less than many small ones."""
+"""Size of the distances that are computed at once. One large product is faster than many small products.
+The value is chosen by hand; not measured."""
 MARK_BYTES = 1 << 20
+"""Size of the comparison marks that `count_below` holds at once. Chosen by hand; not measured."""
 WORD, LANE = 8, 255
-"""Bytes that are added as one; so many ones fit into a byte."""
+"""Number of bytes in a 64-bit word, and the largest sum that one byte holds."""
 
 Distances: TypeAlias = Callable[[IntArray], NDArray[np.floating]]
-"""Of some points (B,) to all, (B, N)."""
+"""Distances from the points in the given rows, (B,), to all points, (B, N)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Faithfulness:
-    """How well one frame's layout keeps neighbourhoods, over its anchors; each 0..1, 1 is best.
+    """Neighbourhood preservation of one frame's layout over the evaluated points. Each value is in 0..1; 1 is best.
 
     Attributes:
-        trustworthiness: neighbours in the layout are near in the representation.
-        continuity: neighbours in the representation are near in the layout.
-        preservation: share of the k neighbours in the representation that are among the k in the layout.
+        trustworthiness: 1 if every layout neighbour is also a neighbour in the representation.
+        continuity: 1 if every neighbour in the representation is also a layout neighbour.
+        preservation: k-NN recall, the fraction of the k neighbours in the representation that are among the k
+            neighbours in the layout.
     """
 
     trustworthiness: float
@@ -42,23 +48,46 @@ class Faithfulness:
 
 
 def size(n_points: int) -> int:
-    """How many neighbours make a neighbourhood: so many that their ranks can be compared, 1 at least."""
+    """Number of neighbours k for N points: USUAL_SIZE, or fewer so that k < N / 2; at least 1.
+
+    The normalisation of trustworthiness and continuity requires k < N / 2.
+
+    Args:
+        n_points: number of points N.
+    """
     return max(1, min(USUAL_SIZE, (n_points - 1) // 2))
 
 
 def sample_rows(n_points: int, *, most: int = SAMPLE_ROWS) -> IntArray:
-    """Rows of the points that are looked at, rising: all, or `most` that are always the same."""
+    """Rows of the evaluated points: all rows, or a random sample that is the same in every call.
+
+    Args:
+        n_points: number of points N.
+        most: largest number of rows in the sample.
+
+    Returns:
+        (min(N, most),) int64, ascending.
+    """
     if n_points <= most:
         return np.arange(n_points)
     return np.sort(np.random.default_rng(0).permutation(n_points)[:most])
 
 
 def layout_neighbors(points: NDArray[np.floating], *, k: int, rows: IntArray) -> IntArray:
-    """(B, k) nearest other points of these rows in the layout (N, 2), nearest first."""
+    """The k nearest other points in the layout, by Euclidean distance.
+
+    Args:
+        points: (N, 2), the layout.
+        k: number of neighbours, 1 to N - 1.
+        rows: (B,), the points whose neighbours are returned.
+
+    Returns:
+        (B, k) int64, rows of the neighbours, nearest first.
+    """
     tree = scipy.spatial.cKDTree(points)
     _, found = tree.query(points[rows], k=k + 1)
     own = found == rows[:, None]
-    own[~own.any(axis=1), -1] = True  # so many lie on the very same spot that it is not among them
+    own[~own.any(axis=1), -1] = True  # more than k points coincide with this point, and the query left it out
     others: IntArray = found[~own].reshape(len(rows), k).astype(np.int64)
     return others
 
@@ -66,17 +95,20 @@ def layout_neighbors(points: NDArray[np.floating], *, k: int, rows: IntArray) ->
 def faithfulness(
     embeddings: FloatArray, points: NDArray[np.floating], *, neighbors: IntArray, rows: IntArray
 ) -> Faithfulness:
-    """Compare neighbourhoods of one frame in the representation and in the layout.
+    """Trustworthiness, continuity and k-NN recall of one frame's layout.
 
-    Trustworthiness is 1 - 2 / (B k (2 N - 3 k - 1)) sum_i sum_j max(0, r(i, j) - k), j the k neighbours of i in the
-    layout and r(i, j) the rank of j among all points by distance from i in the representation; continuity the other way
-    around.
+    Trustworthiness is 1 - 2 / (B k (2 N - 3 k - 1)) sum_i sum_j max(0, r(i, j) - k). Here j runs over the k neighbours
+    of i in the layout, and r(i, j) is the rank of j among all points by distance from i in the representation.
+    Continuity exchanges the layout and the representation.
 
     Args:
-        embeddings: (N, D).
+        embeddings: (N, D) float32.
         points: (N, 2), the layout.
-        neighbors: (B, k), of the rows, in the representation; k below N / 2.
-        rows: (B,), as `anchors` gives them.
+        neighbors: (B, k) int64, nearest neighbours of `rows` in the representation, by cosine distance; k < N / 2.
+        rows: (B,) int64, the evaluated points, from `sample_rows`.
+
+    Returns:
+        Three values in 0..1. Higher = better preserved.
 
     References:
         Venna, Kaski: Neighborhood preservation in nonlinear projection methods. doi:10.1007/3-540-44668-0_68.
@@ -92,14 +124,28 @@ def faithfulness(
 
 
 def preservation(neighbors: IntArray, shown: IntArray) -> float:
-    """Share of the neighbours (B, k) in the representation that are among those shown (B, k), 0..1."""
+    """k-NN recall: the fraction of the neighbours in the representation that are also neighbours in the layout.
+
+    Args:
+        neighbors: (B, k), neighbours in the representation.
+        shown: (B, k), neighbours of the same points in the layout.
+
+    Returns:
+        0..1. Higher = better preserved.
+    """
     return float((neighbors[:, :, None] == shown[:, None, :]).any(axis=2).mean())
 
 
 def distance_ranks(points: NDArray[np.floating]) -> IntArray:
-    """(N, N): which place each point has among the others by Euclidean distance from the point of the row, 1 nearest.
+    """Rank of each point by Euclidean distance from each other point.
 
-    N x N is held: for few points that many layouts are compared with.
+    The function holds N x N arrays. The ranks serve to compare many layouts of a few points.
+
+    Args:
+        points: (N, D).
+
+    Returns:
+        (N, N) int64. Entry [i, j] is the rank of j among the points other than i: 1 is nearest. The diagonal is 0.
     """
     apart = scipy.spatial.distance.cdist(points, points, "sqeuclidean")
     np.fill_diagonal(apart, -1)
@@ -109,11 +155,14 @@ def distance_ranks(points: NDArray[np.floating]) -> IntArray:
 
 
 def trustworthiness(ranks: IntArray, shown: IntArray) -> float:
-    """As `faithfulness` has it, of points whose ranks in the representation are known and whose neighbours are shown.
+    """Trustworthiness of a layout, by the formula of `faithfulness`, from ranks that are already known.
 
     Args:
-        ranks: (N, N), of `distance_ranks`.
-        shown: (N, k) neighbours in the layout, k below N / 2.
+        ranks: (N, N), ranks in the representation, from `distance_ranks`.
+        shown: (N, k), neighbours in the layout; k < N / 2.
+
+    Returns:
+        0..1. Higher = more trustworthy.
     """
     n_points, k = shown.shape
     excess = float((np.take_along_axis(ranks, shown, axis=1) - k).clip(min=0).sum())
@@ -121,24 +170,42 @@ def trustworthiness(ranks: IntArray, shown: IntArray) -> float:
 
 
 def neighborhood_hit(neighbors: IntArray, labels: IntArray, rows: IntArray) -> float:
-    """Share of neighbours (B, k) that are of the same class as their point, 0..1."""
+    """Fraction of nearest neighbours that have the class of their point.
+
+    Args:
+        neighbors: (B, k), nearest neighbours of `rows`.
+        labels: (N,), class of each point.
+        rows: (B,), the evaluated points.
+
+    Returns:
+        0..1. Higher = purer neighbourhoods.
+    """
     return float((labels[neighbors] == labels[rows, None]).mean())
 
 
 def knn_accuracy(neighbors: IntArray, labels: IntArray, rows: IntArray) -> float:
-    """Share of points whose class most of their neighbours (B, k) have; of equally many votes, those of the lowest."""
+    """Accuracy of k-NN classification by majority vote. The lowest class index wins a tie.
+
+    Args:
+        neighbors: (B, k), nearest neighbours of `rows`.
+        labels: (N,), class of each point.
+        rows: (B,), the points to classify.
+
+    Returns:
+        0..1.
+    """
     votes = np.zeros((len(rows), int(labels.max()) + 1), dtype=np.int64)
     np.add.at(votes, (np.arange(len(rows))[:, None], labels[neighbors]), 1)
     return float((votes.argmax(axis=1) == labels[rows]).mean())
 
 
 def _worst(n_rows: int, n_points: int, k: int) -> float:
-    """The largest excess that can be; of two points alone there is none to be had."""
+    """The largest possible rank excess, at least 1. With two points no excess is possible."""
     return max(1.0, n_rows * k * (2 * n_points - 3 * k - 1) / 2)
 
 
 def _excess(distances: Distances, rows: IntArray, others: IntArray, n_points: int) -> float:
-    """Sum over rows and their others of how far the rank is above k."""
+    """Sum of max(0, r(i, j) - k) over the rows i and the points j of `others` (B, k)."""
     k, excess = others.shape[1], 0
     n_block = max(1, BLOCK_BYTES // (8 * n_points))
     for start in range(0, len(rows), n_block):
@@ -151,10 +218,18 @@ def _excess(distances: Distances, rows: IntArray, others: IntArray, n_points: in
 
 
 def count_below(values: NDArray[np.floating], limits: NDArray[np.floating]) -> IntArray:
-    """(B, k): how many of the values (B, N) of a row are below each of its limits (B, k).
+    """Number of values in each row that are below each limit of the row.
 
-    Many times as fast as to sort them. What is below is marked by a byte; eight of these are added at a time, as one
-    word, no more than LANE words, since each byte of the sum holds no more.
+    Each value below a limit sets one byte to 1. The bytes are added eight at a time, as 64-bit words. One sum adds at
+    most LANE words, because each byte of the sum overflows above 255. Counting replaced sorting each row;
+    docs/performance.md has the times of the quality card before and after.
+
+    Args:
+        values: (B, N).
+        limits: (B, k).
+
+    Returns:
+        (B, k) int64.
     """
     (n_rows, n_values), k = values.shape, limits.shape[1]
     n_words = -(-n_values // WORD)
@@ -171,7 +246,10 @@ def count_below(values: NDArray[np.floating], limits: NDArray[np.floating]) -> I
 
 
 def _cosine(embeddings: FloatArray) -> Distances:
-    """Half the squared distance of directions, which is 1 - cos; their mean is taken out, so that digits are left."""
+    """Cosine distance 1 - cos, computed as half the squared distance of unit vectors.
+
+    The mean unit vector is subtracted first. Without the subtraction, close points lose digits to cancellation.
+    """
     norms = np.linalg.norm(embeddings, axis=1).astype(np.float64)
     norms[norms == 0] = 1
     directions = embeddings / norms[:, None].astype(np.float32)

@@ -1,13 +1,15 @@
 """Exact nearest neighbours by cosine distance, for one frame.
 
-Late in training the points of a class are so close together that 1 - cos is about 1e-3, and before training
-often all points are: a single-precision product then has few right digits left. So single precision only
-chooses candidates, with the mean direction taken out, and double precision ranks them. A row whose
-candidates could have missed a neighbour, by a bound on the rounding error, is computed in double precision
-against all points.
+Late in training, 1 - cos between points of one class is about 1e-3. Before training, all points are often this close.
+A single-precision product then has few correct digits. The search therefore has three steps:
 
-The product is symmetric, so half of it is computed, tile by tile: a tile tells its rows of its columns, and its
-columns of its rows.
+1. Single precision chooses candidates. The mean unit vector is subtracted from all unit vectors first.
+2. Double precision ranks the candidates.
+3. If a bound on the rounding error cannot exclude a missed neighbour of a row, double precision compares the row with
+   all points.
+
+The matrix of products is symmetric. Only half of the matrix is computed, in tiles. Each tile offers its columns as
+candidates for its rows, and its rows as candidates for its columns.
 """
 
 import math
@@ -27,21 +29,30 @@ from core.errors import DegenerateEmbeddingsError, InvalidSpecError
 Double: TypeAlias = NDArray[np.float64]
 
 SPARE_CANDIDATES = 10
-TILE_BYTES = 4 << 20  # of similarities that a thread computes at once; it holds them twice
-STRIP_ROWS = math.isqrt(TILE_BYTES // 4)  # rows of a strip; they are counted in 16 bits
-BLOCK_BYTES = 8 << 20  # of distances in double precision, held at once
-MOST_THREADS = 16  # memory grows with them
-RERANK_BYTES = 1 << 20  # of candidates' features held at once: they stay in the cache
-SAME_DIRECTION = 100 * float(np.finfo(np.float64).epsneg)  # below this 1 - cos is rounding error, as in cleanlab
+"""Number of candidates per row in addition to k. More candidates make step 3 rarer. Chosen by hand; not measured."""
+TILE_BYTES = 4 << 20
+"""Size of the similarities that one thread computes at once. A thread holds two such arrays. Chosen by hand; not
+measured."""
+STRIP_ROWS = math.isqrt(TILE_BYTES // 4)
+"""Largest number of rows in a strip. `_Strip.offer` requires that row numbers fit into 16 bits."""
+BLOCK_BYTES = 8 << 20
+"""Size of the double-precision distances that are held at once. Chosen by hand; not measured."""
+MOST_THREADS = 16
+"""Largest number of threads. Memory grows with the number of threads. Chosen by hand; not measured."""
+RERANK_BYTES = 1 << 20
+"""Size of the candidates' features that are held at once, so that they fit into a core's cache. Chosen by hand; not
+measured."""
+SAME_DIRECTION = 100 * float(np.finfo(np.float64).epsneg)
+"""Smaller values of 1 - cos are rounding error and become 0. cleanlab uses the same limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbors:
-    """The k-NN graph of one frame, each row sorted by distance, then by index.
+    """The k-NN graph of one frame. Each row is sorted by distance, then by index.
 
     Attributes:
-        indices: (N, k) int64, without the point itself.
-        distances: (N, k) float32, cosine distance 1 - cos, 0..2. Higher = less alike.
+        indices: (N, k) int64, rows of the neighbours. A point is not its own neighbour.
+        distances: (N, k) float32, cosine distance 1 - cos, 0..2. Higher = less similar.
     """
 
     indices: IntArray
@@ -50,13 +61,15 @@ class Neighbors:
 
 @dataclass(frozen=True, slots=True)
 class _Points:
-    """Embeddings and what the search needs of them.
+    """The embeddings of one frame, prepared for the search.
 
     Attributes:
-        features: (N, D), as given; a row of zeros has an axis of its own added.
-        norms: (N,), above 0.
-        centred: (N, D) float32, directions less their mean.
-        half_square: (N,) float32, ||centred||^2 / 2, 1 - cos = half_square_i + half_square_j - dot_ij.
+        features: (N, D), the embeddings. If some rows are zero, one more column is added: 1 for zero rows, 0 for the
+            others.
+        norms: (N,) float64, norm of each row of `features`, above 0.
+        centred: (N, D) float32, unit vectors minus the mean unit vector.
+        half_square: (N,) float32, ||centred||^2 / 2. 1 - cos(i, j) = half_square_i + half_square_j -
+            centred_i centred_j.
     """
 
     features: NDArray[Any]
@@ -68,17 +81,16 @@ class _Points:
 def nearest_neighbors(embeddings: FloatArray, *, k: int) -> Neighbors:
     """Exact k nearest neighbours of every point, by cosine distance d_ij = 1 - x_i x_j / (||x_i|| ||x_j||).
 
-    A point is left out of its own neighbours by its index, so that a duplicate of it stays in, at distance
-    0. A zero vector has no direction: it is at distance 1 from every other point, and at distance 0 from
-    another zero vector. Beside the embeddings a copy of them and blocks of bounded size are held, never N x
-    N.
+    A point is not its own neighbour. A duplicate of the point is a neighbour, at distance 0. A zero vector has no
+    direction: its distance is 1 to every nonzero vector and 0 to another zero vector. The function holds a copy of the
+    embeddings and blocks of bounded size. It never holds an N x N array.
 
     Args:
         embeddings: (N, D), finite.
-        k: 1 to N - 1.
+        k: number of neighbours, 1 to N - 1.
 
     Returns:
-        Indices and distances, (N, k) each.
+        Indices (N, k) int64 and distances (N, k) float32, nearest first.
 
     Raises:
         InvalidSpecError: k is below 1 or above N - 1.
@@ -100,7 +112,7 @@ def nearest_neighbors(embeddings: FloatArray, *, k: int) -> Neighbors:
     distances = np.empty((n_points, k), dtype=np.float32)
 
     def rank(strip: _Strip) -> IntArray:
-        """Fill in these rows; returns those that must be looked at in double precision."""
+        """Rank the candidates of a strip. Return the rows that must be compared with all points."""
         rows, candidates = strip.rows, strip.candidates
         exact = _pair_distances(points, rows, candidates)
         order = np.lexsort((candidates, exact))[:, :k]
@@ -122,13 +134,15 @@ def nearest_neighbors(embeddings: FloatArray, *, k: int) -> Neighbors:
 
 
 class _Strip:
-    """Neighbouring rows and the best candidates of each that were seen so far.
+    """Consecutive rows, and the best candidates found so far for each row.
 
     Attributes:
-        rows: (B,).
-        candidates: (B, c), in no order.
-        nearness: (B, c), of each candidate, approximately half_square_i - distance; -inf where there is none yet.
-        limit: (B,), the least of these, which only rises: it may be read while another thread writes the others.
+        rows: (B,), consecutive rows.
+        candidates: (B, c), rows of the candidates, unordered.
+        nearness: (B, c) float32, approximately half_square_i - distance for each candidate; -inf for an empty place.
+            Higher = nearer.
+        limit: (B,) float32, the least nearness of each row. A limit never falls, so a thread may read the limit while
+            another thread writes.
     """
 
     def __init__(self, rows: IntArray, n_candidates: int) -> None:
@@ -140,18 +154,29 @@ class _Strip:
 
     @property
     def some(self) -> slice:
-        """The rows."""
+        """The rows as a slice."""
         return slice(int(self.rows[0]), int(self.rows[-1]) + 1)
 
     def offer_all(self, others: IntArray, nearness: FloatArray) -> None:
-        """Keep the best of what there is and `others` (M,), by their nearness (B, M) to each row."""
+        """Offer the same candidates to every row of the strip, and keep the best.
+
+        Args:
+            others: (M,), rows of the candidates.
+            nearness: (B, M), nearness of each candidate to each row of the strip.
+        """
         self._keep(slice(None), np.broadcast_to(others, nearness.shape), nearness)
 
     def offer(self, rows: IntArray, others: IntArray, nearness: FloatArray) -> None:
-        """The same for some pairs only: the rows (P,), counted from the strip's first, and their others."""
+        """Offer single candidates to single rows, and keep the best.
+
+        Args:
+            rows: (P,), positions within the strip, 0 to B - 1.
+            others: (P,), row of the candidate for each position.
+            nearness: (P,), nearness of each candidate.
+        """
         if not len(rows):
             return
-        order = np.argsort(rows.astype(np.uint16), kind="stable")  # of 16 bits NumPy sorts many times as fast
+        order = np.argsort(rows.astype(np.uint16), kind="stable")  # NumPy sorts 16-bit integers by radix
         rows = rows[order]
         met, first, counts = np.unique(rows, return_index=True, return_counts=True)
         at = np.repeat(np.arange(len(met)), counts), np.arange(len(rows)) - np.repeat(first, counts)
@@ -164,7 +189,7 @@ class _Strip:
 
     def _keep(self, rows: IntArray | slice, others: IntArray, nearness: FloatArray) -> None:
         kept = self.candidates.shape[1]
-        if nearness.shape[1] < kept or not np.isneginf(self.nearness[rows]).all():  # else `others` suffice
+        if nearness.shape[1] < kept or not np.isneginf(self.nearness[rows]).all():  # an empty strip needs no merge
             others = np.concatenate([self.candidates[rows], others], axis=1)
             nearness = np.concatenate([self.nearness[rows], nearness], axis=1)
         n_worse = others.shape[1] - kept
@@ -175,7 +200,7 @@ class _Strip:
 
 
 def _portions(n_points: int) -> list[IntArray]:
-    """All rows, in strips so long that a tile of two is of TILE_BYTES at most."""
+    """Split all rows into strips. The similarities of two strips take at most TILE_BYTES."""
     return np.array_split(np.arange(n_points), -(-n_points // STRIP_ROWS))
 
 
@@ -189,10 +214,10 @@ def _compare_within(points: _Points, strip: _Strip) -> None:
 
 
 def _compare(points: _Points, one: _Strip, other: _Strip) -> None:
-    """Find candidates for each row of either strip among those of the other.
+    """Find candidates for each row of either strip among the rows of the other strip.
 
-    Most pairs are worse than all that a row has. Should another thread raise that limit meanwhile, more is offered than
-    need be.
+    Most pairs are below the limit of their row and are skipped. If another thread raises a limit meanwhile, some
+    offered candidates are not kept. The result is the same.
     """
     product = points.centred[one.some] @ points.centred[other.some].T
     nearness = product - points.half_square[other.some]
@@ -246,7 +271,18 @@ def _distance(cosine: Double) -> Double:
 
 
 def _unsure(points: _Points, rows: IntArray, approximate: FloatArray, *, k: int) -> NDArray[np.bool_]:
-    """(B,) where a point that is no candidate could, by rounding, be nearer than the k-th candidate."""
+    """True for each row where a point that is not a candidate could be nearer than the k-th candidate.
+
+    Args:
+        points: N points.
+        rows: (B,), the rows to check.
+        approximate: (B, c), nearness of the candidates in single precision.
+        k: number of neighbours, 1 to c.
+
+    Returns:
+        (B,) bool. True if nearness of the k-th and of the worst candidate differ by at most twice the bound on the
+        rounding error.
+    """
     ranked = np.sort(approximate, axis=1)
     margin = ranked[:, -k] - ranked[:, 0]
     largest = np.sqrt(2 * points.half_square.max())
@@ -258,7 +294,16 @@ def _unsure(points: _Points, rows: IntArray, approximate: FloatArray, *, k: int)
 
 
 def _in_double(points: _Points, rows: IntArray, k: int) -> Iterator[tuple[IntArray, IntArray, Double]]:
-    """The same search without candidates, for rows (F,): blocks of rows, indices and distances (B, k)."""
+    """Search the neighbours of some rows among all points in double precision.
+
+    Args:
+        points: N points.
+        rows: (F,), the rows to search for.
+        k: number of neighbours, 1 to N - 1.
+
+    Yields:
+        For each block: rows (B,), neighbours (B, k) and distances (B, k), nearest first.
+    """
     if not len(rows):
         return
     n_points = len(points.norms)

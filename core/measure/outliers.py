@@ -1,4 +1,4 @@
-"""Outlier scores: how far each probe image lies from its nearest neighbours, checkpoint by checkpoint."""
+"""Outlier scores: the distance of each probe image from its nearest neighbours, for each checkpoint."""
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
@@ -21,7 +21,7 @@ SMALL_FRAME = neighbors.STRIP_ROWS
 def knn_distance(embeddings: FloatArray, k: int) -> FloatArray:
     """Mean cosine distance to the k nearest neighbours, d_i = (1/k) sum_j (1 - cos(x_i, x_j)).
 
-    Comparable across frames, as a fixed unit is what it is measured in.
+    Scores are comparable across frames, because the unit is the same in every frame.
 
     Args:
         embeddings: (N, D), finite.
@@ -42,21 +42,29 @@ def knn_distance(embeddings: FloatArray, k: int) -> FloatArray:
 
 
 def mean_distance(graph: neighbors.Neighbors, *, k: int) -> FloatArray:
-    """(N,) float32, mean distance of each point to its k nearest neighbours. Higher = more outlying."""
+    """Mean distance of each point to its k nearest neighbours.
+
+    Args:
+        graph: nearest neighbours of N points, at least k of each point.
+        k: number of neighbours in the mean.
+
+    Returns:
+        (N,) float32, 0..2. Higher = more outlying.
+    """
     mean: FloatArray = graph.distances[:, :k].mean(axis=1, dtype=np.float64).astype(np.float32)
     return mean
 
 
 def cleanlab_score(distance: FloatArray) -> FloatArray:
-    """The score of cleanlab 2.9, exp(-d_i / median(d)), as its `OutOfDistribution().fit_score` gives it.
+    """The score exp(-d_i / median(d)) of cleanlab 2.9, equal to `OutOfDistribution().fit_score`.
 
-    The median is that of this frame, so half of all points score below 0.368 in every frame: good to rank one
-    frame, useless to compare two. A point closer to its neighbours than rounding error scores 1. For
-    embeddings of three or fewer dimensions cleanlab measures Euclidean distances; here they are cosine
-    distances always.
+    The median is taken over the points of this frame. Half of the points therefore score below 1 / e = 0.368 in every
+    frame. The score ranks the points of one frame. The score cannot compare two frames. A point scores 1 if its
+    distance is below rounding error. cleanlab uses Euclidean distances for embeddings of three or fewer dimensions.
+    This function always uses cosine distances.
 
     Args:
-        distance: (N,), of `knn_distance`.
+        distance: (N,) float32, from `knn_distance`.
 
     Returns:
         (N,) float32, 0..1. Lower = more outlying.

@@ -1,6 +1,7 @@
-"""How far a film can be trusted: each frame is looked at once, and what all frames say together is told at the end.
+"""Measures of a film for the quality card: FilmMeasurer measures each frame once, then the film as a whole.
 
-Motion and neighbourhoods are looked at from `neighborhoods.anchors`; ranks, spectra and classes are of all points.
+Motion, CKA and neighbourhoods are evaluated at the points of `neighborhoods.sample_rows`. The nearest neighbours of
+these points, and their ranks, are among all points. Effective rank and NC1 are computed from all points.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ import scipy.spatial
 from numpy.typing import NDArray
 
 from core.domain.arrays import FloatArray, FrameFacts, IntArray, NeighborGraph, Projection
-from core.domain.quality import FrameQuality, MotionQuality, told
+from core.domain.quality import FrameQuality, MotionQuality, json_number
 from core.measure import motion, neighborhoods
 from core.measure.representation import Kernel, cka, linear_kernel, rank_me, within_class_variability
 
@@ -21,15 +22,15 @@ Double = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class FilmMeasurements:
-    """What was seen of T frames, C classes and the B points that were looked at.
+    """Measurements of a film of T frames and C classes, at B evaluated points.
 
     Attributes:
-        frames: one a frame.
-        motion: over time.
-        steps: (T - 1, B), how far each point moves in the representation.
-        moved: (T - 1,), how far the representation moves, by `motion.movement`.
-        mixing: (T, C, C), share of the neighbours of points of a class (row) that are of another (column); NaN where no
-            point of the class was looked at.
+        frames: measures of each frame, T of them.
+        motion: measures over the film.
+        steps: (T - 1, B) float64, distance that each point moves in the representation between successive frames.
+        moved: (T - 1,) float64, movement of the representation between successive frames, by `motion.movement`.
+        mixing: (T, C, C) float32, fraction of the nearest neighbours of the points of one class (row) that have another
+            class (column). A row is NaN if no evaluated point has the class.
     """
 
     frames: tuple[FrameQuality, ...]
@@ -41,14 +42,14 @@ class FilmMeasurements:
 
 @dataclass(frozen=True, slots=True)
 class FrameMeasurements:
-    """One frame by itself.
+    """Measurements of one frame that do not depend on other frames.
 
     Attributes:
-        quality: all but what it has in common with the frame before.
-        mixing: (C, C), as `Measured` has it.
-        neighbors: (B, k), of the points that are looked at.
-        some: (B, D), those points.
-        kernel: what they are compared by.
+        quality: measures of the frame. CKA with the previous frame is None.
+        mixing: (C, C) float32, class mixing as in FilmMeasurements.
+        neighbors: (B, k) int64, nearest neighbours of the evaluated points in the representation.
+        some: (B, D) float64, embeddings of the evaluated points.
+        kernel: the same embeddings, prepared for `cka`.
     """
 
     quality: FrameQuality
@@ -59,14 +60,14 @@ class FrameMeasurements:
 
 
 class FilmMeasurer:
-    """Looks at frames, and takes in one after another.
+    """Measures the frames of a film. `measure` measures one frame; `add` adds the result to the film, in order.
 
     Args:
-        projection: the film's layout.
-        graph: neighbours in the representation.
-        labels: (N,).
-        n_classes: C.
-        facts: one a frame.
+        projection: the film's layout, T frames of N points.
+        graph: nearest neighbours of the evaluated points in the representation.
+        labels: (N,) int64, class of each point.
+        n_classes: number of classes C.
+        facts: facts of each frame, T of them.
     """
 
     def __init__(
@@ -89,8 +90,13 @@ class FilmMeasurer:
         self._moved: list[float] = []
         self._changed: list[Double] = []
 
-    def look(self, index: int, embeddings: FloatArray) -> FrameMeasurements:
-        """What can be said of a frame, (N, D), by itself; frames may be looked at side by side."""
+    def measure(self, index: int, embeddings: FloatArray) -> FrameMeasurements:
+        """Measure one frame. Several threads may measure different frames at the same time.
+
+        Args:
+            index: index of the frame, 0 to T - 1.
+            embeddings: (N, D) float32.
+        """
         rows, labels, facts = self._graph.rows, self._labels, self._facts[index]
         neighbors = np.asarray(self._graph.indices[index], dtype=np.int64)
         kept = neighborhoods.faithfulness(embeddings, self._projection.points[index], neighbors=neighbors, rows=rows)
@@ -99,34 +105,38 @@ class FilmMeasurer:
         quality = FrameQuality(
             frame=index,
             step=facts.step,
-            trustworthiness=told(kept.trustworthiness),
-            continuity=told(kept.continuity),
-            neighbors_kept=told(kept.preservation),
-            explained_variance=told(shown),
-            relative_variance=told(min(1.0, shown / best) if best > 0 else np.nan),
-            loss=told(facts.loss),
-            accuracy=told(facts.accuracy),
-            knn_accuracy=told(neighborhoods.knn_accuracy(neighbors, labels, rows)),
-            neighborhood_hit=told(neighborhoods.neighborhood_hit(neighbors, labels, rows)),
+            trustworthiness=json_number(kept.trustworthiness),
+            continuity=json_number(kept.continuity),
+            neighbors_kept=json_number(kept.preservation),
+            explained_variance=json_number(shown),
+            relative_variance=json_number(min(1.0, shown / best) if best > 0 else np.nan),
+            loss=json_number(facts.loss),
+            accuracy=json_number(facts.accuracy),
+            knn_accuracy=json_number(neighborhoods.knn_accuracy(neighbors, labels, rows)),
+            neighborhood_hit=json_number(neighborhoods.neighborhood_hit(neighbors, labels, rows)),
             cka=None,
-            rank_me=told(rank_me(embeddings)),
-            nc1=told(within_class_variability(embeddings, labels)),
+            rank_me=json_number(rank_me(embeddings)),
+            nc1=json_number(within_class_variability(embeddings, labels)),
         )
         mixing = _mixing(labels[rows], labels[neighbors], self._n_classes)
         return FrameMeasurements(quality, mixing, neighbors, some, linear_kernel(some))
 
-    def add(self, look: FrameMeasurements) -> None:
-        """Take in the next frame."""
-        quality = look.quality
+    def add(self, measured: FrameMeasurements) -> None:
+        """Add the measurements of the next frame. Frames must be added in order.
+
+        Args:
+            measured: result of `measure` for the next frame.
+        """
+        quality = measured.quality
         if self._kernel is not None:
-            quality = quality.model_copy(update={"cka": told(cka(self._kernel, look.kernel))})
-        self._kernel = look.kernel
+            quality = quality.model_copy(update={"cka": json_number(cka(self._kernel, measured.kernel))})
+        self._kernel = measured.kernel
         self._frames.append(quality)
-        self._mixing.append(look.mixing)
-        self._follow(look.some, look.neighbors)
+        self._mixing.append(measured.mixing)
+        self._follow(measured.some, measured.neighbors)
 
     def _shares(self, index: int) -> tuple[float, float]:
-        """Of the variance: what is shown, and what could be."""
+        """explained_variance_ratio of the frame's layout, and of the frame's own best plane."""
         layout = self._projection
         best = layout.best_variance
         return float(layout.explained_variance[index]), float(best[index])
@@ -140,12 +150,12 @@ class FilmMeasurer:
             earlier = self._graph.indices[len(self._frames) - 2]
             same = (neighbors[:, :, None] == earlier[:, None, :]).any(axis=2)
             self._changed.append(1 - same.mean(axis=1))
-            if len(self._seen) == 2:  # noqa: PLR2004 - a turn takes three frames
+            if len(self._seen) == 2:  # noqa: PLR2004 - a second difference requires three frames
                 self._turns.append(np.linalg.norm(some - 2 * before + self._seen[0], axis=1))
         self._seen = [*self._seen[-1:], some]
 
     def finish(self) -> FilmMeasurements:
-        """What all frames say together."""
+        """Return the measurements of the film. All T frames must have been added."""
         points = self._projection.points[:, self._graph.rows].astype(np.float64)
         return FilmMeasurements(
             frames=tuple(self._frames),
@@ -162,28 +172,44 @@ class FilmMeasurer:
         seen = np.linalg.norm(np.diff(points, n=2, axis=0), axis=2)
         trembles = motion.jitter(steps, turns)
         return MotionQuality(
-            pearson=None if still else told(motion.pearson(steps, shown)),
-            spearman=None if still else told(motion.spearman(steps, shown)),
-            temporal_stress=told(motion.temporal_stress(steps, shown)),
-            neighborhood_change=told(_over_time(np.array(self._changed), shown)),
-            residual_rotation=told(motion.residual_rotation(points)),
-            jitter=told(motion.jitter(shown, seen) / trembles) if trembles > 0 else None,
-            disparity=told(_disparity(points)),
+            pearson=None if still else json_number(motion.pearson(steps, shown)),
+            spearman=None if still else json_number(motion.spearman(steps, shown)),
+            temporal_stress=json_number(motion.temporal_stress(steps, shown)),
+            neighborhood_change=json_number(_over_time(np.array(self._changed), shown)),
+            residual_rotation=json_number(motion.residual_rotation(points)),
+            jitter=json_number(motion.jitter(shown, seen) / trembles) if trembles > 0 else None,
+            disparity=json_number(_disparity(points)),
         )
 
 
 def _mixing(labels: IntArray, of_neighbors: IntArray, n_classes: int) -> FloatArray:
-    """(C, C): which classes the neighbours (B, k) of points of each class (B,) are of."""
+    """Class mixing: fraction of the nearest neighbours of each class that have each class.
+
+    Args:
+        labels: (B,), class of each evaluated point.
+        of_neighbors: (B, k), classes of their nearest neighbours.
+        n_classes: number of classes C.
+
+    Returns:
+        (C, C) float32, rows of sum 1. A row is NaN if no point has the class.
+    """
     counts = np.zeros((n_classes, n_classes))
     np.add.at(counts, (labels[:, None], of_neighbors), 1)
     total = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, total, out=np.full_like(counts, np.nan), where=total > 0)
-    mixing: FloatArray = shares.astype(np.float32)  # 600 frames of 200 classes have 24 million of them
+    mixing: FloatArray = shares.astype(np.float32)  # 600 frames of 200 classes have 24 million values
     return mixing
 
 
 def _over_time(changed: Double, shown: Double) -> float:
-    """Mean over the points of the correlation over time of two (T - 1, B); points where one stands still are left out.
+    """Pearson correlation over time of two quantities at each point, averaged over the points.
+
+    Args:
+        changed: (T - 1, B), fraction of each point's nearest neighbours that changed between successive frames.
+        shown: (T - 1, B), distance that each point moved in the layout.
+
+    Returns:
+        -1..1. Points where one quantity is constant are left out. NaN if no point is left.
 
     References:
         Yang et al.: DeepVisualInsight: time-travelling visualization for spatio-temporal causality of deep
@@ -198,6 +224,11 @@ def _over_time(changed: Double, shown: Double) -> float:
 
 
 def _disparity(points: Double) -> float:
+    """Mean Procrustes disparity of successive frames (T, B, 2). Pairs with a frame of coinciding points are left out.
+
+    Returns:
+        0..1; 0: equal up to shift, scale and rotation. NaN if no pair is left.
+    """
     found = []
     for before, after in pairwise(points):
         if np.ptp(before, axis=0).any() and np.ptp(after, axis=0).any():

@@ -1,7 +1,4 @@
-"""What the representation itself does, whatever is drawn of it.
-
-How it drifts, how many directions it uses, how its classes come together.
-"""
+"""Measures of the representation itself: CKA, effective rank and neural collapse. No measure depends on the layout."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -16,18 +13,20 @@ from core.domain.arrays import FloatArray, IntArray
 Double: TypeAlias = NDArray[np.float64]
 
 FEWEST_FOR_CKA = 4
+"""Least number of points. The unbiased HSIC divides by n (n - 3)."""
 NOTHING = 1e-12
-"""A share that is rounding error."""
+"""Relative size below which a value is rounding error in double precision. Chosen by hand; not measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """Embeddings of M points as centred kernel alignment sees them: around their mean, and of size 1 all together.
+    """Embeddings of M points, prepared for `cka`.
 
     Attributes:
-        features: (M, D).
-        squares: (M,), what each point's own product is.
-        own: the unbiased HSIC with itself.
+        features: (M, D) float64, centred, with Frobenius norm 1. If all points coincide, the features are not
+            scaled.
+        squares: (M,) float64, squared norm of each row of `features`: the diagonal of the Gram matrix.
+        own: unbiased HSIC of the features with themselves.
     """
 
     features: Double
@@ -36,7 +35,11 @@ class Kernel:
 
 
 def linear_kernel(embeddings: NDArray[np.floating]) -> Kernel:
-    """What `cka` compares, of embeddings (M, D)."""
+    """Centre and scale embeddings for `cka`.
+
+    Args:
+        embeddings: (M, D), finite.
+    """
     features = embeddings.astype(np.float64)
     before = np.linalg.norm(features)
     features -= features.mean(axis=0)
@@ -48,34 +51,44 @@ def linear_kernel(embeddings: NDArray[np.floating]) -> Kernel:
 
 
 def cka(one: Kernel, other: Kernel) -> float:
-    """Linear centred kernel alignment of two sets of embeddings of the same points, with the unbiased HSIC.
+    """Linear centred kernel alignment (CKA) of two sets of embeddings of the same points, with the unbiased HSIC.
 
-    1: the same up to rotation and scale; near 0, above or below: nothing in common. The diagonals of the Gram matrices
-    are left out: with them, independent embeddings of few points look alike.
+    The unbiased HSIC omits the diagonals of the Gram matrices. With the diagonals, independent embeddings of few points
+    would have a high CKA.
 
     Args:
-        one: of (M, D) embeddings.
-        other: of (M, E).
+        one: kernel of embeddings (M, D).
+        other: kernel of embeddings (M, E) of the same points.
 
     Returns:
-        A number up to 1; NaN for fewer than FEWEST_FOR_CKA points, or where one of them has no variance.
+        At most 1. 1: equal up to rotation, scale and shift. Near 0, above or below: unrelated. NaN if M is below
+        FEWEST_FOR_CKA or if one set of embeddings has no variance.
 
     References:
         Kornblith et al.: Similarity of neural network representations revisited. arXiv:1905.00414.
         Song et al.: Feature selection via dependence maximization (the unbiased HSIC). JMLR 13, 2012.
     """
     n = len(one.squares)
-    if min(one.own, other.own) * n * (n - 3) <= NOTHING:  # features are of size 1: what is left is rounding error
+    if min(one.own, other.own) * n * (n - 3) <= NOTHING:  # the features have norm 1: a smaller value is rounding error
         return float("nan")
     shared = _hsic(one.features, one.squares, other.features, other.squares)
     return float(min(1.0, shared / np.sqrt(one.own * other.own)))
 
 
 def _hsic(one: Double, squares: Double, other: Double, others: Double) -> float:
-    """Unbiased HSIC of centred features, from their products: no Gram matrix is needed. 0 of too few points.
+    """Unbiased HSIC of centred features X and Y, computed without Gram matrices if they would be large.
 
-    With K = X X' without its diagonal and L likewise: tr(K L) = ||X' Y||^2 - a b, where a and b are the diagonals; as X
-    is centred, the rows of K sum to -a.
+    K is X X' without its diagonal a. L is Y Y' without its diagonal b. Then tr(K L) = ||X' Y||^2 - a'b. The rows of K
+    sum to -a, because X is centred.
+
+    Args:
+        one: X, (M, D).
+        squares: a, (M,).
+        other: Y, (M, E).
+        others: b, (M,).
+
+    Returns:
+        The HSIC; 0 if M is below FEWEST_FOR_CKA.
     """
     n = len(one)
     if n < FEWEST_FOR_CKA:
@@ -87,19 +100,23 @@ def _hsic(one: Double, squares: Double, other: Double, others: Double) -> float:
 
 
 def _square_of_product(one: Double, other: Double) -> float:
-    """||X' Y||^2, by the smaller of the products that give it."""
+    """||X' Y||^2, from X' Y (D, E) or from the Gram matrices (M, M), whichever is smaller."""
     if one.shape[1] * other.shape[1] <= len(one) ** 2:
         return float(np.square(one.T @ other).sum())
     return float(((one @ one.T) * (other @ other.T)).sum())
 
 
 def rank_me(embeddings: FloatArray) -> float:
-    """Effective rank: exp of the entropy of the singular values, each as a share of their sum.
+    """RankMe, the effective rank: exp(-sum_i p_i log p_i), p_i = sigma_i / sum_j sigma_j.
 
-    1: one direction; min(N, D): all directions alike. Falls when a representation collapses.
+    sigma_i are the singular values of the embeddings. The embeddings are not centred. RankMe falls if the
+    representation collapses.
 
     Args:
         embeddings: (N, D), finite.
+
+    Returns:
+        1 (one direction) to min(N, D) (all directions equally strong); 0 if all embeddings are zero.
 
     References:
         Garrido et al.: RankMe: assessing the downstream performance of pretrained self-supervised representations by
@@ -117,13 +134,17 @@ def rank_me(embeddings: FloatArray) -> float:
 
 
 def within_class_variability(embeddings: FloatArray, labels: IntArray) -> float:
-    """Neural collapse's NC1, tr(S_w pinv(S_b)) / K: spread within the K classes, in units of the spread between them.
+    """NC1 of neural collapse: tr(S_w pinv(S_b)) / K.
 
-    0: each class is one point. NaN where fewer than two classes are there.
+    S_w is the covariance within the K classes. S_b is the covariance of the class means.
 
     Args:
         embeddings: (N, D), finite.
-        labels: (N,).
+        labels: (N,), class of each point.
+
+    Returns:
+        At least 0. 0: the points of each class coincide. NaN for fewer than two classes. Infinite if all class means
+        coincide.
 
     References:
         Papyan, Han, Donoho: Prevalence of neural collapse during the terminal phase of deep learning training.
@@ -131,12 +152,12 @@ def within_class_variability(embeddings: FloatArray, labels: IntArray) -> float:
     """
     doubles = embeddings.astype(np.float64)
     classes, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    if len(classes) < 2:  # noqa: PLR2004 - a spread between
+    if len(classes) < 2:  # noqa: PLR2004 - the spread between classes requires two
         return float("nan")
     members = scipy.sparse.csr_array((1 / counts[inverse], (inverse, np.arange(len(doubles)))))
     means = members @ doubles
     apart = (means - means.mean(axis=0)) / np.sqrt(len(classes))
-    # S_b = apart' apart has rank K - 1 at most: its pseudo-inverse is applied by the singular vectors of `apart`.
+    # S_b = apart' apart has rank K - 1 at most. The singular vectors of `apart` apply its pseudo-inverse.
     _, singular, directions = scipy.linalg.svd(apart, full_matrices=False)
     kept = singular > singular.max() * max(apart.shape) * np.finfo(np.float64).eps
     if not kept.any():

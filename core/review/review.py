@@ -1,4 +1,4 @@
-"""Look a finished layout over: the quality card, whether another layout might serve better, the film's highlights."""
+"""Review of a finished layout: the quality card, a comparison with the default layout, and the film's highlights."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import numpy as np
 
 from core.domain.arrays import FloatArray, FrameFacts, IntArray, NeighborGraph, OutlierScores, Projection
 from core.domain.layouts import LAYOUTS, UNALIGNED
-from core.domain.quality import Alternative, Highlights, QualityCard, told
+from core.domain.quality import Alternative, Highlights, QualityCard, json_number
 from core.domain.spec import AlignSpec, ProjectSpec
 from core.layout.frames import Frames, ProgressCallback, of_each
 from core.layout.project import project_frames
@@ -17,12 +17,23 @@ from core.measure.highlights import FilmHistory, find_highlights
 from core.measure.quality import FilmMeasurements, FilmMeasurer, FrameMeasurements
 from core.review.single_frame_tsne import lay_out_single_frame
 
-USUAL = ProjectSpec()
+DEFAULT_LAYOUT = ProjectSpec()
+"""Layout with which other layouts are compared."""
 
 
 @dataclass(frozen=True, slots=True)
-class Filmed:
-    """What is known of a film before it is drawn. T frames of N images."""
+class ReviewInputs:
+    """Inputs of a review. T frames, N images, D features, C classes.
+
+    Attributes:
+        frames: embeddings, T arrays (N, D) float32.
+        facts: facts of each frame, T of them.
+        projection: the film's layout, aligned.
+        scores: outlier scores, (T, N).
+        neighbors: nearest neighbours in the representation of the evaluated points.
+        labels: (N,) int64, true class of each image.
+        class_names: C names.
+    """
 
     frames: Frames
     facts: Sequence[FrameFacts]
@@ -34,12 +45,26 @@ class Filmed:
 
 
 def review(
-    film: Filmed, *, project: ProjectSpec, align: AlignSpec, on_frame: ProgressCallback = lambda _done, _total: None
+    film: ReviewInputs,
+    *,
+    project: ProjectSpec,
+    align: AlignSpec,
+    on_frame: ProgressCallback = lambda _done, _total: None,
 ) -> tuple[QualityCard, Highlights]:
     """Measure a film.
 
-    Where it is not laid out in the usual way, the usual way is tried too, so that the card can say whether it would
-    serve this run better.
+    If the film does not have the default layout, the default layout is also computed. The card states whether the
+    default layout is better for this run. If the film's layout is not based on neighbours, t-SNE of the last frame is
+    computed too.
+
+    Args:
+        film: inputs of the review.
+        project: method and options of the film's projection.
+        align: method and options of the film's alignment.
+        on_frame: see `ProgressCallback`.
+
+    Returns:
+        The quality card and the highlights.
     """
     measurer = FilmMeasurer(
         film.projection,
@@ -48,14 +73,14 @@ def review(
         n_classes=len(film.class_names),
         facts=film.facts,
     )
-    last: list[FloatArray] = []  # which most films are made for
+    last: list[FloatArray] = []  # embeddings of the last frame
 
-    def look(index: int, embeddings: FloatArray) -> FrameMeasurements:
+    def measure(index: int, embeddings: FloatArray) -> FrameMeasurements:
         if index == len(film.frames) - 1:
             last.append(embeddings)
-        return measurer.look(index, embeddings)
+        return measurer.measure(index, embeddings)
 
-    for done, seen in enumerate(of_each(film.frames, look), start=1):
+    for done, seen in enumerate(of_each(film.frames, measure), start=1):
         measurer.add(seen)
         on_frame(done, len(film.frames))
     measured = measurer.finish()
@@ -66,7 +91,7 @@ def review(
         k=k,
         points=n_rows,
         method=_called(project, align),
-        alternatives=[] if (project, align.method) == (USUAL, UNALIGNED) else [_usual(film, measured)],
+        alternatives=[] if (project, align.method) == (DEFAULT_LAYOUT, UNALIGNED) else [_alternative(film, measured)],
         closer_look=None
         if LAYOUTS[project.method].is_neighbor_based
         else lay_out_single_frame(last[0], film.projection.points[-1], frame=len(film.frames) - 1),
@@ -77,10 +102,13 @@ def review(
     return card, Highlights(highlights=tuple(find_highlights(history)))
 
 
-def _usual(film: Filmed, measured: FilmMeasurements) -> Alternative:
-    """The usual layout of the same frames."""
-    align = AlignSpec(method=LAYOUTS[USUAL.method].usual_alignment)
-    points = project_frames(film.frames, project=USUAL, align=align).points
+def _alternative(film: ReviewInputs, measured: FilmMeasurements) -> Alternative:
+    """Lay out the same frames by the default layout, and compare it with the film's layout.
+
+    The comparison uses Pearson correlation of motion and mean trustworthiness.
+    """
+    align = AlignSpec(method=LAYOUTS[DEFAULT_LAYOUT.method].usual_alignment)
+    points = project_frames(film.frames, project=DEFAULT_LAYOUT, align=align).points
     rows = film.neighbors.rows
 
     def trusted(index: int, embeddings: FloatArray) -> float:
@@ -89,9 +117,11 @@ def _usual(film: Filmed, measured: FilmMeasurements) -> Alternative:
 
     trust = list(of_each(film.frames, trusted))
     shown = motion.step_lengths(points[:, rows])
-    found = told(motion.pearson(measured.steps, shown)), told(float(np.mean(trust)))
-    own = measured.motion.pearson, told(mean(frame.trustworthiness for frame in measured.frames))
-    return Alternative(method=USUAL.method, pearson=found[0], trustworthiness=found[1], better=is_better(own, found))
+    found = json_number(motion.pearson(measured.steps, shown)), json_number(float(np.mean(trust)))
+    own = measured.motion.pearson, json_number(mean(frame.trustworthiness for frame in measured.frames))
+    return Alternative(
+        method=DEFAULT_LAYOUT.method, pearson=found[0], trustworthiness=found[1], better=is_better(own, found)
+    )
 
 
 def _called(project: ProjectSpec, align: AlignSpec) -> str:

@@ -1,36 +1,40 @@
-"""One frame for its own sake: how many neighbours a plane could keep, beside how many the film's layout keeps."""
+"""k-NN recall of t-SNE in a single frame, compared with the k-NN recall of the film's layout."""
 
 import numpy as np
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
 from core.domain.arrays import FloatArray
-from core.domain.quality import SingleFrameTsne, told
+from core.domain.quality import SingleFrameTsne, json_number
 from core.measure.card import MORE_KEPT
 from core.measure.neighborhoods import layout_neighbors, preservation, sample_rows, size
 from core.measure.neighbors import nearest_neighbors
 
 LOOKED_AT = 400
-"""Points: few enough to be laid out in a second."""
+"""Largest number of points, so that t-SNE takes about a second. Chosen by hand; not measured."""
 FEWEST = 20
+"""Least number of points. Chosen by hand; not measured."""
 PERPLEXITY = 30.0
+"""Perplexity of t-SNE, scikit-learn's default. Fewer points have a smaller perplexity."""
 ROUNDS = 500
+"""Number of iterations of t-SNE. Chosen by hand; not measured."""
 
 
 def lay_out_single_frame(embeddings: FloatArray, points: FloatArray, *, frame: int) -> SingleFrameTsne | None:
-    """Lay some points of a frame out by t-SNE, and hold the neighbours that are kept against the film's layout.
+    """Compare the k-NN recall of t-SNE and of the film's layout in one frame.
 
-    Both are judged by the same points, whose neighbours are looked for among them. scikit-learn's t-SNE serves, so that
-    every worker finds the same, whichever extras it has.
+    Both layouts are evaluated at the same sample of at most LOOKED_AT points. The nearest neighbours are among the
+    points of the sample. The t-SNE is scikit-learn's, so that the result does not depend on the optional extras of a
+    worker.
 
     Args:
-        embeddings: (N, D), finite.
-        points: (N, 2), the film's layout of them.
-        frame: its number, to be told.
+        embeddings: (N, D) float32, finite.
+        points: (N, 2), the film's layout of the frame.
+        frame: index of the frame, which the result states.
 
     Returns:
-        What was seen; None of fewer than FEWEST points, and where the layout keeps so many that no other can keep
-        clearly more.
+        Both values of k-NN recall. None for fewer than FEWEST points. None if the k-NN recall of the film's layout
+        exceeds 1 - MORE_KEPT, because no layout can then be better by MORE_KEPT.
     """
     rows = sample_rows(len(points), most=LOOKED_AT)
     if len(rows) < FEWEST:
@@ -50,8 +54,8 @@ def lay_out_single_frame(embeddings: FloatArray, points: FloatArray, *, frame: i
         method="tsne",
         frame=frame,
         points=len(rows),
-        neighbors_kept=told(closer),
-        kept_here=told(here),
+        neighbors_kept=json_number(closer),
+        kept_here=json_number(here),
         better=closer >= here + MORE_KEPT,
     )
 
@@ -59,6 +63,6 @@ def lay_out_single_frame(embeddings: FloatArray, points: FloatArray, *, frame: i
 def _tsne(embeddings: FloatArray) -> FloatArray:
     perplexity = min(PERPLEXITY, (len(embeddings) - 1) / 3)
     tsne = TSNE(init="pca", perplexity=perplexity, metric="cosine", max_iter=ROUNDS, random_state=0)
-    with threadpool_limits(1):  # threads that wait for each other five hundred times take minutes on a busy machine
+    with threadpool_limits(1):  # on a busy machine, synchronising threads in each iteration takes minutes
         layout: FloatArray = tsne.fit_transform(embeddings)
     return layout

@@ -16,7 +16,7 @@ from core.layout.project import project_frames
 from core.measure.outliers import score_frames
 from core.render.film import render_film
 from core.render.run_scene import FrameRenderer, Scene
-from core.review.review import Filmed, review
+from core.review.review import ReviewInputs, review
 
 LAYOUTS = [("smooth_pca", "none"), ("global_pca", "none"), ("pca", "rigid"), ("pca", "procrustes")]
 SCRIPTS = (
@@ -45,7 +45,9 @@ def make_film(folder, frames, labels, names, *, layout=LAYOUTS[0], k=3):
     scores, graph = score_frames(frames, k=k)
     projection = project_frames(frames, project=project, align=align)
     facts = [FrameFacts(10 * t, float(t), 1.0, 0.5, labels) for t in range(len(frames))]
-    card, _ = review(Filmed(frames, facts, projection, scores, graph, labels, names), project=project, align=align)
+    card, _ = review(
+        ReviewInputs(frames, facts, projection, scores, graph, labels, names), project=project, align=align
+    )
     step = np.arange(10 * len(frames) - 9)
     unknown = np.full(len(step), np.nan, np.float32)
     log = TrainingLog(step, step / 10, np.exp(-step / 20).astype(np.float32), unknown, unknown)
@@ -106,7 +108,7 @@ def test_a_handful_of_points(tmp_path, n_points, layout):
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_one_feature(tmp_path, layout):
     frames, labels = clouds(30, 3, 1, 3)
-    with pytest.raises(DegenerateEmbeddingsError, match="takes 2 of both"):
+    with pytest.raises(DegenerateEmbeddingsError, match="at least 2 of both"):
         make_film(tmp_path, frames, labels, ("a", "b", "c"), layout=layout)
 
 

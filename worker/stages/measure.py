@@ -15,7 +15,7 @@ from core.domain.stages import FINE_TUNE, PROJECT, SCORE
 from core.draw.thumbnails import data_uri
 from core.measure import label_issues
 from core.measure.evaluation import evaluate
-from core.review.review import Filmed, review
+from core.review.review import ReviewInputs, review
 from core.store.objects import codecs
 from worker.context import StageContext
 from worker.loading import FrameEmbeddings, frame_facts
@@ -29,7 +29,7 @@ def run(ctx: StageContext) -> dict[str, Any]:
     """
     frames = FrameEmbeddings(ctx.frames())
     probe = codecs.load(ctx.input(FINE_TUNE.name) / "probe", ProbeSet)
-    film = Filmed(
+    film = ReviewInputs(
         frames=frames,
         facts=frame_facts(frames.folders),
         projection=codecs.load(ctx.input(PROJECT.name) / "projection", Projection),

@@ -1,4 +1,4 @@
-"""Frames as the layout method made them."""
+"""No alignment."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,5 +9,5 @@ def fit(
     reference: NDArray[np.float64],  # noqa: ARG001 - nothing is fitted
     trim: float,  # noqa: ARG001
 ) -> NDArray[np.float64]:
-    """(N, 2), the points as they are."""
+    """Return the frame (N, 2) unchanged."""
     return frame

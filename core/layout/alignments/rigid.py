@@ -1,4 +1,4 @@
-"""Frames turned or mirrored onto their reference, never scaled, so that sizes can be compared over time."""
+"""Rigid alignment: shift, rotation and reflection without scaling, so that sizes are comparable over time."""
 
 import math
 
@@ -7,13 +7,23 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 TRIM_ROUNDS = 5
+"""Largest number of iterations of least trimmed squares. Chosen by hand; not measured."""
 
 
 def fit(frame: NDArray[np.float64], reference: NDArray[np.float64], trim: float) -> NDArray[np.float64]:
-    """(N, 2), shifted and turned by the orthogonal R that minimises ||Y R - Y_ref||.
+    """Shift a frame and rotate or reflect it by the orthogonal R that minimises ||Y R - Y_ref||.
 
-    The share `trim` of the points that fit worst have no say in centre and rotation (least trimmed squares, found by
-    fitting and leaving out in turn): a few points that cross the picture do not turn all others.
+    Y and Y_ref are centred. The fit ignores the fraction `trim` of the points with the largest residuals (least trimmed
+    squares). Each iteration fits, then selects the points with the smallest residuals for the next fit. A few points
+    that move across the whole frame therefore do not rotate the other points.
+
+    Args:
+        frame: Y, (N, 2).
+        reference: Y_ref, (N, 2), the same points.
+        trim: fraction of the points that the fit ignores, 0 to 0.5.
+
+    Returns:
+        (N, 2), all points of the frame, aligned.
 
     References:
         Schoenemann: A generalized solution of the orthogonal Procrustes problem. doi:10.1007/BF02289451.

@@ -1,4 +1,4 @@
-"""Every frame by its own two axes of greatest variance."""
+"""PCA of each frame separately."""
 
 from typing import Any
 
@@ -12,7 +12,16 @@ from core.layout.frames import Frames, ProgressCallback, naming_frame, of_each
 
 
 def project(frames: Frames, spec: ProjectSpec, on_frame: ProgressCallback) -> Projection:  # noqa: ARG001 - no options
-    """Every frame by its own two axes."""
+    """Project each frame onto its own first two principal components.
+
+    Args:
+        frames: T arrays (N, D) float32.
+        spec: ignored.
+        on_frame: see `ProgressCallback`.
+
+    Returns:
+        Points (T, N, 2) float32. Both variances (T,) are equal, because each frame has its own best plane.
+    """
     laid: list[tuple[FloatArray, float, NDArray[Any]]] = []
 
     def lay_out(index: int, embeddings: FloatArray) -> tuple[FloatArray, float, NDArray[Any]]:

@@ -1,4 +1,4 @@
-"""Every frame by axes that turn slowly; `core.layout.smoothed_pca` says how, and how slowly."""
+"""PCA with axes that are smoothed over time. `core.layout.smoothed_pca` has the algorithm."""
 
 from dataclasses import replace
 
@@ -12,7 +12,16 @@ from core.measure.neighborhoods import sample_rows
 
 
 def project(frames: Frames, spec: ProjectSpec, on_frame: ProgressCallback) -> Projection:
-    """Every frame by the two widest directions of the covariance smoothed over time."""
+    """Project each frame onto the first two principal components of the covariance smoothed over time.
+
+    Args:
+        frames: T arrays (N, D) float32.
+        spec: `smoothing` is sigma in frames; None: `choose` selects sigma.
+        on_frame: see `ProgressCallback`.
+
+    Returns:
+        Points (T, N, 2) float32, both variances (T,) float32, and the smoothing that was used.
+    """
     film = survey(frames, on_frame)
     smoothing = spec.smoothing if spec.smoothing is not None else _least_smoothing(frames, film)
     projection = lay_out(frames, film, film.planes(smoothing), on_frame)
@@ -20,7 +29,7 @@ def project(frames: Frames, spec: ProjectSpec, on_frame: ProgressCallback) -> Pr
 
 
 def _least_smoothing(frames: Frames, film: ScatterMatrices) -> float | None:
-    """The least smoothing that serves, by a sample of points, always the same ones."""
+    """Select sigma at a sample of points, which is the same in every call. A film of one frame has sigma 0."""
     seen, moved, before = [], [], None
     for embeddings in frames:
         some = embeddings[sample_rows(len(embeddings), most=SAMPLE_ROWS)].astype(np.float64)

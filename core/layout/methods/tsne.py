@@ -1,23 +1,46 @@
-"""t-SNE of each frame by openTSNE, which is an optional extra."""
+"""t-SNE of each frame by openTSNE, an optional extra."""
 
 import numpy as np
 
 from core.domain.arrays import FloatArray, Projection
 from core.domain.spec import ProjectSpec
 from core.layout.frames import Frames, ProgressCallback
-from core.layout.neighborhoods import FIRST_ROUNDS, WARM_ROUNDS, each_from_the_one_before, require_package
+from core.layout.neighborhoods import FIRST_ROUNDS, WARM_ROUNDS, lay_out_sequentially, require_package
 
 FIRST_SPREAD = 1e-4
-"""Standard deviation of a first layout, as openTSNE wants it."""
+"""Standard deviation of the first coordinate of the initial layout of the first frame. openTSNE's `rescale`
+uses the same value."""
 
 
 def project(frames: Frames, spec: ProjectSpec, on_frame: ProgressCallback) -> Projection:
-    """Every frame by t-SNE, started from the layout of the frame before."""
-    return each_from_the_one_before(frames, spec, on_frame, lay_out)
+    """Lay out each frame by t-SNE, starting from the layout of the previous frame.
+
+    Args:
+        frames: T arrays (N, D) float32.
+        spec: `neighbors` is the perplexity; `seed` seeds openTSNE.
+        on_frame: see `ProgressCallback`.
+
+    Returns:
+        Points (T, N, 2) float32, each frame centred. Both variances are NaN.
+    """
+    return lay_out_sequentially(frames, spec, on_frame, lay_out)
 
 
 def lay_out(embeddings: FloatArray, *, start: FloatArray, warm: bool, spec: ProjectSpec) -> FloatArray:
-    """One frame by t-SNE with cosine distance, (N, D) to (N, 2); exaggerated in the first half of the first frame.
+    """Lay out one frame by t-SNE with cosine distance.
+
+    The first frame has early exaggeration 12 and momentum 0.5 in the first half of its iterations. All other iterations
+    have no exaggeration and momentum 0.8. The momenta are those of van der Maaten and Hinton. The exaggeration is the
+    default of scikit-learn.
+
+    Args:
+        embeddings: (N, D) float32.
+        start: (N, 2), initial layout.
+        warm: True if `start` is the layout of the previous frame.
+        spec: `neighbors` is the perplexity, at most (N - 1) / 3; `seed` seeds openTSNE.
+
+    Returns:
+        (N, 2).
 
     References:
         van der Maaten, Hinton: Visualizing data using t-SNE. JMLR 9, 2008.

@@ -1,25 +1,44 @@
-"""UMAP of each frame by umap-learn, which is an optional extra."""
+"""UMAP of each frame by umap-learn, an optional extra."""
 
 import numpy as np
 
 from core.domain.arrays import FloatArray, Projection
 from core.domain.spec import ProjectSpec
 from core.layout.frames import Frames, ProgressCallback
-from core.layout.neighborhoods import FIRST_ROUNDS, WARM_ROUNDS, each_from_the_one_before, require_package
+from core.layout.neighborhoods import FIRST_ROUNDS, WARM_ROUNDS, lay_out_sequentially, require_package
 
 WARM_RATE = 0.25
-"""Learning rate of later frames: enough to follow, too little to begin anew."""
+"""Learning rate of frames after the first. The first frame uses 1.0, umap-learn's default. A smaller value keeps each
+layout close to the previous layout. Chosen by hand; not measured."""
 
 
 def project(frames: Frames, spec: ProjectSpec, on_frame: ProgressCallback) -> Projection:
-    """Every frame by UMAP, started from the layout of the frame before."""
-    return each_from_the_one_before(frames, spec, on_frame, lay_out)
+    """Lay out each frame by UMAP, starting from the layout of the previous frame.
+
+    Args:
+        frames: T arrays (N, D) float32.
+        spec: `neighbors` is UMAP's n_neighbors; `seed` seeds umap-learn.
+        on_frame: see `ProgressCallback`.
+
+    Returns:
+        Points (T, N, 2) float32, each frame centred. Both variances are NaN.
+    """
+    return lay_out_sequentially(frames, spec, on_frame, lay_out)
 
 
 def lay_out(embeddings: FloatArray, *, start: FloatArray, warm: bool, spec: ProjectSpec) -> FloatArray:
-    """One frame by UMAP with cosine distance, (N, D) to (N, 2).
+    """Lay out one frame by UMAP with cosine distance.
 
-    umap-learn scales every start to the same square, so sizes say nothing.
+    umap-learn scales every initial layout to the same square. The sizes of two layouts are therefore not comparable.
+
+    Args:
+        embeddings: (N, D) float32.
+        start: (N, 2), initial layout.
+        warm: True if `start` is the layout of the previous frame.
+        spec: `neighbors` is UMAP's n_neighbors, at most N - 1; `seed` seeds umap-learn.
+
+    Returns:
+        (N, 2).
 
     References:
         McInnes, Healy, Melville: UMAP. arXiv:1802.03426.

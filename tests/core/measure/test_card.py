@@ -57,7 +57,7 @@ def test_advice__by_the_numbers():
     card = quality_card(motion(0.62), frames(1.0), k=15, points=9, method="pca, procrustes", alternatives=[better])
     assert card.advice == (
         "smooth_pca would serve this run better: r = 0.80 with trustworthiness 0.90, where pca, procrustes has 0.62 "
-        'and 0.90. Draw it anew with {"project": {"method": "smooth_pca"}}; no training is needed.'
+        'and 0.90. Redraw with {"project": {"method": "smooth_pca"}}; no training is needed.'
     )
     worse = better.model_copy(update={"better": False})
     card = quality_card(motion(0.62), frames(1.0), k=15, points=9, method="pca", alternatives=[worse])
@@ -69,8 +69,8 @@ def test_advice__to_look_closer():
     card = quality_card(motion(0.62), frames(1.0), k=15, points=9, method="smooth_pca", closer_look=seen)
     assert card.closer_look == seen
     assert card.advice == (
-        "To look at single frames, tsne keeps 55 % of nearest neighbours (frame 59, 400 of its points), where "
-        'smooth_pca keeps 21 %; motion on its screen means little. Draw it anew with {"project": {"method": "tsne"}}.'
+        "For single frames, tsne keeps 55 % of nearest neighbours (frame 59, 400 of its points), where "
+        'smooth_pca keeps 21 %; motion between t-SNE frames means little. Redraw with {"project": {"method": "tsne"}}.'
     )
     no_better = seen.model_copy(update={"better": False})
     card = quality_card(motion(0.62), frames(1.0), k=15, points=9, method="smooth_pca", closer_look=no_better)

@@ -82,7 +82,7 @@ def test_accuracy_that_always_rises_as_fast_does_not_jump():
     [
         ([2, 1, 0.5] + [0.9] * 9, [("loss_rises", 3, "The loss rises again: the model overfits")]),
         ([2, 1, 0.5] + [50] * 9, [("loss_diverges", 3, "The loss diverges")]),
-        ([2, 1, 0.5, 0.6] + [np.nan] * 8, [("loss_diverges", 4, "The loss is not a number any more")]),
+        ([2, 1, 0.5, 0.6] + [np.nan] * 8, [("loss_diverges", 4, "The loss is NaN or infinite")]),
         ([2, 1, 0.5] + [0.6] * 9, []),
         (np.linspace(2, 0.1, T), []),
         ([np.nan] * T, []),
@@ -94,14 +94,14 @@ def test_losses(loss, expected):
 
 def test_the_representation_stops_moving():
     moved = [1.0] * 6 + [0.01] * 5
-    assert found(moved=moved) == [("stands_still", 6, "The representation has all but stopped moving")]
+    assert found(moved=moved) == [("stands_still", 6, "The representation has almost stopped moving")]
     assert found(moved=np.zeros(T - 1)) == [("stands_still", 0, "The representation does not move")]
     assert found(moved=[1.0] * 6 + [0.01] * 4 + [0.5]) == []
 
 
 def test_it_stands_still_by_the_step_and_not_by_the_frame():
     steps = [0, 1, 2, 3, 4, 5, 6, 106, 206, 306, 406, 506]  # as far from frame to frame, but in ever more steps
-    assert found(steps=steps) == [("stands_still", 6, "The representation has all but stopped moving")]
+    assert found(steps=steps) == [("stands_still", 6, "The representation has almost stopped moving")]
     assert found(steps=steps, moved=[1.0] * 6 + [50.0] * 5) == []
 
 
@@ -112,7 +112,7 @@ def test_an_image_changes_its_class_for_good():
     predictions[-1, 6] = 1  # for one frame only
     [one] = find_highlights(history(predictions=predictions))
     assert (one.kind, one.frame, one.image, one.classes) == ("prediction_changes", 6, 4, ("owl", "dog"))
-    assert one.caption == "Image 4 is taken for dog (right), not owl"
+    assert one.caption == "Image 4 is now predicted dog (right), not owl"
     assert one.numbers == {"frames_before": 6, "frames_after": 6}
 
 
@@ -122,7 +122,7 @@ def test_outliers_come_and_go():
     distance[:4, 7] = 0.9
     distance[6, 8] = 1.5  # for one frame only
     assert found(distance=distance) == [
-        ("outlier_resolved", 4, "Image 7 (dog) is no outlier any more"),
+        ("outlier_resolved", 4, "Image 7 (dog) is no longer an outlier"),
         ("outlier_appears", 5, "Image 3 (cat) becomes an outlier"),
     ]
 

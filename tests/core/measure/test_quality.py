@@ -6,7 +6,7 @@ from sklearn.manifold import trustworthiness
 from sklearn.neighbors import NearestNeighbors
 
 from core.domain.arrays import FrameFacts, Projection
-from core.domain.quality import told
+from core.domain.quality import json_number
 from core.measure.outliers import score_frames
 from core.measure.quality import FilmMeasurer
 
@@ -37,7 +37,7 @@ def measurer(labels, frames, points, *, n_classes=CLASSES):
     layout = Projection(points, shares / 2, shares)
     one = FilmMeasurer(layout, graph, labels=labels, n_classes=n_classes, facts=facts)
     for index, frame in enumerate(frames):
-        one.add(one.look(index, frame))
+        one.add(one.measure(index, frame))
     return one.finish()
 
 
@@ -122,4 +122,4 @@ def test_two_frames_have_no_turn(film):
 
 @pytest.mark.parametrize(("value", "expected"), [(0.123456789, 0.123457), (np.nan, None), (np.inf, None), (2, 2.0)])
 def test_told(value, expected):
-    assert told(value) == expected
+    assert json_number(value) == expected

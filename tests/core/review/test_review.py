@@ -6,7 +6,7 @@ from core.domain.spec import AlignSpec, ProjectSpec
 from core.layout.project import project_frames
 from core.measure.card import is_better
 from core.measure.outliers import score_frames
-from core.review.review import Filmed, review
+from core.review.review import ReviewInputs, review
 
 NONE = AlignSpec(method="none")
 
@@ -23,7 +23,7 @@ def film(*, project, align):
     scores, graph = score_frames(frames, k=5)
     facts = [FrameFacts(10 * t, float(t), 1.0, 0.5, labels) for t in range(9)]
     projection = project_frames(frames, project=project, align=align)
-    return Filmed(frames, facts, projection, scores, graph, labels, ("a", "b", "c", "d"))
+    return ReviewInputs(frames, facts, projection, scores, graph, labels, ("a", "b", "c", "d"))
 
 
 def test_review__the_usual_layout_has_no_alternative():

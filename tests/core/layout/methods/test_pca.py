@@ -65,7 +65,7 @@ def test_pca__centred_uncorrelated_and_wider_first(n_points: int, n_dims: int, s
         (np.ones((5, 1)), "5 embeddings of 1 features"),
         (np.full((5, 3), np.nan), "NaN or infinite"),
         (np.full((5, 3), -np.inf), "NaN or infinite"),
-        (np.full((5, 3), 0.1), "All embeddings are the same"),
+        (np.full((5, 3), 0.1), "All embeddings are equal"),
     ],
 )
 def test_pca__degenerate(embeddings: np.ndarray, message: str) -> None:
