@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test faults lint format openapi docs describe bench migrate up down logs clean
+.PHONY: help demo serve test faults lint format openapi docs examples describe bench migrate up down logs clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -34,6 +34,10 @@ format: $(VENV)/installed-dev ## let ruff put the code in order
 	$(BIN)/ruff format .
 
 docs openapi: $(VENV)/installed ## write the generated documents anew, after a change of the API, a figure or another table
+	$(BIN)/python -m testing.generate
+
+examples: $(VENV)/installed-dev ## record the examples of the OpenAPI document from a real service (about a minute), then write the documents
+	$(BIN)/python -m testing.record_examples
 	$(BIN)/python -m testing.generate
 
 describe: $(VENV)/installed ## count the layers of presets and well-known checkpoints anew, after a change of either

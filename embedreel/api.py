@@ -6,7 +6,6 @@ retried. A POST that makes a run has an Idempotency-Key, so that a retry does no
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,26 +13,18 @@ from urllib.parse import quote
 
 import httpx
 
+from embedreel import events
 from embedreel.connection import DEFAULT_URL, Connection, Json, Received
-from embedreel.errors import ApiError, UnreachableError, UploadError
+from embedreel.errors import ApiError
+from embedreel.events import EVENTS_PAGE_SIZE, RECONNECT_SECONDS
 from embedreel.progress import ENDED
 from embedreel.retry import RetryPolicy
-from embedreel.sending import ProgressCallback, Sending
+from embedreel.sending import UPLOAD_TIMEOUT, ProgressCallback, send_dataset
+
+__all__ = ["EVENTS_PAGE_SIZE", "PAGE_SIZE", "RECONNECT_SECONDS", "UPLOAD_TIMEOUT", "Client", "Json"]
 
 PAGE_SIZE = 100
 """Largest number of runs in one response, as the service allows."""
-
-EVENTS_PAGE_SIZE = 1000
-"""Largest number of events in one response, as the service allows."""
-
-RECONNECT_SECONDS = 1.0
-"""Pause before an event stream without new events is opened again. Chosen by hand; not measured."""
-
-UPLOAD_TIMEOUT = httpx.Timeout(1800, connect=5)
-"""Timeouts of an upload, seconds. The service responds after it has checked every image.
-
-Chosen by hand; not measured.
-"""
 
 
 class Client:
@@ -130,31 +121,14 @@ class Client:
 
     def events(self, run_id: str, *, after: int = 0) -> list[Json]:
         """Return a run's events after number `after`, from as many pages as needed."""
-        found: list[Json] = []
-        while True:
-            params = {"after": found[-1]["seq"] if found else after, "limit": EVENTS_PAGE_SIZE}
-            page = self._get(f"/v1/runs/{run_id}/events", params)["events"]
-            found += page
-            if len(page) < EVENTS_PAGE_SIZE:
-                return found
+        return events.listed(self._connection, run_id, after=after)
 
     def follow(self, run_id: str, *, after: int = 0) -> Iterator[Json]:
         """Yield a run's events after number `after` as they happen, until the run has ended.
 
         A broken stream is resumed after the last received event.
         """
-        while True:
-            headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": str(after)} if after else {})
-            began_after = after
-            with self._connection.opened(f"/v1/runs/{run_id}/stream", headers=headers) as response:
-                if response.status_code == httpx.codes.NO_CONTENT:
-                    return
-                with suppress(httpx.TransportError):
-                    for event in self._connection.events(response):
-                        after = event["seq"]
-                        yield event
-            if after == began_after:
-                self._connection.retry.sleep(RECONNECT_SECONDS)
+        return events.followed(self._connection, run_id, after=after)
 
     def checkpoints(self, run_id: str) -> list[Json]:
         """Return step, epoch, loss and accuracy of each checkpoint so far, oldest first."""
@@ -236,16 +210,7 @@ class Client:
         Raises:
             UploadError: the connection broke during the upload; the message says how many bytes were sent.
         """
-        with Sending(paths, on_progress) as sending:
-            data = ({"name": name} if name else {}) | ({"allow_broken": "true"} if allow_broken else {})
-            options = {"data": data, "timeout": UPLOAD_TIMEOUT}
-            try:
-                return self._connection.json("POST", "/v1/datasets", files=sending.form(), repeatable=False, **options)
-            except UnreachableError as error:
-                if not sending.sent_bytes:
-                    raise
-                progress = {"sent_bytes": sending.sent_bytes, "total_bytes": sending.total_bytes}
-                raise UploadError(**progress, reason=error.__cause__) from error
+        return send_dataset(self._connection, paths, name=name, allow_broken=allow_broken, on_progress=on_progress)
 
     def delete_dataset(self, dataset_id: str) -> None:
         """Delete an uploaded dataset. Films that were made from the dataset stay."""

@@ -1,4 +1,4 @@
-"""The files of an upload, with a count of the bytes sent."""
+"""Upload the files of a dataset, with a count of the bytes sent."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -6,8 +6,40 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import httpx
+
+from embedreel.connection import Connection, Json
+from embedreel.errors import UnreachableError, UploadError
+
+UPLOAD_TIMEOUT = httpx.Timeout(1800, connect=5)
+"""Timeouts of an upload, seconds. The service responds after it has checked every image.
+
+Chosen by hand; not measured.
+"""
+
 ProgressCallback = Callable[[int, int], None]
 """Called with the bytes sent and the total bytes."""
+
+
+def send_dataset(
+    connection: Connection,
+    paths: Sequence[Path],
+    *,
+    name: str | None,
+    allow_broken: bool,
+    on_progress: ProgressCallback | None,
+) -> Json:
+    """Upload the files of one dataset. Return the dataset. `Client.upload_dataset` describes arguments and errors."""
+    data = ({"name": name} if name else {}) | ({"allow_broken": "true"} if allow_broken else {})
+    options = {"data": data, "timeout": UPLOAD_TIMEOUT}
+    with Sending(paths, on_progress) as sending:
+        try:
+            return connection.json("POST", "/v1/datasets", files=sending.form(), repeatable=False, **options)
+        except UnreachableError as error:
+            if not sending.sent_bytes:
+                raise
+            progress = {"sent_bytes": sending.sent_bytes, "total_bytes": sending.total_bytes}
+            raise UploadError(**progress, reason=error.__cause__) from error
 
 
 class Sending:

@@ -16,7 +16,6 @@ from api.runs.schemas import ProblemOut
 from core.domain.formats import FORMATS
 
 _UNUSED = ("HTTPValidationError", "ValidationError")
-_EXAMPLED = ("application/json", "text/event-stream", "text/csv")
 
 # The problems of an operation follow from its path and parameters. These sets list the exceptions.
 _ONCE = frozenset({"submitRun", "drawRun", "compareRuns", "uploadDataset"})
@@ -63,23 +62,13 @@ def complete(document: dict[str, Any]) -> None:
             responses.pop("422", None)
             if not is_open(path):
                 operation["security"] = [{name: []} for name in _SCHEMES]
-            _add_examples(operation)
+            examples.add(operation)
             for status in sorted(str(status) for status in _problems(path, operation)):
                 responses[status] = {"$ref": f"#/components/responses/Problem{status}"}
                 used.add(status)
             responses["default"] = {"$ref": "#/components/responses/Problemdefault"}
     components["securitySchemes"] = _SCHEMES
     components["responses"] = {f"Problem{status}": _problem(status) for status in sorted(used)}
-
-
-def _add_examples(operation: Mapping[str, Any]) -> None:
-    name = operation["operationId"]
-    if name in examples.REQUESTS:
-        operation["requestBody"]["content"]["application/json"]["example"] = examples.REQUESTS[name]
-    for status, answer in operation["responses"].items():
-        for media_type, content in answer.get("content", {}).items():
-            if status.startswith("2") and media_type in _EXAMPLED and name in examples.ANSWERS:
-                content["example"] = examples.ANSWERS[name]
 
 
 def _problems(path: str, operation: Mapping[str, Any]) -> Iterator[int]:
@@ -104,11 +93,13 @@ def _problems(path: str, operation: Mapping[str, Any]) -> Iterator[int]:
 
 
 def _problem(status: str) -> dict[str, Any]:
-    """Return the response object of a status. Its example is the first error class with this status."""
+    """Return the response object of a status. Its example is recorded, or made from the first error class."""
     content: dict[str, Any] = {"schema": {"$ref": "#/components/schemas/Problem"}}
     phrase = "Any other error" if status == "default" else HTTPStatus(int(status)).phrase
     kind = next((kind for kind, sent in STATUS.items() if str(sent) == status), None)
-    if kind is not None:
+    if status in examples.PROBLEMS:
+        content["example"] = examples.PROBLEMS[status]
+    elif kind is not None:
         summary = (kind.__doc__ or "").split("\n", maxsplit=1)[0]
         content["example"] = {**as_problem(kind(summary).describe()), "status": int(status)}
     description = f"{phrase}: a problem (RFC 9457). `type` is stable, and `field` is the path of the invalid field."

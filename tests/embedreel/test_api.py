@@ -6,33 +6,9 @@ import httpx
 import pytest
 
 from embedreel.api import Client
-from embedreel.errors import ApiError, UnreachableError, UploadError
+from embedreel.errors import ApiError, UnreachableError
 from embedreel.retry import RetryPolicy
-
-Handle = Callable[[httpx.Request], httpx.Response]
-
-
-def client_of(handle: Handle, **options: str) -> Client:
-    retry = RetryPolicy(sleep=lambda _seconds: None)
-    return Client("http://service.test/", transport=httpx.MockTransport(handle), retry=retry, **options)
-
-
-def answers(*responses: httpx.Response | Exception) -> tuple[Client, list[httpx.Request]]:
-    requests, left = [], list(responses)
-
-    def handle(request: httpx.Request) -> httpx.Response:
-        requests.append(request)
-        response = left.pop(0)
-        if isinstance(response, Exception):
-            raise response
-        return response
-
-    return client_of(handle), requests
-
-
-def refused(status: int, slug: str = "conflict") -> httpx.Response:
-    headers = {"Content-Type": "application/problem+json"}
-    return httpx.Response(status, json={"type": f"/problems/{slug}", "title": slug}, headers=headers)
+from tests.embedreel.responses import answers, client_of, refused
 
 
 @pytest.mark.parametrize(
@@ -152,68 +128,6 @@ def test_poll__asks_to_wait_for_news_but_not_at_the_first_look() -> None:
     assert [request.headers.get("Prefer") for request in requests] == [None, "wait=10"]
 
 
-def test_events__over_several_pages() -> None:
-    rows = [{"seq": seq} for seq in range(1, 1502)]
-    client, requests = answers(
-        httpx.Response(200, json={"events": rows[:1000]}), httpx.Response(200, json={"events": rows[1000:]})
-    )
-    assert client.events("r") == rows
-    assert [request.url.params["after"] for request in requests] == ["0", "1000"]
-
-
-def sse(*numbers: int) -> bytes:
-    return "".join(f'id: {seq}\ndata: {{"seq": {seq}}}\n\n' for seq in numbers).encode()
-
-
-def streamed(content: bytes | httpx.SyncByteStream) -> httpx.Response:
-    body = {"content": content} if isinstance(content, bytes) else {"stream": content}
-    return httpx.Response(200, headers={"Content-Type": "text/event-stream; charset=utf-8"}, **body)
-
-
-def test_follow__takes_up_after_the_last_event_until_there_is_no_more() -> None:
-    class Breaking(httpx.SyncByteStream):
-        def __iter__(self):
-            yield sse(1, 2) + b'data: {"seq"'
-            raise httpx.ReadError("gone")
-
-    client, requests = answers(
-        streamed(Breaking()),
-        httpx.ConnectError("refused"),
-        httpx.Response(503),
-        streamed(sse()),
-        streamed(sse(3)),
-        httpx.Response(204),
-    )
-    assert list(client.follow("r")) == [{"seq": 1}, {"seq": 2}, {"seq": 3}]
-    assert [request.headers.get("Last-Event-ID") for request in requests] == [None, "2", "2", "2", "2", "3"]
-
-
-def test_follow__pings_tell_nothing() -> None:
-    content = b": ping\n\n" + sse(1) + b": ping\n\n" + sse(2) + b": ping\n\n"
-    client, _ = answers(streamed(content), httpx.Response(204))
-    assert list(client.follow("r")) == [{"seq": 1}, {"seq": 2}]
-
-
-@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85"])
-def test_follow__only_line_feeds_and_carriage_returns_end_a_line(separator: str) -> None:
-    name = f"a{separator}b"
-    data = f'data: {{"seq": 1,\r\ndata: "name": "{name}"}}\r\n\r\n'
-    client, _ = answers(streamed(data.encode()), httpx.Response(204))
-    assert list(client.follow("r")) == [{"seq": 1, "name": name}]
-
-
-def test_follow__what_is_no_event_stream() -> None:
-    client, _ = answers(httpx.Response(200, json={"seq": 1}))
-    with pytest.raises(UnreachableError, match="is not an event stream"):
-        list(client.follow("r"))
-
-
-def test_follow__a_run_that_is_gone() -> None:
-    client, _ = answers(refused(404, "not-found"))
-    with pytest.raises(ApiError):
-        list(client.follow("r"))
-
-
 def test_runs__follows_the_cursor_as_far_as_asked() -> None:
     client, requests = answers(
         httpx.Response(200, json={"runs": [{"id": "3"}, {"id": "2"}], "next_cursor": "abc"}),
@@ -221,54 +135,6 @@ def test_runs__follows_the_cursor_as_far_as_asked() -> None:
     )
     assert [run["id"] for run in client.runs(limit=5)] == ["3", "2", "1"]
     assert [dict(request.url.params) for request in requests] == [{"limit": "5"}, {"limit": "3", "cursor": "abc"}]
-
-
-def test_upload_dataset__sends_every_file_by_name(tmp_path: Path) -> None:
-    for name in ("train.parquet", "test.parquet"):
-        (tmp_path / name).write_bytes(f"content of {name}".encode())
-    client, requests = answers(httpx.Response(201, json={"id": "dataset_1"}))
-    paths = [tmp_path / "train.parquet", tmp_path / "test.parquet"]
-    assert client.upload_dataset(paths, name="mine")["id"] == "dataset_1"
-    content = requests[0].content
-    assert requests[0].headers["Content-Type"].startswith("multipart/form-data")
-    assert b'name="file"; filename="train.parquet"' in content
-    assert b"content of test.parquet" in content
-    assert b'name="name"' in content
-
-
-def test_upload_dataset__tells_how_far_it_is_and_counts_anew(tmp_path: Path) -> None:
-    path = tmp_path / "a.parquet"
-    path.write_bytes(bytes(200_000))
-    client, _ = answers(httpx.Response(429), httpx.Response(201, json={"id": "ds_1"}))
-    told = []
-    client.upload_dataset([path], on_progress=lambda *sent: told.append(sent))
-    assert max(told) == (200_000, 200_000)
-    assert [sent for sent, _ in told].count(200_000) == 4  # at the last byte, and at the end of the file, twice
-
-
-def test_upload_dataset__a_broken_one_says_how_far_it_was(tmp_path: Path) -> None:
-    path = tmp_path / "a.parquet"
-    path.write_bytes(bytes(3_000_000))
-
-    class Breaking(httpx.BaseTransport):
-        def handle_request(self, request: httpx.Request) -> httpx.Response:
-            n_sent = 0
-            for chunk in request.stream:
-                n_sent += len(chunk)
-                if n_sent > 1_000_000:
-                    raise httpx.WriteError("reset")
-            raise httpx.ReadError("gone")
-
-    with pytest.raises(UploadError, match=r"broke off at 1\.0 of 3\.0 MB \(reset\)\. Send the files again"):
-        Client("http://service.test", transport=Breaking()).upload_dataset([path])
-
-
-def test_upload_dataset__broken_after_the_last_byte_may_have_been_taken(tmp_path: Path) -> None:
-    path = tmp_path / "a.parquet"
-    path.write_bytes(bytes(10))
-    client, _ = answers(httpx.ReadError("gone"))
-    with pytest.raises(UploadError, match="check `embedreel datasets`"):
-        client.upload_dataset([path])
 
 
 def test_download__whole_file(tmp_path: Path) -> None:

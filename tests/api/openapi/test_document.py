@@ -2,14 +2,9 @@ import difflib
 import json
 
 import pytest
-from fastapi.routing import iter_route_contexts
-from pydantic import TypeAdapter
 
 from api.http.errors import STATUS
-from api.openapi import examples
 from testing import generate
-
-TEXTS = {"application/json", "text/csv", "text/event-stream"}
 
 
 @pytest.fixture(scope="module")
@@ -75,43 +70,6 @@ def test_openapi__is_the_same_wherever_it_is_made(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert generate.openapi_text() == here
     assert json.loads(here)["info"]["version"] == "0.1.0"
-
-
-def test_openapi__every_answer_has_an_example(document):
-    for operation in operations(document):
-        for status, answer in operation["responses"].items():
-            for media_type, content in answer.get("content", {}).items():
-                if status.startswith("2") and media_type in TEXTS:
-                    assert "example" in content, f"{operation['operationId']} has none in api/openapi/examples.py"
-
-
-def test_openapi__every_body_has_an_example(document):
-    for operation in operations(document):
-        content = operation.get("requestBody", {}).get("content", {}).get("application/json")
-        assert content is None or {"example", "examples"} & set(content), operation["operationId"]
-
-
-def test_openapi__no_example_without_an_operation(document):
-    ids = {operation["operationId"] for operation in operations(document)}
-    assert set(examples.ANSWERS) | set(examples.REQUESTS) <= ids
-
-
-def test_openapi__examples_are_what_the_operations_answer(idle):
-    checked = 0
-    for context in iter_route_contexts(idle.app.routes):
-        name, model = getattr(context, "operation_id", None), getattr(context, "response_model", None)
-        if name in examples.ANSWERS and model is not None:
-            adapter = TypeAdapter(model)
-            assert (
-                adapter.dump_python(adapter.validate_python(examples.ANSWERS[name]), mode="json")
-                == examples.ANSWERS[name]
-            )
-            checked += 1
-    assert checked > 15
-
-
-def test_openapi__request_examples_are_accepted(client, finished):
-    assert client.post(f"/v1/runs/{finished}/renders", json=examples.REQUESTS["drawRun"]).status_code == 202
 
 
 @pytest.mark.parametrize(
