@@ -15,7 +15,10 @@ GIB = 1 << 30
 
 
 class Settings(BaseSettings):
-    """All settings. The defaults need no other service. The variable EMBEDREEL_<NAME> overrides a default."""
+    """All settings. The defaults need no other service. The variable EMBEDREEL_<NAME> overrides a default.
+
+    The limits and intervals are chosen by hand. The repository contains no measurement of them.
+    """
 
     model_config = SettingsConfigDict(env_prefix="EMBEDREEL_", env_ignore_empty=True, extra="ignore", frozen=True)
 

@@ -80,7 +80,8 @@ _ALL = (
         "Dinov2ForImageClassification",
         pooling=f"{_CLASS_TOKEN}, followed by the mean of the patch tokens: twice the model's width",
         blocks=("dinov2.embeddings", "dinov2.encoder.layer.*", "dinov2.layernorm", "classifier"),
-        lora_targets=(*_TRANSFORMERS_LINEAR, "gate_proj", "up_proj", "down_proj"),  # the last three: of the giant's MLP
+        # The last three layers are in the MLP of DINOv2-giant.
+        lora_targets=(*_TRANSFORMERS_LINEAR, "gate_proj", "up_proj", "down_proj"),
         any_input=True,  # position embeddings are interpolated: stored for 518 pixels, used at 224
         config={"use_mask_token": False},
     ),
@@ -114,7 +115,7 @@ _ALL = (
         pooling="global average pool",
         blocks=("resnet.embedder", "resnet.encoder.stages.*", "classifier"),
         lora_targets=("convolution",),
-        layer_decay=LayerDecay(kind="exponential", factor=1 / 3),
+        layer_decay=LayerDecay(kind="exponential", factor=1 / 3),  # chosen by hand; not measured
         any_input=True,
     ),
     Family(
@@ -127,7 +128,7 @@ _ALL = (
             "classifier.*",
         ),
         lora_targets=(*(f"features.{index}" for index in _VGG16_CONVOLUTIONS), "classifier.0", "classifier.3"),
-        layer_decay=LayerDecay(kind="linear", floor=1 / 1000),
+        layer_decay=LayerDecay(kind="linear", floor=1 / 1000),  # chosen by hand; not measured
         any_input=True,
         module="core.learn.vgg",
         weights_files="vgg16_bn*.pth",  # as torchvision names its file: vgg16_bn-6c64b313.pth

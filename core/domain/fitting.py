@@ -141,7 +141,10 @@ def refuse_many_classes(facts: DatasetFacts) -> None:
         InvalidSpecError: the dataset has more than MAX_CLASSES classes.
     """
     if (n_classes := len(facts.class_names)) > MAX_CLASSES:
-        detail = f"The dataset has {n_classes} classes, but a film shows at most {MAX_CLASSES}. Upload fewer classes."
+        detail = (
+            f"The dataset has {n_classes} classes, but a film shows at most {MAX_CLASSES}. "
+            "Choose a dataset with fewer classes."
+        )
         raise InvalidSpecError(detail, field="dataset")
 
 

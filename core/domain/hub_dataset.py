@@ -125,7 +125,7 @@ def pinned_as(dataset: str) -> str:
 def _chosen(query: str) -> dict[str, str]:
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True, errors="strict") if query else []
-    except ValueError as error:  # also of bytes that are no UTF-8
+    except ValueError as error:  # a UnicodeDecodeError is a ValueError too
         raise _wrong(
             f"{query[:80]!r} after the ? cannot be parsed: write NAME=VALUE, and join several options with &"
         ) from error

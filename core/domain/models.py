@@ -80,7 +80,8 @@ PRESETS: dict[str, Preset] = {
             "hidden_sizes": (48, 96, 192),
             "depths": (2, 2, 2),
             # With the usual 1e-6, an untrained layer adds almost nothing to its input. With 1, the first frame shows
-            # the whole model. After 300 steps on digits, the accuracies are equal.
+            # the whole model. After 300 steps on digits, the accuracies were 96.8 and 96.6 % with one seed
+            # (docs/backbones.md).
             "layer_scale_init_value": 1.0,
         },
         _patches({8: 1, 16: 2, 32: 4, 64: 8}),  # 8 x 8 positions after the stem, 2 x 2 after the last stage
@@ -194,7 +195,14 @@ def usual_layer_decay(model: str) -> LayerDecay:
 
 
 def layer_decay_of(classifier: str) -> LayerDecay:
-    """Return the same for a class of models, such as "ResNetForImageClassification"."""
+    """Return the decay of the learning rate in the recipe "two_phase".
+
+    Args:
+        classifier: class of the model, such as "ResNetForImageClassification".
+
+    Returns:
+        The decay of the family. The kind is "family" if no family has this class.
+    """
     families = {family.classifier: family for family in FAMILIES.values()}
     return families[classifier].layer_decay if classifier in families else _FAMILYS
 

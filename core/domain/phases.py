@@ -22,6 +22,7 @@ Schedule: TypeAlias = Literal["cosine", "linear", "constant"]
 Optimizer: TypeAlias = Literal["adamw", "adam", "sgd"]
 
 MAX_STEPS = 1_000_000
+"""Largest number of optimiser steps of a training. Chosen by hand; not measured."""
 SMALLEST_SHARE = 1e-6
 """Smallest learning-rate multiplier of a trained block.
 
@@ -36,15 +37,18 @@ class LayerDecay(Frozen):
     kind: Annotated[
         Literal["exponential", "linear", "family"],
         Field(
-            description="exponential: the rate of each block is `factor` times the rate of the next block; linear: the "
-            "rates of the blocks are evenly spaced; family: the decay of the model's family."
+            description="exponential: the learning rate of each block is `factor` times the learning rate of the next "
+            "block; linear: the learning rates of the blocks are evenly spaced; family: the decay of the model's "
+            "family."
         ),
     ]
     factor: Annotated[
-        float | None, Field(gt=0, le=1, description="exponential: ratio of the rates of two consecutive blocks.")
+        float | None,
+        Field(gt=0, le=1, description="exponential: ratio of the learning rates of two consecutive blocks."),
     ] = None
     floor: Annotated[
-        float | None, Field(gt=0, le=1, description="linear: ratio of the rates of the first block and the head.")
+        float | None,
+        Field(gt=0, le=1, description="linear: ratio of the learning rates of the first block and the head."),
     ] = None
 
     @model_validator(mode="after")
@@ -115,7 +119,9 @@ class Phase(Frozen):
     learning_rate: Annotated[float, Field(gt=0, le=10, description="Peak learning rate of the head.")] = 1e-3
     layer_decay: Annotated[
         LayerDecay | None,
-        Field(description="Decay of the learning rate towards the input; null: all layers have the same rate."),
+        Field(
+            description="Decay of the learning rate towards the input; null: all layers have the same learning rate."
+        ),
     ] = None
     optimizer: Annotated[Optimizer, Field(description="sgd has a momentum of 0.9.")] = "adamw"
     weight_decay: Annotated[

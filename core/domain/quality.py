@@ -16,7 +16,9 @@ SIGNIFICANT_DIGITS = 6
 
 
 def json_number(value: Any) -> Any:  # noqa: ANN401 - a number of Python's or NumPy's
-    """Return a number for JSON: rounded to SIGNIFICANT_DIGITS; integers unchanged; None for NaN, infinities and None.
+    """Return a number for JSON: rounded to SIGNIFICANT_DIGITS; None for NaN, infinities and None.
+
+    An `int` is returned unchanged. A NumPy integer becomes a rounded float.
 
     >>> json_number(0.123456789), json_number(float("nan")), json_number(None), json_number(7)
     (0.123457, None, None, 7)
@@ -86,7 +88,11 @@ class FrameQuality(Frozen):
     ]
     explained_variance: Annotated[Number, Field(description="Explained variance ratio of the two axes, 0 to 1.")]
     relative_variance: Annotated[
-        Number, Field(description="`explained_variance` divided by that of the frame's first two principal components.")
+        Number,
+        Field(
+            description="`explained_variance` divided by the explained variance ratio of the frame's first two "
+            "principal components."
+        ),
     ]
     loss: Number
     accuracy: Number

@@ -19,7 +19,7 @@ from core.errors import InvalidSpecError
 
 _STILL = 1e-6
 """Expected drift of an update that trains only the head, relative to its learning rate. It is positive, so that the
-expected drift of a training is never zero."""
+expected drift of a training is never zero. Chosen by hand; not measured."""
 
 MOST_IMAGES = 1_000_000_000
 """Upper limit of `train_size`. Chosen by hand: larger than any dataset that a worker can hold."""
@@ -55,8 +55,8 @@ class TrainSpec(Frozen):
         Literal["fine_tune", "head_only", "two_phase"],
         Field(
             description="fine_tune: all layers are trained; head_only: only the head (linear probing); two_phase: the "
-            "head for 16 epochs, then all layers for 8 epochs, with lower rates towards the input. `phases` replaces "
-            "the recipe."
+            "head for 16 epochs, then all layers for 8 epochs, with lower learning rates towards the input. `phases` "
+            "replaces the recipe."
         ),
     ] = "fine_tune"
     phases: Annotated[
@@ -282,8 +282,8 @@ class PinnedSources(Frozen):
 class RunSpec(Frozen):
     """The complete spec of a run, with all defaults resolved.
 
-    A comparison is a run that draws artifacts of other runs and trains nothing. Its sections except `render` are those
-    of the first compared run, and `capture.frames` is the largest of all compared runs.
+    A comparison is a run that draws artifacts of other runs and trains nothing. Its sections except `render` are copies
+    of the sections of the first compared run, and `capture.frames` is the largest number of all compared runs.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=120)]

@@ -30,8 +30,8 @@ class StageSpec:
             earlier number are then made again.
         unit: unit of the progress.
         tasks: "one" task for each run, or one for each "frame".
-        seconds_per_frame: estimate until the service has run the stage once. None for a stage of the training: its time
-            is estimated from its own speed, and every new drawing needs its artifacts.
+        seconds_per_frame: estimate until the service has run the stage once; chosen by hand, not measured. None for a
+            stage of the training: the time is estimated from the speed of the training.
     """
 
     name: str
@@ -51,7 +51,7 @@ class StageSpec:
 
     @property
     def learns(self) -> bool:
-        """True for a stage of the training."""
+        """True for a stage of the training. Every new drawing of a run requires the artifacts of these stages."""
         return self.seconds_per_frame is None
 
 
