@@ -17,6 +17,8 @@ thresholds    effect of the thresholds of adaptive capture on the movement betwe
 layouts       each layout on embeddings of three trainings: motion, neighbourhoods, variance, cost (--cifar10 FOLDER, or
               --data digits or --data letters, which need no folder)
 engine        stub stages: start time of a run and of a child process, and throughput of several workers
+mutation      mutants of core/measure, layout, store and domain that the tests notice (--mutants, --seed; --output FILE
+              for the results, from which an interrupted run continues)
 load          the API under load: 50 clients, polling without pauses compared with a bare FastAPI application, and 100
               event streams
 """
@@ -50,6 +52,8 @@ NAMES = (
     "thresholds",
     "layouts",
 )
+ONLY_BY_NAME = ("mutation",)
+"""Benchmarks that take hours, and print no figure of README or docs."""
 
 
 def tune_like_a_worker() -> None:
@@ -72,15 +76,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(NAMES)} (default: all)")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"one of {', '.join((*NAMES, *ONLY_BY_NAME))} (default: all but the last)",
+    )
     parser.add_argument("--cifar10", type=Path, help="folder with train.parquet and test.parquet")
     parser.add_argument("--repeats", type=int, default=3, help="repetitions of each measurement; the median is printed")
     parser.add_argument("--seconds", type=float, default=60, help="duration of the benchmark `load`, seconds")
     parser.add_argument("--data", choices=("digits", "letters", "cifar10"), help="dataset of `layouts` (default: all)")
+    parser.add_argument("--mutants", type=int, default=300, help="number of mutants of `mutation`")
+    parser.add_argument("--seed", type=int, default=0, help="seed that draws the mutants of `mutation`")
     parser.add_argument("--output", type=Path, help="file for the picture or the film")
     options = parser.parse_args()
     tune_like_a_worker()
-    if unknown := set(options.names) - set(NAMES):
+    if unknown := set(options.names) - {*NAMES, *ONLY_BY_NAME}:
         parser.error(f"unknown: {', '.join(sorted(unknown))}; choose from {', '.join(NAMES)}")
     print(f"{dt.datetime.now(tz=dt.UTC):%Y-%m-%d}, {machine()}")
     for name in options.names or NAMES:
