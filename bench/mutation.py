@@ -1,8 +1,8 @@
 """Mutants of core/measure, core/layout, core/store and core/domain, and the fraction of them that the tests notice.
 
 cosmic-ray makes the mutants. Each mutant is one change at a random place of the code. A forked process imports the
-changed module and runs the tests that mirror its folder. The mutant is killed if a test fails or runs out of time. Tests
-of other folders would kill more mutants.
+changed module and runs the tests that mirror its folder. The mutant is killed if a test fails or the time is up. The
+tests of other folders are not run, although they would kill more mutants.
 
 Two kinds of places are left out, because no test could notice a change: annotations, and numbers in constants of a
 module, which are choices. Results are appended to a file, so that an interrupted run continues.

@@ -4,6 +4,7 @@ T is the number of checkpoints. A number that is undefined, such as the correlat
 """
 
 import math
+from numbers import Integral
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -18,13 +19,15 @@ SIGNIFICANT_DIGITS = 6
 def json_number(value: Any) -> Any:  # noqa: ANN401 - a number of Python's or NumPy's
     """Return a number for JSON: rounded to SIGNIFICANT_DIGITS; None for NaN, infinities and None.
 
-    An `int` is returned unchanged. A NumPy integer becomes a rounded float.
+    An integer of Python or NumPy is returned as an `int`, unrounded.
 
-    >>> json_number(0.123456789), json_number(float("nan")), json_number(None), json_number(7)
-    (0.123457, None, None, 7)
+    >>> json_number(0.123456789), json_number(float("nan")), json_number(None), json_number(12345678)
+    (0.123457, None, None, 12345678)
     """
-    if value is None or isinstance(value, int):
-        return value
+    if value is None:
+        return None
+    if isinstance(value, Integral):
+        return int(value)
     return float(f"{value:.{SIGNIFICANT_DIGITS}g}") if math.isfinite(value) else None
 
 
