@@ -147,8 +147,9 @@ def killed_by(mutant: Mutant) -> str:
     """Run the tests of a mutant; return `killed`, `timeout` or `survived`."""
     module = Path(mutant.path)
     mirror = Path("tests", module.parent, f"test_{module.stem}.py")
+    folder = next(parent for parent in mirror.parents if parent.exists())
     rounds = [[str(mirror)]] if mirror.exists() else []
-    rounds.append([mutant.path, str(mirror.parent)])
+    rounds.append([mutant.path, str(folder)])
     for tests in rounds:
         outcome = _run(mutant, tests)
         if outcome != "survived":
@@ -170,11 +171,20 @@ def _run(mutant: Mutant | None, tests: Sequence[str]) -> str:
     while time.monotonic() < end:
         pid, status = os.waitpid(child, os.WNOHANG)
         if pid:
-            return "killed" if status else "survived"
+            return _outcome(os.waitstatus_to_exitcode(status), tests)
         time.sleep(0.02)
     os.killpg(child, signal.SIGKILL)
     os.waitpid(child, 0)
     return "timeout"
+
+
+def _outcome(status: int, tests: Sequence[str]) -> str:
+    """Return what an exit status of pytest means. 1: a test failed; 2: a file could not be imported; below 0: a signal."""
+    if status == 0:
+        return "survived"
+    if status in {1, 2} or status < 0:
+        return "killed"
+    raise SystemExit(f"pytest {' '.join(tests)} ended with status {status}")
 
 
 def _test(mutant: Mutant | None, tests: Sequence[str]) -> int:
