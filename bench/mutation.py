@@ -179,7 +179,7 @@ def _run(mutant: Mutant | None, tests: Sequence[str]) -> str:
 
 
 def _outcome(status: int, tests: Sequence[str]) -> str:
-    """Return what an exit status of pytest means. 1: a test failed; 2: a file could not be imported; below 0: a signal."""
+    """Return the meaning of an exit status of pytest: 1 is a failed test, 2 an import error, below 0 a signal."""
     if status == 0:
         return "survived"
     if status in {1, 2} or status < 0:
