@@ -1,4 +1,4 @@
-"""Names of rows beside a grid and of columns above it, of 2 to hundreds of classes."""
+"""Class names beside the rows and above the columns of a grid, for 2 to hundreds of classes."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -9,11 +9,11 @@ from core.draw.picture import Text
 from core.draw.text import Style, measure, shorten_each
 
 SMALLEST = 8
-"""Size of letters that can just be read, pixels."""
+"""Smallest legible size of letters, pixels. Chosen by eye."""
 _MOST_LANES = 2
-"""Names of neighbouring classes take turns in so many columns where they are too close for one."""
+"""Largest number of lanes. If names are too close for one lane, neighbouring names alternate between lanes."""
 _APART = 1.12
-"""Between two names, as a multiple of the letters' size."""
+"""Smallest distance between two names, as a multiple of the size of the letters. Chosen by eye."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +21,12 @@ class AxisNames:
     """Names of classes along one side of a grid.
 
     Attributes:
-        style: of all of them.
-        shown: the names, cut to the room that there is.
-        lanes: neighbours take turns in so many.
-        every: every so many classes are named.
-        room: pixels of one lane.
-        upright: whether they run upwards.
+        style: style of all names.
+        shown: the names, shortened to the available width.
+        lanes: number of lanes; neighbouring names alternate between them.
+        every: distance between two named classes; 1 if all classes are named.
+        room: width of one lane, pixels.
+        upright: True if the names run upwards.
     """
 
     style: Style
@@ -38,24 +38,24 @@ class AxisNames:
 
     @property
     def depth(self) -> int:
-        """Pixels of all lanes."""
+        """The width of all lanes, pixels."""
         return self.lanes * self.room
 
     @property
     def note(self) -> str:
-        """What is to be said where not every class is named."""
+        """A note for the axis if not all classes are named; otherwise empty."""
         return "" if self.every == 1 else f", 1 in {self.every} named"
 
     @classmethod
     def plan(cls, names: Sequence[str], *, pitch: float, most: float, size: int, upright: bool) -> "AxisNames":
-        """What fits: in smaller letters first, then in two lanes, then not every name.
+        """Return names that fit: with smaller letters first, then in two lanes, then not all names.
 
         Args:
             names: C names.
-            pitch: pixels between two classes.
-            most: pixels that all lanes may take.
-            size: of letters where there is room.
-            upright: whether names run upwards, beside each other.
+            pitch: distance between two classes, pixels.
+            most: largest width of all lanes, pixels.
+            size: largest size of the letters, pixels.
+            upright: True if the names run upwards.
         """
         style = Style(max(SMALLEST, min(size, int(pitch / _APART))))
         needed = math.ceil(style.size * _APART / pitch)
@@ -66,7 +66,14 @@ class AxisNames:
         return cls(style, tuple(shown), lanes, every, room, upright)
 
     def placed(self, middles: Sequence[float], edge: int, color: Color, behind: Color) -> Iterator[Text]:
-        """The names before a grid: they end at its left or upper edge, each at the middle of its class."""
+        """Return the names as shapes. Each name ends at the left or upper edge of the grid, at the middle of its class.
+
+        Args:
+            middles: C middles of the classes along the axis, pixels.
+            edge: position of the grid's edge, pixels.
+            color: colour of the letters.
+            behind: colour of the background.
+        """
         gap, drop = round(self.style.size * 0.4), self.style.size * 0.36
         for number, place in enumerate(range(0, len(self.shown), self.every)):
             end, along = edge - gap - number % self.lanes * self.room, middles[place] + drop

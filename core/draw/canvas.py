@@ -1,4 +1,4 @@
-"""An index image and the means to write on it."""
+"""Functions that write text, rectangles and images on an index image."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +13,7 @@ from core.draw.text import Style, measure, set_line
 
 @dataclass(frozen=True, slots=True)
 class TextColors:
-    """(256,) uint8 each: the palette's index at each 8-bit coverage, by colour and what is behind it."""
+    """Colours of text: for each pair of text colour and background, (256,) uint8 palette indices by 8-bit coverage."""
 
     ink: NDArray[np.uint8]
     muted: NDArray[np.uint8]
@@ -24,7 +24,7 @@ class TextColors:
 
 
 def mix_text_colors(palette: Palette) -> TextColors:
-    """All inks of a film, from its palette."""
+    """Return the text colours of a film, from its palette."""
     theme = palette.theme
     return TextColors(
         ink=palette.blend(theme.ink, theme.page),
@@ -37,7 +37,11 @@ def mix_text_colors(palette: Palette) -> TextColors:
 
 
 def in_eighths(ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(1, 9) uint8: an ink for stamps."""
+    """Return a text colour for marks: (1, 9) uint8 palette indices by eighths of coverage.
+
+    Args:
+        ink: (256,) uint8 palette indices by 8-bit coverage.
+    """
     return ink[np.linspace(0, SIZE - 1, COVERAGE_STEPS + 1).round().astype(np.int64)][None]
 
 
@@ -51,20 +55,19 @@ def write(
     align: Literal["left", "center", "right"] = "left",
     halo: int = 0,
 ) -> float:
-    """Set a line of text; what would stand outside the frame is cut.
+    """Write a line of text. Parts outside the frame are cut off.
 
     Args:
         frame: (H, W) uint8 index image, changed in place.
         text: one line.
-        at: pixel column that the line starts, is centred or ends at, by `align`, and the pixel row that its
-            letters stand on.
+        at: x and y of the anchor, pixels: the column that `align` refers to, and the row of the baseline.
         style: size and weight.
-        ink: (256,) uint8 palette index by coverage; its first is what a halo is painted with.
-        align: which part of the line the column means.
-        halo: pixels of background around the strokes, over whatever is there.
+        ink: (256,) uint8 palette indices by coverage. The first is the colour of the halo.
+        align: the part of the line at the anchor.
+        halo: width of the background around the strokes, pixels.
 
     Returns:
-        x at which a text behind this one would start.
+        x after the text, where a following text would start.
     """
     x, baseline = at
     pen = x - {"left": 0.0, "center": 0.5, "right": 1.0}[align] * measure(text, style)
@@ -77,12 +80,12 @@ def write(
 
 
 def fill(frame: NDArray[np.uint8], box: Box, index: int) -> None:
-    """Paint a rectangle in one colour."""
+    """Fill a rectangle with one palette index."""
     frame[box.top : box.bottom, box.left : box.right] = index
 
 
 def paste(frame: NDArray[np.uint8], image: NDArray[np.uint8], *, left: int, top: int) -> None:
-    """Lay a (h, w) index image over the frame, which must hold it whole."""
+    """Copy an (h, w) index image into the frame. It must fit."""
     frame[top : top + image.shape[0], left : left + image.shape[1]] = image
 
 
@@ -93,7 +96,15 @@ def lay(
     top: int,
     ink: NDArray[np.uint8],
 ) -> None:
-    """Write `ink` where there is coverage, cut at the frame's sides; a boolean mask takes the ink's first colour."""
+    """Write a colour by coverage. Parts outside the frame are cut off.
+
+    Args:
+        frame: (H, W) uint8 index image, changed in place.
+        coverage: (h, w) uint8 coverage, or a boolean mask. A mask writes the first entry of `ink`.
+        left: column of the mask's left edge, pixels.
+        top: row of the mask's upper edge, pixels.
+        ink: (256,) uint8 palette indices by coverage.
+    """
     clip_top, clip_left = max(0, -top), max(0, -left)
     coverage = coverage[clip_top : frame.shape[0] - top, clip_left : frame.shape[1] - left]
     top, left = max(0, top), max(0, left)

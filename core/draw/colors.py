@@ -1,4 +1,4 @@
-"""Class colours that colour-blind people can read, and the perceptual space in which colours are compared."""
+"""Class colours that colour-blind people can distinguish, and the perceptual colour space for comparisons."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -7,22 +7,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 Color = tuple[int, int, int]
-"""sRGB, 0..255."""
+"""sRGB values, 0..255."""
 
 
 @dataclass(frozen=True, slots=True)
 class Theme:
-    """What is light and what is dark in a film.
+    """The colours of a film except class colours.
 
     Attributes:
-        card: behind the points.
-        page: behind everything else.
-        ink: text that is read first, the loss curve, rings.
-        muted: text that is read second.
+        card: background of the points.
+        page: background of everything else.
+        ink: main text, the loss curve, rings.
+        muted: secondary text.
         line: borders and axes.
-        accent: the accuracy curve; it lies between no two class colours on the curve's panel.
-        warning: a wrong prediction.
-        dark: the eighth class colour, which is nearly black, is nearly white.
+        accent: the accuracy curve. No class colour is similar.
+        warning: wrong predictions.
+        dark: True for a dark theme. The two darkest class colours are then light.
     """
 
     card: Color
@@ -56,7 +56,7 @@ DARK = Theme(
     dark=True,
 )
 THEMES = {"light": LIGHT, "dark": DARK}
-"""By `render.theme`."""
+"""All themes, by their name in `render.theme`."""
 
 FIRST_COLORS: tuple[Color, ...] = (
     (0, 104, 192),
@@ -70,14 +70,17 @@ FIRST_COLORS: tuple[Color, ...] = (
     (75, 26, 134),
     (123, 70, 56),
 )
-"""Okabe and Ito's eight, pushed apart: the least CIE76 difference of any two of the first eight, over full colour
-vision, protanopia and deuteranopia, is 22 (17 in the original with a dark grey for black); of all ten 18."""
+"""The colours of the first ten classes: Okabe and Ito's eight colours with larger differences, and two more.
+
+The smallest CIE76 difference of two of the first eight, over full colour vision, protanopia and deuteranopia, is 22. It
+is 17 for the original colours with a dark grey for black. For all ten it is 18.
+"""
 
 _BLACK, _NEARLY_WHITE = 7, (232, 232, 236)
-"""Which of them is nearly black, and what it is in a dark film."""
+"""Index of the colour that is nearly black, and its replacement in a dark theme."""
 
 _TOO_DARK, _DEEP = 8, (146, 104, 226)
-"""Likewise the deep violet."""
+"""Index of the dark violet, and its replacement in a dark theme."""
 
 MAX_CLASSES = 200
 
@@ -118,15 +121,15 @@ _OPPONENTS = np.array(
 
 
 def class_colors(count: int, theme: Theme = LIGHT) -> NDArray[np.uint8]:
-    """A colour for each class: fixed for up to ten, then each next one as far as can be from all before it.
+    """Return a colour for each class.
 
-    "Far" is the Oklab distance under the least helpful of full colour vision, protanopia and deuteranopia. A class
-    keeps its colour whatever the number of classes.
+    The first ten colours are fixed. Each further colour has the largest possible distance to all colours before it. The
+    distance is the smallest Oklab distance under full colour vision, protanopia and deuteranopia. The colour of a class
+    does not depend on the number of classes.
 
     Args:
-        count: classes, 1 to 200. Beyond ten, neighbours in the list still differ, but no palette of 200 can be told
-            apart at a glance.
-        theme: in a dark one, the two colours that would not be seen are light.
+        count: number of classes, 1 to 200. With many classes, colours differ but are hard to distinguish.
+        theme: the theme. In a dark theme, the two darkest colours are replaced by light ones.
 
     Returns:
         (count, 3) uint8 sRGB.
@@ -142,7 +145,7 @@ def class_colors(count: int, theme: Theme = LIGHT) -> NDArray[np.uint8]:
     [[0, 104, 192], [224, 138, 0]]
     """
     if not 1 <= count <= MAX_CLASSES:
-        raise ValueError(f"Colours are there for 1 to {MAX_CLASSES} classes, not for {count}.")
+        raise ValueError(f"There are colours for 1 to {MAX_CLASSES} classes, not for {count}.")
     first = _first_colors(theme)
     if count <= len(first):
         return first[:count]
@@ -150,7 +153,7 @@ def class_colors(count: int, theme: Theme = LIGHT) -> NDArray[np.uint8]:
 
 
 def to_oklab(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Oklab coordinates, in which equal distances look about equally large.
+    """Return Oklab coordinates, in which equal distances look about equal.
 
     Args:
         rgb: (..., 3) uint8 sRGB.
@@ -162,7 +165,7 @@ def to_oklab(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def mix(front: Color, back: Color, share: float) -> Color:
-    """The colour of `front` covering `share` (0..1) of `back`."""
+    """Return the mixture of two colours: `front` with the weight `share` (0..1) over `back`."""
     red, green, blue = (round(b + (f - b) * share) for f, b in zip(front, back, strict=True))
     return red, green, blue
 
@@ -178,7 +181,7 @@ def _linear_to_oklab(linear: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _seen(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """(3, M, 3): Oklab under full colour vision, protanopia, deuteranopia."""
+    """Return (3, M, 3) Oklab coordinates under full colour vision, protanopia and deuteranopia."""
     linear = _to_linear(rgb)
     return _linear_to_oklab(np.clip(linear @ _VISIONS.transpose(0, 2, 1), 0.0, 1.0))
 
@@ -192,7 +195,7 @@ def _first_colors(theme: Theme) -> NDArray[np.uint8]:
 
 @cache
 def _spread_colors(theme: Theme) -> NDArray[np.uint8]:
-    """(200, 3): the first colours, then greedy farthest points of a grid that stays off the card."""
+    """Return (200, 3) colours: the first ten, then greedy farthest points of a grid without colours near the card."""
     levels = np.arange(0, 256, 15, dtype=np.uint8)
     grid = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3)
     lightness, green_red, blue_yellow = np.moveaxis(to_oklab(grid), -1, 0)
@@ -212,7 +215,7 @@ def _spread_colors(theme: Theme) -> NDArray[np.uint8]:
 
 
 def _distance(seen: NDArray[np.float64], color: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """(M,): how far each colour is from this one for who tells them apart worst."""
+    """Return (M,) distances of colours to one colour: the smallest over the three kinds of vision."""
     difference = seen - _seen(color[None])
     worst: NDArray[np.float64] = np.linalg.norm(difference, axis=-1).min(axis=0)
     return worst

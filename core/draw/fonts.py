@@ -1,4 +1,4 @@
-"""Which font has a letter: DejaVu Sans, which matplotlib brings along, then those of the system."""
+"""The font of each letter: DejaVu Sans, which comes with matplotlib, or else a font of the system."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,23 +12,23 @@ from matplotlib.ft2font import FT2Font
 from PIL import ImageFont, features
 
 LAYOUT = ImageFont.Layout.RAQM if features.check("fribidi") else ImageFont.Layout.BASIC
-"""Raqm joins Arabic letters, places vowel signs and sets from right to left; it needs the library FriBidi."""
+"""Layout engine. Raqm joins Arabic letters, places vowel signs and sets text from right to left. It needs FriBidi."""
 
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """A font file and the letters (code points) that it has."""
+    """A font file and its letters as code points."""
 
     path: Path
     letters: frozenset[int]
 
     def at(self, size: int) -> ImageFont.FreeTypeFont:
-        """Ready to set text `size` pixels high."""
+        """Return the font at a size in pixels."""
         return _opened(self.path, size)
 
 
 def runs(text: str, *, bold: bool) -> Iterator[tuple[Face, str]]:
-    """The text in pieces of one font each.
+    """Split a text into pieces with one font each.
 
     >>> [(face.path.name, piece) for face, piece in runs("frog", bold=False)]
     [('DejaVuSans.ttf', 'frog')]
@@ -39,7 +39,7 @@ def runs(text: str, *, bold: bool) -> Iterator[tuple[Face, str]]:
 
 @cache
 def face_of(letter: str, *, bold: bool) -> Face:
-    """The font that a letter is set in; DejaVu Sans where none has it, which shows a box."""
+    """Return the font of a letter. A letter that no font contains gets DejaVu Sans, which shows a box."""
     usual = own(bold=bold)
     if ord(letter) in usual.letters:
         return usual
@@ -48,14 +48,14 @@ def face_of(letter: str, *, bold: bool) -> Face:
 
 @cache
 def own(*, bold: bool) -> Face:
-    """DejaVu Sans."""
+    """Return DejaVu Sans."""
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
     return _face(Path(mpl.get_data_path()) / "fonts" / "ttf" / name)
 
 
 @cache
 def of_the_system(*, bold: bool) -> tuple[Face, ...]:
-    """The system's fonts: those without serifs first, upright ones of the right weight before the others."""
+    """Return the fonts of the system. Sans-serif fonts come first, then upright fonts of the right weight."""
 
     def rank(path: Path) -> tuple[bool, bool, bool, str]:
         name = path.stem.lower()
@@ -66,7 +66,7 @@ def of_the_system(*, bold: bool) -> tuple[Face, ...]:
     for path in sorted(map(Path, font_manager.findSystemFonts()), key=rank):
         try:
             faces.append(_face(path))
-        except (OSError, RuntimeError):  # a file that FreeType cannot read, or of no outlines
+        except (OSError, RuntimeError):  # FreeType cannot read the file, or the font has no outlines
             continue
     return tuple(faces)
 

@@ -1,4 +1,4 @@
-"""Where short labels stand beside their marks, so that they can be read where marks crowd."""
+"""Placement of short labels beside their marks, so that they stay legible where marks are dense."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,26 +12,26 @@ DIRECTIONS = np.array(
         *((1, 0), (-1, 0), (0, -1), (0, 1)),
     ]
 )
-"""(8, 2) x and y (downwards) of the places around a mark, the usual one first."""
+"""(8, 2) directions of the places around a mark as x and y (downwards), the default place first."""
 
 _LABEL, _MARK = 4.0, 1.0
-"""How much worse it is to lie on another label than on a mark, by pixels covered."""
+"""Costs of each covered pixel of a label and of a mark. Chosen by eye."""
 
 
 def beside(marks: NDArray[np.floating], sizes: NDArray[np.floating], *, reach: float, box: Box) -> NDArray[np.floating]:
-    """Choose a place for each label: the usual one, above and to the right, unless it covers something there.
+    """Choose a place for each label: above and to the right, unless the label would cover something there.
 
-    Earlier labels choose first. Each looks at its marks and at labels before it, so a label moves only when something
-    comes in its way.
+    Labels are placed in order. A place depends only on the marks and on earlier labels. So a label moves only if
+    something is in its way.
 
     Args:
-        marks: (M, 2) x and y of the middles of the marks, pixels.
+        marks: (M, 2) x and y of the centres of the marks, pixels.
         sizes: (M, 2) width and height of the labels, pixels.
-        reach: from a mark's middle to its edge, pixels.
-        box: which labels do not leave, where a place allows it.
+        reach: distance from the centre of a mark to its edge, pixels.
+        box: labels stay inside this box if a place allows it.
 
     Returns:
-        (M, 2) middles of the labels.
+        (M, 2) x and y of the centres of the labels, pixels.
 
     >>> beside(np.array([[50.0, 50.0]]), np.array([[8.0, 8.0]]), reach=10, box=Box(0, 0, 100, 100)).round()
     array([[60., 40.]])
@@ -55,7 +55,17 @@ def _shared(
     others: NDArray[np.floating],
     theirs: NDArray[np.floating],
 ) -> NDArray[np.floating]:
-    """(P,) pixels that a box of this size shares with other boxes (O, 2), by where its middle is put (P, 2)."""
+    """Return the area that a box shares with other boxes, for each of its possible places.
+
+    Args:
+        places: (P, 2) possible centres of the box, pixels.
+        size: (2,) width and height of the box, pixels.
+        others: (O, 2) centres of the other boxes, pixels.
+        theirs: (O, 2) widths and heights of the other boxes, pixels.
+
+    Returns:
+        (P,) shared area, pixels.
+    """
     room = (size + theirs) / 2 - np.abs(places[:, None] - others)
     shared: NDArray[np.floating] = np.minimum(room, np.minimum(size, theirs)).clip(min=0).prod(axis=2).sum(axis=1)
     return shared

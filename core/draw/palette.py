@@ -1,4 +1,4 @@
-"""The one palette of a film: 256 colours that every frame shares, so that nothing shimmers between frames."""
+"""The palette of a film: 256 colours for all frames, so that colours do not flicker between frames."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from PIL import Image
 from core.draw.colors import LIGHT, Color, Theme, class_colors, mix, to_oklab
 
 Frame: TypeAlias = NDArray[np.uint8]
-"""A picture of the film: (H, W) indices into its palette."""
+"""A frame of the film: (H, W) palette indices."""
 
 SIZE = 256
 TRANSPARENT = SIZE - 1
-"""Never used by a frame: the film's encoder writes it where a pixel stays as it was."""
+"""Index that frames do not use. The GIF encoder writes it where a pixel does not change."""
 
 COVERAGE_STEPS = 8
-"""A disc's coverage is asked for in eighths; the palette answers with the nearest level that it holds."""
+"""Number of coverage steps of a disc. The palette maps each step to the nearest level that it contains."""
 
 _RAMP = 18
 _ACCENTS = 5
@@ -29,13 +29,14 @@ _SAMPLE_PIXELS = 400_000
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """Colours of a film and where they are.
+    """The colours of a film.
 
     Attributes:
         colors: (256, 3) uint8 sRGB.
-        discs: (C, 9) uint8: index of each class's colour at 0 to 8 eighths of coverage over the card.
-        n_background: the first entries, for lines and text; class colours follow, then what was chosen for images.
-        theme: what is light and what is dark.
+        discs: (C, 9) uint8, palette index of each class's colour at 0 to 8 eighths of coverage over the card.
+        n_background: number of the first entries, which are for lines and text. Class colours follow, then colours for
+            images.
+        theme: the theme.
     """
 
     colors: NDArray[np.uint8]
@@ -44,13 +45,13 @@ class Palette:
     theme: Theme
 
     def class_index(self, label: int) -> int:
-        """Index of the full colour of a class."""
+        """Return the palette index of the full colour of a class."""
         return int(self.discs[label, COVERAGE_STEPS])
 
     def nearest(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Index of the line or text colour that looks most alike.
+        """Return the index of the most similar colour for lines and text.
 
-        Class colours are left out: a grey must not turn into the pale edge of somebody's disc.
+        Class colours are not used: a grey must not become the colour of a disc's edge.
 
         Args:
             rgb: (..., 3) uint8 sRGB.
@@ -69,18 +70,18 @@ class Palette:
         return indices
 
     def blend(self, front: Color, back: Color) -> NDArray[np.uint8]:
-        """(256,) uint8: index of `front` over `back` at each 8-bit coverage, to draw text through a mask."""
+        """Return (256,) uint8 palette indices of `front` over `back` for each 8-bit coverage, for text."""
         share = np.linspace(0.0, 1.0, SIZE)[:, None]
         mixed = np.array(back) + (np.array(front) - np.array(back)) * share
         return self.nearest(np.rint(mixed).astype(np.uint8))
 
 
 def stored_palette(colors: NDArray[np.uint8], theme: Theme = LIGHT) -> Palette:
-    """The palette of a picture that was drawn before, or of one without classes and images.
+    """Return the palette of an existing picture, or of a picture without classes and images.
 
     Args:
-        colors: (M, 3) uint8 sRGB, M at most 256; what is left is black.
-        theme: what is light and what is dark.
+        colors: (M, 3) uint8 sRGB, M at most 256. The other entries are black.
+        theme: the theme.
     """
     held = np.zeros((SIZE, 3), dtype=np.uint8)
     held[: len(colors)] = colors
@@ -89,16 +90,17 @@ def stored_palette(colors: NDArray[np.uint8], theme: Theme = LIGHT) -> Palette:
 
 
 def build_palette(n_classes: int, images: NDArray[np.uint8], theme: Theme = LIGHT) -> Palette:
-    """Divide the 256 entries of a film.
+    """Choose the 256 colours of a film.
 
-    First greys from the card through the page to ink, the accuracy curve's colour and the colour of wrong predictions;
-    then each class colour at one to six coverages over the card (six for up to 27 classes, one beyond 82); what is
-    left, at least 24, is chosen by median cut for the thumbnails. The last entry stays free for transparency.
+    The first entries are greys from the card over the page to the ink, the colour of the accuracy curve, and the colour
+    of wrong predictions. Each class colour follows at one to six coverages over the card: six for up to 27 classes, one
+    for more than 82 classes. Median cut chooses the other entries, at least 24, for the thumbnails. The last entry is
+    for transparency.
 
     Args:
-        n_classes: C, 1 to 200.
-        images: (M, S, S, 3) uint8 RGB that will be shown; a regular sample of their pixels is looked at. M may be 0.
-        theme: what is light and what is dark.
+        n_classes: number of classes C, 1 to 200.
+        images: (M, S, S, 3) uint8 RGB, the images of the thumbnails; M may be 0. A regular sample of pixels is used.
+        theme: the theme.
 
     Raises:
         ValueError: `n_classes` is out of range.
@@ -123,7 +125,7 @@ def build_palette(n_classes: int, images: NDArray[np.uint8], theme: Theme = LIGH
 
 
 def _chrome_colors(theme: Theme) -> Sequence[Color]:
-    """The card first: index 0 is what a disc covers by nothing."""
+    """Return the colours for lines and text. The first is the card: a disc with coverage 0 has index 0."""
     ramp = [mix(theme.ink, theme.page, step / (_RAMP - 1)) for step in range(_RAMP)]
     accents = [
         mix(color, theme.page, (step + 1) / steps)
@@ -134,7 +136,7 @@ def _chrome_colors(theme: Theme) -> Sequence[Color]:
 
 
 def _image_colors(images: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
-    """(count, 3): median cut over a regular sample of the pixels; greys where there is nothing to look at."""
+    """Return (count, 3) colours from a median cut of a regular sample of pixels; greys if there are no images."""
     pixels = images.reshape(-1, 3)
     if not len(pixels):
         return np.linspace(0, 255, count).astype(np.uint8)[:, None].repeat(3, axis=1)

@@ -1,6 +1,6 @@
-"""A picture as a list of shapes, painted into palette indices or written as SVG: both show the same.
+"""Pictures as lists of shapes. A picture is painted as palette indices or written as SVG, with the same result.
 
-Shapes are rectangles on whole pixels, grids of cells and lines of text, so that nothing but text is antialiased.
+Shapes are rectangles on whole pixels, grids of cells, and lines of text. Only text is antialiased.
 """
 
 from collections.abc import Collection, Iterator
@@ -19,7 +19,7 @@ from core.draw.palette import TRANSPARENT, stored_palette
 from core.draw.text import Style, measure, set_line
 
 _MOST_LEVELS = 16
-"""Of a text's antialiasing."""
+"""Largest number of antialiasing levels of a text colour. Chosen by eye."""
 _FONTS = "DejaVu Sans, Verdana, sans-serif"
 
 
@@ -33,18 +33,18 @@ class Rect:
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """A grid that fills a box; rows and columns differ by one pixel at most.
+    """A grid that fills a box. Heights of rows, and widths of columns, differ by at most one pixel.
 
     Attributes:
-        box: the grid's.
-        colors: (R, C, 3) uint8 sRGB.
+        box: the box.
+        colors: (R, C, 3) uint8 sRGB, colours of the cells.
     """
 
     box: Box
     colors: NDArray[np.uint8]
 
     def edges(self) -> tuple[list[int], list[int]]:
-        """Pixel rows at which the R rows begin, and columns at which the C columns do, each with its end."""
+        """Return the R + 1 pixel rows and the C + 1 pixel columns of the edges."""
         rows, columns, _ = self.colors.shape
         return edges(self.box.top, self.box.height, rows), edges(self.box.left, self.box.width, columns)
 
@@ -55,13 +55,13 @@ class Text:
 
     Attributes:
         text: one line.
-        x: pixel column of its anchor.
-        y: pixel row of its anchor; the letters stand on it.
+        x: pixel column of the anchor.
+        y: pixel row of the anchor, on the baseline.
         style: size and weight.
-        color: of the letters.
-        behind: the colour that they are on.
-        align: which part of the line is at the anchor.
-        upright: whether it runs upwards, turned by 90 degrees about the anchor.
+        color: colour of the letters.
+        behind: colour of the background.
+        align: the part of the line at the anchor.
+        upright: True if the text runs upwards, rotated by 90 degrees about the anchor.
     """
 
     text: str
@@ -74,7 +74,7 @@ class Text:
     upright: bool = False
 
     def placed(self) -> tuple[Box, NDArray[np.uint8]]:
-        """Where its letters are, and their (h, w) uint8 coverage there."""
+        """Return the box of the letters, and their (h, w) uint8 coverage."""
         mask = set_line(self.text, self.style)
         back = {"left": 0.0, "center": 0.5, "right": 1.0}[self.align] * mask.advance
         height, width = mask.coverage.shape
@@ -90,7 +90,7 @@ Shape: TypeAlias = Rect | Cells | Text
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Shapes in the order in which they are drawn, on a page of one colour."""
+    """Shapes on a page of one colour, in drawing order."""
 
     width: int
     height: int
@@ -102,12 +102,12 @@ class Painter:
     """Paints pictures with one palette.
 
     Args:
-        theme: of the pictures.
-        fills: colours of areas, 1 to 240; pictures use no others.
-        texts: colours of letters, each with the colour that they are on.
+        theme: theme of the pictures.
+        fills: all colours of areas, 1 to 240.
+        texts: all pairs of text colour and background.
 
     Attributes:
-        palette: the fills, and mixtures of the texts' colours.
+        palette: the colours of areas, and mixtures of the text colours with their backgrounds.
     """
 
     def __init__(self, theme: Theme, fills: Collection[Color], texts: Collection[tuple[Color, Color]]) -> None:
@@ -121,10 +121,10 @@ class Painter:
         self._blends = {(front, back): self.palette.blend(front, back) for front, back in texts}
 
     def paint(self, picture: Picture) -> NDArray[np.uint8]:
-        """(height, width) uint8 palette indices; what stands outside the page is cut.
+        """Return the picture as (height, width) uint8 palette indices. Parts outside the page are cut off.
 
         Raises:
-            KeyError: a shape has a colour that the palette was not made for.
+            KeyError: a shape has a colour that is not in the palette.
         """
         frame = np.full((picture.height, picture.width), self._index[picture.page], dtype=np.uint8)
         for shape in picture.shapes:
@@ -148,11 +148,11 @@ class Painter:
 
 
 def as_svg(picture: Picture, *, title: str) -> str:
-    """The picture as an SVG document; its text is text, as wide as it is painted.
+    """Return the picture as an SVG document. Text stays text, with the same width as in the painted picture.
 
     Args:
-        picture: what is drawn.
-        title: what a reader is told who does not see it.
+        picture: the picture.
+        title: description for screen readers.
     """
     width, height = picture.width, picture.height
     shapes = "\n".join(element for shape in picture.shapes for element in _elements(shape))
@@ -164,7 +164,12 @@ def as_svg(picture: Picture, *, title: str) -> str:
 
 
 def edges(start: int, length: int, parts: int) -> list[int]:
-    """Where equal parts of a length begin, on whole pixels, and where the last one ends.
+    """Return the edges of equal parts of a length, on whole pixels.
+
+    Args:
+        start: first edge, pixels.
+        length: length of all parts, pixels.
+        parts: number of parts.
 
     >>> edges(10, 7, 3)
     [10, 12, 15, 17]
@@ -184,7 +189,7 @@ def _elements(shape: Shape) -> Iterator[str]:
 
 
 def _cells(cells: Cells) -> Iterator[str]:
-    """Neighbours in a row that have one colour are one rectangle."""
+    """Return the rectangles of a grid. Neighbours in a row with the same colour are one rectangle."""
     rows, columns = cells.edges()
     for top, bottom, line in zip(rows, rows[1:], cells.colors.tolist(), strict=False):
         column = 0

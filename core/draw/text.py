@@ -1,4 +1,4 @@
-"""Text as coverage masks, in the fonts that have its letters."""
+"""Text as coverage masks. Each letter is set in a font that contains it."""
 
 from bisect import bisect_right
 from collections import Counter
@@ -14,14 +14,14 @@ from core.draw.fonts import runs
 
 ELLIPSIS = "…"
 CAPITAL = 0.73
-"""Height of capitals and digits, as a share of the em square."""
+"""Height of capitals and digits of DejaVu Sans, as a fraction of the em square."""
 _TAIL = 0.6
-"""Of the room for a text whose middle is left out, what its end may take."""
+"""Largest fraction of the width for the end of a text whose middle is left out. Chosen by eye."""
 
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How text is set.
+    """Size and weight of text.
 
     Attributes:
         size: height of the em square, pixels.
@@ -33,7 +33,7 @@ class Style:
 
     @property
     def line_height(self) -> int:
-        """Pixels from one baseline to the next."""
+        """Distance between two baselines, pixels."""
         return round(self.size * 1.3)
 
 
@@ -42,10 +42,10 @@ class Mask:
     """Antialiased text.
 
     Attributes:
-        coverage: (h, w) uint8, 255 = full.
-        left: pixels from the pen to the mask's left edge.
-        top: pixels from the baseline to the mask's upper edge, negative above it.
-        advance: how far the pen moves, pixels.
+        coverage: (h, w) uint8; 255 is full coverage.
+        left: distance from the start of the line to the mask's left edge, pixels.
+        top: distance from the baseline to the mask's upper edge, pixels; negative above the baseline.
+        advance: distance from the start of the line to the start of a following text, pixels.
     """
 
     coverage: NDArray[np.uint8]
@@ -55,7 +55,7 @@ class Mask:
 
 
 def printable(text: str) -> str:
-    r"""The text on one line: line breaks, tabs and other control characters become spaces.
+    r"""Return the text on one line. Line breaks, tabs and other control characters become spaces.
 
     >>> printable("a\nb")
     'a b'
@@ -65,22 +65,24 @@ def printable(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def measure(text: str, style: Style) -> float:
-    """Width of a line, pixels."""
+    """Return the width of a line, pixels."""
     return sum(face.at(style.size).getlength(piece) for face, piece in runs(text, bold=style.bold))
 
 
 def shorten(text: str, style: Style, width: float) -> str:
-    """The text, or as much of its beginning as fits into `width` pixels with an ellipsis behind it."""
+    """Return the text, or its longest beginning that fits into `width` pixels with an ellipsis."""
     if measure(text, style) <= width:
         return text
     fitting = bisect_right(range(len(text)), width, key=lambda end: measure(_cut(text, end), style)) - 1
-    while fitting > 0 and measure(_cut(text, fitting), style) > width:  # a letter more can take less room: they join
+    while (
+        fitting > 0 and measure(_cut(text, fitting), style) > width
+    ):  # a longer text may be narrower, because letters join
         fitting -= 1
     return _cut(text, max(0, fitting))
 
 
 def shorten_each(texts: Sequence[str], style: Style, width: float) -> list[str]:
-    """The same of several texts; where two become alike, their middles are cut, and what tells them apart stays."""
+    """Shorten several texts. If two would become equal, their middles are cut, and their differences stay."""
     shown = [shorten(text, style, width) for text in texts]
     for short, count in Counter(shown).items():
         rows = [row for row, other in enumerate(shown) if other == short] if count > 1 else []
@@ -91,7 +93,11 @@ def shorten_each(texts: Sequence[str], style: Style, width: float) -> list[str]:
 
 
 def _told_apart(texts: Sequence[str], style: Style, width: float) -> list[str]:
-    """Without what each has in common with the one most like it, or with all, if that leaves more of them unlike."""
+    """Cut the middles of the texts.
+
+    A text keeps what follows its longest common prefix with any other text, or its shortest, whichever makes more
+    texts different.
+    """
     most = [max(_begun_alike(text, other) for other in texts if other != text) for text in texts]
     least = [min(_begun_alike(text, other) for other in texts) for text in texts]
     tried = [
@@ -102,7 +108,7 @@ def _told_apart(texts: Sequence[str], style: Style, width: float) -> list[str]:
 
 
 def _without_middle(text: str, end: int, style: Style, width: float) -> str:
-    """As much of the beginning as fits, an ellipsis, and the text from `end` on, or from before it if that fits."""
+    """Return the longest beginning that fits, an ellipsis, and the text from `end` on, or from earlier if it fits."""
     room = _TAIL * width
     while end > 0 and measure(text[end - 1 :], style) <= room:
         end -= 1
@@ -112,7 +118,7 @@ def _without_middle(text: str, end: int, style: Style, width: float) -> str:
 
 
 def _begun_alike(one: str, other: str) -> int:
-    """How many letters both begin with."""
+    """Return the length of the common prefix."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((at for at, (mine, theirs) in pairs if mine != theirs), min(len(one), len(other)))
 
@@ -122,7 +128,7 @@ def _cut(text: str, end: int) -> str:
 
 
 def wrap(text: str, style: Style, width: float, *, lines: int) -> list[str]:
-    """Break at spaces into at most `lines` lines of `width` pixels; what does not fit ends in an ellipsis."""
+    """Break a text at spaces into at most `lines` lines of `width` pixels. A longer text gets an ellipsis."""
     wrapped: list[str] = []
     words = text.split()
     while words and len(wrapped) < lines - 1:
@@ -140,7 +146,17 @@ def wrap(text: str, style: Style, width: float, *, lines: int) -> list[str]:
 
 
 def fit(text: str, width: float, height: float, *, largest: int, smallest: int) -> tuple[Style, list[str]]:
-    """The largest bold setting in which the whole text fits into the box, or the smallest, shortened."""
+    """Return the largest bold style in which the text fits into a box, and its lines.
+
+    If the text does not fit in the smallest style, it is shortened.
+
+    Args:
+        text: the text.
+        width: width of the box, pixels.
+        height: height of the box, pixels.
+        largest: largest size of the letters, pixels.
+        smallest: smallest size of the letters, pixels.
+    """
     for size in range(largest, smallest - 1, -1):
         style = Style(size, bold=True)
         lines = wrap(text, style, width, lines=max(1, int(height // style.line_height)))
@@ -151,12 +167,12 @@ def fit(text: str, width: float, height: float, *, largest: int, smallest: int) 
 
 @lru_cache(maxsize=4096)
 def set_line(text: str, style: Style, *, halo: int = 0) -> Mask:
-    """Draw a line of text, once: most of a film's words come again in the next frame.
+    """Return the mask of a line of text. Masks are cached, because most texts of a film occur in many frames.
 
     Args:
         text: one line.
         style: size and weight.
-        halo: pixels by which the strokes are grown on all sides.
+        halo: pixels that are added to the strokes on all sides.
     """
     pieces = list(_pieces(text, style))
     boxes = [
@@ -171,7 +187,7 @@ def set_line(text: str, style: Style, *, halo: int = 0) -> Mask:
 
 
 def _pieces(text: str, style: Style) -> Iterator[tuple[float, ImageFont.FreeTypeFont, str]]:
-    """Where the pen stands, with which font, and what it sets there."""
+    """Return the pieces of a line: distance from the start, font and text of each."""
     pen = 0.0
     for face, piece in runs(text, bold=style.bold):
         font = face.at(style.size)

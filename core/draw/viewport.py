@@ -1,4 +1,4 @@
-"""The one viewport of a film: which part of the plane the plot shows, the same in every frame."""
+"""The viewport of a film: the part of the plane that the plot shows, equal for all frames."""
 
 from dataclasses import dataclass
 
@@ -8,8 +8,13 @@ from numpy.typing import NDArray
 from core.errors import DegenerateEmbeddingsError
 
 _QUANTILE = 0.995
+"""Upper quantile of a frame without outliers; the lower one is 1 - _QUANTILE. Chosen by eye."""
+
 _ZOOM_WORTH_CLAMPING = 1.3
+"""Smallest ratio of the heights with and without outliers at which outliers are moved to the border. Chosen by eye."""
+
 _SAME = 1e-9
+"""Points are equal if they differ by less than this fraction of the largest coordinate: rounding errors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,9 +22,9 @@ class Viewport:
     """A rectangle of the layout plane.
 
     Attributes:
-        center: x and y of its middle, in the layout's unit.
-        half_width: half its width, in the layout's unit, above 0.
-        half_height: half its height, above 0.
+        center: x and y of the centre, in units of the layout.
+        half_width: half of the width, in units of the layout, above 0.
+        half_height: half of the height, in units of the layout, above 0.
     """
 
     center: tuple[float, float]
@@ -29,50 +34,49 @@ class Viewport:
     def place(
         self, points: NDArray[np.floating], *, left: float, top: float, width: float, height: float
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Where points are in a box of pixels; one unit is equally long in x and y, and y grows upwards.
+        """Map points to a box of pixels. A unit has the same length in x and y, and y points upwards.
 
         Args:
-            points: (N, 2) finite, in the layout's unit.
-            left: pixels from the frame's left edge to the box.
-            top: pixels from the frame's top edge to the box.
-            width: of the box, in pixels.
-            height: of the box, in pixels.
+            points: (N, 2) finite, in units of the layout.
+            left: left edge of the box, pixels.
+            top: upper edge of the box, pixels.
+            width: width of the box, pixels.
+            height: height of the box, pixels.
 
         Returns:
-            (N, 2) x and y in pixels, all inside the box or on its border, and (N,) True where a point lies outside
-            the viewport and was moved to the border, straight along x, y or both.
+            (N, 2) x and y in pixels, inside the box or on its border; and (N,) bool, True for a point outside the
+            viewport that was moved to the border along x, y or both.
         """
         scale = min(width / (2.0 * self.half_width), height / (2.0 * self.half_height))
         middle = np.array([left + width / 2.0, top + height / 2.0])
         offset = (points.astype(np.float64) - self.center) * (scale, -scale)
         limit = np.array([width / 2.0, height / 2.0])
-        # A point that is outside by rounding only is not worth another marker.
+        # A point that is outside only by rounding is not marked.
         outside = np.any(np.abs(offset) > limit * (1.0 + 1e-6), axis=1)
         return middle + np.clip(offset, -limit, limit), np.asarray(outside)
 
 
 def fit_viewport(points: NDArray[np.floating], *, aspect: float = 1.0) -> Viewport:
-    """The smallest rectangle of this aspect that shows the film, not steered by a few outliers.
+    """Return the smallest rectangle with this aspect ratio that shows the film, robust against a few outliers.
 
-    The full extent of all points over all frames is shown, unless a handful of outliers would shrink everything else
-    by more than a factor of 1.3: then the viewport is the extent of the middle 99 % of each frame, joined over the
-    frames. Quantiles are taken in each frame, never over the film, so that clusters that are large in a few frames
-    only are still shown whole. What then lies outside is not hidden: `Viewport.place` moves it to the border and says
-    which points they are, so that they can be drawn otherwise.
+    Normally the viewport contains all points of all frames. If this makes it more than 1.3 times as high as without
+    outliers, it is the union of the ranges that contain the middle 99 % of each frame. Quantiles are taken in each
+    frame, so clusters that are large in a few frames only are shown completely. `Viewport.place` moves points outside
+    the viewport to its border and reports them.
 
     Args:
         points: (T, N, 2) finite layout, T and N at least 1.
         aspect: width / height of the plot, above 0.
 
     Returns:
-        A viewport with half_width / half_height = aspect. Where all points are one, it is one unit around them.
+        A viewport with half_width / half_height = aspect. If all points are equal, its half height is one unit.
 
     Raises:
         DegenerateEmbeddingsError: a coordinate is NaN or infinite.
     """
     if not np.isfinite(points).all():
         raise DegenerateEmbeddingsError(
-            "The layout holds coordinates that are not finite: the embeddings were too large or not numbers. "
+            "The layout contains NaN or infinite coordinates, because the embeddings were too large or NaN. "
             "Train with a lower learning rate."
         )
     points = points.astype(np.float64)

@@ -94,7 +94,7 @@ def test_one_frame_of_equal_embeddings_among_others(tmp_path):
 def test_features_that_are_no_numbers(tmp_path, layout, value):
     frames, labels = clouds(30, 4, 8, 3)
     frames[2][5, 1] = value
-    with pytest.raises(DegenerateEmbeddingsError, match=r"NaN or infinite|not finite"):
+    with pytest.raises(DegenerateEmbeddingsError, match=r"NaN or infinite"):
         make_film(tmp_path, frames, labels, ("a", "b", "c"), layout=layout)
 
 
