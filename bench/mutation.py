@@ -179,10 +179,10 @@ def _run(mutant: Mutant | None, tests: Sequence[str]) -> str:
 
 
 def _outcome(status: int, tests: Sequence[str]) -> str:
-    """Return the meaning of an exit status of pytest: 1 is a failed test, 2 an import error, below 0 a signal."""
+    """Return the meaning of an exit status of pytest: 1 is a failed test, 2 and 4 import errors, below 0 a signal."""
     if status == 0:
         return "survived"
-    if status in {1, 2} or status < 0:
+    if status in {1, 2, 4} or status < 0:
         return "killed"
     raise SystemExit(f"pytest {' '.join(tests)} ended with status {status}")
 
