@@ -1,7 +1,7 @@
-"""The figures of a run beside its film: one file each, and one line each in this table.
+"""The table of figures. A figure is one file and one line of this table.
 
-Drawing, addresses, OpenAPI, the command line and docs/figures.md are derived from the table; `make docs` writes what is
-generated of it.
+Drawing, URL paths, OpenAPI, the command line and docs/figures.md come from the table. `make docs` writes the generated
+documents.
 """
 
 from core.figures import confusion, contact_sheet, curves

@@ -1,4 +1,4 @@
-"""The confusion matrix of the probe images, checkpoint by checkpoint, with one scale of colours for the whole film."""
+"""The confusion matrix of the probe images at each checkpoint, with one colour scale for the whole film."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,27 +19,27 @@ from core.draw.text import Style, measure, printable, shorten
 from core.figures.figure import Drawing, FigureInputs, RunFigure
 
 _LEVELS = 24
-"""Steps of the scale between nothing and all of a class."""
+"""Number of steps of the colour scale between none and all images of a class. Chosen by hand."""
 _STOPS = {
     False: ((255, 255, 255), (126, 194, 250), (0, 104, 192), (8, 42, 92)),
     True: ((18, 21, 27), (10, 66, 130), (30, 136, 228), (204, 231, 255)),
 }
-"""Colours of the scale at equal distances, in a light and in a dark theme."""
+"""Colours of the scale at equal distances, for light and dark themes."""
 _MOST_OF_SIDE = 0.3
-"""Of the shorter side, what names may take."""
+"""Largest fraction of the shorter side for names. Chosen by eye."""
 _MOST_OF_WIDTH = 0.4
-"""Of the width, what names of rows may take of it where the page is wider than it is high."""
+"""Largest fraction of the width for names of rows on a wide page. Chosen by eye."""
 _LEAST_GRID = 12
-"""Pixels of a cell from which on lines part it from the next."""
+"""Smallest side of a cell at which lines separate cells, pixels. Chosen by eye."""
 
 
 def confusion(labels: IntArray, predictions: IntArray, n_classes: int) -> IntArray:
-    """How many images of each class (rows) are predicted as each class (columns).
+    """Count the images of each true class (rows) by predicted class (columns).
 
     Args:
-        labels: (N,) the true classes.
-        predictions: (N,) what the checkpoint says.
-        n_classes: C.
+        labels: (N,) int64, true classes.
+        predictions: (N,) int64, predicted classes.
+        n_classes: number of classes C.
 
     Returns:
         (C, C) int64.
@@ -49,7 +49,7 @@ def confusion(labels: IntArray, predictions: IntArray, n_classes: int) -> IntArr
 
 
 def scale_colors(theme: Theme) -> NDArray[np.uint8]:
-    """(25, 3): the colour of a share of 0, of up to 1/24 … and of all of a class."""
+    """Return (25, 3) uint8 sRGB: the colours of a fraction of 0, of at most 1/24, … and of at most 1 of a class."""
     stops = np.array(_STOPS[theme.dark], dtype=np.float64)
     at = np.linspace(0, len(stops) - 1, _LEVELS + 1)
     return np.stack([np.interp(at, np.arange(len(stops)), stops[:, band]) for band in range(3)], axis=1).astype(
@@ -59,13 +59,13 @@ def scale_colors(theme: Theme) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class Page:
-    """Where everything is on the pictures of one film.
+    """The arrangement of the pictures of one film.
 
     Attributes:
-        inputs: name of the run, sides and theme.
-        labels: (N,) the true classes.
-        names: C names of classes.
-        checkpoints: T checkpoints.
+        inputs: inputs of the figure; the spec has the name of the run, the sides and the theme.
+        labels: (N,) int64, true classes.
+        names: C class names.
+        checkpoints: facts of T checkpoints.
     """
 
     inputs: FigureInputs
@@ -75,17 +75,17 @@ class Page:
 
     @cached_property
     def theme(self) -> Theme:
-        """Light or dark."""
+        """The theme."""
         return THEMES[self.inputs.run.render.theme]
 
     @cached_property
     def colors(self) -> NDArray[np.uint8]:
-        """(25, 3): the scale."""
+        """(25, 3) uint8 sRGB, the colour scale."""
         return scale_colors(self.theme)
 
     @cached_property
     def letters(self) -> list[Color]:
-        """(25,): the colour of a number on each colour of the scale."""
+        """25 colours: the text colour on each colour of the scale."""
         choices = [self.theme.ink, self.theme.card]
         bright = to_oklab(np.array(choices, dtype=np.uint8))[:, 0]
         cells = to_oklab(self.colors)[:, 0]
@@ -93,17 +93,17 @@ class Page:
 
     @cached_property
     def measures(self) -> tuple[float, Box, int]:
-        """Scale of letters, what is inside the margins, and the gap between two boxes."""
+        """The scale of text, the box inside the margins, and the gap between two boxes."""
         return measures(self.inputs.run.render.width, self.inputs.run.render.height)
 
     def painter(self) -> Painter:
-        """Paints all pictures of the film."""
+        """Return the painter of all pictures of the film."""
         theme, scale = self.theme, self._scale
         texts = [(theme.ink, theme.page), (theme.muted, theme.page), *zip(self.letters, scale, strict=True)]
         return Painter(theme, [theme.page, theme.line, *scale], texts)
 
     def picture(self, facts: FrameFacts) -> Picture:
-        """One checkpoint."""
+        """Return the picture of one checkpoint."""
         spec = self.inputs.run.render
         shapes = (*self._fixed, *self._matrix_of(facts), self._subtitle(facts))
         return Picture(spec.width, spec.height, self.theme.page, shapes)
@@ -117,19 +117,19 @@ class Page:
 
     @cached_property
     def _body(self) -> Box:
-        """What is between the title and the scale of colours."""
+        """The box between the title and the colour scale."""
         _, inner, gap = self.measures
         top = inner.top + round(self._size(22) * 1.3) + round(self._size(15) * 1.5)
         return Box(inner.left, top, inner.width, inner.bottom - top - self._size(12) - gap)
 
     @cached_property
     def _sides(self) -> tuple[AxisNames, AxisNames]:
-        """Names of the rows and of the columns; first as if they took all that they may."""
+        """Names of the rows and of the columns."""
         body, axis, size = self._body, self._axis, self._size(13)
         names = [printable(name) for name in self.names]
         side = min(body.width, body.height) * (1 - _MOST_OF_SIDE) - axis
         found: tuple[AxisNames, AxisNames] = self._named(names, side, size)
-        for _ in range(2):  # what they leave free makes the cells larger, and so the letters
+        for _ in range(2):  # shorter names leave room for larger cells and letters
             rows, columns = found
             side = min(body.width - rows.depth, body.height - columns.depth) - axis
             found = self._named(names, side, size)
@@ -147,12 +147,12 @@ class Page:
 
     @property
     def _axis(self) -> int:
-        """Pixels of the words that say what rows and columns are."""
+        """Height of the axis titles, pixels."""
         return round(self._size(12) * 1.6)
 
     @cached_property
     def matrix(self) -> Box:
-        """Where the cells are."""
+        """The box of the cells."""
         body, (rows, columns) = self._body, self._sides
         side = min(body.width - rows.depth, body.height - columns.depth) - self._axis
         left = body.left + self._axis + rows.depth
@@ -160,7 +160,7 @@ class Page:
 
     @cached_property
     def _middles(self) -> tuple[list[float], list[float]]:
-        """Of rows and columns."""
+        """Middles of the rows and of the columns, pixels."""
         box, count = self.matrix, len(self.names)
         return tuple(  # type: ignore[return-value]
             [(one + other) / 2 for one, other in pairwise(found)]
@@ -169,14 +169,14 @@ class Page:
 
     @cached_property
     def _numbers(self) -> Style | None:
-        """How counts are set; None where cells are too small for them."""
+        """The style of the counts; None if the cells are too small for counts."""
         pitch, most = self.matrix.width / len(self.names), str(int(np.bincount(self.labels).max()))
         sizes = range(min(self._size(16), int(pitch) - 3), SMALLEST - 1, -1)
         return next((Style(size) for size in sizes if measure(most, Style(size)) <= pitch - 4), None)
 
     @cached_property
     def _fixed(self) -> tuple[Shape, ...]:
-        """What all pictures have."""
+        """The shapes that are equal in all pictures."""
         theme, box, (rows, columns) = self.theme, self.matrix, self._sides
         _, inner, _ = self.measures
         title, axis = Style(self._size(22), bold=True), Style(self._size(12))
@@ -218,7 +218,7 @@ class Page:
         )
 
     def _legend(self) -> Iterator[Shape]:
-        """The scale of colours below the matrix."""
+        """Return the shapes of the colour scale below the matrix."""
         theme, (_, inner, gap) = self.theme, self.measures
         style = Style(self._size(12))
         baseline, bar = inner.bottom - round(style.size * 0.2), round(style.size * 0.8)
@@ -266,7 +266,7 @@ class Page:
 
 
 def draw(inputs: FigureInputs) -> Drawing:
-    """The last checkpoint as a picture, all of them as a film."""
+    """Draw the last checkpoint as a picture, and all checkpoints as a film."""
     probe, checkpoints = inputs.probe, inputs.checkpoints
     page = Page(inputs, np.asarray(probe.labels), probe.class_names, checkpoints)
     painter, last = page.painter(), checkpoints[-1]
@@ -286,8 +286,9 @@ FIGURE = RunFigure(
     FigureSpec(
         name="confusion",
         title="Confusion matrix",
-        shows="Which classes the model takes for which: counts, coloured by the share of the true class; as a film, at "
-        "every checkpoint.",
+        shows="Number of probe images by true and predicted class, coloured by the fraction of the true class; as a "
+        "film, "
+        "at each checkpoint.",
         formats=("png", "svg", "gif", "mp4"),
         reads=("probe", "checkpoints"),
     ),

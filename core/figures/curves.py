@@ -1,4 +1,4 @@
-"""How loss and accuracy went, as a figure of its own: the film's lower panel with more room and the evaluation loss."""
+"""The curves of loss and accuracy as a figure: the lower panel of the film in a larger size, with evaluation loss."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -28,25 +28,25 @@ from core.render.panels.curve import (
 )
 
 _LOSS_SHARE = 0.58
-"""Of the height, where the panels stand one below the other."""
+"""Fraction of the height for the loss if the panels are one above the other. Chosen by eye."""
 _ROOMY = 150
-"""Pixels at the usual size: lower panels of accuracy have fewer numbers."""
+"""Lower panels of accuracy have fewer numbers, pixels at scale 1. Chosen by eye."""
 _LEAST_APART = 9
-"""Pixels at the usual size: measurements that are closer have no dots."""
+"""Measurements with a smaller distance have no dots, pixels at scale 1. Chosen by eye."""
 
 
 def draw_figure(spec: RenderSpec, name: str, curves: Curves) -> tuple[NDArray[np.uint8], Palette]:
-    """Draw training and evaluation loss, and below or beside it the accuracy.
+    """Draw training and evaluation loss, and the accuracy below or beside them.
 
-    Dark is what was trained on, the accent what was measured on the probe images.
+    Curves of the training set have the ink colour, curves of the probe set the accent colour.
 
     Args:
-        spec: sides and theme are the film's.
-        name: the run's name, up to 120 letters.
-        curves: what is drawn.
+        spec: sides and theme of the film.
+        name: name of the run, up to 120 characters.
+        curves: the curves.
 
     Returns:
-        (height, width) uint8, indices into the palette, and the palette.
+        (height, width) uint8 palette indices, and the palette.
     """
     theme = THEMES[spec.theme]
     palette = build_palette(1, np.zeros((0, 1, 1, 3), dtype=np.uint8), theme)
@@ -85,7 +85,7 @@ def draw_figure(spec: RenderSpec, name: str, curves: Curves) -> tuple[NDArray[np
 
 
 def _arrange(inner: Box, scale: float, gap: int) -> tuple[Box, tuple[Box, Box]]:
-    """The run's name above; loss over accuracy, or beside it where the figure is wide."""
+    """Return the boxes of the title, the loss and the accuracy. In a wide figure the last two are side by side."""
     title = inner.first(round(38 * scale))
     rest = inner.below(title.height + gap)
     if rest.width > 2 * rest.height:
@@ -99,7 +99,7 @@ def _arrange(inner: Box, scale: float, gap: int) -> tuple[Box, tuple[Box, Box]]:
 
 
 def _plot_measured(axes: Axes, series: Series, panel: CurvePanel, color: Color, scale: float) -> None:
-    """A line, and a dot a checkpoint where they are not too many; only spikes are cut, nothing at the edges."""
+    """Plot a line, with a dot for each checkpoint if there are not too many. Only spikes above the axis are clipped."""
     pixel, shade = scale * 72.0 / DPI, hex_of(color)
     inside = series.value <= axes.get_ylim()[1]
     axes.plot(series.step, series.value, linewidth=2.0 * pixel, color=shade, clip_on=not inside.all())
@@ -109,7 +109,7 @@ def _plot_measured(axes: Axes, series: Series, panel: CurvePanel, color: Color, 
 
 
 def draw(inputs: FigureInputs) -> Drawing:
-    """The curves of a run, with sides and theme of its film."""
+    """Draw the curves of a run, with the sides and the theme of its film."""
     run = inputs.run
     curves = read_curves(inputs.log, inputs.checkpoints, phases=run.train.phase_starts)
     frame, palette = draw_figure(run.render, run.name, curves)
@@ -120,7 +120,7 @@ FIGURE = RunFigure(
     FigureSpec(
         name="curves",
         title="Loss and accuracy",
-        shows="Training loss, evaluation loss and accuracy by step, and where each phase begins.",
+        shows="Training loss, evaluation loss and accuracy by step, with the start of each phase.",
         formats=("png",),
         reads=("log", "checkpoints"),
         stem="curves",

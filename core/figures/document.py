@@ -1,6 +1,6 @@
-"""What is generated of the table of figures: core/domain/figures.json, which the service reads, and docs/figures.md.
+"""Documents that are generated from the table of figures: core/domain/figures.json and docs/figures.md.
 
-`make docs` writes both; a test holds them against the table.
+`make docs` writes both, and a test compares them with the table.
 """
 
 from pathlib import Path
@@ -15,35 +15,36 @@ _HEAD = """\
 
 # Figures
 
-A run has figures beside its film. They are drawn when the film is done, with its `render.theme`, sides and frames a
-second; `POST /v1/runs/{id}/renders` draws them otherwise. A figure that cannot be drawn fails neither the film nor the
-run: the list says why it is missing. A comparison has those figures that read the film only.
+A run has figures in addition to its film. They are drawn after the film, with the same `render.theme`, sides and
+frames per second. `POST /v1/runs/{id}/renders` draws them with other settings. If a figure cannot be drawn, the run
+and the film still succeed, and the list of figures contains the reason. A comparison has only the figures that read
+nothing but the film.
 
-    embedreel figures RUN                     # the list
+    embedreel figures RUN                     # lists the figures
     embedreel figures RUN curves              # saves curves.png
-    curl $URL/v1/runs/$RUN/figures            # name, title, formats, links, what is missing and why
+    curl $URL/v1/runs/$RUN/figures            # name, title, formats, links, and the reason for each missing figure
     curl $URL/v1/runs/$RUN/figures/curves.png
-    curl $URL/v1/runs/$RUN/figures/curves     # in the figure's first format
+    curl $URL/v1/runs/$RUN/figures/curves     # in the first format of the figure
 
-`GET /v1/runs/{id}/curves.png` and `…/contact-sheet.png` are older addresses of two of them.
+`GET /v1/runs/{id}/curves.png` and `…/contact-sheet.png` are older paths of two figures.
 
 | name | shows | formats |
 |---|---|---|
 """
 
 _TAIL = """
-## To add one
+## Add a figure
 
 A figure is one file in `core/figures/` and one line in the table `FIGURES` in `core/figures/__init__.py`. The file
-holds `draw(inputs)`, which returns a `Drawing`, and `FIGURE`, which declares name, title, what it shows, formats and
-what it reads: `core/figures/figure.py` says what can be read and what a drawing is. `make docs` writes this page,
-`core/domain/figures.json` and `docs/openapi.json` anew; worker, API and command line know the figure then. A figure
-that draws something else than before raises its `version`: a run that is drawn anew has it then.
+has a function `draw(inputs)` that returns a `Drawing`, and a constant `FIGURE` that declares name, title, content,
+formats and inputs. `core/figures/figure.py` describes inputs and drawings. `make docs` writes this page,
+`core/domain/figures.json` and `docs/openapi.json`. Then the worker, the API and the command line know the figure.
+Raise the `version` of a figure when its drawing changes, so that a new drawing of a run contains the new figure.
 """
 
 
 def page() -> str:
-    """The text of docs/figures.md."""
+    """Return the text of docs/figures.md."""
     specs = [figure.spec for figure in FIGURES]
     rows = "".join(f"| `{spec.name}` | {spec.shows} | {', '.join(spec.formats)} |\n" for spec in specs)
     return _HEAD + rows + "".join(map(_section, specs)) + _TAIL
@@ -51,11 +52,11 @@ def page() -> str:
 
 def _section(spec: FigureSpec) -> str:
     addresses = ", ".join(f"`…/figures/{spec.name}.{suffix}` ({MEDIA_TYPES[suffix]})" for suffix in spec.formats)
-    return f"\n## {spec.title}\n\n{spec.shows} It reads: {', '.join(spec.reads)}.\n\n{addresses}\n"
+    return f"\n## {spec.title}\n\n{spec.shows} Inputs: {', '.join(spec.reads)}.\n\n{addresses}\n"
 
 
 def declared_text() -> str:
-    """The text of core/domain/figures.json."""
+    """Return the text of core/domain/figures.json."""
     return as_json(tuple(figure.spec for figure in FIGURES))
 
 

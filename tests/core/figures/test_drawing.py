@@ -42,7 +42,7 @@ def test_draw_figures__of_what_a_comparison_has(made_up, tmp_path):
 
 def test_write_figure__reads_nothing_that_it_does_not_declare(made_up, tmp_path):
     spec = curves.FIGURE.spec.model_copy(update={"reads": ("log",)})
-    with pytest.raises(KeyError, match="'checkpoints' and does not declare it"):
+    with pytest.raises(KeyError, match="'checkpoints' but does not declare it"):
         write_figure(tmp_path, replace(curves.FIGURE, spec=spec), made_up())
 
 
