@@ -125,3 +125,8 @@ def test_classes__as_scikit_learn() -> None:
     assert knn_accuracy(neighbors, labels, rows) == pytest.approx(np.mean(right))
     some = np.array([3, 50, 80])
     assert 0 <= knn_accuracy(neighbors[some], labels, some) <= 1
+
+
+@pytest.mark.parametrize(("n_points", "k"), [(2, 1), (4, 1), (5, 2), (30, 14), (31, 15), (1000, 15)])
+def test_size__half_of_the_other_points_and_at_most_fifteen(n_points, k):
+    assert neighborhoods.size(n_points) == k
