@@ -9,10 +9,12 @@ from core.cores import side_by_side
 from core.domain.arrays import FloatArray, NeighborGraph, OutlierScores
 from core.measure import neighborhoods, neighbors
 
-SMALLEST_SCALE = 1e-6  # cleanlab divides by no less (its EPSILON)
+SMALLEST_SCALE = 1e-6
+"""Least divisor of a distance in `cleanlab_score`, equal to cleanlab's EPSILON."""
 
 ABREAST = 4
-"""Number of small frames that are held and scored at a time. A choice: more of them use more memory."""
+"""Number of small frames that are held and scored at a time. Memory grows with this number. Chosen by hand; not
+measured."""
 
 SMALL_FRAME = neighbors.STRIP_ROWS
 """Number of points up to which the neighbour search of a frame is not parallel itself."""

@@ -11,7 +11,7 @@ from core.measure.neighborhoods import layout_neighbors, preservation, sample_ro
 from core.measure.neighbors import nearest_neighbors
 
 LOOKED_AT = 400
-"""Largest number of points, so that t-SNE takes about a second. Chosen by hand; not measured."""
+"""Largest number of points, which limits the time of t-SNE. Chosen by hand; not measured."""
 FEWEST = 20
 """Least number of points. Chosen by hand; not measured."""
 PERPLEXITY = 30.0
