@@ -4,8 +4,9 @@ cosmic-ray makes the mutants. Each mutant is one change at a random place of the
 changed module and runs the tests that mirror its folder. The mutant is killed if a test fails or the time is up. The
 tests of other folders are not run, although they would kill more mutants.
 
-Two kinds of places are left out, because no test could notice a change: annotations, and numbers in constants of a
-module, which are choices. Results are appended to a file, so that an interrupted run continues.
+These places are left out, because no test could notice a change: signatures and annotations, decorators of classes
+(`frozen`, `slots`), and constants of a module, which are choices. Results are appended to a file, so that an interrupted
+run continues.
 """
 
 import argparse
@@ -130,19 +131,20 @@ def _positions(source: str) -> dict[str, list[tuple[int, int]]]:
 
 
 def _untested(source: str) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-    """Return the ranges of annotations, and of constants of the module, as pairs of (line, column)."""
+    """Return the ranges that are left out, as pairs of (line, column)."""
     tree = ast.parse(source)
-    found: list[ast.expr | None] = []
+    expressions: list[ast.expr] = []
     for node in ast.walk(tree):
-        if isinstance(node, ast.arg | ast.AnnAssign):
-            found.append(node.annotation)
-        elif isinstance(node, ast.FunctionDef):
-            found.append(node.returns)
-    found += [node.value for node in tree.body if isinstance(node, ast.Assign | ast.AnnAssign)]
-    for expression in found:
-        if expression is not None:
-            last = expression.end_lineno or 0, expression.end_col_offset or 0
-            yield (expression.lineno, expression.col_offset), last
+        if isinstance(node, ast.FunctionDef):
+            yield (node.lineno, node.col_offset), (node.body[0].lineno, node.body[0].col_offset)
+        elif isinstance(node, ast.ClassDef):
+            expressions += node.decorator_list
+        elif isinstance(node, ast.AnnAssign):
+            expressions.append(node.annotation)
+    expressions += [node.value for node in tree.body if isinstance(node, ast.Assign | ast.AnnAssign) and node.value]
+    for expression in expressions:
+        last = expression.end_lineno or 0, expression.end_col_offset or 0
+        yield (expression.lineno, expression.col_offset), last
 
 
 def killed_by(mutant: Mutant) -> str:
