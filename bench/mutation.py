@@ -5,7 +5,7 @@ changed module and runs the tests that mirror its folder. The mutant is killed i
 tests of other folders are not run, although they would kill more mutants.
 
 These places are left out, because no test could notice a change: signatures and annotations, decorators of classes
-(`frozen`, `slots`), and constants of a module, which are choices. Results are appended to a file, so that an interrupted
+(`frozen`, `slots`), and constants of a module, which are choices. Results are appended to a file, so an interrupted
 run continues.
 """
 
