@@ -46,14 +46,14 @@ class Renderer(Protocol):
 
     Attributes:
         palette: palette of the film.
-        n_frames: number of checkpoints.
+        n_frames: number of frames, without pictures between two frames.
     """
 
     palette: Palette
     n_frames: int
 
     def film(self) -> Iterator[tuple[int | None, Frame]]:
-        """Yield every picture with its checkpoint, or with None between two checkpoints."""
+        """Yield every picture with its frame number, or with None between two frames."""
 
 
 def render_film(
@@ -73,8 +73,8 @@ def render_film(
         folder: `film.gif`, `film.<format>` and `frames/00000.png` … are written into this folder.
         spec: requested size, formats and limits.
         renderer: creates the renderer of a spec.
-        on_frame: called with the number of checkpoints drawn so far, and with the number of checkpoints to draw. Each
-            further attempt adds to both numbers, so that neither decreases.
+        on_frame: called with the number of frames drawn so far, and with the number of frames to draw; pictures between
+            two frames do not count. Each further attempt adds to both numbers, so that neither decreases.
         on_cheaper: called with the reduced spec before each further attempt.
 
     Returns:

@@ -74,7 +74,7 @@ Panels = tuple[Box, Box, Box, Box]
 
 
 def _share(curve: Box, scale: float, gap: int) -> tuple[Box, Box]:
-    """Divide the curve's box into curve and quality card: the card is at the right of a wide box, else the last line."""
+    """Divide the curve's box. The quality card is at the right of a wide box, and the last line of any other box."""
     if curve.width >= 560 * scale and curve.height >= 110 * scale:
         width = round(230 * scale)
         card = Box(curve.right - width, curve.top, width, curve.height)
