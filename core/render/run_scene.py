@@ -79,7 +79,7 @@ class Scene:
         if any(len(facts.predictions) != n_points for facts in self.embedded):
             raise ValueError(f"A frame does not have {n_points} predictions.")
         if len(self.probe.class_names) > colors.MAX_CLASSES:
-            raise ValueError(f"A film can show {colors.MAX_CLASSES} classes at most, not {len(self.probe.class_names)}.")
+            raise ValueError(f"A film shows at most {colors.MAX_CLASSES} classes, not {len(self.probe.class_names)}.")
 
 
 class FrameRenderer:
