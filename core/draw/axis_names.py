@@ -1,4 +1,4 @@
-"""Names of rows beside a grid and of columns above it, of 2 to hundreds of classes."""
+"""Class names along the rows and columns of a grid, for 2 to hundreds of classes."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -9,24 +9,24 @@ from core.draw.picture import Text
 from core.draw.text import Style, measure, shorten_each
 
 SMALLEST = 8
-"""Size of letters that can just be read, pixels."""
+"""Minimum size of readable text, pixels. Chosen by hand; not measured."""
 _MOST_LANES = 2
-"""Names of neighbouring classes take turns in so many columns where they are too close for one."""
+"""Maximum number of lanes. Names that are too close for one lane alternate between two. Chosen by hand; not measured."""
 _APART = 1.12
-"""Between two names, as a multiple of the letters' size."""
+"""Minimum distance of two names in a lane, as a multiple of the text size. Chosen by hand; not measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class AxisNames:
-    """Names of classes along one side of a grid.
+    """Class names along one side of a grid.
 
     Attributes:
-        style: of all of them.
-        shown: the names, cut to the room that there is.
-        lanes: neighbours take turns in so many.
-        every: every so many classes are named.
-        room: pixels of one lane.
-        upright: whether they run upwards.
+        style: style of all names.
+        shown: names, shortened to the width of a lane.
+        lanes: number of lanes; neighbouring names alternate between them.
+        every: n if only every n-th class has a name; 1 if every class has one.
+        room: width of a lane, pixels.
+        upright: True for text that runs upwards.
     """
 
     style: Style
@@ -38,24 +38,30 @@ class AxisNames:
 
     @property
     def depth(self) -> int:
-        """Pixels of all lanes."""
+        """Width of all lanes, pixels."""
         return self.lanes * self.room
 
     @property
     def note(self) -> str:
-        """What is to be said where not every class is named."""
+        """Suffix of the axis label that states which fraction of the classes has a name; empty if all have one."""
         return "" if self.every == 1 else f", 1 in {self.every} named"
 
     @classmethod
     def plan(cls, names: Sequence[str], *, pitch: float, most: float, size: int, upright: bool) -> "AxisNames":
-        """What fits: in smaller letters first, then in two lanes, then not every name.
+        """Choose text size, lanes and names.
+
+        If names are too close, the text becomes smaller; then names alternate between two lanes; then classes are left
+        without a name.
 
         Args:
             names: C names.
-            pitch: pixels between two classes.
-            most: pixels that all lanes may take.
-            size: of letters where there is room.
-            upright: whether names run upwards, beside each other.
+            pitch: distance of two classes, pixels.
+            most: maximum width of all lanes, pixels.
+            size: preferred text size, pixels.
+            upright: True for text that runs upwards.
+
+        Returns:
+            The names.
         """
         style = Style(max(SMALLEST, min(size, int(pitch / _APART))))
         needed = math.ceil(style.size * _APART / pitch)
@@ -66,7 +72,17 @@ class AxisNames:
         return cls(style, tuple(shown), lanes, every, room, upright)
 
     def placed(self, middles: Sequence[float], edge: int, color: Color, behind: Color) -> Iterator[Text]:
-        """The names before a grid: they end at its left or upper edge, each at the middle of its class."""
+        """Place the names left of a grid or above it.
+
+        Args:
+            middles: C pixel positions of the classes' centres.
+            edge: pixel column of the grid's left edge, or pixel row of its upper edge if the text runs upwards.
+            color: colour of the text.
+            behind: colour of the background.
+
+        Yields:
+            The placed names.
+        """
         gap, drop = round(self.style.size * 0.4), self.style.size * 0.36
         for number, place in enumerate(range(0, len(self.shown), self.every)):
             end, along = edge - gap - number % self.lanes * self.room, middles[place] + drop

@@ -1,4 +1,4 @@
-"""An index image and the means to write on it."""
+"""Functions that write text, rectangles and images into an index image."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +13,10 @@ from core.draw.text import Style, measure, set_line
 
 @dataclass(frozen=True, slots=True)
 class TextColors:
-    """(256,) uint8 each: the palette's index at each 8-bit coverage, by colour and what is behind it."""
+    """For each pair of text colour and background: (256,) uint8 palette indices by coverage, 0..255.
+
+    The background is the page, or the card if the name says so.
+    """
 
     ink: NDArray[np.uint8]
     muted: NDArray[np.uint8]
@@ -24,7 +27,7 @@ class TextColors:
 
 
 def mix_text_colors(palette: Palette) -> TextColors:
-    """All inks of a film, from its palette."""
+    """Mix all text colours of a film from its palette."""
     theme = palette.theme
     return TextColors(
         ink=palette.blend(theme.ink, theme.page),
@@ -37,7 +40,7 @@ def mix_text_colors(palette: Palette) -> TextColors:
 
 
 def in_eighths(ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(1, 9) uint8: an ink for stamps."""
+    """Sample (256,) palette indices by coverage at 0 to 8 eighths: (1, 9) uint8, for `core.draw.marks`."""
     return ink[np.linspace(0, SIZE - 1, COVERAGE_STEPS + 1).round().astype(np.int64)][None]
 
 
@@ -51,20 +54,19 @@ def write(
     align: Literal["left", "center", "right"] = "left",
     halo: int = 0,
 ) -> float:
-    """Set a line of text; what would stand outside the frame is cut.
+    """Write a line of text; parts outside the frame are cut off.
 
     Args:
         frame: (H, W) uint8 index image, changed in place.
         text: one line.
-        at: pixel column that the line starts, is centred or ends at, by `align`, and the pixel row that its
-            letters stand on.
+        at: pixel column of the line's start, centre or end (see `align`), and pixel row of the baseline.
         style: size and weight.
-        ink: (256,) uint8 palette index by coverage; its first is what a halo is painted with.
-        align: which part of the line the column means.
-        halo: pixels of background around the strokes, over whatever is there.
+        ink: (256,) uint8 palette indices by coverage; index 0 is the background, which fills a halo.
+        align: part of the line that is at the column.
+        halo: width of the background around the strokes, pixels; 0 means no halo.
 
     Returns:
-        x at which a text behind this one would start.
+        Pixel column at which a text after this text starts.
     """
     x, baseline = at
     pen = x - {"left": 0.0, "center": 0.5, "right": 1.0}[align] * measure(text, style)
@@ -77,12 +79,12 @@ def write(
 
 
 def fill(frame: NDArray[np.uint8], box: Box, index: int) -> None:
-    """Paint a rectangle in one colour."""
+    """Fill a rectangle with one palette index."""
     frame[box.top : box.bottom, box.left : box.right] = index
 
 
 def paste(frame: NDArray[np.uint8], image: NDArray[np.uint8], *, left: int, top: int) -> None:
-    """Lay a (h, w) index image over the frame, which must hold it whole."""
+    """Copy an (h, w) index image into the frame; the image must be inside the frame."""
     frame[top : top + image.shape[0], left : left + image.shape[1]] = image
 
 
@@ -93,7 +95,15 @@ def lay(
     top: int,
     ink: NDArray[np.uint8],
 ) -> None:
-    """Write `ink` where there is coverage, cut at the frame's sides; a boolean mask takes the ink's first colour."""
+    """Write a coverage mask in a colour; parts outside the frame are cut off.
+
+    Args:
+        frame: (H, W) uint8 index image, changed in place.
+        coverage: (h, w) uint8 coverage, 0..255, or (h, w) bool.
+        left: pixel column of the mask's left edge; may be negative.
+        top: pixel row of the mask's upper edge; may be negative.
+        ink: (256,) uint8 palette indices by coverage. A bool mask is written with the first index.
+    """
     clip_top, clip_left = max(0, -top), max(0, -left)
     coverage = coverage[clip_top : frame.shape[0] - top, clip_left : frame.shape[1] - left]
     top, left = max(0, top), max(0, left)
