@@ -11,7 +11,7 @@ from core.draw.text import Style, measure, shorten_each
 SMALLEST = 8
 """Minimum size of readable text, pixels. Chosen by hand; not measured."""
 _MOST_LANES = 2
-"""Maximum number of lanes. Names that are too close for one lane alternate between two. Chosen by hand; not measured."""
+"""Maximum number of lanes. Names too close for one lane alternate between two. Chosen by hand; not measured."""
 _APART = 1.12
 """Minimum distance of two names in a lane, as a multiple of the text size. Chosen by hand; not measured."""
 

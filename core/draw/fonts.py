@@ -1,4 +1,4 @@
-"""Which font has a letter: DejaVu Sans, which matplotlib brings along, then those of the system."""
+"""Fonts by character: DejaVu Sans, which is part of matplotlib, then the fonts of the system."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,23 +12,35 @@ from matplotlib.ft2font import FT2Font
 from PIL import ImageFont, features
 
 LAYOUT = ImageFont.Layout.RAQM if features.check("fribidi") else ImageFont.Layout.BASIC
-"""Raqm joins Arabic letters, places vowel signs and sets from right to left; it needs the library FriBidi."""
+"""Raqm joins Arabic letters, places vowel signs and writes from right to left. Raqm requires the library FriBidi."""
 
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """A font file and the letters (code points) that it has."""
+    """A font.
+
+    Attributes:
+        path: font file.
+        letters: code points with a glyph.
+    """
 
     path: Path
     letters: frozenset[int]
 
     def at(self, size: int) -> ImageFont.FreeTypeFont:
-        """Ready to set text `size` pixels high."""
+        """Open the font at an em size in pixels."""
         return _opened(self.path, size)
 
 
 def runs(text: str, *, bold: bool) -> Iterator[tuple[Face, str]]:
-    """The text in pieces of one font each.
+    """Split a text into pieces of one font each.
+
+    Args:
+        text: the text.
+        bold: True for bold fonts.
+
+    Yields:
+        The font and the text of each piece, in order.
 
     >>> [(face.path.name, piece) for face, piece in runs("frog", bold=False)]
     [('DejaVuSans.ttf', 'frog')]
@@ -39,7 +51,7 @@ def runs(text: str, *, bold: bool) -> Iterator[tuple[Face, str]]:
 
 @cache
 def face_of(letter: str, *, bold: bool) -> Face:
-    """The font that a letter is set in; DejaVu Sans where none has it, which shows a box."""
+    """Find the font of a character; DejaVu Sans, which draws a box, if no font has the character."""
     usual = own(bold=bold)
     if ord(letter) in usual.letters:
         return usual
@@ -48,14 +60,14 @@ def face_of(letter: str, *, bold: bool) -> Face:
 
 @cache
 def own(*, bold: bool) -> Face:
-    """DejaVu Sans."""
+    """Load DejaVu Sans from matplotlib's files."""
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
     return _face(Path(mpl.get_data_path()) / "fonts" / "ttf" / name)
 
 
 @cache
 def of_the_system(*, bold: bool) -> tuple[Face, ...]:
-    """The system's fonts: those without serifs first, upright ones of the right weight before the others."""
+    """List the fonts of the system: fonts with "sans" in their names first, then upright fonts, then the right weight."""
 
     def rank(path: Path) -> tuple[bool, bool, bool, str]:
         name = path.stem.lower()
@@ -66,7 +78,7 @@ def of_the_system(*, bold: bool) -> tuple[Face, ...]:
     for path in sorted(map(Path, font_manager.findSystemFonts()), key=rank):
         try:
             faces.append(_face(path))
-        except (OSError, RuntimeError):  # a file that FreeType cannot read, or of no outlines
+        except (OSError, RuntimeError):  # FreeType cannot read the file, or the font has no outlines
             continue
     return tuple(faces)
 

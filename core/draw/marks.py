@@ -1,4 +1,4 @@
-"""Antialiased marks at positions finer than a pixel, written into an index image thousands at a time."""
+"""Antialiased marks at subpixel positions. One call writes thousands of marks into an index image."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,20 +10,22 @@ from numpy.typing import NDArray
 from core.draw.palette import COVERAGE_STEPS
 
 _PHASES = 4
-"""Marks sit on quarters of a pixel: coarser ones tremble where points move slowly."""
+"""Positions per pixel in x and in y. With coarser positions, slowly moving marks tremble. Chosen by hand; not measured."""
 
 Distance = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
-"""How far x and y (pixels from a mark's middle) are inside its shape; negative outside."""
+"""Signed distance of a shape in pixels, positive inside, as a function of x and y relative to the mark's centre."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A small shape, once for each of the 16 positions within a pixel.
+    """A small shape, sampled at 16 subpixel positions.
 
     Attributes:
-        reach: no pixel farther than this from the mark's is touched, in x or y.
-        offsets: (16, K, 2) int64, y and x of the touched pixels; short lists repeat their last pixel.
-        coverage: (16, K) int64, eighths of coverage; 0 is written too, as the background: a rim.
+        reach: maximum offset of a written pixel in x or y, pixels.
+        offsets: (16, K, 2) int64, y and x of the written pixels relative to the mark's pixel. Shorter lists are padded
+            with their last pixel.
+        coverage: (16, K) int64, coverage in eighths, 0..8. Pixels of coverage 0 are written as background, which forms
+            the rim.
     """
 
     reach: int
@@ -33,13 +35,13 @@ class Mark:
 
 @cache
 def disc(radius: float, *, rim: float = 0.0) -> Mark:
-    """A filled disc with a rim of background, which keeps overlapping discs apart; both in pixels."""
+    """Make a filled disc. A rim of background separates overlapping discs. Radius and rim are in pixels."""
     return _stamp(radius + rim, lambda x, y: radius - np.hypot(x, y))
 
 
 @cache
 def ring(radius: float, *, stroke: float, rim: float = 0.0) -> Mark:
-    """A circle whose stroke is centred on `radius`, hollow, with rims in- and outside; all in pixels."""
+    """Make a hollow circle with its stroke centred on `radius`, and a rim at both sides of the stroke, in pixels."""
     return _stamp(
         radius + stroke / 2.0 + rim,
         lambda x, y: stroke / 2.0 - np.abs(np.hypot(x, y) - radius),
@@ -49,7 +51,7 @@ def ring(radius: float, *, stroke: float, rim: float = 0.0) -> Mark:
 
 @cache
 def diamond(radius: float, *, stroke: float, rim: float = 0.0) -> Mark:
-    """A hollow diamond with background inside, `radius` pixels from its middle to its corners."""
+    """Make a diamond filled with background. `radius` is the distance from centre to corner, in pixels."""
     return _stamp(
         radius + rim,
         lambda x, y: stroke / 2.0 - np.abs((np.abs(x) + np.abs(y) - radius) / np.sqrt(2.0) + stroke / 2.0),
@@ -57,31 +59,31 @@ def diamond(radius: float, *, stroke: float, rim: float = 0.0) -> Mark:
 
 
 def draw_marks(frame: NDArray[np.uint8], mark: Mark, points: NDArray[np.floating], values: NDArray[np.uint8]) -> None:
-    """Write one mark a point; later points cover earlier ones.
+    """Write one mark for each point; later points cover earlier points.
 
     Args:
         frame: (H, W) uint8 C-contiguous index image, changed in place.
-        stamp: the shape.
-        points: (N, 2) x and y in pixels, a pixel's middle at .5; marks nearer to the frame's edge than the stamp's
-            reach are moved inwards.
-        values: (N, 9) or (1, 9) uint8, the palette's index for each eighth of coverage.
+        mark: the shape.
+        points: (N, 2) x and y in pixels; the centre of the first pixel is at 0.5. Marks closer to the frame's edge than
+            `mark.reach` are moved inwards.
+        values: (N, 9) or (1, 9) uint8, palette index for each eighth of coverage.
     """
     places, levels = _touched(frame.shape, mark, points)
     drawn = np.take_along_axis(np.broadcast_to(values, (len(points), COVERAGE_STEPS + 1)), levels, axis=1)
-    # put() walks its indices in order, so the last of several marks on a pixel stays.
+    # put() writes in order, so the last mark on a pixel stays.
     np.put(frame, places, drawn)
 
 
 def stroke(
     frame: NDArray[np.uint8], marks: Sequence[Mark], points: Sequence[NDArray[np.floating]], values: NDArray[np.uint8]
 ) -> None:
-    """Write marks that join to one shape: of several on a pixel the one that covers most of it stays.
+    """Write marks that form one shape: each pixel gets the largest coverage of all marks.
 
     Args:
-        frame: as for `press`.
-        stamps: a shape for each part of the stroke.
-        points: (N, 2) for each part, as for `press`.
-        values: (9,) uint8, the ink of all.
+        frame: (H, W) uint8 C-contiguous index image, changed in place.
+        marks: for each part of the stroke its shape.
+        points: for each part of the stroke (N, 2) x and y of its marks, pixels.
+        values: (9,) uint8, palette index for each eighth of coverage.
     """
     touched = [_touched(frame.shape, mark, part) for mark, part in zip(marks, points, strict=True)]
     places, levels = (np.concatenate([of[kind].ravel() for of in touched]) for kind in (0, 1))
@@ -92,7 +94,7 @@ def stroke(
 def _touched(
     shape: tuple[int, ...], mark: Mark, points: NDArray[np.floating]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pixels (N, K) of a frame that each mark touches, as indices into the flat frame, and how many eighths of each."""
+    """Compute (N, K) indices into the flat frame of the pixels that each mark writes, and their coverage in eighths."""
     height, width = shape
     quarter = np.floor((points - 0.5) * _PHASES + 0.5).astype(np.int64)
     pixel, phase = quarter // _PHASES, quarter % _PHASES
@@ -104,7 +106,7 @@ def _touched(
 
 
 def _stamp(extent: float, inside: Distance, *, hollow: float = -1.0) -> Mark:
-    """Sample a signed distance (pixels, positive inside) around each of the 16 positions."""
+    """Sample a signed distance at the 16 subpixel positions; pixels within `extent` and beyond `hollow` are written."""
     reach = int(np.ceil(extent + 0.5))
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(np.float64)
     offsets, coverage = [], []
