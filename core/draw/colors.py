@@ -1,4 +1,4 @@
-"""Class colours that colour-blind people can read, and the perceptual space in which colours are compared."""
+"""Class colours for colour-blind viewers, the two themes, and the Oklab space in which colours are compared."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -7,22 +7,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 Color = tuple[int, int, int]
-"""sRGB, 0..255."""
+"""Red, green and blue of sRGB, 0..255."""
 
 
 @dataclass(frozen=True, slots=True)
 class Theme:
-    """What is light and what is dark in a film.
+    """The colours of a light or dark film.
 
     Attributes:
-        card: behind the points.
-        page: behind everything else.
-        ink: text that is read first, the loss curve, rings.
-        muted: text that is read second.
+        card: background of the points.
+        page: background of everything else.
+        ink: primary text, the loss curve, rings.
+        muted: secondary text.
         line: borders and axes.
-        accent: the accuracy curve; it lies between no two class colours on the curve's panel.
-        warning: a wrong prediction.
-        dark: the eighth class colour, which is nearly black, is nearly white.
+        accent: the accuracy curve.
+        warning: wrong predictions.
+        dark: True for a dark theme, in which lighter colours replace the two darkest of the first ten.
     """
 
     card: Color
@@ -56,7 +56,7 @@ DARK = Theme(
     dark=True,
 )
 THEMES = {"light": LIGHT, "dark": DARK}
-"""By `render.theme`."""
+"""Themes by the values of `render.theme`."""
 
 FIRST_COLORS: tuple[Color, ...] = (
     (0, 104, 192),
@@ -70,20 +70,24 @@ FIRST_COLORS: tuple[Color, ...] = (
     (75, 26, 134),
     (123, 70, 56),
 )
-"""Okabe and Ito's eight, pushed apart: the least CIE76 difference of any two of the first eight, over full colour
-vision, protanopia and deuteranopia, is 22 (17 in the original with a dark grey for black); of all ten 18."""
+"""The first ten class colours of the light theme: eight after Okabe and Ito with larger differences, and two more.
+
+The minimum CIE76 difference of two colours under full colour vision, protanopia and deuteranopia is at least 22 for the
+first eight (17 for the colours of Okabe and Ito with dark grey for black), and at least 18 for all ten.
+"""
 
 _BLACK, _NEARLY_WHITE = 7, (232, 232, 236)
-"""Which of them is nearly black, and what it is in a dark film."""
+"""Index of the nearly black class colour, and the colour that replaces it in a dark theme."""
 
 _TOO_DARK, _DEEP = 8, (146, 104, 226)
-"""Likewise the deep violet."""
+"""Index of the deep violet class colour, and the colour that replaces it in a dark theme."""
 
 MAX_CLASSES = 200
 
 _SRGB_LINEAR_TO = 0.04045
+"""Upper end of the linear part of the sRGB transfer function (IEC 61966-2-1)."""
 
-# Machado, Oliveira and Fernandes 2009, severity 1.0, on linear RGB.
+# Full colour vision, protanopia and deuteranopia: matrices of Machado et al. 2009 at severity 1.0, for linear RGB.
 _VISIONS = np.array(
     [
         [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
@@ -100,7 +104,7 @@ _VISIONS = np.array(
     ]
 )
 
-# Ottosson's Oklab: linear RGB to cone-like responses, and their cube roots to lightness and two opponents.
+# Matrices of Oklab (Ottosson 2020): linear RGB to cone responses; cube roots of these to lightness and two opponents.
 _CONES = np.array(
     [
         [0.4122214708, 0.5363325363, 0.0514459929],
@@ -118,15 +122,15 @@ _OPPONENTS = np.array(
 
 
 def class_colors(count: int, theme: Theme = LIGHT) -> NDArray[np.uint8]:
-    """A colour for each class: fixed for up to ten, then each next one as far as can be from all before it.
+    """Choose a colour for each class.
 
-    "Far" is the Oklab distance under the least helpful of full colour vision, protanopia and deuteranopia. A class
-    keeps its colour whatever the number of classes.
+    The first ten colours are fixed. Each further colour maximises its distance to the colours before (greedy
+    farthest-point selection from a grid). The distance is the minimum of the Oklab distances under full colour vision,
+    protanopia and deuteranopia. The colour of a class does not depend on the number of classes.
 
     Args:
-        count: classes, 1 to 200. Beyond ten, neighbours in the list still differ, but no palette of 200 can be told
-            apart at a glance.
-        theme: in a dark one, the two colours that would not be seen are light.
+        count: number of classes, 1 to 200. Successive colours differ, but many of the colours beyond ten look similar.
+        theme: a dark theme replaces the two darkest of the first ten colours by lighter colours.
 
     Returns:
         (count, 3) uint8 sRGB.
@@ -142,7 +146,7 @@ def class_colors(count: int, theme: Theme = LIGHT) -> NDArray[np.uint8]:
     [[0, 104, 192], [224, 138, 0]]
     """
     if not 1 <= count <= MAX_CLASSES:
-        raise ValueError(f"Colours are there for 1 to {MAX_CLASSES} classes, not for {count}.")
+        raise ValueError(f"There are colours for 1 to {MAX_CLASSES} classes, not for {count}.")
     first = _first_colors(theme)
     if count <= len(first):
         return first[:count]
@@ -150,19 +154,22 @@ def class_colors(count: int, theme: Theme = LIGHT) -> NDArray[np.uint8]:
 
 
 def to_oklab(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Oklab coordinates, in which equal distances look about equally large.
+    """Convert sRGB to Oklab, in which equal distances are about equal perceived differences.
 
     Args:
         rgb: (..., 3) uint8 sRGB.
 
     Returns:
-        (..., 3): lightness 0..1, green-red and blue-yellow.
+        (..., 3) float64: lightness 0..1, green-red and blue-yellow.
+
+    References:
+        Ottosson 2020, https://bottosson.github.io/posts/oklab/.
     """
     return _linear_to_oklab(_to_linear(rgb))
 
 
 def mix(front: Color, back: Color, share: float) -> Color:
-    """The colour of `front` covering `share` (0..1) of `back`."""
+    """Mix two colours linearly in sRGB: `share` (0..1) of `front`, the rest of `back`."""
     red, green, blue = (round(b + (f - b) * share) for f, b in zip(front, back, strict=True))
     return red, green, blue
 
@@ -178,7 +185,7 @@ def _linear_to_oklab(linear: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _seen(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """(3, M, 3): Oklab under full colour vision, protanopia, deuteranopia."""
+    """Oklab coordinates of M colours under full colour vision, protanopia and deuteranopia: (3, M, 3)."""
     linear = _to_linear(rgb)
     return _linear_to_oklab(np.clip(linear @ _VISIONS.transpose(0, 2, 1), 0.0, 1.0))
 
@@ -192,7 +199,11 @@ def _first_colors(theme: Theme) -> NDArray[np.uint8]:
 
 @cache
 def _spread_colors(theme: Theme) -> NDArray[np.uint8]:
-    """(200, 3): the first colours, then greedy farthest points of a grid that stays off the card."""
+    """Select (200, 3) uint8 colours: the first ten, then greedy farthest points of an RGB grid.
+
+    The grid has no colours close to the card and no greys. Its limits of lightness and chroma are chosen by hand; not
+    measured.
+    """
     levels = np.arange(0, 256, 15, dtype=np.uint8)
     grid = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3)
     lightness, green_red, blue_yellow = np.moveaxis(to_oklab(grid), -1, 0)
@@ -212,7 +223,7 @@ def _spread_colors(theme: Theme) -> NDArray[np.uint8]:
 
 
 def _distance(seen: NDArray[np.float64], color: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """(M,): how far each colour is from this one for who tells them apart worst."""
+    """Distances of M colours to a colour, each the minimum over the three kinds of colour vision: (M,)."""
     difference = seen - _seen(color[None])
     worst: NDArray[np.float64] = np.linalg.norm(difference, axis=-1).min(axis=0)
     return worst

@@ -67,7 +67,7 @@ def own(*, bold: bool) -> Face:
 
 @cache
 def of_the_system(*, bold: bool) -> tuple[Face, ...]:
-    """List the fonts of the system: fonts with "sans" in their names first, then upright fonts, then the right weight."""
+    """List the fonts of the system: names with "sans" first, then upright fonts, then fonts of the right weight."""
 
     def rank(path: Path) -> tuple[bool, bool, bool, str]:
         name = path.stem.lower()

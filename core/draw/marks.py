@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from core.draw.palette import COVERAGE_STEPS
 
 _PHASES = 4
-"""Positions per pixel in x and in y. With coarser positions, slowly moving marks tremble. Chosen by hand; not measured."""
+"""Positions per pixel in x and in y. Slowly moving marks tremble at fewer positions. Chosen by hand; not measured."""
 
 Distance = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
 """Signed distance of a shape in pixels, positive inside, as a function of x and y relative to the mark's centre."""
@@ -51,7 +51,7 @@ def ring(radius: float, *, stroke: float, rim: float = 0.0) -> Mark:
 
 @cache
 def diamond(radius: float, *, stroke: float, rim: float = 0.0) -> Mark:
-    """Make a diamond filled with background. `radius` is the distance from centre to corner, in pixels."""
+    """Make a hollow diamond filled with background. `radius` is the distance from centre to corner, in pixels."""
     return _stamp(
         radius + rim,
         lambda x, y: stroke / 2.0 - np.abs((np.abs(x) + np.abs(y) - radius) / np.sqrt(2.0) + stroke / 2.0),

@@ -1,4 +1,4 @@
-"""The one palette of a film: 256 colours that every frame shares, so that nothing shimmers between frames."""
+"""The palette of a film: 256 colours. All frames use the same palette, so unchanged areas do not flicker."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,31 +11,36 @@ from PIL import Image
 from core.draw.colors import LIGHT, Color, Theme, class_colors, mix, to_oklab
 
 Frame: TypeAlias = NDArray[np.uint8]
-"""A picture of the film: (H, W) indices into its palette."""
+"""A picture of a film: (H, W) uint8 palette indices."""
 
 SIZE = 256
 TRANSPARENT = SIZE - 1
-"""Never used by a frame: the film's encoder writes it where a pixel stays as it was."""
+"""Index that no frame contains. The GIF encoder writes it for unchanged pixels."""
 
 COVERAGE_STEPS = 8
-"""A disc's coverage is asked for in eighths; the palette answers with the nearest level that it holds."""
+"""Coverage of marks is given in eighths. A palette with fewer levels returns the nearest level."""
 
 _RAMP = 18
+"""Number of greys from page to ink. Chosen by hand; not measured."""
 _ACCENTS = 5
+"""Number of levels of the accent colour, and of the warning colour. Chosen by hand; not measured."""
 _MOST_LEVELS = 6
+"""Maximum number of coverage levels of a class colour. Chosen by hand; not measured."""
 _LEAST_FOR_IMAGES = 60
+"""Entries kept for thumbnails, unless the classes need the entries for one level each. Chosen by hand; not measured."""
 _SAMPLE_PIXELS = 400_000
+"""Approximate number of pixels from which the image colours are chosen. Chosen by hand; not measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """Colours of a film and where they are.
+    """The colours of a film and their indices.
 
     Attributes:
         colors: (256, 3) uint8 sRGB.
-        discs: (C, 9) uint8: index of each class's colour at 0 to 8 eighths of coverage over the card.
-        n_background: the first entries, for lines and text; class colours follow, then what was chosen for images.
-        theme: what is light and what is dark.
+        discs: (C, 9) uint8, index of each class colour at coverages of 0 to 8 eighths over the card.
+        n_background: number of colours for lines and text. These are first, then class colours, then image colours.
+        theme: colours of the theme.
     """
 
     colors: NDArray[np.uint8]
@@ -44,43 +49,54 @@ class Palette:
     theme: Theme
 
     def class_index(self, label: int) -> int:
-        """Index of the full colour of a class."""
+        """Index of a class colour at full coverage."""
         return int(self.discs[label, COVERAGE_STEPS])
 
     def nearest(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Index of the line or text colour that looks most alike.
+        """Find the line or text colour with the smallest Oklab distance.
 
-        Class colours are left out: a grey must not turn into the pale edge of somebody's disc.
+        Class colours are left out, so that a grey is not replaced by a pale class colour.
 
         Args:
             rgb: (..., 3) uint8 sRGB.
 
         Returns:
-            (...) uint8.
+            (...) uint8 palette indices.
         """
         flat = rgb.reshape(-1, 3)
         packed = flat.astype(np.uint32) @ np.array([65536, 256, 1], dtype=np.uint32)
         _, first, inverse = np.unique(packed, return_index=True, return_inverse=True)
         unique = to_oklab(flat[first])
         held = to_oklab(self.colors[: self.n_background])
-        # |a - b|^2 without its constant |a|^2: one small matrix product instead of a (U, 256, 3) difference.
+        # |a - b|^2 without |a|^2, which does not change the minimum: one matrix product, no (U, 256, 3) array.
         away = (held**2).sum(axis=1) - 2.0 * unique @ held.T
         indices: NDArray[np.uint8] = away.argmin(axis=1).astype(np.uint8)[inverse].reshape(rgb.shape[:-1])
         return indices
 
     def blend(self, front: Color, back: Color) -> NDArray[np.uint8]:
-        """(256,) uint8: index of `front` over `back` at each 8-bit coverage, to draw text through a mask."""
+        """Mix two colours at each coverage.
+
+        Args:
+            front: colour at coverage 255.
+            back: colour at coverage 0.
+
+        Returns:
+            (256,) uint8 palette indices by coverage.
+        """
         share = np.linspace(0.0, 1.0, SIZE)[:, None]
         mixed = np.array(back) + (np.array(front) - np.array(back)) * share
         return self.nearest(np.rint(mixed).astype(np.uint8))
 
 
 def stored_palette(colors: NDArray[np.uint8], theme: Theme = LIGHT) -> Palette:
-    """The palette of a picture that was drawn before, or of one without classes and images.
+    """Create a palette without class colours from given colours.
 
     Args:
-        colors: (M, 3) uint8 sRGB, M at most 256; what is left is black.
-        theme: what is light and what is dark.
+        colors: (M, 3) uint8 sRGB, M at most 256; the remaining entries are black.
+        theme: colours of the theme.
+
+    Returns:
+        The palette.
     """
     held = np.zeros((SIZE, 3), dtype=np.uint8)
     held[: len(colors)] = colors
@@ -89,19 +105,22 @@ def stored_palette(colors: NDArray[np.uint8], theme: Theme = LIGHT) -> Palette:
 
 
 def build_palette(n_classes: int, images: NDArray[np.uint8], theme: Theme = LIGHT) -> Palette:
-    """Divide the 256 entries of a film.
+    """Create the palette of a film.
 
-    First greys from the card through the page to ink, the accuracy curve's colour and the colour of wrong predictions;
-    then each class colour at one to six coverages over the card (six for up to 27 classes, one beyond 82); what is
-    left, at least 24, is chosen by median cut for the thumbnails. The last entry stays free for transparency.
+    The entries are, in this order: 31 colours of lines and text; each class colour at one to six coverages over the
+    card (six for up to 27 classes, one for more than 82); at least 24 colours chosen by median cut from the thumbnails;
+    the transparent entry.
 
     Args:
         n_classes: C, 1 to 200.
-        images: (M, S, S, 3) uint8 RGB that will be shown; a regular sample of their pixels is looked at. M may be 0.
-        theme: what is light and what is dark.
+        images: (M, S, S, 3) uint8 RGB, thumbnails of the film; M may be 0. A regular sample of their pixels is used.
+        theme: colours of the theme.
+
+    Returns:
+        The palette.
 
     Raises:
-        ValueError: `n_classes` is out of range.
+        ValueError: `n_classes` is below 1 or above 200.
     """
     background = _chrome_colors(theme)
     room = TRANSPARENT - len(background)
@@ -123,7 +142,7 @@ def build_palette(n_classes: int, images: NDArray[np.uint8], theme: Theme = LIGH
 
 
 def _chrome_colors(theme: Theme) -> Sequence[Color]:
-    """The card first: index 0 is what a disc covers by nothing."""
+    """List the colours of lines and text. The card is first: index 0 is the background of the marks."""
     ramp = [mix(theme.ink, theme.page, step / (_RAMP - 1)) for step in range(_RAMP)]
     accents = [
         mix(color, theme.page, (step + 1) / steps)
@@ -134,7 +153,7 @@ def _chrome_colors(theme: Theme) -> Sequence[Color]:
 
 
 def _image_colors(images: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
-    """(count, 3): median cut over a regular sample of the pixels; greys where there is nothing to look at."""
+    """Choose (count, 3) uint8 colours by median cut over a regular sample of pixels; greys if there are no images."""
     pixels = images.reshape(-1, 3)
     if not len(pixels):
         return np.linspace(0, 255, count).astype(np.uint8)[:, None].repeat(3, axis=1)

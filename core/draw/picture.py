@@ -1,6 +1,6 @@
-"""A picture as a list of shapes, painted into palette indices or written as SVG: both show the same.
+"""Pictures as lists of shapes, which are painted into palette indices or written as SVG.
 
-Shapes are rectangles on whole pixels, grids of cells and lines of text, so that nothing but text is antialiased.
+The shapes are rectangles on whole pixels, grids of cells, and lines of text. Only text is antialiased.
 """
 
 from collections.abc import Collection, Iterator
@@ -19,7 +19,7 @@ from core.draw.palette import TRANSPARENT, stored_palette
 from core.draw.text import Style, measure, set_line
 
 _MOST_LEVELS = 16
-"""Of a text's antialiasing."""
+"""Maximum number of coverage levels of a text colour. Chosen by hand; not measured."""
 _FONTS = "DejaVu Sans, Verdana, sans-serif"
 
 
@@ -33,10 +33,10 @@ class Rect:
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """A grid that fills a box; rows and columns differ by one pixel at most.
+    """A grid of coloured cells that fills a box. Row heights and column widths differ by at most one pixel.
 
     Attributes:
-        box: the grid's.
+        box: box of the grid.
         colors: (R, C, 3) uint8 sRGB.
     """
 
@@ -44,7 +44,7 @@ class Cells:
     colors: NDArray[np.uint8]
 
     def edges(self) -> tuple[list[int], list[int]]:
-        """Pixel rows at which the R rows begin, and columns at which the C columns do, each with its end."""
+        """Pixel rows of the R + 1 horizontal cell borders, and pixel columns of the C + 1 vertical cell borders."""
         rows, columns, _ = self.colors.shape
         return edges(self.box.top, self.box.height, rows), edges(self.box.left, self.box.width, columns)
 
@@ -55,13 +55,13 @@ class Text:
 
     Attributes:
         text: one line.
-        x: pixel column of its anchor.
-        y: pixel row of its anchor; the letters stand on it.
+        x: pixel column of the anchor.
+        y: pixel row of the anchor, which is on the baseline.
         style: size and weight.
-        color: of the letters.
-        behind: the colour that they are on.
-        align: which part of the line is at the anchor.
-        upright: whether it runs upwards, turned by 90 degrees about the anchor.
+        color: colour of the text.
+        behind: colour of the background.
+        align: part of the line that is at the anchor.
+        upright: True for text that runs upwards, turned by 90 degrees about the anchor.
     """
 
     text: str
@@ -74,7 +74,7 @@ class Text:
     upright: bool = False
 
     def placed(self) -> tuple[Box, NDArray[np.uint8]]:
-        """Where its letters are, and their (h, w) uint8 coverage there."""
+        """Rasterise the text: its box on the picture, and its (h, w) uint8 coverage."""
         mask = set_line(self.text, self.style)
         back = {"left": 0.0, "center": 0.5, "right": 1.0}[self.align] * mask.advance
         height, width = mask.coverage.shape
@@ -90,7 +90,14 @@ Shape: TypeAlias = Rect | Cells | Text
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Shapes in the order in which they are drawn, on a page of one colour."""
+    """Shapes on a background of one colour.
+
+    Attributes:
+        width: pixels.
+        height: pixels.
+        page: colour of the background.
+        shapes: shapes in drawing order.
+    """
 
     width: int
     height: int
@@ -102,12 +109,12 @@ class Painter:
     """Paints pictures with one palette.
 
     Args:
-        theme: of the pictures.
-        fills: colours of areas, 1 to 240; pictures use no others.
-        texts: colours of letters, each with the colour that they are on.
+        theme: theme of the pictures.
+        fills: 1 to 240 colours of areas; pictures must not use others.
+        texts: pairs of text colour and background colour.
 
     Attributes:
-        palette: the fills, and mixtures of the texts' colours.
+        palette: the fills, and mixtures of text colours with their backgrounds.
     """
 
     def __init__(self, theme: Theme, fills: Collection[Color], texts: Collection[tuple[Color, Color]]) -> None:
@@ -121,10 +128,16 @@ class Painter:
         self._blends = {(front, back): self.palette.blend(front, back) for front, back in texts}
 
     def paint(self, picture: Picture) -> NDArray[np.uint8]:
-        """(height, width) uint8 palette indices; what stands outside the page is cut.
+        """Paint a picture; text outside the picture is cut off.
+
+        Args:
+            picture: the picture.
+
+        Returns:
+            (height, width) uint8 palette indices.
 
         Raises:
-            KeyError: a shape has a colour that the palette was not made for.
+            KeyError: a shape has a colour that is not in `fills` or `texts`.
         """
         frame = np.full((picture.height, picture.width), self._index[picture.page], dtype=np.uint8)
         for shape in picture.shapes:
@@ -148,11 +161,14 @@ class Painter:
 
 
 def as_svg(picture: Picture, *, title: str) -> str:
-    """The picture as an SVG document; its text is text, as wide as it is painted.
+    """Write a picture as an SVG document. Text stays text, with the width that `Painter` gives it.
 
     Args:
-        picture: what is drawn.
-        title: what a reader is told who does not see it.
+        picture: the picture.
+        title: description for screen readers.
+
+    Returns:
+        The document.
     """
     width, height = picture.width, picture.height
     shapes = "\n".join(element for shape in picture.shapes for element in _elements(shape))
@@ -164,7 +180,15 @@ def as_svg(picture: Picture, *, title: str) -> str:
 
 
 def edges(start: int, length: int, parts: int) -> list[int]:
-    """Where equal parts of a length begin, on whole pixels, and where the last one ends.
+    """Divide a length into nearly equal parts on whole pixels.
+
+    Args:
+        start: pixel at which the first part starts.
+        length: pixels.
+        parts: number of parts, at least 1.
+
+    Returns:
+        `parts` + 1 pixel positions of the borders.
 
     >>> edges(10, 7, 3)
     [10, 12, 15, 17]
@@ -184,7 +208,7 @@ def _elements(shape: Shape) -> Iterator[str]:
 
 
 def _cells(cells: Cells) -> Iterator[str]:
-    """Neighbours in a row that have one colour are one rectangle."""
+    """Yield one rectangle for each run of equal cells in a row."""
     rows, columns = cells.edges()
     for top, bottom, line in zip(rows, rows[1:], cells.colors.tolist(), strict=False):
         column = 0

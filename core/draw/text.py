@@ -1,4 +1,4 @@
-"""Text as coverage masks, in the fonts that have its letters."""
+"""Measures, shortens and rasterises text, with a font for each character (`core.draw.fonts`)."""
 
 from bisect import bisect_right
 from collections import Counter
@@ -14,18 +14,18 @@ from core.draw.fonts import runs
 
 ELLIPSIS = "…"
 CAPITAL = 0.73
-"""Height of capitals and digits, as a share of the em square."""
+"""Height of capitals and digits as a fraction of the em size, in DejaVu Sans."""
 _TAIL = 0.6
-"""Of the room for a text whose middle is left out, what its end may take."""
+"""Maximum fraction of the width for the end of a text whose middle is left out. Chosen by hand; not measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How text is set.
+    """Size and weight of text.
 
     Attributes:
-        size: height of the em square, pixels.
-        bold: heavier strokes.
+        size: em size, pixels.
+        bold: True for bold text.
     """
 
     size: int
@@ -33,7 +33,7 @@ class Style:
 
     @property
     def line_height(self) -> int:
-        """Pixels from one baseline to the next."""
+        """Distance of two baselines, pixels."""
         return round(self.size * 1.3)
 
 
@@ -42,10 +42,10 @@ class Mask:
     """Antialiased text.
 
     Attributes:
-        coverage: (h, w) uint8, 255 = full.
-        left: pixels from the pen to the mask's left edge.
-        top: pixels from the baseline to the mask's upper edge, negative above it.
-        advance: how far the pen moves, pixels.
+        coverage: (h, w) uint8, 255 = full coverage.
+        left: offset from the text's start to the mask's left edge, pixels.
+        top: offset from the baseline to the mask's upper edge, pixels; negative above the baseline.
+        advance: width of the text, pixels.
     """
 
     coverage: NDArray[np.uint8]
@@ -55,7 +55,7 @@ class Mask:
 
 
 def printable(text: str) -> str:
-    r"""The text on one line: line breaks, tabs and other control characters become spaces.
+    r"""Replace line breaks, tabs and other control characters by spaces, and strip spaces at both ends.
 
     >>> printable("a\nb")
     'a b'
@@ -65,22 +65,32 @@ def printable(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def measure(text: str, style: Style) -> float:
-    """Width of a line, pixels."""
+    """Width of a line of text, pixels."""
     return sum(face.at(style.size).getlength(piece) for face, piece in runs(text, bold=style.bold))
 
 
 def shorten(text: str, style: Style, width: float) -> str:
-    """The text, or as much of its beginning as fits into `width` pixels with an ellipsis behind it."""
+    """Cut the end of a text that is wider than `width` pixels, and append an ellipsis."""
     if measure(text, style) <= width:
         return text
     fitting = bisect_right(range(len(text)), width, key=lambda end: measure(_cut(text, end), style)) - 1
-    while fitting > 0 and measure(_cut(text, fitting), style) > width:  # a letter more can take less room: they join
+    while fitting > 0 and measure(_cut(text, fitting), style) > width:  # joined letters can make a longer text narrower
         fitting -= 1
     return _cut(text, max(0, fitting))
 
 
 def shorten_each(texts: Sequence[str], style: Style, width: float) -> list[str]:
-    """The same of several texts; where two become alike, their middles are cut, and what tells them apart stays."""
+    """Shorten several texts so that different texts stay different where possible.
+
+    Args:
+        texts: the texts.
+        style: size and weight.
+        width: maximum width of each text, pixels.
+
+    Returns:
+        The texts in the same order. A text is cut at its end; different texts that would become equal are cut in the
+        middle instead.
+    """
     shown = [shorten(text, style, width) for text in texts]
     for short, count in Counter(shown).items():
         rows = [row for row, other in enumerate(shown) if other == short] if count > 1 else []
@@ -91,7 +101,11 @@ def shorten_each(texts: Sequence[str], style: Style, width: float) -> list[str]:
 
 
 def _told_apart(texts: Sequence[str], style: Style, width: float) -> list[str]:
-    """Without what each has in common with the one most like it, or with all, if that leaves more of them unlike."""
+    """Cut the middles of texts that would become equal.
+
+    The kept end of each text starts after its longest common prefix with another text, or after its common prefix with
+    all texts. The variant with more different results is returned.
+    """
     most = [max(_begun_alike(text, other) for other in texts if other != text) for text in texts]
     least = [min(_begun_alike(text, other) for other in texts) for text in texts]
     tried = [
@@ -102,7 +116,7 @@ def _told_apart(texts: Sequence[str], style: Style, width: float) -> list[str]:
 
 
 def _without_middle(text: str, end: int, style: Style, width: float) -> str:
-    """As much of the beginning as fits, an ellipsis, and the text from `end` on, or from before it if that fits."""
+    """Join the longest beginning that fits, an ellipsis, and the text from `end` or from an earlier place that fits."""
     room = _TAIL * width
     while end > 0 and measure(text[end - 1 :], style) <= room:
         end -= 1
@@ -112,7 +126,7 @@ def _without_middle(text: str, end: int, style: Style, width: float) -> str:
 
 
 def _begun_alike(one: str, other: str) -> int:
-    """How many letters both begin with."""
+    """Length of the longest common prefix."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((at for at, (mine, theirs) in pairs if mine != theirs), min(len(one), len(other)))
 
@@ -122,7 +136,7 @@ def _cut(text: str, end: int) -> str:
 
 
 def wrap(text: str, style: Style, width: float, *, lines: int) -> list[str]:
-    """Break at spaces into at most `lines` lines of `width` pixels; what does not fit ends in an ellipsis."""
+    """Break a text at spaces into at most `lines` lines of `width` pixels; shorten the last line if it is too long."""
     wrapped: list[str] = []
     words = text.split()
     while words and len(wrapped) < lines - 1:
@@ -140,7 +154,18 @@ def wrap(text: str, style: Style, width: float, *, lines: int) -> list[str]:
 
 
 def fit(text: str, width: float, height: float, *, largest: int, smallest: int) -> tuple[Style, list[str]]:
-    """The largest bold setting in which the whole text fits into the box, or the smallest, shortened."""
+    """Choose the largest bold style at which a text fits into a box.
+
+    Args:
+        text: the text; it is broken at spaces.
+        width: width of the box, pixels.
+        height: height of the box, pixels.
+        largest: largest size, pixels.
+        smallest: smallest size, pixels, at most `largest`.
+
+    Returns:
+        The style and the lines. If no size fits: the smallest size, with the last line shortened.
+    """
     for size in range(largest, smallest - 1, -1):
         style = Style(size, bold=True)
         lines = wrap(text, style, width, lines=max(1, int(height // style.line_height)))
@@ -151,12 +176,15 @@ def fit(text: str, width: float, height: float, *, largest: int, smallest: int) 
 
 @lru_cache(maxsize=4096)
 def set_line(text: str, style: Style, *, halo: int = 0) -> Mask:
-    """Draw a line of text, once: most of a film's words come again in the next frame.
+    """Rasterise a line of text. Cached, because most texts of a frame are also in the next frame.
 
     Args:
         text: one line.
         style: size and weight.
-        halo: pixels by which the strokes are grown on all sides.
+        halo: width by which the strokes are extended at all sides, pixels.
+
+    Returns:
+        The coverage mask.
     """
     pieces = list(_pieces(text, style))
     boxes = [
@@ -171,7 +199,7 @@ def set_line(text: str, style: Style, *, halo: int = 0) -> Mask:
 
 
 def _pieces(text: str, style: Style) -> Iterator[tuple[float, ImageFont.FreeTypeFont, str]]:
-    """Where the pen stands, with which font, and what it sets there."""
+    """Yield the pieces of a text: offset from the start in pixels, font, and characters."""
     pen = 0.0
     for face, piece in runs(text, bold=style.bold):
         font = face.at(style.size)
