@@ -1,7 +1,7 @@
-"""The figures of a run beside its film: one file each, and one line each in this table.
+"""The table of a run's figures. A figure is one module of this package and one line of the table.
 
-Drawing, addresses, OpenAPI, the command line and docs/figures.md are derived from the table; `make docs` writes what is
-generated of it.
+Drawing, URLs, OpenAPI, the command line and docs/figures.md are derived from the table. `make docs` writes the
+generated files.
 """
 
 from core.figures import confusion, contact_sheet, curves

@@ -1,4 +1,4 @@
-"""The confusion matrix of the probe images, checkpoint by checkpoint, with one scale of colours for the whole film."""
+"""The figure `confusion`: the confusion matrix of the probe images at each checkpoint, with a fixed colour scale."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,37 +19,44 @@ from core.draw.text import Style, measure, printable, shorten
 from core.figures.figure import Drawing, FigureInputs, RunFigure
 
 _LEVELS = 24
-"""Steps of the scale between nothing and all of a class."""
+"""Number of colours of the scale above 0 %. Chosen by hand; not measured."""
 _STOPS = {
     False: ((255, 255, 255), (126, 194, 250), (0, 104, 192), (8, 42, 92)),
     True: ((18, 21, 27), (10, 66, 130), (30, 136, 228), (204, 231, 255)),
 }
-"""Colours of the scale at equal distances, in a light and in a dark theme."""
+"""Equally spaced colours from 0 % to 100 %, by `Theme.dark`; colours between them are interpolated in sRGB."""
 _MOST_OF_SIDE = 0.3
-"""Of the shorter side, what names may take."""
+"""Maximum width of the class names as a fraction of the shorter side. Chosen by hand; not measured."""
 _MOST_OF_WIDTH = 0.4
-"""Of the width, what names of rows may take of it where the page is wider than it is high."""
+"""Maximum width of the row names as a fraction of the width, if the page is wide. Chosen by hand; not measured."""
 _LEAST_GRID = 12
-"""Pixels of a cell from which on lines part it from the next."""
+"""Minimum size of cells with lines between them, pixels. Chosen by hand; not measured."""
 
 
 def confusion(labels: IntArray, predictions: IntArray, n_classes: int) -> IntArray:
-    """How many images of each class (rows) are predicted as each class (columns).
+    """Count the images by true class (rows) and predicted class (columns).
 
     Args:
-        labels: (N,) the true classes.
-        predictions: (N,) what the checkpoint says.
+        labels: (N,) int64, true classes, 0..C - 1.
+        predictions: (N,) int64, predicted classes, 0..C - 1.
         n_classes: C.
 
     Returns:
-        (C, C) int64.
+        (C, C) int64 counts; the sum is N.
     """
     counts = np.bincount(labels * n_classes + predictions, minlength=n_classes * n_classes)
     return counts.reshape(n_classes, n_classes).astype(np.int64)
 
 
 def scale_colors(theme: Theme) -> NDArray[np.uint8]:
-    """(25, 3): the colour of a share of 0, of up to 1/24 … and of all of a class."""
+    """Create the colour scale.
+
+    Args:
+        theme: light or dark.
+
+    Returns:
+        (25, 3) uint8 sRGB: the colours of the fractions 0, (0, 1/24], (1/24, 2/24] … (23/24, 1] of a class.
+    """
     stops = np.array(_STOPS[theme.dark], dtype=np.float64)
     at = np.linspace(0, len(stops) - 1, _LEVELS + 1)
     return np.stack([np.interp(at, np.arange(len(stops)), stops[:, band]) for band in range(3)], axis=1).astype(
@@ -59,13 +66,13 @@ def scale_colors(theme: Theme) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class Page:
-    """Where everything is on the pictures of one film.
+    """Layout and shapes of the confusion matrices of one film.
 
     Attributes:
-        inputs: name of the run, sides and theme.
-        labels: (N,) the true classes.
-        names: C names of classes.
-        checkpoints: T checkpoints.
+        inputs: inputs of the figure; name of the run, width, height and theme are used.
+        labels: (N,) int64, true classes.
+        names: C class names.
+        checkpoints: T checkpoints, by rising step.
     """
 
     inputs: FigureInputs
@@ -75,17 +82,17 @@ class Page:
 
     @cached_property
     def theme(self) -> Theme:
-        """Light or dark."""
+        """Theme of the pictures."""
         return THEMES[self.inputs.run.render.theme]
 
     @cached_property
     def colors(self) -> NDArray[np.uint8]:
-        """(25, 3): the scale."""
+        """(25, 3) uint8 sRGB, the colour scale."""
         return scale_colors(self.theme)
 
     @cached_property
     def letters(self) -> list[Color]:
-        """(25,): the colour of a number on each colour of the scale."""
+        """For each of the 25 colours of the scale, the text colour with the larger difference in lightness."""
         choices = [self.theme.ink, self.theme.card]
         bright = to_oklab(np.array(choices, dtype=np.uint8))[:, 0]
         cells = to_oklab(self.colors)[:, 0]
@@ -93,17 +100,17 @@ class Page:
 
     @cached_property
     def measures(self) -> tuple[float, Box, int]:
-        """Scale of letters, what is inside the margins, and the gap between two boxes."""
+        """Scale of text, box inside the margins, and gap between two boxes in pixels."""
         return measures(self.inputs.run.render.width, self.inputs.run.render.height)
 
     def painter(self) -> Painter:
-        """Paints all pictures of the film."""
+        """Create the painter of all pictures of the film."""
         theme, scale = self.theme, self._scale
         texts = [(theme.ink, theme.page), (theme.muted, theme.page), *zip(self.letters, scale, strict=True)]
         return Painter(theme, [theme.page, theme.line, *scale], texts)
 
     def picture(self, facts: FrameFacts) -> Picture:
-        """One checkpoint."""
+        """Create the picture of a checkpoint."""
         spec = self.inputs.run.render
         shapes = (*self._fixed, *self._matrix_of(facts), self._subtitle(facts))
         return Picture(spec.width, spec.height, self.theme.page, shapes)
@@ -117,19 +124,19 @@ class Page:
 
     @cached_property
     def _body(self) -> Box:
-        """What is between the title and the scale of colours."""
+        """Box between the titles and the colour scale."""
         _, inner, gap = self.measures
         top = inner.top + round(self._size(22) * 1.3) + round(self._size(15) * 1.5)
         return Box(inner.left, top, inner.width, inner.bottom - top - self._size(12) - gap)
 
     @cached_property
     def _sides(self) -> tuple[AxisNames, AxisNames]:
-        """Names of the rows and of the columns; first as if they took all that they may."""
+        """Row names and column names. The first plan assumes the maximum width of the names."""
         body, axis, size = self._body, self._axis, self._size(13)
         names = [printable(name) for name in self.names]
         side = min(body.width, body.height) * (1 - _MOST_OF_SIDE) - axis
         found: tuple[AxisNames, AxisNames] = self._named(names, side, size)
-        for _ in range(2):  # what they leave free makes the cells larger, and so the letters
+        for _ in range(2):  # narrower names leave room for larger cells and larger text
             rows, columns = found
             side = min(body.width - rows.depth, body.height - columns.depth) - axis
             found = self._named(names, side, size)
@@ -147,12 +154,12 @@ class Page:
 
     @property
     def _axis(self) -> int:
-        """Pixels of the words that say what rows and columns are."""
+        """Height of the axis labels, pixels."""
         return round(self._size(12) * 1.6)
 
     @cached_property
     def matrix(self) -> Box:
-        """Where the cells are."""
+        """Box of the cells."""
         body, (rows, columns) = self._body, self._sides
         side = min(body.width - rows.depth, body.height - columns.depth) - self._axis
         left = body.left + self._axis + rows.depth
@@ -160,7 +167,7 @@ class Page:
 
     @cached_property
     def _middles(self) -> tuple[list[float], list[float]]:
-        """Of rows and columns."""
+        """Centres of the rows and of the columns, pixels."""
         box, count = self.matrix, len(self.names)
         return tuple(  # type: ignore[return-value]
             [(one + other) / 2 for one, other in pairwise(found)]
@@ -169,14 +176,14 @@ class Page:
 
     @cached_property
     def _numbers(self) -> Style | None:
-        """How counts are set; None where cells are too small for them."""
+        """Style of the counts; None if the cells are too small for counts."""
         pitch, most = self.matrix.width / len(self.names), str(int(np.bincount(self.labels).max()))
         sizes = range(min(self._size(16), int(pitch) - 3), SMALLEST - 1, -1)
         return next((Style(size) for size in sizes if measure(most, Style(size)) <= pitch - 4), None)
 
     @cached_property
     def _fixed(self) -> tuple[Shape, ...]:
-        """What all pictures have."""
+        """Shapes that are the same in all pictures."""
         theme, box, (rows, columns) = self.theme, self.matrix, self._sides
         _, inner, _ = self.measures
         title, axis = Style(self._size(22), bold=True), Style(self._size(12))
@@ -218,7 +225,7 @@ class Page:
         )
 
     def _legend(self) -> Iterator[Shape]:
-        """The scale of colours below the matrix."""
+        """Yield the shapes of the colour scale below the matrix."""
         theme, (_, inner, gap) = self.theme, self.measures
         style = Style(self._size(12))
         baseline, bar = inner.bottom - round(style.size * 0.2), round(style.size * 0.8)
@@ -233,7 +240,7 @@ class Page:
         yield Text("100 %", x + width + gap // 2, baseline, style, theme.muted, theme.page)
 
     def _subtitle(self, facts: FrameFacts) -> Text:
-        """Step and accuracy, in words that fit for every checkpoint."""
+        """Create the subtitle with step and accuracy; it has the same form for all checkpoints."""
         style, (_, inner, _) = Style(self._size(15)), self.measures
         last = f"step {self.checkpoints[-1].step:,} · accuracy 100.0 %"
         told = f"step {facts.step:,} · accuracy {100 * facts.accuracy:.1f} %"
@@ -266,7 +273,7 @@ class Page:
 
 
 def draw(inputs: FigureInputs) -> Drawing:
-    """The last checkpoint as a picture, all of them as a film."""
+    """Draw the last checkpoint as a picture, and all checkpoints as a film."""
     probe, checkpoints = inputs.probe, inputs.checkpoints
     page = Page(inputs, np.asarray(probe.labels), probe.class_names, checkpoints)
     painter, last = page.painter(), checkpoints[-1]
@@ -286,8 +293,8 @@ FIGURE = RunFigure(
     FigureSpec(
         name="confusion",
         title="Confusion matrix",
-        shows="Which classes the model takes for which: counts, coloured by the share of the true class; as a film, at "
-        "every checkpoint.",
+        shows="Counts of probe images by true class and predicted class, coloured by the fraction of the true class; "
+        "the film shows every checkpoint.",
         formats=("png", "svg", "gif", "mp4"),
         reads=("probe", "checkpoints"),
     ),

@@ -1,4 +1,4 @@
-"""Four frames of the film as one picture, for papers."""
+"""The figure `contact-sheet`: four frames of the film as one picture, for papers."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ _SHOWN = 4
 
 
 def draw(inputs: FigureInputs) -> Drawing:
-    """The first frame, the last and two between them, two by two, as large as the film's."""
+    """Join four evenly spaced frames, from the first to the last, two by two at full size."""
     paths = sorted((inputs.film / "frames").glob("*.png"))
     picked = np.linspace(0, len(paths) - 1, _SHOWN).round().astype(int).tolist()
     first, palette = _opened(paths[picked[0]], inputs)
@@ -26,7 +26,7 @@ def draw(inputs: FigureInputs) -> Drawing:
 
 
 def _opened(path: Path, inputs: FigureInputs) -> tuple[Frame, Palette]:
-    """A frame of the film and the palette that all of them have."""
+    """Read a frame and the film's palette from a PNG."""
     with Image.open(path) as image:
         colors = np.array(image.getpalette("RGB"), dtype=np.uint8).reshape(-1, 3)
         return np.asarray(image), stored_palette(colors, THEMES[inputs.run.render.theme])
@@ -36,7 +36,7 @@ FIGURE = RunFigure(
     FigureSpec(
         name="contact-sheet",
         title="Four frames of the film",
-        shows="The first frame of the film, the last and two between them, two by two.",
+        shows="Four evenly spaced frames of the film, from the first to the last, two by two.",
         formats=("png",),
         reads=("film",),
         stem="contact_sheet",

@@ -1,4 +1,4 @@
-"""How loss and accuracy went, as a figure of its own: the film's lower panel with more room and the evaluation loss."""
+"""The figure `curves`: training loss, evaluation loss and accuracy by step, larger than in the film."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -28,25 +28,26 @@ from core.render.panels.curve import (
 )
 
 _LOSS_SHARE = 0.58
-"""Of the height, where the panels stand one below the other."""
+"""Fraction of the height for the loss, if the accuracy is below the loss. Chosen by hand; not measured."""
 _ROOMY = 150
-"""Pixels at the usual size: lower panels of accuracy have fewer numbers."""
+"""Height above which the accuracy axis has five intervals, not two, in pixels at scale 1. Chosen by hand; not
+measured."""
 _LEAST_APART = 9
-"""Pixels at the usual size: measurements that are closer have no dots."""
+"""Minimum mean distance of measurements with dots, in pixels at scale 1. Chosen by hand; not measured."""
 
 
 def draw_figure(spec: RenderSpec, name: str, curves: Curves) -> tuple[NDArray[np.uint8], Palette]:
-    """Draw training and evaluation loss, and below or beside it the accuracy.
+    """Draw training and evaluation loss, and the accuracy below or beside them.
 
-    Dark is what was trained on, the accent what was measured on the probe images.
+    The training loss has the ink colour. Values measured on the probe images have the accent colour.
 
     Args:
-        spec: sides and theme are the film's.
-        name: the run's name, up to 120 letters.
-        curves: what is drawn.
+        spec: width, height and theme.
+        name: name of the run, up to 120 characters.
+        curves: the curves.
 
     Returns:
-        (height, width) uint8, indices into the palette, and the palette.
+        (height, width) uint8 palette indices, and the palette.
     """
     theme = THEMES[spec.theme]
     palette = build_palette(1, np.zeros((0, 1, 1, 3), dtype=np.uint8), theme)
@@ -85,7 +86,7 @@ def draw_figure(spec: RenderSpec, name: str, curves: Curves) -> tuple[NDArray[np
 
 
 def _arrange(inner: Box, scale: float, gap: int) -> tuple[Box, tuple[Box, Box]]:
-    """The run's name above; loss over accuracy, or beside it where the figure is wide."""
+    """Divide the figure: the name at the top; accuracy right of the loss in a wide figure, otherwise below the loss."""
     title = inner.first(round(38 * scale))
     rest = inner.below(title.height + gap)
     if rest.width > 2 * rest.height:
@@ -99,7 +100,7 @@ def _arrange(inner: Box, scale: float, gap: int) -> tuple[Box, tuple[Box, Box]]:
 
 
 def _plot_measured(axes: Axes, series: Series, panel: CurvePanel, color: Color, scale: float) -> None:
-    """A line, and a dot a checkpoint where they are not too many; only spikes are cut, nothing at the edges."""
+    """Plot a line, and a dot for each checkpoint if there is room. Clipping is on only if values exceed the axis."""
     pixel, shade = scale * 72.0 / DPI, hex_of(color)
     inside = series.value <= axes.get_ylim()[1]
     axes.plot(series.step, series.value, linewidth=2.0 * pixel, color=shade, clip_on=not inside.all())
@@ -109,7 +110,7 @@ def _plot_measured(axes: Axes, series: Series, panel: CurvePanel, color: Color, 
 
 
 def draw(inputs: FigureInputs) -> Drawing:
-    """The curves of a run, with sides and theme of its film."""
+    """Draw the curves of a run with the size and theme of its film."""
     run = inputs.run
     curves = read_curves(inputs.log, inputs.checkpoints, phases=run.train.phase_starts)
     frame, palette = draw_figure(run.render, run.name, curves)
@@ -120,7 +121,7 @@ FIGURE = RunFigure(
     FigureSpec(
         name="curves",
         title="Loss and accuracy",
-        shows="Training loss, evaluation loss and accuracy by step, and where each phase begins.",
+        shows="Training loss, evaluation loss and accuracy by step, with a line at the start of each phase.",
         formats=("png",),
         reads=("log", "checkpoints"),
         stem="curves",

@@ -1,4 +1,4 @@
-"""All figures of a run into the folder of its film."""
+"""Draws all figures of a run into the folder of its film."""
 
 import logging
 import time
@@ -19,21 +19,21 @@ _Part = TypeVar("_Part")
 log = logging.getLogger(__name__)
 
 MOST_LETTERS = 300
-"""Of the reason why a figure is missing."""
+"""Maximum length of the reason why a figure is missing, characters. Chosen by hand; not measured."""
 
 
 def draw_figures(folder: Path, inputs: FigureInputs, figures: tuple[RunFigure, ...] = FIGURES) -> DrawnFigures:
-    """Draw each figure that the inputs suffice for.
+    """Draw each figure whose declared inputs are available.
 
-    One that fails leaves no file, and fails neither the others nor the film: the record says why it is missing.
+    A figure that fails leaves no file. The other figures and the film are not affected; the record states the reason.
 
     Args:
-        folder: of the film; files of figures and the record, `figures.json`, are written into it.
-        inputs: what the figures may read.
-        figures: which.
+        folder: folder of the film. The files of the figures and the record, `figures.json`, are written into it.
+        inputs: the available inputs.
+        figures: the figures to draw.
 
     Returns:
-        The record.
+        The record of drawn and missing figures.
     """
     drawn: list[str] = []
     missing: list[MissingFigure] = []
@@ -46,7 +46,7 @@ def draw_figures(folder: Path, inputs: FigureInputs, figures: tuple[RunFigure, .
         started = time.monotonic()
         try:
             write_figure(folder, figure, inputs)
-        except Exception as error:  # a figure may fail in any way, and the film is worth more than it
+        except Exception as error:  # no error of a figure may fail the film
             log.exception("The figure %s of %s failed", spec.name, inputs.run.name)
             for name in spec.files:
                 (folder / name).unlink(missing_ok=True)
@@ -61,10 +61,16 @@ def draw_figures(folder: Path, inputs: FigureInputs, figures: tuple[RunFigure, .
 
 
 def write_figure(folder: Path, figure: RunFigure, inputs: FigureInputs) -> None:
-    """Draw one figure in each of its formats.
+    """Draw a figure in each of its formats.
+
+    Args:
+        folder: folder of the film.
+        figure: the figure.
+        inputs: the available inputs; the figure gets its declared inputs only.
 
     Raises:
-        ValueError: what it draws has not all that its formats need.
+        ValueError: the drawing lacks a film or an SVG document that the declared formats require.
+        KeyError: the figure reads an input that it does not declare.
     """
     spec, fps = figure.spec, inputs.run.render.fps
     drawing = figure.draw(inputs.only(spec.reads))
@@ -86,7 +92,7 @@ def _needed(part: Callable[[], _Part] | None, name: str, what: str) -> Callable[
 
 
 def _write_film(paths: Mapping[FigureFormat, Path], drawing: Drawing, frames: Iterator[Frame], *, fps: int) -> None:
-    """One pass over the pictures for all formats."""
+    """Write all film formats in one pass, so that each picture is drawn once."""
     with ExitStack() as stack:
         writers = [
             stack.enter_context(film_writer(suffix, path, drawing.palette, fps=fps)) for suffix, path in paths.items()

@@ -1,4 +1,4 @@
-"""What a figure is: what it declares, what it may read, and what it draws."""
+"""The parts of a figure: its declaration, its inputs and its drawing."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,26 +15,26 @@ _Input = TypeVar("_Input")
 
 @dataclass(frozen=True)
 class FigureInputs:
-    """What a figure may read of one run. Each is loaded when it is first asked for.
+    """The inputs of a run's figures. Each access calls the input's reader.
 
-    A new kind of input is a name in `core.domain.figures.FigureInput`, a property here and a reader where stages are
-    run; figures that do not read it stay as they are.
+    A new kind of input requires a name in `core.domain.figures.FigureInput`, a property in this class, and a reader in
+    the worker. Figures that do not read the input do not change.
 
     Attributes:
-        run: the run's spec; `run.render` has sides, theme and frames a second.
-        readers: by the input's name what loads it. An input without a reader cannot be had.
+        run: spec of the run; `run.render` has width, height, theme and frames per second.
+        readers: for each available input the function that loads it.
     """
 
     run: RunSpec
     readers: Mapping[FigureInput, Callable[[], Any]]
 
     def only(self, names: Collection[FigureInput]) -> "FigureInputs":
-        """The same without all inputs but these."""
+        """Copy the inputs, limited to the given names."""
         return replace(self, readers={name: read for name, read in self.readers.items() if name in names})
 
     @property
     def film(self) -> Path:
-        """Folder of the finished film: `frames/00000.png` … are in it, in the order of the checkpoints."""
+        """Folder of the finished film; it has `frames/00000.png` …, in the order of the checkpoints."""
         return self._read("film", Path)
 
     @property
@@ -44,18 +44,18 @@ class FigureInputs:
 
     @property
     def probe(self) -> ProbeSet:
-        """The N images that are embedded, with labels and names of classes."""
+        """The N probe images with labels and class names."""
         return self._read("probe", ProbeSet)
 
     @property
     def checkpoints(self) -> Sequence[FrameFacts]:
-        """Step, loss, accuracy and the N predictions of each of T checkpoints, by rising step."""
+        """Step, epoch, loss, accuracy and N predictions of each of the T checkpoints, by rising step."""
         facts: list[FrameFacts] = self._read("checkpoints", list)
         return facts
 
     def _read(self, name: FigureInput, kind: type[_Input]) -> _Input:
         if name not in self.readers:
-            raise KeyError(f"The figure reads {name!r} and does not declare it.")
+            raise KeyError(f"The figure reads {name!r}, but does not declare it.")
         value = self.readers[name]()
         if not isinstance(value, kind):
             raise TypeError(f"{name!r} is a {type(value).__name__}, not a {kind.__name__}.")
@@ -64,13 +64,13 @@ class FigureInputs:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure as it is drawn: the formats that it declares say which of these are asked for.
+    """A drawn figure. The functions for the figure's declared formats are called.
 
     Attributes:
-        palette: of all pictures.
-        still: the picture, for `png`.
-        film: the pictures of a film over the checkpoints, for `gif`, `mp4` and `webp`; each is drawn when asked for.
-        svg: the picture as an SVG document, for `svg`.
+        palette: palette of all pictures.
+        still: draws the picture, for `png`.
+        film: draws one picture for each checkpoint on demand, for `gif`, `mp4` and `webp`; None without these formats.
+        svg: writes the picture as an SVG document, for `svg`; None without this format.
     """
 
     palette: Palette
@@ -81,7 +81,12 @@ class Drawing:
 
 @dataclass(frozen=True)
 class RunFigure:
-    """One figure: an entry of `core.figures.FIGURES`."""
+    """A figure, which is an entry of `core.figures.FIGURES`.
+
+    Attributes:
+        spec: declaration of the figure.
+        draw: draws the figure from its inputs.
+    """
 
     spec: FigureSpec
     draw: Callable[[FigureInputs], Drawing]
