@@ -1,4 +1,4 @@
-"""The frames of a comparison: several runs' layouts of the same images, each run at the same share of its film."""
+"""The frames of a comparison: layouts of the same images by several runs, at the same fraction of each run's film."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,20 +23,20 @@ from core.render.panels.scatter import Scatter
 from core.render.timeline import FilmTime, positions
 
 _SPACE = 0.5
-"""Between the parts of a heading, in letters' heights."""
+"""Gap between the parts of a heading, as a multiple of the text size."""
 _NOBODY = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """A run of a comparison. T frames of N points; T is its own.
+    """A run of a comparison, with T frames of N points. T may differ between runs.
 
     Attributes:
-        name: the run's.
-        model: that it has trained.
-        projection: in the frame that all runs share.
-        embedded: T facts, one a frame, by rising step.
-        phases: names of the training's phases, with the step before each.
+        name: name of the run.
+        model: name of the trained model.
+        projection: T layouts of N points, in the coordinate frame of the comparison.
+        embedded: T checkpoints, by rising step.
+        phases: last step before each phase of the training, and the phase's name.
     """
 
     name: str
@@ -46,18 +46,18 @@ class Side:
     phases: Sequence[tuple[int, str]]
 
     def phase(self, step: int) -> str:
-        """The name of the phase that a step belongs to; empty where there is only one."""
+        """Name of the phase of a step; empty for a training of one phase."""
         begun = [name for before, name in self.phases if step > before] or [self.phases[0][1]]
         return begun[-1] if len(self.phases) > 1 else ""
 
     @property
     def accuracy(self) -> NDArray[np.float64]:
-        """(T,), 0..1."""
+        """(T,) float64, accuracy at each checkpoint, 0..1; NaN where accuracy was not measured."""
         return np.array([facts.accuracy for facts in self.embedded], dtype=np.float64)
 
     @property
     def begins(self) -> list[float]:
-        """Where its later phases begin, as shares of its film."""
+        """Fractions of the film at which the phases begin, the first phase left out."""
         steps = [facts.step for facts in self.embedded]
         places = np.linspace(0, 1, len(steps))
         return [float(np.interp(before, steps, places)) for before, _name in self.phases[1:]]
@@ -65,12 +65,12 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class ComparisonScene:
-    """What is drawn.
+    """The inputs of a comparison's film.
 
     Attributes:
-        name: the title.
-        probe: the N images that all runs show.
-        sides: the runs.
+        name: title.
+        probe: N images with their labels, the same for all runs.
+        sides: the runs, 2 to 4.
     """
 
     name: str
@@ -79,12 +79,16 @@ class ComparisonScene:
 
 
 class ComparisonRenderer:
-    """Draws the frames of a comparison one at a time, as `FrameRenderer` those of a run.
+    """Draws the frames of a comparison one at a time. `FrameRenderer` draws the frames of a run.
+
+    Args:
+        spec: size, theme and options of the film.
+        scene: inputs of the film.
 
     Attributes:
-        palette: of the film.
-        n_frames: as many as the longest of the runs' films has.
-        pages: a run's each; where things are on a frame.
+        palette: palette of the film.
+        n_frames: number of frames of the longest run's film.
+        pages: layout of each run's panel.
     """
 
     def __init__(self, spec: RenderSpec, scene: ComparisonScene) -> None:
@@ -123,12 +127,19 @@ class ComparisonRenderer:
             self._write_words(layer)
 
     def film(self) -> Iterator[tuple[int | None, Frame]]:
-        """All frames, each drawn when it is asked for: its number, None for one between two, and its picture."""
+        """Yield every picture with its frame number, or with None between two frames; each is drawn on demand."""
         for index, position in positions(self.n_frames, self._tween):
             yield index, self.draw(position)
 
     def draw(self, position: float) -> Frame:
-        """(H, W) uint8: the frame at a place between 0 and `n_frames` - 1; its array is new."""
+        """Draw a picture of the film.
+
+        Args:
+            position: 0 to `n_frames` - 1; position / (`n_frames` - 1) is the fraction of each run's film.
+
+        Returns:
+            (H, W) uint8 palette indices, a new array.
+        """
         frame = self._chrome.future.copy()
         share = position / max(1, self.n_frames - 1)
         moments = [FilmTime.at(share * (len(side.embedded) - 1), len(side.embedded)) for side in self._scene.sides]
@@ -148,7 +159,7 @@ class ComparisonRenderer:
         return frame
 
     def _write_words(self, layer: Frame) -> None:
-        """What the curves are, and each panel's name."""
+        """Write the heading of the curves, and the labels at both ends of their horizontal axis."""
         page, style = self.pages[0], Style(max(9, round(11 * self.pages[0].scale)))
         box = page.curve
         heading = shorten("Accuracy on the probe images, each run from its beginning to its end", style, box.width)
@@ -158,7 +169,7 @@ class ComparisonRenderer:
         write(layer, "end", (self._panel.right, low), style, self._inks.muted, align="right")
 
     def _write_heading(self, frame: Frame, page: Page, number: int, side: Side, facts: FrameFacts) -> None:
-        """The run's number in its curve's colour, its name and accuracy; below them step, phase and model."""
+        """Write a panel's heading: number in the curve's colour, name, accuracy; below them step, phase and model."""
         box, scale, ink = page.stats, page.scale, self._run_inks[number]
         name, detail = _heading_style(scale), Style(max(9, round(11 * scale)))
         upper, lower = box.top + name.size, box.top + name.size * 1.25 + detail.size
@@ -176,7 +187,7 @@ class ComparisonRenderer:
         write(frame, text, (left, lower), detail, self._inks.muted)
 
     def _draw_position(self, frame: Frame, share: float, moments: Sequence[FilmTime]) -> None:
-        """Strengthen the curves up to here, and mark on each drawn line where its run is."""
+        """Show the curves in full colours up to this fraction of the film, and draw a marker on each curve."""
         accuracies = [time.between(side.accuracy) for side, time in zip(self._scene.sides, moments, strict=True)]
         marks = ((self._panel.y(float(at)), ink) for at, ink in zip(accuracies, self._run_inks, strict=False))
         known = (mark for mark in marks if np.isfinite(mark[0]))

@@ -1,4 +1,4 @@
-"""A whole film into a folder: GIF and what else is asked for, and each checkpoint's frame."""
+"""Writes a film into a folder: the GIF, the other requested formats, and a PNG of each checkpoint."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,18 +16,18 @@ from core.render.encode.png import write_png
 
 FILM = FORMATS[GIF].file
 REDUCIBLE_FIELDS = {"width", "height", "tween"}
-"""What of a RenderSpec may be given up for a smaller file."""
+"""Fields of a RenderSpec that `render_film` may reduce to keep within `max_bytes`."""
 SMALLER = 0.85
-"""Of the sides, from one try to the next, while the film is larger than it may be."""
+"""Factor on width and height from one attempt to the next while the GIF is too large. Chosen by hand; not measured."""
 
 
 class _TooLargeError(Exception):
-    """The GIF has more bytes than it may have."""
+    """The GIF exceeds `max_bytes`."""
 
 
 @dataclass
 class _Count:
-    """Frames that were drawn, and those that will have been; a film that is drawn again adds to both."""
+    """Counts drawn frames and all frames to draw. A further attempt adds to both numbers."""
 
     on_frame: Callable[[int, int], None]
     done: int = 0
@@ -45,15 +45,15 @@ class Renderer(Protocol):
     """Draws the frames of one film.
 
     Attributes:
-        palette: of the film.
-        n_frames: pictures without those between two.
+        palette: palette of the film.
+        n_frames: number of frames, without pictures between two frames.
     """
 
     palette: Palette
     n_frames: int
 
     def film(self) -> Iterator[tuple[int | None, Frame]]:
-        """All frames: its number, None for one between two, and its picture."""
+        """Yield every picture with its frame number, or with None between two frames."""
 
 
 def render_film(
@@ -66,22 +66,22 @@ def render_film(
 ) -> RenderSpec:
     """Draw and encode a film.
 
-    Where the GIF may have so many bytes only, what it costs most is given up, until it fits: first the frames between
-    checkpoints, then size.
+    If the GIF exceeds `spec.max_bytes`, the film is drawn again: first without frames between checkpoints, then with
+    sides 0.85 times as long, and so on, until the GIF fits.
 
     Args:
-        folder: `film.gif`, `film.<format>` and `frames/00000.png` … are written into it.
-        spec: how it is to be drawn.
-        renderer: draws it so.
-        on_frame: called with the number of frames drawn so far and of all, those between checkpoints left out. Where
-            the film is drawn again, its frames are counted on top, so neither number falls.
-        on_cheaper: called with how the film is drawn again, where it was too large.
+        folder: `film.gif`, `film.<format>` and `frames/00000.png` … are written into this folder.
+        spec: requested size, formats and limits.
+        renderer: creates the renderer of a spec.
+        on_frame: called with the number of frames drawn so far, and with the number of frames to draw; pictures between
+            two frames do not count. Each further attempt adds to both numbers, so that neither decreases.
+        on_cheaper: called with the reduced spec before each further attempt.
 
     Returns:
-        How it was drawn.
+        The spec of the written film.
 
     Raises:
-        InvalidSpecError: the GIF is too large even as small as can be.
+        InvalidSpecError: the GIF exceeds `spec.max_bytes` at the smallest size.
         DegenerateEmbeddingsError: a coordinate is NaN or infinite.
     """
     (folder / "frames").mkdir()
@@ -95,14 +95,14 @@ def render_film(
             continue
         return drawn
     raise InvalidSpecError(
-        f"The film has more than {spec.max_bytes:,} bytes even without frames between checkpoints and at the least "
-        "size. Ask for more bytes, fewer frames or fewer probe images.",
+        f"The film has more than {spec.max_bytes:,} bytes even without frames between checkpoints and at the smallest "
+        "size. Increase render.max_bytes, or use fewer frames or fewer probe images.",
         field="render.max_bytes",
     )
 
 
 def _cheaper_specs(spec: RenderSpec) -> Iterator[RenderSpec]:
-    """As asked for, then, where bytes are limited, ever cheaper."""
+    """Yield the requested spec; if bytes are limited, also the reduced specs in order."""
     yield spec
     if spec.max_bytes is None:
         return
@@ -121,7 +121,7 @@ def _write(folder: Path, spec: RenderSpec, renderer: Renderer, count: _Count) ->
     written: list[Future[None]] = []
 
     with ExitStack() as stack:
-        # Pillow compresses a PNG beside the drawing of the next frame.
+        # One thread compresses a PNG while this thread draws the next frame.
         pool = stack.enter_context(ThreadPoolExecutor(1))
         writers = [
             stack.enter_context(film_writer(name, folder / FORMATS[name].file, renderer.palette, fps=spec.fps))
@@ -131,7 +131,7 @@ def _write(folder: Path, spec: RenderSpec, renderer: Renderer, count: _Count) ->
             for writer in writers:
                 writer.add(frame)
             if index is not None:
-                _wait(written)  # one frame at a time waits in memory
+                _wait(written)  # limits the frames that wait in memory to one
                 target = folder / "frames" / f"{index:05d}.png"
                 written.append(pool.submit(write_png, target, frame, renderer.palette))
                 count.add()
@@ -141,7 +141,7 @@ def _write(folder: Path, spec: RenderSpec, renderer: Renderer, count: _Count) ->
 
 
 def _wait(written: list[Future[None]]) -> None:
-    """Wait for the files that are being written, and forget them; raises what writing one raised."""
+    """Wait until all files are written, and empty the list. Raises the error of a failed write."""
     while written:
         written.pop().result()
 

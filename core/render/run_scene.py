@@ -1,4 +1,4 @@
-"""The frames of a film: what stays is drawn once, what moves is written into a copy of it, frame by frame."""
+"""The frames of a run's film. The static parts are drawn once; each frame is a copy with the moving parts added."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,24 +27,24 @@ from core.render.panels.stats import draw_stats, plan_stats
 from core.render.timeline import FilmTime, positions
 
 _MOST_SAMPLED = 400
-"""So many thumbnails, spread over the film, choose the palette's free colours."""
+"""Maximum number of thumbnails from which the palette's free colours are chosen. Chosen by hand; not measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What is drawn. T frames of N points.
+    """The inputs of a film of T frames and N points.
 
     Attributes:
-        name: the run's name, drawn as the title.
+        name: name of the run, drawn as the title.
         projection: T layouts of N points.
-        scores: of the same T and N.
-        log: the curve under the points; NaN is left out.
+        scores: outlier scores, (T, N).
+        log: training log, drawn as the loss curve; NaN is left out.
         probe: N images with their labels.
-        embedded: T facts, one a frame, by rising step.
-        note: how the layout was made, in the plot's corner.
-        highlights: what is told in captions, by frame.
-        card: how far to trust the film, None where that is not known.
-        phases: names of the training's phases, with the step before each.
+        embedded: T checkpoints, by rising step.
+        note: name of the layout method, drawn in the plot's corner.
+        highlights: highlights, drawn as captions.
+        card: quality card; None if it is unknown.
+        phases: last step before each phase of the training, and the phase's name.
     """
 
     name: str
@@ -60,38 +60,42 @@ class Scene:
 
     @property
     def curves(self) -> Curves:
-        """How loss and accuracy went."""
+        """Loss and accuracy by step."""
         return read_curves(self.log, self.embedded, phases=self.phases)
 
     def __post_init__(self) -> None:
-        """Refuse arrays that disagree.
+        """Check the shapes.
 
         Raises:
-            ValueError: the arrays disagree in T or N, T is 0, or there are more than 200 classes.
+            ValueError: the arrays differ in T or N, T or N is 0, or there are more than 200 classes.
         """
         n_frames, n_points = len(self.embedded), len(self.probe.labels)
         if not n_frames or not n_points:
             raise ValueError("A film needs at least one frame and one point.")
         if self.projection.points.shape != (n_frames, n_points, 2):
-            raise ValueError(f"points are {self.projection.points.shape}, not {(n_frames, n_points, 2)}.")
+            raise ValueError(f"The shape of points is {self.projection.points.shape}, not {(n_frames, n_points, 2)}.")
         if self.scores.distance.shape != (n_frames, n_points):
-            raise ValueError(f"scores are {self.scores.distance.shape}, not {(n_frames, n_points)}.")
+            raise ValueError(f"The shape of scores is {self.scores.distance.shape}, not {(n_frames, n_points)}.")
         if any(len(facts.predictions) != n_points for facts in self.embedded):
-            raise ValueError(f"Each frame needs {n_points} predictions.")
+            raise ValueError(f"A frame does not have {n_points} predictions.")
         if len(self.probe.class_names) > colors.MAX_CLASSES:
-            raise ValueError(f"A film can show {colors.MAX_CLASSES} classes, not {len(self.probe.class_names)}.")
+            raise ValueError(f"A film shows at most {colors.MAX_CLASSES} classes, not {len(self.probe.class_names)}.")
 
 
 class FrameRenderer:
-    """Holds what the frames of one film share, and draws them one at a time.
+    """Draws the frames of a run's film one at a time.
+
+    Args:
+        spec: size, theme and options of the film.
+        scene: inputs of the film.
 
     Attributes:
-        palette: of the film.
-        n_frames: the checkpoints.
-        page: where things are on a frame.
-        inks: text colours.
-        board: the leaderboard's grid, None where there is none.
-        panel: the axes of loss and accuracy.
+        palette: palette of the film.
+        n_frames: T, number of checkpoints.
+        page: layout of the frames.
+        text_colors: palette indices of text.
+        board: grid of the leaderboard; None without a leaderboard.
+        panel: position and curves of the curve panel.
         scatter: draws the points.
 
     Raises:
@@ -136,12 +140,19 @@ class FrameRenderer:
                 draw_heading(layer, self.page, self.text_colors)
 
     def film(self) -> Iterator[tuple[int | None, Frame]]:
-        """All frames, each drawn when it is asked for: its checkpoint, None for one between two, and its picture."""
+        """Yield every picture with its checkpoint, or with None between two checkpoints; each is drawn on demand."""
         for index, position in positions(self.n_frames, self._tween):
             yield index, self.draw(position)
 
     def draw(self, position: float) -> Frame:
-        """(H, W) uint8: the frame of a checkpoint, from 0, or one on the way to the next; its array is new."""
+        """Draw a picture of the film.
+
+        Args:
+            position: 0 to T - 1; whole numbers are checkpoints.
+
+        Returns:
+            (H, W) uint8 palette indices, a new array.
+        """
         scene, frame = self._scene, self._chrome.future.copy()
         time = FilmTime.at(position, self.n_frames)
         self.scatter.draw(
@@ -161,7 +172,7 @@ class FrameRenderer:
         return frame
 
     def _draw_leaderboard(self, frame: Frame, time: FilmTime) -> None:
-        """Who stays slides to its new place; who comes and who goes does so half-way."""
+        """Draw the leaderboard. Entries that stay slide to their new rows; the others appear or disappear half-way."""
         if self.board is None:
             return
         scene = self._scene
@@ -182,7 +193,7 @@ class FrameRenderer:
                 score=float(scene.scores.distance[time.nearest, image]),
             )
             rows.append((places[0] != places[1], row))
-        for _, row in sorted(rows, key=lambda pair: pair[0]):  # those that slide last, over the others
+        for _, row in sorted(rows, key=lambda pair: pair[0]):  # sliding rows are drawn last, over the others
             draw_row(
                 frame,
                 self.board,
@@ -193,7 +204,7 @@ class FrameRenderer:
             )
 
     def _draw_position(self, frame: Frame, facts: FrameFacts) -> None:
-        """Strengthen the curves up to this step and set a marker on each, which follows the drawn line."""
+        """Show the curves in full colours up to this step, and draw a marker on each curve."""
         panel, page = self.panel, self.page
         loss, accuracy = panel.curves.loss.at(facts.step), panel.curves.accuracy.at(facts.step)
         marks = (
@@ -204,7 +215,7 @@ class FrameRenderer:
         self._chrome.mark(frame, page, panel.x(facts.step), shown)
 
     def _sample_thumbnails(self, side: int) -> NDArray[np.uint8]:
-        """(M, side, side, 3): thumbnails from all over the film."""
+        """Return (M, side, side, 3) uint8 thumbnails, a regular sample of all images on leaderboards of the film."""
         rows = np.unique(np.concatenate([standing.images for standing in self._standings]))
         rows = rows[:: max(1, -(-len(rows) // _MOST_SAMPLED))]
         if not len(rows):

@@ -1,4 +1,4 @@
-"""Points in time of a film: at a checkpoint, or between two."""
+"""Time in a film: at a checkpoint, or between two checkpoints. Positions are interpolated, measured values are not."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from core.domain.arrays import FrameFacts
 
 TRAIL_FRAMES = 12
-"""A trail goes back so many checkpoints."""
+"""Number of checkpoints in a trail. Chosen by hand; not measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +18,9 @@ class FilmTime:
     """A point in time of the film.
 
     Attributes:
-        index: the checkpoint that was passed last.
-        following: the one after it, or the same at the film's end.
-        share: of the way between them, 0..1.
+        index: the latest checkpoint at or before this time.
+        following: the checkpoint after `index`; `index` itself at the end of the film.
+        share: fraction of the way from `index` to `following`, 0..1.
     """
 
     index: int
@@ -29,7 +29,14 @@ class FilmTime:
 
     @classmethod
     def at(cls, position: float, n_frames: int) -> "FilmTime":
-        """The time at a place between 0 and `n_frames` - 1.
+        """Create the time at a position.
+
+        Args:
+            position: 0 to `n_frames` - 1; whole numbers are checkpoints.
+            n_frames: number of checkpoints, at least 1.
+
+        Returns:
+            The point in time.
 
         >>> FilmTime.at(1.25, 4), FilmTime.at(3, 4)
         (FilmTime(index=1, following=2, share=0.25), FilmTime(index=3, following=3, share=0.0))
@@ -39,23 +46,38 @@ class FilmTime:
 
     @property
     def nearest(self) -> int:
-        """The checkpoint that is less than half the way off."""
+        """The nearest checkpoint; `following` at exactly half the way."""
         return self.index if self.share < 0.5 else self.following  # noqa: PLR2004 - half-way
 
     def between(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Where (T, ...) positions are at this moment. A measured number is not between two: take that of `index`."""
+        """Interpolate positions linearly. For measured values, use the value at `index` instead.
+
+        Args:
+            values: (T, ...) positions at the checkpoints.
+
+        Returns:
+            (...) positions at this time.
+        """
         if not self.share:
             return np.asarray(values[self.index])
         before, after = (np.asarray(values[at]) for at in (self.index, self.following))
         return np.asarray(before + (after - before) * self.share)
 
     def trails(self, points: NDArray[np.floating], rows: Iterable[int]) -> dict[int, NDArray[np.floating]]:
-        """By row of (T, N, 2) points, (M, 2) where it was at the last checkpoints, ending where it is."""
+        """Collect the latest positions of chosen points.
+
+        Args:
+            points: (T, N, 2) positions at the checkpoints.
+            rows: rows of the chosen points.
+
+        Returns:
+            For each row (M, 2) positions at the last M - 1 <= 12 checkpoints and at this time, oldest first.
+        """
         before, now = points[max(0, self.index + 1 - TRAIL_FRAMES) : self.index + 1], self.between(points)
         return {row: np.concatenate([before[:, row], now[[row]]]) for row in rows}
 
     def facts(self, embedded: Sequence[FrameFacts]) -> FrameFacts:
-        """Step and epoch go on; loss, accuracy and predictions are as they were measured at the last checkpoint."""
+        """Interpolate step and epoch; take loss, accuracy and predictions from the checkpoint `index`."""
         before, after = embedded[self.index], embedded[self.following]
         return FrameFacts(
             step=round(before.step + (after.step - before.step) * self.share),
@@ -67,7 +89,14 @@ class FilmTime:
 
 
 def positions(n_frames: int, tween: int) -> Iterator[tuple[int | None, float]]:
-    """Each picture of a film: the number of its frame, None between two frames, and its place, 0 to `n_frames` - 1.
+    """List the pictures of a film.
+
+    Args:
+        n_frames: number of checkpoints.
+        tween: pictures between two checkpoints.
+
+    Yields:
+        For each picture its checkpoint (None between two checkpoints), and its position from 0 to `n_frames` - 1.
 
     >>> list(positions(2, 1))
     [(0, 0.0), (None, 0.5), (1, 1.0)]
@@ -79,7 +108,13 @@ def positions(n_frames: int, tween: int) -> Iterator[tuple[int | None, float]]:
 
 
 def ease(share: float) -> float:
-    """Slow at both ends: 3 s^2 - 2 s^3.
+    """Ease in and out with the smoothstep polynomial: 3 s^2 - 2 s^3.
+
+    Args:
+        share: s, fraction of the time between two checkpoints, 0..1.
+
+    Returns:
+        Fraction of the way, 0..1.
 
     >>> ease(0.0), ease(0.5), ease(1.0)
     (0.0, 0.5, 1.0)

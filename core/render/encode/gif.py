@@ -1,9 +1,8 @@
-"""Frames to a GIF, one at a time.
+"""Writes frames to a GIF, one at a time.
 
-Pillow's LZW encoder does the work, not imageio: given one global palette it took 10 ms a frame where imageio took
-150 ms and made a larger file. Pillow's own `save_all` is passed by, because it holds every frame in memory until the
-last one has come, drops frames that repeat the one before, and can invent palettes; the few blocks of the container
-are written here instead.
+Pillow's LZW encoder compresses the pixels; this module writes the blocks of the container. With one global palette,
+Pillow took 10 ms per frame; imageio took 150 ms and wrote a larger file. Pillow's `save_all` is not used: it holds all
+frames in memory, drops a frame that equals the frame before, and can create other palettes. See ADR 3.
 """
 
 import struct
@@ -18,47 +17,52 @@ from PIL import Image
 from core.draw.palette import TRANSPARENT, Frame, Palette
 
 _SHORTEST_DELAY = 2
-"""Hundredths of a second: viewers slow down anything quicker."""
+"""Hundredths of a second. Viewers slow down shorter delays."""
 
 _LONGEST_DELAY = 65_535
+"""Hundredths of a second: the largest value of the field, which has 16 bits."""
 _BITS = 8
-"""Of a pixel, as the codes begin with."""
+"""Bits per pixel, which is the minimum code size of LZW."""
 
 _SHORTEST_GAP = 32
-"""Pixels: shorter stretches that stayed, between two that changed, are stored as they are. Transparent ones would break
-the strings that LZW knows: films of 200 to 10,000 images are 10 to 19 % smaller, and with 16 or 64 pixels nearly so."""
+"""Minimum length of a run of unchanged pixels that is stored as transparent, pixels.
+
+Shorter runs between two changed pixels are stored with their colours: transparent pixels would break strings in the
+LZW dictionary. Films of 200 to 10,000 images were 10 to 19 % smaller with 32 pixels, and nearly as small with 16 or 64.
+"""
 _MUCH = 0.25
-"""Of the rectangle that changed: where less has, storing it whole is not even tried."""
+"""Minimum fraction of changed pixels at which the rectangle is also encoded without transparency. Chosen by hand; not
+measured."""
 
 _KEEP = 1
-"""Disposal method: the next frame is drawn over this one."""
+"""Disposal method 1: the next frame is drawn over this frame."""
 
 
 class GifWriter:
-    """Writes a film that loops for ever, one frame at a time; use it in a `with` block.
+    """Writes a film that loops forever, in a `with` block, one frame at a time.
 
-    Each frame is stored as the rectangle that changed, whole or with longer stretches that stayed left transparent,
-    whichever is smaller. Every frame is kept, also those that repeat the one before. Delays are whole hundredths of a
-    second, as the format has it, and take turns where 100 / fps is not whole, so that the film's length is right.
+    Each frame is stored as the rectangle that changed: complete, or with long runs of unchanged pixels as transparent
+    pixels, whichever is smaller. Every frame is kept, even if it equals the frame before. A GIF stores delays in
+    hundredths of a second; if 100 / fps is not a whole number, delays alternate so that the film's duration is right.
 
-    A frame is written when the next one comes, because the last one is held.
+    A frame is written when the next frame is added, because the last frame has a longer delay.
 
     Args:
-        path: written in place; who must never see half a film writes elsewhere and renames.
-        palette: stored once, for all frames.
-        fps: frames a second, 1 to 50.
-        hold_seconds: how long the last frame stays.
+        path: the file, which is written in place; it is incomplete until the block ends.
+        palette: palette of all frames, stored once.
+        fps: frames per second, 1 to 50.
+        hold_seconds: duration of the last frame, seconds.
 
     Attributes:
-        count: frames written so far.
+        count: number of frames written so far.
 
     Raises:
-        ValueError: `fps` is not within 1 to 50; at the end of the block, there are no frames.
+        ValueError: `fps` is not within 1 to 50, or the block ends without a frame.
     """
 
     def __init__(self, path: Path, palette: Palette, *, fps: int, hold_seconds: float = 2.0) -> None:
         if not 1 <= fps <= 100 // _SHORTEST_DELAY:
-            raise ValueError(f"fps is {fps}, a GIF plays 1 to {100 // _SHORTEST_DELAY}.")
+            raise ValueError(f"fps is {fps}. A GIF plays 1 to {100 // _SHORTEST_DELAY} frames per second.")
         self.count = 0
         self._palette, self._fps, self._hold_seconds = palette, fps, hold_seconds
         self._before: Frame | None = None
@@ -66,14 +70,17 @@ class GifWriter:
         self._file = path.open("wb")
 
     def add(self, frame: Frame) -> None:
-        """Take the next frame: (H, W) uint8 indices into the palette, none 255.
+        """Add the next frame.
+
+        Args:
+            frame: (H, W) uint8 palette indices, 0..254; 255 is transparent.
 
         Raises:
-            ValueError: its shape is not that of the frame before.
+            ValueError: the shape differs from the frame before.
         """
         if self._waiting is not None:
             if frame.shape != self._waiting.shape:
-                raise ValueError(f"Frames of {self._waiting.shape} and {frame.shape} cannot share a film.")
+                raise ValueError(f"Frames of the shapes {self._waiting.shape} and {frame.shape} cannot share a film.")
             self._write(self._waiting, _delay(self.count, self._fps))
         self._waiting = frame
 
@@ -103,12 +110,12 @@ class GifWriter:
 
 
 def open_writer(path: Path, palette: Palette, *, fps: int) -> GifWriter:
-    """A writer of a GIF file."""
+    """Open a writer for a GIF file."""
     return GifWriter(path, palette, fps=fps)
 
 
 def _delay(index: int, fps: int) -> int:
-    """Hundredths of a second between frame `index` and the next, such that their sum never drifts."""
+    """Delay of frame `index` in hundredths of a second. The end times are rounded, so rounding errors do not add up."""
     start, end = ((2 * 100 * edge + fps) // (2 * fps) for edge in (index, index + 1))
     return max(_SHORTEST_DELAY, end - start)
 
@@ -121,7 +128,7 @@ def _write_header(file: BinaryIO, shape: tuple[int, ...], palette: Palette) -> N
 
 
 def _encode_change(before: Frame, frame: Frame, delay: int) -> bytes:
-    """The rectangle that changed; one pixel where nothing did, so that the frame is still there."""
+    """Encode the rectangle that changed; one pixel if nothing changed, so that the frame is kept."""
     changed = before != frame
     rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
     if not len(rows):
@@ -136,9 +143,17 @@ def _encode_change(before: Frame, frame: Frame, delay: int) -> bytes:
 
 
 def fill_gaps(marks: NDArray[np.bool_], length: int) -> NDArray[np.bool_]:
-    """The marks, and what lies between two of them if it is shorter than `length`, in reading order.
+    """Fill short gaps between marked pixels.
 
-    Marks are spread and drawn in again, each time by as many as so far: in the logarithm of `length` passes.
+    This is a morphological closing of the pixels in reading order: a dilation, then an erosion. Each pass doubles the
+    reach, so both take about log2(length) passes.
+
+    Args:
+        marks: (H, W) bool.
+        length: gaps of fewer than `length` pixels between two marks are filled.
+
+    Returns:
+        (H, W) bool, the marks and the filled gaps.
 
     >>> fill_gaps(np.array([[True, False, False], [True, False, True], [False, False, False]]), 3).astype(int).tolist()
     [[1, 1, 1], [1, 1, 1], [0, 0, 0]]
@@ -158,7 +173,7 @@ def fill_gaps(marks: NDArray[np.bool_], length: int) -> NDArray[np.bool_]:
 
 
 def _encode(area: Frame, offset: tuple[int, int], delay: int, *, transparent: bool) -> bytes:
-    """One image: its control block, its place, and its pixels, without a palette of its own."""
+    """Encode one image: graphic control extension, image descriptor without a local palette, and pixels."""
     height, width = area.shape
     control = struct.pack("<BHB", _KEEP << 2 | transparent, delay, TRANSPARENT if transparent else 0)
     place = struct.pack("<HHHHB", *offset, width, height, 0)

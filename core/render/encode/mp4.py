@@ -1,4 +1,4 @@
-"""H.264 in MP4: what every browser plays."""
+"""Writes H.264 in MP4, which every browser plays."""
 
 from pathlib import Path
 
@@ -16,5 +16,5 @@ ENCODING = Encoding(
 
 
 def open_writer(path: Path, palette: Palette, *, fps: int) -> VideoWriter:
-    """A writer of an MP4 file."""
+    """Open a writer for an MP4 file."""
     return VideoWriter(path, palette, ENCODING, fps=fps)

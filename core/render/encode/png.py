@@ -8,7 +8,13 @@ from core.draw.palette import Frame, Palette
 
 
 def write_png(path: Path, frame: Frame, palette: Palette) -> None:
-    """Write one frame, (H, W) uint8 indices, as a PNG with the film's palette."""
+    """Write a frame as a PNG with a palette.
+
+    Args:
+        path: the file, which is overwritten.
+        frame: (H, W) uint8 palette indices.
+        palette: palette of the film.
+    """
     image = Image.fromarray(frame)
     image.putpalette(palette.colors.tobytes())
     image.save(path, format="PNG", compress_level=6)

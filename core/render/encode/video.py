@@ -1,4 +1,4 @@
-"""Frames to a video file by PyAV, one at a time."""
+"""Writes frames to a video file with PyAV, one at a time."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -14,15 +14,15 @@ from core.draw.palette import Frame, Palette
 
 
 class Encoding(NamedTuple):
-    """How a kind of file is written.
+    """Settings of a video format.
 
     Attributes:
-        container: FFmpeg's name of it.
+        container: FFmpeg's name of the container.
         codec: FFmpeg's name of the encoder.
-        pixels: what the encoder takes; 4:2:0 is the one H.264 that every browser plays.
-        even: whether sides must be even numbers.
-        encoder: the encoder's options.
-        muxer: the container's.
+        pixels: FFmpeg's name of the pixel format. Every browser plays H.264 in 4:2:0, but not in other pixel formats.
+        even: True if width and height must be even.
+        encoder: options of the encoder.
+        muxer: options of the container.
     """
 
     container: str
@@ -34,16 +34,17 @@ class Encoding(NamedTuple):
 
 
 class VideoWriter:
-    """Writes a film as a video; use it in a `with` block.
+    """Writes a film as a video, in a `with` block.
 
-    A side that must be even and is not gets one more row or column in the page's colour; nothing is scaled.
+    If the format requires even sides, an odd side gets one more row or column in the page's colour. Frames are not
+    scaled.
 
     Args:
-        path: written in place.
-        palette: of the frames.
-        encoding: how the file is written.
-        fps: frames a second.
-        hold_seconds: how long the last frame stays.
+        path: the file, which is written in place.
+        palette: palette of the frames.
+        encoding: settings of the format.
+        fps: frames per second.
+        hold_seconds: duration of the last frame, seconds; at least one frame.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class VideoWriter:
     def _begin(self, shape: tuple[int, ...]) -> VideoStream:
         stream = self._container.add_stream(self._format.codec, rate=Fraction(self._fps), options=self._format.encoder)
         if not isinstance(stream, VideoStream):
-            raise TypeError(f"{self._format.codec} makes no video")
+            raise TypeError(f"{self._format.codec} is not a video codec.")
         stream.height, stream.width = shape[:2]
         stream.pix_fmt = self._format.pixels
         return stream

@@ -1,4 +1,4 @@
-"""Animated WebP: lossless, loops for ever."""
+"""Writes lossless animated WebP that loops forever."""
 
 from pathlib import Path
 
@@ -16,5 +16,5 @@ ENCODING = Encoding(
 
 
 def open_writer(path: Path, palette: Palette, *, fps: int) -> VideoWriter:
-    """A writer of a WebP file."""
+    """Open a writer for a WebP file."""
     return VideoWriter(path, palette, ENCODING, fps=fps)

@@ -1,22 +1,28 @@
-"""Where things are on the frames of a comparison: a panel a run, below them the curves and the classes."""
+"""The layout of a comparison's frame: a panel for each run, and below them the accuracies and the legend.
+
+All proportions are chosen by hand; not measured.
+"""
 
 from core.draw.box import Box, measures
 from core.render.page.run_page import Page
 
 _NARROW = 560
-"""Pixels at the usual size: where there are fewer, the legend has no place beside the curves."""
+"""Width of the foot in pixels at scale 1 below which the legend may take 40 % of the width, otherwise 30 %."""
 _TALLEST = 1.15
-"""Height of a card by its width: the curves have what is left."""
+"""Maximum height of a panel's plot as a multiple of its width; the curves get the remaining height."""
 
 
 def arrange_panels(width: int, height: int, *, runs: int, n_classes: int) -> list[Page]:
-    """A page a run, which share all but `stats`, the panel's heading, and `plot`, its card.
+    """Divide the frame of a comparison.
 
     Args:
         width: pixels, 320 to 2160.
         height: pixels, 320 to 2160.
-        runs: panels, 2 to 4, in as many rows as make them largest.
-        n_classes: names in the legend.
+        runs: number of panels, 2 to 4. The number of columns is chosen for the largest panels.
+        n_classes: number of names in the legend.
+
+    Returns:
+        A page for each run. The pages differ in `stats` (the panel's heading) and `plot` (the panel's points) only.
     """
     scale, inner, gap = measures(width, height)
     name = inner.first(round(34 * scale))
@@ -48,7 +54,7 @@ def arrange_panels(width: int, height: int, *, runs: int, n_classes: int) -> lis
 
 
 def _foot(foot: Box, scale: float, gap: int, n_classes: int) -> tuple[Box, Box]:
-    """The curves, and the legend at their right."""
+    """Divide the foot: the curves at the left, the legend at the right."""
     columns = 1 if n_classes * 19 * scale + 24 * scale <= foot.height else 2
     wanted = columns * 130 * scale
     share = 0.4 if foot.width < _NARROW * scale else 0.3
@@ -58,7 +64,10 @@ def _foot(foot: Box, scale: float, gap: int, n_classes: int) -> tuple[Box, Box]:
 
 
 def _cells(box: Box, gap: int, count: int, heading: int) -> list[Box]:
-    """The grid whose cells have the largest cards and room for a heading; none is much taller than wide."""
+    """Choose the grid with the largest plots.
+
+    Grids whose cells are wide enough for a heading take precedence. A plot is at most 1.15 times as high as it is wide.
+    """
 
     def size(columns: int) -> tuple[int, int]:
         rows = -(-count // columns)

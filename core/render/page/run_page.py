@@ -1,29 +1,34 @@
-"""Where things are on a frame of any shape from 320 to 2160 pixels a side."""
+"""The layout of a frame: a box for each panel, for sides from 320 to 2160 pixels.
+
+All proportions and minimum sizes are chosen by hand; not measured.
+"""
 
 from dataclasses import dataclass
 
 from core.draw.box import Box, measures
 
 _WIDE = 1.2
+"""A frame whose width / height exceeds this value has its panels right of the plot."""
 _TALL = 0.75
+"""A frame whose width / height is below this value has its panels below the plot."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The boxes of a frame; none overlap.
+    """The boxes of a frame. They do not overlap, except that `caption` is a part of `plot`.
 
     Attributes:
-        width: of the frame.
-        height: of the frame.
-        scale: size of text and marks, 1.0 at 960 pixels; never so small that text cannot be read.
-        name: the run's name.
+        width: width of the frame, pixels.
+        height: height of the frame, pixels.
+        scale: size of text and marks, 1.0 at 960 pixels, with a lower limit that keeps text readable.
+        name: name of the run.
         stats: step, epoch and accuracy.
-        plot: the card with the points.
-        caption: a strip at the card's upper edge; without rows where no captions are wanted.
+        plot: the points.
+        caption: strip for captions at the upper edge of `plot`; height 0 if captions are off.
         legend: class names.
-        leaderboard: the worst outliers; without rows where none are wanted.
+        leaderboard: the highest outlier scores; height 0 if the leaderboard is off.
         curve: loss and accuracy.
-        card: how far to trust the film; without rows where that is not wanted.
+        card: quality card; height 0 if the card is off.
     """
 
     width: int
@@ -42,15 +47,18 @@ class Page:
 def arrange(
     width: int, height: int, *, n_classes: int, leaderboard: int, captions: bool = False, card: bool = False
 ) -> Page:
-    """Divide a frame: side by side where it is wide, one below the other where it is tall.
+    """Divide a frame into boxes: panels right of the plot in a wide frame, below the plot in a tall frame.
 
     Args:
         width: pixels, 320 to 2160.
         height: pixels, 320 to 2160.
-        n_classes: names in the legend.
-        leaderboard: rows of the leaderboard, 0 to 12.
-        captions: whether there is a strip for captions.
-        card: whether there is a panel that tells how far to trust the film.
+        n_classes: number of names in the legend.
+        leaderboard: rows of the leaderboard, 0 to 12; 0 means no leaderboard.
+        captions: True for a strip for captions.
+        card: True for a panel with the quality card.
+
+    Returns:
+        The boxes.
     """
     scale, inner, gap = measures(width, height)
     name, stats, rest = _head(inner, scale, gap)
@@ -66,7 +74,7 @@ Panels = tuple[Box, Box, Box, Box]
 
 
 def _share(curve: Box, scale: float, gap: int) -> tuple[Box, Box]:
-    """Part of the curve's box for the card: at its right where it is wide, else its last line."""
+    """Divide the curve's box. The quality card is at the right of a wide box, and the last line of any other box."""
     if curve.width >= 560 * scale and curve.height >= 110 * scale:
         width = round(230 * scale)
         card = Box(curve.right - width, curve.top, width, curve.height)
@@ -130,7 +138,7 @@ def _tall(rest: Box, scale: float, gap: int, n_classes: int, leaderboard: int) -
 
 
 def _stack(side: Box, scale: float, gap: int, n_classes: int, leaderboard: int) -> tuple[Box, Box]:
-    """Legend above, leaderboard below it."""
+    """Divide the box beside the plot: the legend above, the leaderboard below."""
     if not leaderboard:
         return side, Box(side.left, side.bottom, side.width, 0)
     columns = max(2, int(side.width / (120 * scale)))

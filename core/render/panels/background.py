@@ -1,4 +1,7 @@
-"""What stays the same in every frame, drawn once by matplotlib and turned into palette indices."""
+"""The parts that are equal in all frames of a film, as index images.
+
+matplotlib draws them once. Each frame starts from a copy.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -21,16 +24,16 @@ from core.render.page.run_page import Page
 from core.render.panels.curve import CurveArtists, CurvePanel, hex_of
 
 DPI = 64
-"""A power of two, so that pixels / dpi * dpi is exact and no frame loses a column to rounding."""
+"""Dots per inch of the matplotlib figures. A power of two, so that pixels / DPI * DPI is exact in floating point."""
 
 
 @dataclass(frozen=True, slots=True)
 class Background:
-    """The two backgrounds.
+    """The background of a film, in two versions.
 
     Attributes:
-        future: (H, W) uint8 index image, curves in light colours.
-        past: the same with curves in strong colours; its columns up to the marker are shown.
+        future: (H, W) uint8 index image, curves in pale colours.
+        past: (H, W) uint8 index image, curves in full colours. A frame shows its columns left of the marker.
     """
 
     future: NDArray[np.uint8]
@@ -39,7 +42,14 @@ class Background:
     def mark(
         self, frame: NDArray[np.uint8], page: Page, x: float, marks: Iterable[tuple[float, NDArray[np.uint8]]]
     ) -> None:
-        """Strengthen the curves of a frame up to a pixel column, and set markers there: pixel rows and inks."""
+        """Show the curves of a frame in full colours up to a pixel column, and draw markers at that column.
+
+        Args:
+            frame: (H, W) uint8 index image, changed in place; a copy of `future`.
+            page: layout of the frame.
+            x: pixel column of the markers.
+            marks: pixel row of each marker, and the (256,) uint8 palette indices of its colour by coverage.
+        """
         rows, columns = slice(page.curve.top, page.curve.bottom), slice(page.curve.left, round(x))
         frame[rows, columns] = self.past[rows, columns]
         mark = disc(4.5 * page.scale, rim=1.5 * page.scale)
@@ -50,16 +60,19 @@ class Background:
 def draw_background(
     page: Page, panel: CurvePanel, palette: Palette, text_colors: TextColors, *, name: str
 ) -> Background:
-    """Draw card, curves and axes with matplotlib, and the words of users with our own letters.
+    """Draw the plot's box, the curves and the axes with matplotlib, and texts with `core.draw`.
 
-    matplotlib would read a `$` in a name as mathematics and warn of letters that its font lacks.
+    matplotlib does not write names of users: it reads a `$` as the start of a formula, and it lacks many scripts.
 
     Args:
-        page: where things are.
-        panel: the curve's axes.
-        palette: of the film.
-        inks: text colours.
-        name: the run's name, up to 120 letters.
+        page: layout of the frame.
+        panel: position and curves of the curve panel.
+        palette: palette of the film.
+        text_colors: palette indices of text.
+        name: name of the run, up to 120 characters.
+
+    Returns:
+        The background in both versions.
     """
     background = paint([page], palette, lambda figure: CurveArtists(figure, page, panel, palette.theme))
     loss = panel.curves.loss_name.capitalize()
@@ -72,14 +85,23 @@ def draw_background(
 
 
 class Artists(Protocol):
-    """Curves on a figure, which can be shown as what was and as what is to come."""
+    """Curves on a matplotlib figure, in full colours (past) or in pale colours (future)."""
 
     def show(self, *, strong: bool) -> None:
-        """As the past, or as the future."""
+        """Colour the curves: True for the past, False for the future."""
 
 
 def paint(pages: Sequence[Page], palette: Palette, artists_on: Callable[[Figure], Artists]) -> Background:
-    """The two backgrounds without words: the card of each page, and the curves that `artists_on` puts on the figure."""
+    """Paint the background without texts.
+
+    Args:
+        pages: layouts of the panels of one frame; all have the frame's width and height.
+        palette: palette of the film.
+        artists_on: draws the curves on a figure.
+
+    Returns:
+        The box of each page's plot, and the curves, in both versions.
+    """
     size, theme = (pages[0].width / DPI, pages[0].height / DPI), palette.theme
     figure = Figure(figsize=size, dpi=DPI, facecolor=hex_of(theme.page))
     canvas = FigureCanvasAgg(figure)
@@ -112,7 +134,7 @@ def _add_card(figure: Figure, page: Page, theme: Theme) -> None:
 
 
 def write_name(layer: NDArray[np.uint8], box: Box, scale: float, text_colors: TextColors, name: str) -> None:
-    """The run's name, as large as it fits."""
+    """Write a name, vertically centred, in the largest size that fits into a box; shorten it if no size fits."""
     style, lines = fit(
         printable(name),
         box.width,
@@ -132,15 +154,15 @@ def write_heading(
     text_colors: TextColors,
     named: Sequence[tuple[Sequence[str], NDArray[np.uint8]]],
 ) -> None:
-    """The names of curves over their panel, each behind a piece of its line.
+    """Write the names of the curves above their panel, each after a short line in the curve's colour.
 
     Args:
-        layer: changed in place.
-        box: of the panel, heading included.
+        layer: (H, W) uint8 index image, changed in place.
+        box: box of the panel, heading included.
         scale: size of text and marks.
-        inks: text colours.
-        named: of each curve what it may be called, the best name first, and the ink of its line; the longest that
-            leave room for the others are taken.
+        text_colors: palette indices of text.
+        named: for each curve its possible names, preferred name first, and the (256,) uint8 palette indices of its
+            colour. The first name that leaves room for the shortest names of the later curves is written.
     """
     style = Style(max(9, round(11 * scale)))
     baseline = box.top + style.size
@@ -158,7 +180,7 @@ def write_heading(
 
 
 def write_phases(layer: NDArray[np.uint8], panel: CurvePanel, scale: float, text_colors: TextColors) -> None:
-    """The name of each phase over its stretch of the curve."""
+    """Write the name of each phase above its part of the curve; a part without room for its name has none."""
     style, gap = Style(max(9, round(10 * scale))), 3 * scale
     edges = [*(panel.x(step) for step, _name in panel.curves.phases), panel.right]
     for (_step, name), (left, right) in zip(panel.curves.phases, pairwise(edges), strict=True):

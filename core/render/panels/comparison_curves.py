@@ -1,4 +1,4 @@
-"""The panel below a comparison: each run's accuracy, from the beginning of its film to its end."""
+"""The curve panel of a comparison: the accuracy of each run over its film, from the first frame to the last."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,29 +16,38 @@ _DASHES = ("solid", "solid", "solid", (0, (2.5, 1.5)))
 
 @dataclass(frozen=True, slots=True)
 class AccuracyPanel(Panel):
-    """The drawn panel's place on the frame, from the films' beginning to their end and from 0 to 100 %.
+    """Position of the accuracy panel on a frame; the horizontal axis is the fraction of the film, 0..1.
 
     Attributes:
-        accuracy: (T,) of each run, 0..1, NaN where it was not measured; T need not be the same.
-        begins: where each run's later phases begin, as shares of its film.
+        accuracy: for each run (T,) float64, 0..1, NaN where accuracy was not measured; T may differ between runs.
+        begins: for each run the fractions of its film at which its phases begin, the first phase left out.
     """
 
     accuracy: Sequence[NDArray[np.float64]]
     begins: Sequence[Sequence[float]]
 
     def x(self, share: float) -> float:
-        """Pixel column of a share of the film."""
+        """Pixel column of a fraction of the film, 0..1."""
         return self.left + (self.right - self.left) * share
 
     def y(self, accuracy: float) -> float:
-        """Pixel row of an accuracy."""
+        """Pixel row of an accuracy, 0..1."""
         return self.bottom + (self.top - self.bottom) * accuracy
 
 
 def place_accuracy(
     page: Page, accuracy: Sequence[NDArray[np.float64]], begins: Sequence[Sequence[float]]
 ) -> AccuracyPanel:
-    """Leave room for the heading above and per cent at the left."""
+    """Place the axes in the page's `curve` box, with margins for the heading and the percent labels.
+
+    Args:
+        page: layout of one panel of the comparison; all panels have the same `curve` box.
+        accuracy: for each run (T,) float64, 0..1, NaN where accuracy was not measured.
+        begins: for each run the fractions of its film at which its phases begin, the first phase left out.
+
+    Returns:
+        The position of the axes on the frame.
+    """
     box, scale = page.curve, page.scale
     return AccuracyPanel(
         left=box.left + round(42 * scale),
@@ -51,12 +60,12 @@ def place_accuracy(
 
 
 def colors_of(theme: Theme) -> tuple[Color, ...]:
-    """A colour for each of four runs, that is no class's."""
+    """Colours of up to four runs; none is a class colour."""
     return theme.ink, theme.accent, theme.warning, theme.muted
 
 
 class AccuracyArtists:
-    """The panel on a matplotlib figure, once as the future (light), once as the past (strong)."""
+    """Accuracies on a matplotlib figure. `show` switches between full colour (past) and pale colour (future)."""
 
     def __init__(self, figure: Figure, page: Page, panel: AccuracyPanel, theme: Theme) -> None:
         axes = add_axes(figure, panel, theme, page.scale)
@@ -74,7 +83,11 @@ class AccuracyArtists:
             self._lines.append((color, [drawn, *marks]))
 
     def show(self, *, strong: bool) -> None:
-        """Colour the lines as the past or as the future."""
+        """Colour the lines.
+
+        Args:
+            strong: True for the past (full colour), False for the future (pale).
+        """
         for color, artists in self._lines:
             for artist in artists:
                 artist.set_color(hex_of(mix(color, self._theme.page, 1.0 if strong else FUTURE)))

@@ -1,4 +1,4 @@
-"""The panel under the points: how loss and accuracy went, and where the film is."""
+"""The curve panel of a film: loss and accuracy by step, with a marker at the step of the current frame."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,23 +15,27 @@ from core.draw.colors import Color, Theme, mix
 from core.render.page.run_page import Page
 
 _SMOOTHED_OVER = 40
+"""The window of the moving mean is about 1 / _SMOOTHED_OVER of the curve. Chosen by hand; not measured."""
 _SPIKE_QUANTILE = 0.98
+"""Quantile of the loss that is the usual maximum of the axis. Chosen by hand; not measured."""
 _SPIKE_FACTOR = 1.5
+"""The axis is cut if the highest loss exceeds this multiple of the usual maximum. Chosen by hand; not measured."""
 _FEW_ROWS = 60
+"""A curve of at most this many measurements is not smoothed. Chosen by hand; not measured."""
 FUTURE = 0.35
-"""How strong a curve is where the film has not come to yet."""
+"""Opacity of a curve right of the marker, 0..1; the left part has opacity 1. Chosen by hand; not measured."""
 PHASE_LINE = 14
-"""Pixels at the usual size between heading and panel, for the names of phases."""
+"""Height of the line with the names of the phases, in pixels at scale 1. The line is between heading and axes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A measured curve, without its gaps.
+    """The L finite measurements of a curve.
 
     Attributes:
         step: (L,) float64, rising.
         value: (L,) float64, as measured.
-        trend: (L,) float64, a moving mean of `value`; the same array where that needs none.
+        trend: (L,) float64, moving mean of `value`; `value` itself if the curve is not smoothed.
     """
 
     step: NDArray[np.float64]
@@ -39,22 +43,22 @@ class Series:
     trend: NDArray[np.float64]
 
     def at(self, step: float) -> float | None:
-        """The trend at a step, linear between measurements; None where nothing was measured."""
+        """Interpolate the trend linearly at a step; None for a curve without measurements."""
         return float(np.interp(step, self.step, self.trend)) if len(self.step) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """What the panel shows.
+    """The curves of a training.
 
     Attributes:
-        loss: training loss, or the probe set's where no training loss was logged.
-        loss_name: which of the two it is.
-        evaluation: the probe set's loss; the same as `loss` where no training loss was logged.
-        accuracy: share of probe images predicted right, 0..1.
+        loss: training loss; the evaluation loss if no training loss was logged.
+        loss_name: "training loss" or "probe loss".
+        evaluation: mean cross-entropy over the probe set; the same object as `loss` if no training loss was logged.
+        accuracy: fraction of probe images that are predicted correctly, 0..1.
         last_step: right end of the step axis, at least 1.
         top: upper end of the loss axis, above 0.
-        phases: where the training's phases begin, and their names; none where there is only one.
+        phases: last step before each phase, and the phase's name; empty for a training of one phase.
     """
 
     loss: Series
@@ -67,7 +71,17 @@ class Curves:
 
 
 def read_curves(log: TrainingLog, embedded: Sequence[FrameFacts], *, phases: Sequence[tuple[int, str]] = ()) -> Curves:
-    """Take from the log and the frames what is a number; either may be NaN throughout."""
+    """Collect the finite values of the training log and of the checkpoints.
+
+    Args:
+        log: L logged steps; the loss may be NaN everywhere.
+        embedded: T checkpoints; loss and accuracy may be NaN everywhere.
+        phases: last step before each phase, and the phase's name.
+
+    Returns:
+        The curves. The training loss and the evaluation loss are smoothed if they have more than 60 measurements; the
+        accuracy is not smoothed.
+    """
     steps = np.array([facts.step for facts in embedded])
     evaluation = _series(steps, np.array([facts.loss for facts in embedded]))
     loss, name = _series(log.step, log.loss), "training loss"
@@ -80,7 +94,14 @@ def read_curves(log: TrainingLog, embedded: Sequence[FrameFacts], *, phases: Seq
 
 
 def top_of(value: NDArray[np.float64], trend: NDArray[np.float64]) -> float:
-    """Upper end of the loss axis: all there is, unless single spikes would flatten the rest.
+    """Upper end of the loss axis: 1.06 times the maximum, or 1.06 times the 98 % quantile if spikes exceed it by half.
+
+    Args:
+        value: (L,) float64, losses, at least 0.
+        trend: (L,) float64, moving mean of the losses. The larger quantile of `value` and `trend` counts.
+
+    Returns:
+        A loss above 0; 1.0 if there are no losses, or if all are 0.
 
     >>> top_of(np.array([2.0, 1.0, 1.0]), np.array([2.0, 1.0, 1.0])) > 2.0
     True
@@ -95,13 +116,13 @@ def top_of(value: NDArray[np.float64], trend: NDArray[np.float64]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """Where curves are on a picture.
+    """Position of axes on a picture, in pixels.
 
     Attributes:
-        left: pixel column of the axes' left end.
-        right: pixel column of their right end.
-        top: pixel row of their upper end.
-        bottom: pixel row of their lower end, which is 0.
+        left: column of the left end.
+        right: column of the right end.
+        top: row of the upper end.
+        bottom: row of the lower end, at which the value is 0.
     """
 
     left: float
@@ -112,10 +133,10 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class CurvePanel(Panel):
-    """The drawn panel's place on the frame, from step 0 to the last.
+    """Position of the curve panel on a frame; its horizontal axis is the step, from 0 to the last.
 
     Attributes:
-        curves: what is drawn.
+        curves: the curves of the panel.
     """
 
     curves: Curves
@@ -125,12 +146,23 @@ class CurvePanel(Panel):
         return self.left + (self.right - self.left) * min(step / self.curves.last_step, 1.0)
 
     def y(self, share: float) -> float:
-        """Pixel row of a share of the axis's height, kept on the axis."""
+        """Pixel row of a fraction of the axis's height; the fraction is clipped to 0..1."""
         return self.bottom + (self.top - self.bottom) * min(max(share, 0.0), 1.0)
 
 
 def place_panel(box: Box, curves: Curves, scale: float, *, left: int = 34, right: int = 42) -> CurvePanel:
-    """Leave room for the heading above, steps below, and the numbers at the sides: usually loss and per cent."""
+    """Place the axes in a box, with margins for the heading, the steps and the tick labels.
+
+    Args:
+        box: box of the panel, heading included.
+        curves: the curves of the panel.
+        scale: size of text and marks.
+        left: margin for tick labels, in pixels at scale 1.
+        right: margin for tick labels, in pixels at scale 1.
+
+    Returns:
+        The position of the axes on the frame.
+    """
     return CurvePanel(
         left=box.left + round(left * scale),
         right=box.right - round(right * scale),
@@ -141,7 +173,7 @@ def place_panel(box: Box, curves: Curves, scale: float, *, left: int = 34, right
 
 
 class CurveArtists:
-    """The panel on a matplotlib figure, once as the future (light), once as the past (strong)."""
+    """Loss and accuracy on a matplotlib figure. `show` switches between full colour (past) and pale colour (future)."""
 
     def __init__(self, figure: Figure, page: Page, panel: CurvePanel, theme: Theme) -> None:
         self._theme = theme
@@ -156,7 +188,11 @@ class CurveArtists:
         self._accuracy = accuracy.plot(curves.accuracy.step, curves.accuracy.value, linewidth=line)[0]
 
     def show(self, *, strong: bool) -> None:
-        """Colour the lines as the past or as the future."""
+        """Colour the lines.
+
+        Args:
+            strong: True for the past (full colour), False for the future (pale).
+        """
         share, theme = 1.0 if strong else FUTURE, self._theme
         self._loss.set_color(hex_of(mix(theme.ink, theme.page, share)))
         self._raw.set_color(hex_of(mix(theme.ink, theme.page, share * 0.3)))
@@ -164,7 +200,7 @@ class CurveArtists:
 
 
 def add_axes(figure: Figure, panel: Panel, theme: Theme, scale: float) -> Axes:
-    """Axes in the panel's place, with faint lines across."""
+    """Add axes with pale horizontal grid lines at the panel's position."""
     width, height, pixel = *(figure.get_size_inches() * figure.dpi), 72.0 / figure.dpi
     place = (
         panel.left / width,
@@ -180,7 +216,7 @@ def add_axes(figure: Figure, panel: Panel, theme: Theme, scale: float) -> Axes:
 
 
 def add_panel(figure: Figure, panel: CurvePanel, theme: Theme, scale: float) -> Axes:
-    """Axes of steps in the panel's place, with a dashed line where a phase begins."""
+    """Add axes over the steps, with a dashed vertical line at the start of each phase but the first."""
     axes, pixel = add_axes(figure, panel, theme, scale), 72.0 / figure.dpi
     axes.set_xlim(0, panel.curves.last_step)
     n_steps = max(2, int((panel.right - panel.left) / (70 * scale)))
@@ -192,21 +228,29 @@ def add_panel(figure: Figure, panel: CurvePanel, theme: Theme, scale: float) -> 
 
 
 def set_loss(axes: Axes, panel: CurvePanel, scale: float, *, top: float, most: int = 4) -> None:
-    """A scale from 0 to `top`, of `most` steps or as many as there is room for."""
+    """Set the loss axis.
+
+    Args:
+        axes: axes of the loss, changed in place.
+        panel: position of the axes.
+        scale: size of text and marks.
+        top: upper end of the axis; the lower end is 0.
+        most: maximum number of tick intervals; a low panel has fewer.
+    """
     axes.set_ylim(0, top)
     n_values = max(1, min(most, int((panel.bottom - panel.top) / (26 * scale))))
     axes.yaxis.set_major_locator(MaxNLocator(n_values, steps=[1, 2, 2.5, 5, 10]))
 
 
 def set_accuracy(axes: Axes, *, steps: int = 2) -> None:
-    """A scale of per cent."""
+    """Set an axis from 0 % to 100 % with `steps` equal tick intervals."""
     shares = [step / steps for step in range(steps + 1)]
     axes.set_ylim(0, 1)
     axes.set_yticks(shares, [f"{share:.0%}".replace("%", " %") for share in shares])
 
 
 def tidy(axes: Axes, theme: Theme, scale: float) -> None:
-    """Muted ticks, a base line, no box."""
+    """Style axes: muted tick labels, no tick marks, and only the bottom spine."""
     pixel = 72.0 / axes.figure.dpi
     size = max(9.0, 10.5 * scale) * pixel
     axes.tick_params(length=0, labelsize=size, labelcolor=hex_of(theme.muted), pad=7 * scale * pixel)
@@ -223,7 +267,7 @@ def _series(step: NDArray[np.generic], value: NDArray[np.generic], *, smooth: bo
 
 
 def _moving_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Centred, over a fortieth of the curve; shorter at its ends, so that these stay where they are."""
+    """Centred moving mean over about 1 / 40 of the values. The window shrinks at both ends, so the end values stay."""
     reach = np.minimum(np.arange(len(values)), np.arange(len(values))[::-1])
     reach = np.minimum(reach, max(1, len(values) // (2 * _SMOOTHED_OVER)))
     total = np.concatenate([[0.0], np.cumsum(values)])
@@ -233,5 +277,5 @@ def _moving_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def hex_of(color: Color) -> str:
-    """The colour as matplotlib takes it."""
+    """Format an sRGB colour as `#rrggbb` for matplotlib."""
     return "#{:02x}{:02x}{:02x}".format(*color)

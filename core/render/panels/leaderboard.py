@@ -1,4 +1,4 @@
-"""The worst outliers of a frame, as thumbnails with their classes and scores."""
+"""The leaderboard panel: the highest outlier scores of a frame, with thumbnails, classes and predictions."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,21 +14,23 @@ from core.draw.thumbnails import Thumbnails
 from core.render.page.run_page import Page
 
 _TWO_LINES = 24
+"""Minimum height of a row with two lines of text, pixels. Chosen by hand; not measured."""
 _SMALLEST_SCORE = 0.001
+"""Smaller scores are written with an exponent, because three decimals would show 0.000."""
 _NEW = "new"
 _TAKEN_FOR = "→ "
 
 
 @dataclass(frozen=True, slots=True)
 class Leaderboard:
-    """A grid of rows and how they are filled.
+    """Grid and text styles of the leaderboard.
 
     Attributes:
-        cells: a box a row, worst first.
-        thumbnail: side of the images, pixels.
+        cells: the box of each row, highest score first.
+        thumbnail: side of the thumbnails, pixels.
         name: style of class names and scores.
-        detail: style of predictions and of the rows' numbers.
-        two_lines: predictions have a line of their own; in lower rows they follow the class.
+        detail: style of predictions and row numbers.
+        two_lines: True if the prediction has a line of its own; False if it follows the class name on the same line.
     """
 
     cells: tuple[Box, ...]
@@ -38,7 +40,11 @@ class Leaderboard:
     two_lines: bool
 
     def cell(self, at: float) -> Box:
-        """The box of a place from 0, or one between two."""
+        """Box of a row.
+
+        Args:
+            at: row, from 0. A fraction gives a box between two rows, by linear interpolation.
+        """
         before, after = self.cells[int(at)], self.cells[min(int(at) + 1, len(self.cells) - 1)]
         share = at - int(at)
         left, top = (round(a + (b - a) * share) for a, b in ((before.left, after.left), (before.top, after.top)))
@@ -47,16 +53,16 @@ class Leaderboard:
 
 @dataclass(frozen=True, slots=True)
 class LeaderboardRow:
-    """One line of the leaderboard.
+    """One row of the leaderboard.
 
     Attributes:
-        number: place, from 1.
-        at: where it is drawn, in places from 0; between two while it slides.
-        new: it has just come.
+        number: rank, from 1.
+        at: position, in rows from 0; a fraction while the entry slides to another row.
+        new: True if the entry is marked as new.
         image: row in the probe set.
-        label: the class it is of.
-        predicted: the class it is taken for.
-        score: mean cosine distance to its neighbours, higher = more outlying.
+        label: true class.
+        predicted: predicted class.
+        score: mean cosine distance to the k nearest neighbours, 0..2, higher = more outlying.
     """
 
     number: int
@@ -69,14 +75,22 @@ class LeaderboardRow:
 
 
 def plan_leaderboard(page: Page, count: int) -> Leaderboard | None:
-    """Choose a grid of equal rows; None where there is nothing to show."""
+    """Choose a grid of equal rows.
+
+    Args:
+        page: layout of the frame; the grid is inside its `leaderboard` box.
+        count: number of rows.
+
+    Returns:
+        The grid; None if `count` is 0 or the box has no height.
+    """
     if not count or page.leaderboard.height <= 0:
         return None
     scale, gap = page.scale, round(16 * page.scale)
     box = page.leaderboard.below(round(11 * scale * 1.9))
     most = max(1, int((box.width + gap) // (185 * scale)))
-    # Fewer columns leave room for names; more are worth it while rows are too low for an image, or so wide that a
-    # score stands far from its name.
+    # Fewer columns leave more room for names. Another column is added while rows are too low for a thumbnail, or so
+    # wide that the score is far from the name. The limits of 80, 46 and 420 pixels are chosen by hand; not measured.
     columns = 1
     while columns < most:
         height, width = box.height / -(-count // columns), box.width / columns
@@ -98,7 +112,7 @@ def plan_leaderboard(page: Page, count: int) -> Leaderboard | None:
 
 
 def draw_heading(frame: NDArray[np.uint8], page: Page, text_colors: TextColors) -> None:
-    """What the rows are and what their numbers mean."""
+    """Write the heading of the leaderboard, which names the score; the name is shortened if there is no room."""
     box, style = page.leaderboard, Style(max(9, round(11 * page.scale)))
     baseline = box.top + style.size
     end = write(frame, "Outliers", (box.left, baseline), style, text_colors.muted)
@@ -117,9 +131,18 @@ def draw_row(
     class_names: tuple[str, ...],
     text_colors: TextColors,
 ) -> None:
-    """Fill the row's cell: number, thumbnail, class, what it was taken for if that is wrong, and score."""
+    """Write one row: rank, thumbnail, true class, score, and the predicted class if it differs from the true class.
+
+    Args:
+        frame: (H, W) uint8 index image, changed in place.
+        board: grid and text styles.
+        row: the entry.
+        thumbnails: index images of the probe set.
+        class_names: C names.
+        text_colors: palette indices of text.
+    """
     cell = board.cell(row.at)
-    fill(frame, cell, int(text_colors.ink[0]))  # it may slide over another
+    fill(frame, cell, int(text_colors.ink[0]))  # a sliding row may overlap another row
     left = cell.left + round(measure("00", board.detail)) + 4
     middle = cell.top + board.thumbnail / 2
     number = (left - 4, middle + board.detail.size * 0.36)
@@ -153,7 +176,7 @@ def draw_row(
 
 
 def format_score(score: float) -> str:
-    """A mean cosine distance, 0..2, in as few letters as tell it apart.
+    """Format a mean cosine distance, 0..2: three decimals, or one significant digit below 0.001.
 
     >>> format_score(0.12345), format_score(0.00012), format_score(float("nan"))
     ('0.123', '1e-04', 'n/a')
@@ -173,7 +196,7 @@ def _write_names(
     room: Box,
     score: float,
 ) -> None:
-    """The class and, where it is wrong, the prediction; `score` pixels of the first line are taken."""
+    """Write the true class and a wrong prediction; the last `score` pixels of the first line are occupied."""
     wrong = row.predicted != row.label
     width = room.width - score
     share = 0.5 if wrong and not board.two_lines else 1.0
@@ -192,5 +215,5 @@ def _write_names(
 
 @lru_cache(maxsize=256)
 def _shortened(class_names: tuple[str, ...], style: Style, width: int, *, before: str = "") -> list[str]:
-    """All names as they are written where there is so much room: the same rows come in every frame."""
+    """Shorten all class names to a width in pixels. Cached, because most frames use the same widths."""
     return shorten_each([before + printable(name) for name in class_names], style, width)

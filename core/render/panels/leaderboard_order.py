@@ -1,4 +1,4 @@
-"""Who is on the leaderboard, frame by frame: entries keep their places while nothing but noise would change them."""
+"""The order of the leaderboard in each frame. Score changes of up to 5 % do not reorder the entries."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ import numpy as np
 from core.domain.arrays import FloatArray, IntArray
 
 OVERTAKES = 1.05
-"""An entry moves up when it is so many times as outlying as the one above it; less is noise."""
+"""An entry moves up if its score exceeds this multiple of the score above it. Chosen by hand; not measured."""
 NEW_FOR = 2
-"""Frames for which an entry is marked as new."""
+"""Number of frames for which an entry is marked as new. Chosen by hand; not measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +18,9 @@ class LeaderboardOrder:
     """The leaderboard of one frame.
 
     Attributes:
-        images: (L,) rows of the probe set, the first place first.
-        new: those that have come to the board in this frame or just before; none where most have, for then nothing is
-            settled yet.
+        images: (L,) int64, rows of the probe set in the order of the ranks.
+        new: entries that are marked as new: they entered the leaderboard in this frame or in the frame before. Empty if
+            these are more than half of the entries: marks on most entries carry no information.
     """
 
     images: IntArray
@@ -28,14 +28,14 @@ class LeaderboardOrder:
 
 
 def worst(distance: FloatArray, count: int) -> IntArray:
-    """The images that lie farthest from their neighbours.
+    """Rows of the highest outlier scores.
 
     Args:
-        distance: (N,) higher = more outlying; NaN ranks last.
-        count: how many, at most N are given.
+        distance: (N,) outlier scores, higher = more outlying; NaN ranks last.
+        count: number of rows; at most N are returned.
 
     Returns:
-        (count,) int64, worst first; of equal ones the first in the probe set.
+        (min(count, N),) int64, highest score first; equal scores in the order of the probe set.
 
     >>> worst(np.array([0.1, 0.5, 0.3], dtype=np.float32), 2).tolist()
     [1, 2]
@@ -45,14 +45,17 @@ def worst(distance: FloatArray, count: int) -> IntArray:
 
 
 def leaderboard_order(distance: FloatArray, count: int) -> list[LeaderboardOrder]:
-    """The leaderboards of a film.
+    """Order the leaderboard of each frame.
 
-    On the board are each frame's worst, no others. Those who were there before keep their order unless one overtakes
-    the one above it clearly; who comes is put in by its score.
+    The entries of a frame are the images with its `count` highest scores. Entries of the frame before keep their order,
+    unless a score exceeds the score above it by more than 5 %. New entries are inserted by their scores.
 
     Args:
-        distance: (T, N), one scale for all frames.
-        count: L, places.
+        distance: (T, N) outlier scores, higher = more outlying, comparable across frames.
+        count: L, number of entries.
+
+    Returns:
+        T leaderboards, one for each frame.
     """
     boards: list[list[int]] = []
     since: dict[int, int] = {}
@@ -69,7 +72,7 @@ def leaderboard_order(distance: FloatArray, count: int) -> list[LeaderboardOrder
 
 def _settle(before: Sequence[int], chosen: Sequence[int], scores: FloatArray) -> list[int]:
     staying = [image for image in before if image in set(chosen)]
-    for end in range(len(staying) - 1, 0, -1):  # as bubbles rise
+    for end in range(len(staying) - 1, 0, -1):  # bubble sort
         for place in range(end):
             above, below = staying[place], staying[place + 1]
             if scores[below] > OVERTAKES * scores[above]:

@@ -1,4 +1,4 @@
-"""The list of classes: a disc in the class's colour and its name, in as many columns as it takes."""
+"""The legend panel: a disc in the colour of each class, and the name of the class."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,10 @@ from core.render.page.run_page import Page
 
 _MOST_COLUMNS = 8
 _SHORTEST_NAME, _SHORT_NAME = 5.2, 7.0
-"""Widths of a column, in letters' heights."""
+"""Minimum widths of a column as multiples of the text size: in any grid, and in a grid without room for all classes.
+
+Chosen by hand; not measured.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +35,16 @@ class _Grid:
 def draw_legend(
     frame: NDArray[np.uint8], page: Page, palette: Palette, text_colors: TextColors, class_names: Sequence[str]
 ) -> None:
-    """Write heading, discs and names; the last cell says how many classes found no room.
+    """Write the heading, and a disc and a name for each class.
+
+    If the classes do not fit, the last cell states how many are missing.
 
     Args:
         frame: (H, W) uint8 index image, changed in place.
-        page: its `legend` box is filled, from the top.
-        palette: with a colour for each class.
-        inks: text colours.
-        class_names: C names; long ones are shortened, and stay unlike each other.
+        page: layout of the frame; the legend is at the top of its `legend` box.
+        palette: palette of the film, with a colour for each class.
+        text_colors: palette indices of text.
+        class_names: C names; long names are shortened so that different names stay different.
     """
     box, scale = page.legend, page.scale
     heading = Style(max(9, round(11 * scale)))
@@ -65,7 +70,11 @@ def draw_legend(
 
 
 def _choose_grid(box: Box, names: Sequence[str], scale: float) -> _Grid:
-    """The grid that cuts least off the names, then the largest text; where not all have a cell, the most."""
+    """Choose columns and text size.
+
+    If grids with a cell for each class exist: the grid that cuts the fewest pixels off the names; of equal grids, the
+    grid with few columns and large text. Otherwise: the grid with the most cells.
+    """
     smallest = max(9, round(10 * scale))
     largest = max(smallest, round(13 * scale))
     grids = [
@@ -86,13 +95,13 @@ def _balanced(grid: _Grid, count: int) -> _Grid:
 
 
 def _cut_off(box: Box, names: Sequence[str], grid: _Grid) -> float:
-    """Pixels of names that find no room."""
+    """Total width of the names beyond their columns, pixels."""
     room = _room(box, grid)
     return sum(max(0.0, measure(name, grid.style) - room) for name in names)
 
 
 def _room(box: Box, grid: _Grid) -> float:
-    """Pixels that a name may take."""
+    """Maximum width of a name, pixels."""
     return box.width / grid.columns - grid.style.size * 1.7
 
 

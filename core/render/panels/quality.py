@@ -1,4 +1,4 @@
-"""The quality card in the film: four numbers that say how far to trust what is seen, as a panel or in one line."""
+"""The quality card in the film: four measures of the projection's fidelity, as a panel or in one line."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,11 +9,22 @@ from core.draw.text import Style, shorten
 from core.render.page.run_page import Page
 
 _PANEL_FROM = 48
-"""Pixels at scale 1: lower boxes hold one line."""
+"""Minimum height of the panel, in pixels at scale 1; a lower box has one line of text. Chosen by hand; not measured."""
 
 
 def draw_quality(frame: NDArray[np.uint8], page: Page, text_colors: TextColors, card: QualityCard, index: int) -> None:
-    """Write the film's correlation of motion, and of this frame what its layout keeps and shows."""
+    """Write the film's motion correlation, and three measures of one frame.
+
+    The measures are trustworthiness, the fraction of nearest neighbours kept, and the shown variance relative to the
+    frame's own best plane. Unknown values are written as "-".
+
+    Args:
+        frame: (H, W) uint8 index image, changed in place.
+        page: layout of the frame; the numbers are in its `card` box.
+        text_colors: palette indices of text.
+        card: quality card of the film.
+        index: checkpoint, from 0.
+    """
     box, style = page.card, Style(max(9, round(11 * page.scale)))
     one = card.frames[index]
     rows = (

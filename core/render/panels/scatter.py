@@ -1,4 +1,4 @@
-"""The points of a frame: discs in class colours, rings around the outliers, diamonds at the border."""
+"""The scatter panel: discs in class colours, rings around outliers, diamonds for points beyond the border."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -19,25 +19,35 @@ from core.render.page.run_page import Page
 from core.render.panels.captions import in_one_line
 
 TRAIL_SIZES = (0.9, 2.1)
-"""Radius of a trail where it begins and where it ends, pixels at scale 1."""
+"""Radius of a trail at its oldest and at its newest end, in pixels at scale 1. Chosen by hand; not measured."""
 TRAIL_BORDER = 1.2
+"""Width of the border around a trail, in pixels at scale 1. Chosen by hand; not measured."""
 TRAIL_PARTS = 8
-"""Of one thickness each."""
+"""Number of parts of a trail; each part has one radius. Chosen by hand; not measured."""
 TRAIL_SPACING = 0.75
-"""Pixels between the marks that a trail is made of."""
+"""Distance of the discs that form a trail, pixels. Below 1, so that the line has no gaps."""
 NO_TRAILS: Mapping[int, FloatArray] = MappingProxyType({})
 
 _SHUFFLE = 20_190_614
+"""Seed of the drawing order. Any fixed value serves."""
 
 
 class Scatter:
-    """Draws one layout after another into the plot's card.
+    """Draws the points of each frame into the plot's box.
 
-    Points are drawn in one shuffled order for the whole film, so that no class lies on top of all others and none
-    comes to the front between two frames; the frame's outliers are drawn last, in their rings.
+    The drawing order is one random permutation for the whole film: no class covers all others, and no point comes to
+    the front between two frames. The outliers of the frame are drawn last, with their rings.
+
+    Args:
+        page: layout of the frame.
+        viewport: visible rectangle of the layout plane, the same for all frames.
+        labels: (N,) int64, true classes.
+        palette: palette of the film, with a colour for each class.
+        text_colors: palette indices of text.
+        caption: text in the lower corner that names the layout method.
 
     Attributes:
-        ring_reach: pixels from a ring's middle to its outer edge.
+        ring_reach: distance from a ring's centre to its outer edge, pixels.
     """
 
     def __init__(
@@ -65,12 +75,19 @@ class Scatter:
 
     @staticmethod
     def aspect(page: Page) -> float:
-        """Width / height of what points are drawn in."""
+        """Aspect ratio, width / height, of the area of the points."""
         box = _inner_box(page)
         return box.width / box.height
 
     def pixels(self, points: FloatArray) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Where (N, 2) points of the layout are on the frame, and which were moved to the border."""
+        """Convert layout coordinates to pixels.
+
+        Args:
+            points: (N, 2), in the layout's unit.
+
+        Returns:
+            (N, 2) float64 x and y in pixels of the frame, and (N,) bool, True for points that were moved to the border.
+        """
         box = self._box
         return self._viewport.place(points, left=box.left, top=box.top, width=box.width, height=box.height)
 
@@ -83,14 +100,14 @@ class Scatter:
         explained: float,
         trails: Mapping[int, FloatArray] = NO_TRAILS,
     ) -> None:
-        """Write one frame's points, trails, rings and note.
+        """Draw the points, trails, rings and the note of one frame.
 
         Args:
             frame: (H, W) uint8 index image, changed in place.
             points: (N, 2) layout.
-            outliers: rows of the points that get a ring and their number, worst first.
-            explained: share of the variance that the layout shows, 0..1, or NaN.
-            trails: by row of a point, where it was, (M, 2) each, ending where it is.
+            outliers: (L,) int64, rows of the points with a ring and a rank, highest score first.
+            explained: explained_variance_ratio of the layout's two axes, 0..1; NaN if the layout has no axes.
+            trails: (M, 2) positions by row of the point, oldest first; the last position is the current one.
         """
         places, outside = self.pixels(points)
         ordered = self._order[~outside[self._order]]
@@ -109,7 +126,7 @@ class Scatter:
         self._write_note(frame, explained, len(beyond))
 
     def _draw_trail(self, frame: NDArray[np.uint8], row: int, path: FloatArray) -> None:
-        """A line that grows towards the point, bordered by the card's colour; the point on top, larger than others."""
+        """Draw a line that widens towards the point, with a border in the background colour, and the point enlarged."""
         corners, _ = self.pixels(path)
         lengths = np.hypot(*np.diff(corners, axis=0).T)
         along = np.concatenate([[0.0], np.cumsum(lengths)])
@@ -122,7 +139,7 @@ class Scatter:
         draw_marks(frame, self._head, corners[-1:], color[None])
 
     def _number(self, frame: NDArray[np.uint8], places: NDArray[np.float64]) -> None:
-        """The outliers' places on the leaderboard, beside their rings."""
+        """Write each outlier's rank beside its ring."""
         style = Style(max(9, round(10.5 * self._page.scale)), bold=True)
         numbers = [str(place) for place in range(1, len(places) + 1)]
         sizes = np.array([(measure(number, style), CAPITAL * style.size) for number in numbers]).reshape(-1, 2)
@@ -132,7 +149,12 @@ class Scatter:
             write(frame, number, at, style, self._inks.ink_on_card, align="center", halo=halo)
 
     def tell(self, frame: NDArray[np.uint8], told: Sequence[str]) -> None:
-        """Write what has just happened into the strip above the points."""
+        """Write captions into the strip above the points; no effect if the page has no strip.
+
+        Args:
+            frame: (H, W) uint8 index image, changed in place.
+            told: captions, most important first. Captions that do not fit are counted at the end of the line.
+        """
         strip, style = self._page.caption, Style(max(9, round(12.5 * self._page.scale)), bold=True)
         if strip.height and told:
             pad = round(12 * self._page.scale)
@@ -141,7 +163,7 @@ class Scatter:
             write(frame, text, (strip.left + pad, strip.bottom - style.size * 0.3), style, self._inks.ink_on_card)
 
     def _write_note(self, frame: NDArray[np.uint8], explained: float, n_beyond: int) -> None:
-        """How the layout was made, in the plot's lower corner."""
+        """Write layout method, explained variance and number of points beyond the border into the lower corner."""
         card, style = self._page.plot, Style(max(9, round(10.5 * self._page.scale)))
         pad = round(12 * self._page.scale)
         said = [self._caption] if self._caption else []
@@ -154,16 +176,27 @@ class Scatter:
 
 
 def point_radius(count: int, box: Box) -> float:
-    """Radius in pixels: 4.6 for 1,000 and 2.3 for 10,000 points in a plot of 600 pixels.
+    """Radius of the points.
 
-    Area falls with the number of points, but slower than its inverse: a dense cloud may overlap, a dot must be seen.
+    radius = clip(4.6 (1000 / count)^0.3, 1.2, 7.5) (side / 600)^0.75
+
+    The radius is 4.6 pixels for 1,000 points and 2.3 for 10,000 points at a side of 600 pixels. The area of a point
+    falls more slowly than 1 / count: discs may overlap, but each disc must be visible. All constants are chosen by
+    hand; not measured.
+
+    Args:
+        count: number of points, at least 1.
+        box: area of the points; `side` is its shorter side, pixels.
+
+    Returns:
+        Radius in pixels.
     """
     side = min(box.width, box.height) / 600.0
     return float(np.clip(4.6 * (1000.0 / count) ** 0.3, 1.2, 7.5) * side**0.75)
 
 
 def _inner_box(page: Page) -> Box:
-    """The card without room for marks at its border and for the caption."""
+    """The plot's box without the margins for marks at the border, for captions and for the note."""
     pad = round(16 * page.scale)
     inner = page.plot.inset(pad).below(max(0, page.caption.height - pad // 2))
     return Box(inner.left, inner.top, inner.width, inner.height - round(12 * page.scale))

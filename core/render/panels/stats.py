@@ -1,4 +1,4 @@
-"""Step, epoch and accuracy, in the frame's head."""
+"""The numbers at the top of a frame: step, epoch and accuracy."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,21 +12,23 @@ from core.draw.text import Style, measure
 from core.render.page.run_page import Page
 
 _STACKED_FROM = 40
+"""Higher boxes have numbers below their titles, in pixels at scale 1. Chosen by hand; not measured."""
 _TITLES = ("Step", "Epoch", "Accuracy")
 _UNKNOWN = "n/a"
 _WHOLE_EPOCHS = 1000
+"""From this epoch on, epochs have no decimal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Three numbers that stay where they are while they change.
+    """Styles and widths of the three numbers; their positions are the same in all frames.
 
     Attributes:
-        stacked: numbers stand under their names; otherwise behind them.
-        label: style of the names.
+        stacked: True if numbers are below their titles; False if numbers follow their titles on one line.
+        label: style of the titles.
         value: style of the numbers.
-        widths: pixels that each takes at its longest in this film, gaps left out.
-        total: the last step.
+        widths: maximum width of each title and number in this film, pixels, without gaps.
+        total: last step.
     """
 
     stacked: bool
@@ -37,7 +39,16 @@ class Stats:
 
 
 def plan_stats(page: Page, embedded: Sequence[FrameFacts], *, total: int) -> Stats:
-    """The largest numbers that fit the page's box in every frame of the film."""
+    """Choose the largest text size at which the numbers of every frame fit into the page's box.
+
+    Args:
+        page: layout of the frame; the numbers are in its `stats` box.
+        embedded: T checkpoints.
+        total: last step.
+
+    Returns:
+        Styles and widths. The smallest size, 8 pixels, is returned even if the numbers do not fit.
+    """
     scale = page.scale
     stacked = page.stats.height > _STACKED_FROM * scale
     label = Style(max(9, round(11 * scale)))
@@ -51,7 +62,7 @@ def plan_stats(page: Page, embedded: Sequence[FrameFacts], *, total: int) -> Sta
 
 
 def draw_stats(frame: NDArray[np.uint8], page: Page, stats: Stats, facts: FrameFacts, text_colors: TextColors) -> None:
-    """Write one frame's numbers."""
+    """Write step, epoch and accuracy of one frame; unmeasured numbers are written as n/a."""
     box, texts = page.stats, _texts(facts, stats.total)
     if stats.stacked:
         right = float(box.right)

@@ -310,10 +310,10 @@ def test_film__refuses_a_layout_that_is_not_finite(film_inputs: Inputs) -> None:
     ("changed", "message"),
     [
         (lambda _: {"embedded": []}, "at least one frame"),
-        (lambda i: {"embedded": i["embedded"][:2]}, "points are"),
+        (lambda i: {"embedded": i["embedded"][:2]}, "shape of points"),
         (
             lambda i: {"scores": dataclasses.replace(i["scores"], distance=i["scores"].distance[:, 1:])},
-            "scores are",
+            "shape of scores",
         ),
         (
             lambda i: {"embedded": [dataclasses.replace(f, predictions=f.predictions[1:]) for f in i["embedded"]]},
