@@ -174,7 +174,7 @@ def write_heading(
         room = box.right - x - dash - pad - sum(width + gap for width in shortest[place + 1 :])
         text = next((name for name in names if measure(name, style) <= room), names[-1])
         if x + dash + pad + measure(text, style) > box.right:
-            break  # a very small film
+            break  # no room for this name in a very small film
         fill(layer, Box(round(x), row, dash, thick), int(ink[-1]))
         x = write(layer, text, (x + dash + pad, baseline), style, text_colors.muted) + gap
 
@@ -187,5 +187,5 @@ def write_phases(layer: NDArray[np.uint8], panel: CurvePanel, scale: float, text
         room = right - left - 2 * gap
         text = shorten(printable(name), style, room)
         if text == ELLIPSIS or measure(text, style) > room:
-            continue  # a very short phase
+            continue  # no room for this name
         write(layer, text, (left + gap, panel.top - 4 * scale), style, text_colors.muted)
