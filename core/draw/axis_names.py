@@ -9,11 +9,11 @@ from core.draw.picture import Text
 from core.draw.text import Style, measure, shorten_each
 
 SMALLEST = 8
-"""Smallest legible size of letters, pixels. Chosen by eye."""
+"""Smallest legible size of letters, pixels. Chosen by hand; not measured."""
 _MOST_LANES = 2
 """Largest number of lanes. If names are too close for one lane, neighbouring names alternate between lanes."""
 _APART = 1.12
-"""Smallest distance between two names, as a multiple of the size of the letters. Chosen by eye."""
+"""Smallest distance between two names, as a multiple of the size of the letters. Chosen by hand; not measured."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 _DESIGN_SIDE = 960
+"""Shorter side at which the scale is 1, pixels: the default side of a film."""
+
 _SMALL = 480
-"""Below this side, text and marks shrink further, down to the smallest legible size. Chosen by eye."""
+"""Below this side, text and marks shrink further, down to the smallest legible size. Chosen by hand; not measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ def measures(width: int, height: int) -> tuple[float, Box, int]:
     """Return the scale, the inner box and the gap of a picture.
 
     The scale multiplies the sizes of text and marks. It is 1.0 at 960 pixels. Its limits keep text legible. All numbers
-    were chosen by eye.
+    were chosen by hand; none was measured.
 
     Args:
         width: width of the picture, pixels.

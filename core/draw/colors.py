@@ -83,6 +83,7 @@ _TOO_DARK, _DEEP = 8, (146, 104, 226)
 """Index of the dark violet, and its replacement in a dark theme."""
 
 MAX_CLASSES = 200
+"""Largest number of class colours, equal to the limit of `core.domain.fitting`."""
 
 _SRGB_LINEAR_TO = 0.04045
 

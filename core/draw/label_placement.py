@@ -15,7 +15,7 @@ DIRECTIONS = np.array(
 """(8, 2) directions of the places around a mark as x and y (downwards), the default place first."""
 
 _LABEL, _MARK = 4.0, 1.0
-"""Costs of each covered pixel of a label and of a mark. Chosen by eye."""
+"""Costs of each covered pixel of a label and of a mark. Chosen by hand; not measured."""
 
 
 def beside(marks: NDArray[np.floating], sizes: NDArray[np.floating], *, reach: float, box: Box) -> NDArray[np.floating]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from core.draw.palette import COVERAGE_STEPS
 
 _PHASES = 4
-"""Subpixel positions of a mark in each direction. Slow points visibly jump on a coarser grid. Chosen by eye."""
+"""Subpixel positions of a mark in each direction, so that slow points do not jump. Chosen by hand; not measured."""
 
 Distance = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
 """Signed distance of (x, y), in pixels from the centre of a mark, to the edge of its shape; positive inside."""

@@ -21,10 +21,19 @@ COVERAGE_STEPS = 8
 """Number of coverage steps of a disc. The palette maps each step to the nearest level that it contains."""
 
 _RAMP = 18
+"""Number of greys from the page to the ink. Chosen by hand; not measured, like the other numbers here."""
+
 _ACCENTS = 5
+"""Number of strengths of the accent colour, and of the warning colour."""
+
 _MOST_LEVELS = 6
+"""Largest number of coverages of a class colour."""
+
 _LEAST_FOR_IMAGES = 60
+"""Number of entries that are kept for images when the coverages are chosen, if there is room for one of each class."""
+
 _SAMPLE_PIXELS = 400_000
+"""Approximate number of pixels in the sample for the median cut."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from core.draw.palette import TRANSPARENT, stored_palette
 from core.draw.text import Style, measure, set_line
 
 _MOST_LEVELS = 16
-"""Largest number of antialiasing levels of a text colour. Chosen by eye."""
+"""Largest number of antialiasing levels of a text colour. Chosen by hand; not measured."""
 _FONTS = "DejaVu Sans, Verdana, sans-serif"
 
 

@@ -16,7 +16,7 @@ ELLIPSIS = "…"
 CAPITAL = 0.73
 """Height of capitals and digits of DejaVu Sans, as a fraction of the em square."""
 _TAIL = 0.6
-"""Largest fraction of the width for the end of a text whose middle is left out. Chosen by eye."""
+"""Largest fraction of the width for the end of a text whose middle is left out. Chosen by hand; not measured."""
 
 
 @dataclass(frozen=True, slots=True)

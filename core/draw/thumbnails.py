@@ -12,9 +12,10 @@ from core.domain.arrays import ImageArray
 from core.draw.palette import TRANSPARENT, Palette
 
 _PIXEL_ART = 16
-"""Images up to this side are enlarged with sharp pixels, because interpolation would blur them. Chosen by eye."""
+"""Images up to this side are enlarged without interpolation, which would blur them. Chosen by hand; not measured."""
 
 _SHOWN_SIDE = 64
+"""Largest side of an image in a data URI, pixels. Chosen by hand; not measured."""
 
 
 @dataclass(slots=True)

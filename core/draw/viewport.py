@@ -8,10 +8,13 @@ from numpy.typing import NDArray
 from core.errors import DegenerateEmbeddingsError
 
 _QUANTILE = 0.995
-"""Upper quantile of a frame without outliers; the lower one is 1 - _QUANTILE. Chosen by eye."""
+"""Upper quantile of a frame without outliers; the lower one is 1 - _QUANTILE. Chosen by hand; not measured."""
 
 _ZOOM_WORTH_CLAMPING = 1.3
-"""Smallest ratio of the heights with and without outliers at which outliers are moved to the border. Chosen by eye."""
+"""Smallest ratio of the heights with and without outliers at which outliers are moved to the border.
+
+Chosen by hand; not measured.
+"""
 
 _SAME = 1e-9
 """Points are equal if they differ by less than this fraction of the largest coordinate: rounding errors."""

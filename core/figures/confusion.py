@@ -26,11 +26,11 @@ _STOPS = {
 }
 """Colours of the scale at equal distances, for light and dark themes."""
 _MOST_OF_SIDE = 0.3
-"""Largest fraction of the shorter side for names. Chosen by eye."""
+"""Largest fraction of the shorter side for names. Chosen by hand; not measured."""
 _MOST_OF_WIDTH = 0.4
-"""Largest fraction of the width for names of rows on a wide page. Chosen by eye."""
+"""Largest fraction of the width for names of rows on a wide page. Chosen by hand; not measured."""
 _LEAST_GRID = 12
-"""Smallest side of a cell at which lines separate cells, pixels. Chosen by eye."""
+"""Smallest side of a cell at which lines separate cells, pixels. Chosen by hand; not measured."""
 
 
 def confusion(labels: IntArray, predictions: IntArray, n_classes: int) -> IntArray:
@@ -287,8 +287,7 @@ FIGURE = RunFigure(
         name="confusion",
         title="Confusion matrix",
         shows="Number of probe images by true and predicted class, coloured by the fraction of the true class; as a "
-        "film, "
-        "at each checkpoint.",
+        "film, at each checkpoint.",
         formats=("png", "svg", "gif", "mp4"),
         reads=("probe", "checkpoints"),
     ),
