@@ -294,7 +294,7 @@ def serve(host: str, port: int, *, processes: Commands | None = None) -> None:
             _say(f"Embedreel is at {url} (how to use it: {url}/docs). Ctrl-C stops the service.")
         while not interrupt.asked.wait(CHECK_INTERVAL_SECONDS):
             supervisor.look()
-        _say("Stopping. Running stages are given back and continue at the next start.")
+        _say("Stopping. Running stages go back to the queue. They run again after the next start.")
 
 
 def _say(text: str) -> None:

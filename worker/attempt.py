@@ -42,13 +42,13 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 PROGRESS_SECONDS = 0.5
-"""Shortest time between two progress writes of a stage. A choice: a shorter time writes more rows."""
+"""Shortest time between two progress writes of a stage. Chosen by hand: a shorter time writes more rows."""
 
 ASK_SECONDS = 1.0
-"""Pause between two SIGTERM signals to a child that shall stop. A choice."""
+"""Pause between two SIGTERM signals to a child that must stop. Chosen by hand; not measured."""
 
 WRITE_AGAIN_SECONDS = 0.5
-"""Pause between two tries of a write while the database does not answer. A choice: it adds to the recovery time."""
+"""Pause between two tries of a write while the database does not answer. Chosen by hand: it adds to the recovery time."""
 
 
 class Ending(Enum):
@@ -77,7 +77,7 @@ class Attempt:
         store: artifact store of the service.
         notify: sends wake-ups.
         stages: module with the functions of the stages.
-        stopping: set when the worker shall stop.
+        stopping: set when the worker must stop.
     """
 
     def __init__(
@@ -187,7 +187,7 @@ class Attempt:
         return Ending.HUNG if self.complaint else None
 
     def _stop(self, child: Child, ending: Ending) -> Ending:
-        """Stop the child. A child that can still be useful is asked first, so that it stores its state.
+        """Stop the child. If the worker stops or the run is cancelled, the child is asked first and stores its state.
 
         Returns:
             The given ending, or REPORTED if the child finished before it stopped.
@@ -213,7 +213,7 @@ class Attempt:
                 return False
 
     def _settle(self, ending: Ending, child: Child) -> None:
-        """Record how the attempt ended. After REPORTED this is done; after LEASE_LOST nothing may be written."""
+        """Record how the attempt ended. REPORTED: already recorded. LEASE_LOST: nothing may be written."""
         match ending:
             case Ending.EXITED:
                 self._give_back(f"its process ended with {child.exit_reason}", blame=not self.stopping.is_set())
@@ -322,7 +322,7 @@ class Attempt:
 
 
 def delete(store: ArtifactStore, locations: Iterable[str]) -> None:
-    """Delete locations that no row names. The garbage collection deletes later what cannot be deleted now."""
+    """Delete locations that no row names. If this fails, the garbage collection deletes them later."""
     try:
         store.delete(locations)
     except (OSError, StorageUnavailableError) as error:

@@ -1,8 +1,8 @@
 """Coalesced reads for polling: requests that arrive at the same time share one database read.
 
-A request only joins a read that starts after it arrived, so it never sees data older than itself. Each kind of read has
-its own thread, so it waits neither for uploads nor for writers. The number of reads does not grow with the number of
-clients that poll.
+A request only joins a read that starts after it arrived, so a response is never older than its request. Each kind of
+read has its own thread, so it waits neither for uploads nor for writers. The number of reads does not grow with the
+number of clients that poll.
 """
 
 import asyncio
@@ -133,7 +133,7 @@ class RunReads:
         states: reads of the states of runs.
         snapshots: reads of runs as JSON.
         streams: executor with the one thread that reads for event streams.
-        kept: cached JSON of runs of all tenants, the last used last.
+        kept: cached JSON of runs of all tenants, the most recently used last.
     """
 
     database: Database
@@ -146,7 +146,7 @@ class RunReads:
 
     @classmethod
     def open(cls, database: Database, stopping: threading.Event, tenant: str) -> Self:
-        """Return the reads of a process, with their threads."""
+        """Create the reads and their threads, once for each process."""
         return cls(
             database,
             stopping,
@@ -157,7 +157,7 @@ class RunReads:
         )
 
     def for_tenant(self, tenant: str) -> Self:
-        """Return the same service for another tenant."""
+        """Return the same reads for another tenant."""
         return replace(self, tenant=tenant)
 
     def close(self) -> None:
@@ -191,7 +191,7 @@ class RunReads:
     async def run(self, run_id: str, *, seen: RunState | None = None) -> RunSnapshot:
         """Return a tenant's run as it is now.
 
-        Unless the run is running, its ETag covers everything that its JSON depends on, so the cached JSON is reused.
+        If the run is not running, an equal ETag means equal JSON, so the cached JSON is reused.
 
         Args:
             run_id: the run.

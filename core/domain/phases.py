@@ -56,7 +56,7 @@ class LayerDecay(Frozen):
         takes = {"exponential": ("factor",), "linear": ("floor",), "family": ()}[self.kind]
         given = tuple(name for name in ("factor", "floor") if getattr(self, name) is not None)
         if given != takes:
-            wanted = f"only `{takes[0]}`" if takes else "no number"
+            wanted = f"only `{takes[0]}`" if takes else "neither `factor` nor `floor`"
             raise ValueError(f"layer_decay of kind {self.kind!r} takes {wanted}")
         return self
 
@@ -240,8 +240,14 @@ def phase_spans(phases: Sequence[Phase]) -> tuple[PhaseSpan, ...]:
 def learning_rate_factor(step: int, *, steps: int, warmup: float, schedule: Schedule = "cosine") -> float:
     """Return the learning rate of an update as a fraction of the peak: a linear warm-up, then the schedule.
 
-    With w = round(warmup * steps): step / (w + 1) for the first w updates, then with t = (step - w - 1) / (steps - w)
-    "cosine" (1 + cos(pi t)) / 2, "linear" 1 - t, "constant" 1. The rate is 0 just before the first update and, except
+    With w = round(warmup * steps) and t = (step - w - 1) / (steps - w):
+
+    - warm-up, the first w updates: step / (w + 1)
+    - "cosine": (1 + cos(pi t)) / 2
+    - "linear": 1 - t
+    - "constant": 1
+
+    The rate is 0 just before the first update and, except
     for "constant", just after the last update. So no update has the rate 0.
 
     Args:

@@ -31,7 +31,7 @@ class Part(Frozen):
     Attributes:
         id: id of the part within the run.
         key: key of the artifact.
-        stage: the stage that the part is made for; for "keeps", the stage that makes the part.
+        stage: id of the stage that uses the part; with "keeps", of the stage that makes it.
         effect: "completes": the part is the artifact of the other stage (a frame that the training embeds).
             "releases": the other stage starts with the part (a checkpoint that any worker embeds). "keeps": the part is
             for the user (weights).

@@ -9,7 +9,7 @@ More smoothing has two effects. Motion in the layout follows motion in the repre
 of the plane adds less motion. And the layout has less of each frame's own variance. `choose` selects the least
 smoothing whose correlation of motion is close to the best. docs/layouts.md compares values of sigma on three data sets.
 
-Memory does not grow with the number of frames times the number of features times the number of points. The RANK first
+The embeddings of all frames are never in memory at once. The RANK first
 principal components of each frame are kept, then reduced to the WIDTH most important directions of the film.
 """
 
@@ -43,7 +43,7 @@ NEARLY = 0.02
 """Loss of correlation of motion that `choose` accepts for a smaller sigma, which keeps more of each frame's variance.
 Chosen by hand; not measured. docs/layouts.md has results for the selected sigma."""
 TRUST_LOSS = 0.01
-"""Largest loss of trustworthiness, relative to the best sigma, that `choose` accepts. Chosen by hand; not measured."""
+"""Largest accepted difference from the trustworthiness of the best sigma. Chosen by hand; not measured."""
 TRUST_FRAMES = 6
 """Number of frames, evenly spaced, whose trustworthiness `choose` averages. Chosen by hand; not measured."""
 

@@ -38,7 +38,7 @@ class Draws:
         brightness: (R,) factor, at least 0.
         contrast: (R,) factor, at least 0.
         saturation: (R,) factor, at least 0.
-        hue: (R,) rotation of the hue, turns, from red towards yellow.
+        hue: (R,) rotation of the hue, in full turns, from red towards yellow.
         partner: (R,) int64, position in this step of the image that mixup mixes in; a permutation of 0 to R - 1.
         share: (R,) weight of the image itself in the mixture, 0 to 1.
     """
@@ -107,7 +107,7 @@ def placements(draws: Draws) -> Numbers:
         (left, top) to 1.
     """
     cosine, sine = np.cos(draws.turned), np.sin(draws.turned)
-    # y points down, so a counterclockwise rotation leads from the y axis to the x axis.
+    # y points down. So a counterclockwise rotation on the screen turns the y axis towards the x axis.
     unturn = np.stack([cosine, -sine, sine, cosine], axis=1).reshape(-1, 2, 2)
     unshear = np.tile(np.eye(2), (len(unturn), 1, 1))
     unshear[:, 0, 1] = draws.leaning

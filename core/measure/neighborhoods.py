@@ -20,10 +20,10 @@ SAMPLE_ROWS = 1000
 USUAL_SIZE = 15
 """Number of neighbours k in a neighbourhood. Chosen by hand; not measured."""
 BLOCK_BYTES = 8 << 20
-"""Size of the distances that are computed at once. One large product is faster than many small products.
+"""Size in bytes of one block of distances. One large product is faster than many small products.
 The value is chosen by hand; not measured."""
 MARK_BYTES = 1 << 20
-"""Size of the comparison marks that `count_below` holds at once. Chosen by hand; not measured."""
+"""Largest size in bytes of the boolean array in `count_below`. Chosen by hand; not measured."""
 WORD, LANE = 8, 255
 """Number of bytes in a 64-bit word, and the largest sum that one byte holds."""
 
@@ -87,7 +87,7 @@ def layout_neighbors(points: NDArray[np.floating], *, k: int, rows: IntArray) ->
     tree = scipy.spatial.cKDTree(points)
     _, found = tree.query(points[rows], k=k + 1)
     own = found == rows[:, None]
-    own[~own.any(axis=1), -1] = True  # more than k points coincide with this point, and the query left it out
+    own[~own.any(axis=1), -1] = True  # more than k other points are at this position, so the query returned only others
     others: IntArray = found[~own].reshape(len(rows), k).astype(np.int64)
     return others
 
@@ -139,7 +139,7 @@ def preservation(neighbors: IntArray, shown: IntArray) -> float:
 def distance_ranks(points: NDArray[np.floating]) -> IntArray:
     """Rank of each point by Euclidean distance from each other point.
 
-    The function holds N x N arrays. The ranks serve to compare many layouts of a few points.
+    The function holds N x N arrays. Use it for few points if many layouts of them are compared.
 
     Args:
         points: (N, D).

@@ -76,7 +76,10 @@ def claim(
 
 
 def _is_queued(session: Session, run_id: str, stage_id: str) -> bool:
-    """Return True if the stage is queued. The run is not locked: most wake-ups come for a stage that is claimed."""
+    """Return True if the stage is queued.
+
+    The run is not locked, because most wake-ups find that the stage is already claimed.
+    """
     query = select(StageRow.id).where(
         StageRow.run_id == run_id, StageRow.id == stage_id, StageRow.status == StageStatus.QUEUED
     )
@@ -157,7 +160,7 @@ def _forget_parts(session: Session, run: RunRow, stage: PlannedStage, *, after: 
     artifact_rows.lock_artifacts(session, to_delete=True)
     served = {
         part.key: rows[part.stage].key for part in parts
-    }  # runs that share a stage also share the parts made for the stage
+    }  # if two runs have the same stage, they also have the same parts for it
     supplied = {part.stage for part in parts if part.effect != "keeps"}
     shared = artifact_rows.shared_keys(session, run.id, served.values())
     keys = set(served) | {rows[stage_id].key for stage_id in supplied}

@@ -11,13 +11,13 @@ from core.store.engine import counts, lifecycle
 from core.store.engine.lifecycle import NOTIFY_AGAIN_SECONDS, QUEUED, StageId, WakeUp
 
 LONGEST_NOTIFY_SECONDS = 600.0
-"""Longest pause between two wake-ups of one stage. A choice: a longer pause sends fewer messages and recovers later."""
+"""Longest pause between two wake-ups of one stage. Chosen by hand: a longer pause sends fewer messages and recovers later."""
 
 MOST_DOUBLINGS = 10
 """Upper limit of the counter that doubles the pause, so that the pause stays a finite number."""
 
 NOTIFIED_AT_ONCE = 16
-"""Wake-ups that one sweep sends. A choice: more wake-ups reach more idle workers and fill the broker faster."""
+"""Wake-ups that one sweep sends. Chosen by hand: more wake-ups reach more idle workers and fill the broker faster."""
 
 
 def expired(session: Session) -> list[StageId]:
@@ -51,8 +51,8 @@ def take_back(session: Session, lost: StageId, *, max_attempts: int) -> list[Wak
 def notify_again(session: Session) -> list[WakeUp]:
     """Return new wake-ups for queued stages that no worker has claimed. The pause doubles with each wake-up of a stage.
 
-    At most NOTIFIED_AT_ONCE wake-ups are returned, those of the earliest runs first. This is enough: a worker that
-    receives a wake-up works until no stage is queued.
+    At most NOTIFIED_AT_ONCE wake-ups are returned, those of the earliest runs first. More are not needed: one
+    wake-up makes a worker run stages until none is queued.
     """
     unclaimed = (
         select(StageRow)

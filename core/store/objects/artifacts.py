@@ -16,7 +16,7 @@ from core.errors import StorageUnavailableError
 from core.store.objects.stored import FolderObjects, Objects, Stored, sync_folder, throw_away
 
 FETCHED_AT_ONCE = 8
-"""Concurrent fetches. A choice: more fetches use more bandwidth and more connections."""
+"""Concurrent fetches. Chosen by hand: more fetches use more bandwidth and more connections."""
 
 
 def open_store(url: str, *, home: Path) -> "ArtifactStore":

@@ -22,7 +22,7 @@ from core.store.objects.ownership import owns
 log = logging.getLogger(__name__)
 
 ORPHANED_SECONDS = 24 * 3600.0
-"""Younger files may belong to an unfinished transaction. A choice: a shorter time frees space sooner."""
+"""Younger files may belong to an unfinished transaction. Chosen by hand: a shorter time frees space sooner."""
 
 
 def collect(database: Database, store: ArtifactStore, *, older_than_seconds: float = ORPHANED_SECONDS) -> list[str]:

@@ -23,13 +23,13 @@ from core.store.objects import cache_readers
 from core.store.objects.stored import KINDS, OWNER, Stored, StoredFolder, T, gone, retry_while_unavailable
 
 CACHE_BYTES = 20 << 30
-"""Size limit of the cache. A choice: a smaller cache uses less disk and fetches more often."""
+"""Size limit of the cache. Chosen by hand: a smaller cache uses less disk and fetches more often."""
 
 ASKED_AT_ONCE = 32
-"""Concurrent requests of one call. A choice: more requests are faster and open more connections."""
+"""Concurrent requests of one call. Chosen by hand: more requests are faster and open more connections."""
 
 WRITABLE_SECONDS = 10.0
-"""For this time after a successful write, the store is assumed to be writable. A choice: it limits probe writes."""
+"""For this time after a successful write, the store is assumed to be writable. Chosen by hand: it limits probe writes."""
 
 IN_USE_SECONDS = 3600.0
 """Folders that were requested within this time stay in the cache: a response may still read from them."""

@@ -22,7 +22,8 @@ T = TypeVar("T")
 REACHES, FIRST_PAUSE_SECONDS = 5, 1.0
 """Number of tries at an object store, and the first pause in seconds. Each later pause is twice as long.
 
-Both are choices: the sum of 15 seconds bridges short outages and delays an error by so much.
+Both are chosen by hand: together the pauses are 15 seconds. That bridges a short outage, and an error is reported
+15 seconds later.
 """
 
 OWNER = "owner"
@@ -72,7 +73,7 @@ class Objects(Protocol):
         """Return the local path of one file. Raises NotReadyError if the file is missing."""
 
     def damaged(self, stored: Sequence[Stored]) -> set[str]:
-        """Return the locations of which a recorded file is missing or has a wrong size."""
+        """Return the locations where a recorded file is missing or has a wrong size."""
 
     def delete(self, locations: Iterable[str]) -> None:
         """Delete these locations if they exist."""

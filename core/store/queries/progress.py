@@ -12,7 +12,7 @@ from core.domain.stages import EMBED, FINE_TUNE, RENDER, STAGES
 from core.store.database.tables import ArtifactRow, RunRow, StageRow
 
 RECENT_RUNS = 5
-"""Runs that `seconds_per_frame` reads. A choice: more runs cover more stages and cost a longer query."""
+"""Runs that `seconds_per_frame` reads. Chosen by hand: more runs cover more stages and cost a longer query."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from core.store.engine.lifecycle import QUEUED
 from core.store.queries import workers
 
 MOST_AHEAD = 1000
-"""Upper limit of a reported position. A choice: a higher limit makes the query longer."""
+"""Upper limit of a reported position. Chosen by hand: a higher limit makes the query longer."""
 
 _THESE: BindParameter[str] = bindparam("run_ids", expanding=True)
 _STATUS = StageRow.status + ""  # the expression makes SQLite search by run id, not scan all queued stages

@@ -13,7 +13,7 @@ from core.store.database.tables import DeliveryRow, WebhookRow
 from core.store.engine import artifact_rows, outbox
 
 MOST = 20
-"""Largest number of webhooks of a tenant. A choice: each webhook adds a delivery to every event."""
+"""Largest number of webhooks of a tenant. Chosen by hand: each webhook adds a delivery to every event."""
 
 
 def add(session: Session, *, tenant: str, url: str, secret: str, events: Sequence[str]) -> WebhookRow:
