@@ -25,7 +25,10 @@ POLLING = "polling"
 """Scheme of the broker's URL that selects `PollingTransport`. kombu caches the transport of its own scheme."""
 
 SQLITE_POLL_SECONDS = 0.2
-"""Pause between two reads of a SQLite broker. Chosen by hand: a shorter pause starts stages earlier and reads more often."""
+"""Pause between two reads of a SQLite broker.
+
+Chosen by hand: a shorter pause starts stages earlier and reads more often.
+"""
 
 AGAIN_SECONDS = 1.0
 """Pause in seconds before the restart of a listener that ended by itself. Chosen by hand; not measured."""

@@ -48,7 +48,10 @@ ASK_SECONDS = 1.0
 """Pause between two SIGTERM signals to a child that must stop. Chosen by hand; not measured."""
 
 WRITE_AGAIN_SECONDS = 0.5
-"""Pause between two tries of a write while the database does not answer. Chosen by hand: it adds to the recovery time."""
+"""Pause between two tries of a write while the database does not answer.
+
+Chosen by hand: it adds to the recovery time.
+"""
 
 
 class Ending(Enum):

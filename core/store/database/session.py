@@ -23,7 +23,10 @@ from core.errors import MAKE_ROOM, InsufficientStorageError, StorageUnavailableE
 from core.store.database import counters
 
 LOCK_WAIT_SECONDS = 10
-"""Longest wait for SQLite's write lock or for a PostgreSQL statement. Chosen by hand: a longer wait hides longer outages."""
+"""Longest wait for SQLite's write lock or for a PostgreSQL statement.
+
+Chosen by hand: a longer wait hides longer outages.
+"""
 
 LOOK_AGAIN_SECONDS = 0.001
 """Pause between two tries to take SQLite's write lock. Chosen by hand: a shorter pause uses more CPU."""

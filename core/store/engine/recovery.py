@@ -11,7 +11,10 @@ from core.store.engine import counts, lifecycle
 from core.store.engine.lifecycle import NOTIFY_AGAIN_SECONDS, QUEUED, StageId, WakeUp
 
 LONGEST_NOTIFY_SECONDS = 600.0
-"""Longest pause between two wake-ups of one stage. Chosen by hand: a longer pause sends fewer messages and recovers later."""
+"""Longest pause between two wake-ups of one stage.
+
+Chosen by hand: a longer pause sends fewer messages and recovers later.
+"""
 
 MOST_DOUBLINGS = 10
 """Upper limit of the counter that doubles the pause, so that the pause stays a finite number."""

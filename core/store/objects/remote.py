@@ -29,7 +29,10 @@ ASKED_AT_ONCE = 32
 """Concurrent requests of one call. Chosen by hand: more requests are faster and open more connections."""
 
 WRITABLE_SECONDS = 10.0
-"""For this time after a successful write, the store is assumed to be writable. Chosen by hand: it limits probe writes."""
+"""For this time after a successful write, the store is assumed to be writable.
+
+Chosen by hand: it limits probe writes.
+"""
 
 IN_USE_SECONDS = 3600.0
 """Folders that were requested within this time stay in the cache: a response may still read from them."""

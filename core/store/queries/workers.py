@@ -10,7 +10,10 @@ from core.store.database.tables import WorkerRow
 from core.version import installed_version
 
 ALIVE_SECONDS = 20.0
-"""A worker is alive if its last heartbeat is younger: four heartbeats of the default 5 seconds. Chosen by hand; not measured."""
+"""A worker is alive if its last heartbeat is younger: four heartbeats of the default 5 seconds.
+
+Chosen by hand; not measured.
+"""
 
 FORGOTTEN_SECONDS = 24 * 3600.0
 """The row of a worker without heartbeats is deleted after this time. Chosen by hand: until then the row is listed."""
