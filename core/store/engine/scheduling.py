@@ -23,8 +23,8 @@ BACKLOG = 8
 BACKLOG_SECONDS = 1.0
 """BACKLOG stages that have been queued for BACKLOG_SECONDS mean that no worker is idle.
 
-Each worker reads the queue again after each stage. Both numbers are chosen by hand: lower ones save wake-ups, higher ones
-send more wake-ups to workers that may be idle.
+Each worker reads the queue again after each stage. Both numbers are chosen by hand: lower ones save wake-ups, higher
+ones send more wake-ups to workers that may be idle.
 """
 
 
