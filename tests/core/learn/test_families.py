@@ -239,7 +239,7 @@ def test_a_family_that_is_not_registered__trains_but_has_no_blocks(snapshot: Pat
     save_processor(snapshot)
     backbone = load(tmp_path)
     assert backbone.model(images()).logits.shape == (4, 3)
-    with pytest.raises(UnusableModelError, match=r"'beit' is not known.*ViT, DeiT, DINOv2, Swin") as caught:
+    with pytest.raises(UnusableModelError, match=r"'beit' are not supported.*ViT, DeiT, DINOv2, Swin") as caught:
         blocks(backbone.model)
     assert caught.value.field == "model"
 

@@ -77,5 +77,5 @@ def test_source_of__unknown(dataset):
 
 
 def test_source_of__choices_that_make_no_sense():
-    with pytest.raises(InvalidSpecError, match="'split' cannot be chosen"):
+    with pytest.raises(InvalidSpecError, match="'split' is not an option"):
         source_of("hub:uoft-cs/cifar10?split=test", allowed_hub=ALLOWED)
