@@ -100,7 +100,7 @@ def _context() -> Iterator[StageContext]:
         store = open_store(settings.artifacts, home=settings.root)
         store.prepare()
         plan = build(SPEC)
-        parts = {part.id: part for part in plan.tasks(FINE_TUNE)[0].parts}
+        parts = {part.id: part for part in plan.tasks_of(FINE_TUNE)[0].parts}
 
         def publish(kind: str, **message: object) -> None:
             if kind == "part":

@@ -35,7 +35,7 @@ def _audit(ctx, what, maker):
     path = os.environ.get("EMBEDREEL_STUB_AUDIT")
     if not path:
         return
-    line = {"what": what, "run": ctx.spec.name, "stage": ctx.stage.id, "maker": maker, "at": time.monotonic()}
+    line = {"what": what, "run": ctx.spec.name, "stage": ctx.task.id, "maker": maker, "at": time.monotonic()}
     line |= {"pid": os.getpid(), "supervisor": multiprocessing.parent_process().pid}
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
@@ -110,7 +110,7 @@ def _keep_state(ctx, index):
 def fine_tune(ctx):
     maker = _begin(ctx)
     _misbehave(ctx.spec.name)
-    frames = ctx.plan.tasks(EMBED)
+    frames = ctx.plan.tasks_of(EMBED)
     begin = int((ctx.store.folder(ctx.state) / "next.txt").read_text()) if ctx.state else 0
     with ctx.stoppable():
         for index in range(begin, len(frames)):
@@ -123,7 +123,7 @@ def fine_tune(ctx):
             if index == len(frames) // 2:
                 _wait_once(ctx)
             _keep_state(ctx, index)
-    _write(ctx.output, ctx.stage.key, maker)
+    _write(ctx.output, ctx.task.key, maker)
     _audit(ctx, "end", maker)
     return {}
 
@@ -131,23 +131,23 @@ def fine_tune(ctx):
 def embed(ctx):
     maker = _begin(ctx)
     time.sleep(STEP_SECONDS)
-    (checkpoint,) = ctx.plan.released_to(ctx.stage.id)
+    (checkpoint,) = ctx.plan.released_to(ctx.task.id)
     _read(ctx.checkpoint(), checkpoint)
-    _write(ctx.output, ctx.stage.key, maker)
+    _write(ctx.output, ctx.task.key, maker)
     _audit(ctx, "end", maker)
-    return {"frame": ctx.stage.index, "step": ctx.plan.steps[ctx.stage.index]}
+    return {"frame": ctx.task.index, "step": ctx.plan.steps[ctx.task.index]}
 
 
 def _gather(ctx):
     maker = _begin(ctx)
-    embeds = ctx.plan.tasks(EMBED)
+    embeds = ctx.plan.tasks_of(EMBED)
     for index, (stage, folder) in enumerate(zip(embeds, ctx.frames(), strict=True)):
         _read(folder, stage.key)
         time.sleep(STEP_SECONDS / 4)
         ctx.progress(index + 1, len(embeds))
-    if ctx.stage.name == RENDER.name and ctx.spec.name == "redraw":
+    if ctx.task.name == RENDER.name and ctx.spec.name == "redraw":
         ctx.emit("stage.redrawn", reason="it was too large", width=408)
-    _write(ctx.output, ctx.stage.key, maker)
+    _write(ctx.output, ctx.task.key, maker)
     _audit(ctx, "end", maker)
     return {}
 

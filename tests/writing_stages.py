@@ -7,7 +7,7 @@ from tests.small_results import LEARNED, WRITERS
 
 def fine_tune(ctx):
     """As the stub's, and each frame comes with what was measured."""
-    for index, part in enumerate(ctx.stage.parts):
+    for index, part in enumerate(ctx.task.parts):
         folder = ctx.beside(part.id)
         (folder / "embeddings.txt").write_text("embedded")
         facts = {"frame": index, "step": ctx.plan.steps[index], "epoch": index / 2, "loss": 2.5, "accuracy": 0.5}
@@ -16,7 +16,7 @@ def fine_tune(ctx):
 
 
 def _write(ctx):
-    WRITERS[ctx.stage.name](ctx.output, len(ctx.plan.steps))
+    WRITERS[ctx.task.name](ctx.output, len(ctx.plan.steps))
     return {}
 
 

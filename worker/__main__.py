@@ -28,7 +28,7 @@ from worker.tasks import BackgroundDuties, register
 
 
 def main(stages: str = STAGES_MODULE) -> int:
-    """Run a worker until SIGTERM or Ctrl-C, then give unfinished stages back.
+    """Run a worker until SIGTERM or Ctrl-C, then give unfinished tasks back.
 
     Args:
         stages: module with the functions of the stages.

@@ -27,7 +27,7 @@ POLLING = "polling"
 SQLITE_POLL_SECONDS = 0.2
 """Pause between two reads of a SQLite broker.
 
-Chosen by hand: a shorter pause starts stages earlier and reads more often.
+Chosen by hand: a shorter pause starts tasks earlier and reads more often.
 """
 
 AGAIN_SECONDS = 1.0
@@ -121,7 +121,7 @@ def stop_on_signals(stopping: threading.Event) -> None:
 
 
 def ignore_signals() -> None:
-    """Ignore SIGTERM and Ctrl-C after all stages are given back, so that the process exits with status 0."""
+    """Ignore SIGTERM and Ctrl-C after all tasks are given back, so that the process exits with status 0."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
 

@@ -1,4 +1,4 @@
-"""One attempt at a claimed stage, from the start of its child process to the published artifact.
+"""One attempt at a claimed task, from the start of its child process to the published artifact.
 
 The attempt renews the lease, stores the progress, and publishes what the child hands over. It stops the child when the
 worker stops, the run is cancelled, the lease is lost, or the child hangs.
@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 PROGRESS_SECONDS = 0.5
-"""Shortest time between two progress writes of a stage. Chosen by hand: a shorter time writes more rows."""
+"""Shortest time between two progress writes of a task. Chosen by hand: a shorter time writes more rows."""
 
 ASK_SECONDS = 1.0
 """Pause between two SIGTERM signals to a child that must stop. Chosen by hand; not measured."""
@@ -71,7 +71,7 @@ class Ending(Enum):
 
 
 class Attempt:
-    """One attempt at a claimed stage.
+    """One attempt at a claimed task.
 
     Args:
         claim: the claim.
@@ -110,7 +110,7 @@ class Attempt:
         """Run the child process until it ends. No process and no scratch folder of the attempt outlives this call.
 
         Returns:
-            The unsent wake-up of the run's next stage, if this worker serves its queue; otherwise an empty list.
+            The unsent wake-up of the run's next task, if this worker serves its queue; otherwise an empty list.
         """
         with self.lease:
             try:
@@ -123,7 +123,7 @@ class Attempt:
         return self.unsent
 
     def _run(self) -> None:
-        folder = self.store.attempt(self.claim.run_id, self.claim.stage.id, token=self.claim.token)
+        folder = self.store.attempt(self.claim.run_id, self.claim.task.id, token=self.claim.token)
         try:
             self.output = folder / "output"
             self.output.mkdir()
@@ -146,9 +146,9 @@ class Attempt:
             dataset = datasets.stored(session, claim.spec.dataset)
             key = begins_with(claim.spec)
             weights = artifact_rows.recorded(session, [key]).get(key) if key else None
-        if len(inputs) < len(set(claim.plan.inputs(claim.stage))):
-            runs = "the compared runs" if claim.stage.shows else "the run"
-            raise NotReadyError(f"an input of the stage is not stored any more; retry {runs} to make the input again")
+        if len(inputs) < len(set(claim.plan.inputs(claim.task))):
+            runs = "the compared runs" if claim.task.shows else "the run"
+            raise NotReadyError(f"an input of the task is not stored any more; retry {runs} to make the input again")
         return Job(
             claim=claim,
             output=self.output,
@@ -162,9 +162,9 @@ class Attempt:
         )
 
     def _inputs(self) -> Mapping[str, Stored]:
-        """Return the stored inputs of the stage, by key."""
+        """Return the stored inputs of the task, by key."""
         with self.database.reading() as session:
-            return artifact_rows.recorded(session, self.claim.plan.inputs(self.claim.stage))
+            return artifact_rows.recorded(session, self.claim.plan.inputs(self.claim.task))
 
     def _watch(self, child: Child) -> Ending:
         """Handle the messages of the child until the attempt ends."""
@@ -262,18 +262,18 @@ class Attempt:
             log.warning("progress is not stored: the database does not answer")
 
     def _publish_part(self, *, part_id: str, folder: str, facts: dict[str, Any]) -> None:
-        part = next(part for part in self.claim.stage.parts if part.id == part_id)
+        part = next(part for part in self.claim.task.parts if part.id == part_id)
         stored = self._put(Path(folder), part.key)
         published = self._write(lambda session: publishing.publish_part(session, self.claim, part, stored, facts))
         self._follow_up(published)
 
     def _publish_state(self, *, folder: str, step: int) -> None:
-        key = state_key(self.claim.run_id, self.claim.stage.id, token=self.claim.token, step=step)
+        key = state_key(self.claim.run_id, self.claim.task.id, token=self.claim.token, step=step)
         stored = self._put(Path(folder), key)
         self._follow_up(self._write(lambda session: publishing.publish_state(session, self.claim, stored, step=step)))
 
     def _finish(self, facts: dict[str, Any]) -> None:
-        stored = self._put(self.output, self.claim.stage.key)
+        stored = self._put(self.output, self.claim.task.key)
         published = self._write(lambda session: publishing.finish(session, self.claim, stored, facts))
         own = next((wake_up for wake_up in published.wake_ups if wake_up.queue in self.settings.queues), None)
         self.unsent = [own] if own else []
@@ -291,7 +291,7 @@ class Attempt:
         delete(self.store, published.unneeded)
 
     def _fail(self, error: EmbedreelError) -> None:
-        log.warning("stage failed: %s", error.detail)
+        log.warning("task failed: %s", error.detail)
         tracing.failed(error.detail)
         if isinstance(error, UnusableStateError):
             again = partial(failures.begin_anew, reason=error.detail, max_attempts=self.settings.max_attempts)
@@ -303,7 +303,7 @@ class Attempt:
             self._write(lambda session: failures.fail(session, self.claim, error))
 
     def _give_back(self, reason: str, *, blame: bool = True) -> None:
-        log.warning("stage given back: %s", reason)
+        log.warning("task given back: %s", reason)
         tracing.failed(reason)
         given = partial(failures.give_back, reason=reason, blame=blame, max_attempts=self.settings.max_attempts)
         self._follow_up(self._write(lambda session: given(session, self.claim)))

@@ -21,7 +21,7 @@ from worker.training import Training
 
 
 class CheckpointPublisher:
-    """Publishes the parts of the stage `fine_tune`: frames or checkpoints, and the weights that the user keeps."""
+    """Publishes the parts of the task `fine_tune`: frames or checkpoints, and the weights that the user keeps."""
 
     def __init__(self, ctx: StageContext, training: Training, probe: ProbeSet) -> None:
         self._ctx, self._training = ctx, training
@@ -32,7 +32,7 @@ class CheckpointPublisher:
         """Publish a captured checkpoint.
 
         With `capture.mode` "inline", this publishes the frame. With "offload", this publishes the weights, which the
-        stage `embed` reads. Weights that the plan keeps for the user are published too.
+        task `embed` reads. Weights that the plan keeps for the user are published too.
 
         Args:
             checkpoint: the captured checkpoint with the live model.
@@ -58,7 +58,7 @@ class CheckpointPublisher:
             return
         self._ctx.progress(step, step)
         self._keep_weights(planned=last, step=step)
-        for part in reversed(self._ctx.stage.parts):
+        for part in reversed(self._ctx.task.parts):
             if part.effect == "completes" and part.step is not None and part.step > step:
                 self._skip(part)
 
@@ -95,7 +95,7 @@ class CheckpointPublisher:
             planned: step of the part in the plan.
             step: optimiser steps done.
         """
-        for part in self._ctx.stage.parts:
+        for part in self._ctx.task.parts:
             if part.effect == "keeps" and part.step == planned:
                 folder = self._ctx.beside(part.id)
                 trained.save(folder, self._training.backbone)
@@ -104,7 +104,7 @@ class CheckpointPublisher:
     def _skip(self, part: Part) -> None:
         folder = self._ctx.beside(part.id)
         (folder / SKIPPED).touch()
-        self._ctx.publish(part, folder, {"frame": self._ctx.plan.stage(part.stage).index, SKIPPED: True})
+        self._ctx.publish(part, folder, {"frame": self._ctx.plan.task(part.task).index, SKIPPED: True})
 
     def _learned(self, step: int) -> Learned:
         backbone, facts = self._training.backbone, self._training.source.facts

@@ -42,7 +42,7 @@ def warm_up(*preload: str) -> None:
 
 
 class Child:
-    """The child process of one stage. The child leads its own process group."""
+    """The child process of one task. The child leads its own process group."""
 
     def __init__(self, process: BaseProcess, connection: Connection) -> None:
         self._process = process
@@ -53,7 +53,7 @@ class Child:
         """Fork a child from the fork server and pass the job to it."""
         context = multiprocessing.get_context("forkserver")
         ours, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=runner.main, args=(job, theirs), name=f"stage {job.stage.id}")
+        process = context.Process(target=runner.main, args=(job, theirs), name=f"task {job.task.id}")
         process.start()
         theirs.close()
         return cls(process, ours)
@@ -88,7 +88,7 @@ class Child:
         return None
 
     def ask_to_stop(self) -> None:
-        """Send SIGTERM to the process group. A training stores its state before it ends; other stages end at once."""
+        """Send SIGTERM to the process group. A training stores its state before it ends; other tasks end at once."""
         if not self.ended:
             self._signal(signal.SIGTERM)
 

@@ -37,7 +37,7 @@ def compare(ctx: StageContext) -> dict[str, Any]:
     Raises:
         InvalidSpecError: the runs show different images, or the film exceeds `render.max_bytes` at its smallest size.
     """
-    shown, compared = ctx.stage.shows, ctx.spec.compared
+    shown, compared = ctx.task.shows, ctx.spec.compared
     probe = _probe(ctx, shown)
     films = [codecs.load(ctx.stored(one.project) / "projection", Projection) for one in shown]
     layouts = in_one_frame([film.points for film in films])

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from core.domain.plan import SKIPPED, Part, Plan, PlannedStage
+from core.domain.plan import SKIPPED, Part, Plan, PlannedTask
 from core.domain.spec import RunSpec
 from core.domain.stages import EMBED
 from core.errors import NotReadyError
@@ -29,7 +29,7 @@ This is half of the default `cancel_grace_seconds`, after which the child is kil
 
 
 class StoppedError(Exception):
-    """The stage was asked to stop and has stopped."""
+    """The task was asked to stop and has stopped."""
 
 
 def _drop_report(kind: str, **message: object) -> None:
@@ -38,7 +38,7 @@ def _drop_report(kind: str, **message: object) -> None:
 
 @dataclass(frozen=True)
 class StageContext:
-    """One attempt at one stage, in the child process.
+    """One attempt at one task, in the child process.
 
     Attributes:
         job: data of the attempt.
@@ -63,9 +63,9 @@ class StageContext:
         return self.job.plan
 
     @property
-    def stage(self) -> PlannedStage:
-        """The planned stage."""
-        return self.job.stage
+    def task(self) -> PlannedTask:
+        """The planned task."""
+        return self.job.task
 
     @property
     def settings(self) -> Settings:
@@ -79,7 +79,7 @@ class StageContext:
 
     @property
     def pins(self) -> Mapping[str, str]:
-        """The pinned revision of each hub id that the stage may load."""
+        """The pinned revision of each hub id that the task may load."""
         return self.job.pins
 
     @property
@@ -89,24 +89,24 @@ class StageContext:
 
     @property
     def state(self) -> Stored | None:
-        """The stored state that the stage resumes from; None if the stage starts from the beginning."""
+        """The stored state that the task resumes from; None if the task starts from the beginning."""
         return self.job.claim.state
 
     def without_report(self) -> "StageContext":
-        """Return the context for another process of the same stage. Its reports are dropped."""
+        """Return the context for another process of the same task. Its reports are dropped."""
         return replace(self, report=_drop_report)
 
     def stored(self, key: str) -> Path:
-        """Return the folder of an artifact that the stage reads."""
+        """Return the folder of an artifact that the task reads."""
         return self.store.folder(self.job.inputs[key])
 
     def input(self, name: str) -> Path:
         """Return the folder of the artifact of the stage with this name. The stage must have one task."""
-        return self.stored(self.plan.stage(name).key)
+        return self.stored(self.plan.task(name).key)
 
     def frames(self) -> list[Path]:
         """Return the folders of the embedded frames, in order."""
-        return self.captured(stage.key for stage in self.plan.tasks(EMBED))
+        return self.captured(task.key for task in self.plan.tasks_of(EMBED))
 
     def captured(self, keys: Iterable[str]) -> list[Path]:
         """Return the folders of these frames without the skipped ones: a training may end before the last frame."""
@@ -114,8 +114,8 @@ class StageContext:
         return [folder for folder in folders if not (folder / SKIPPED).exists()]
 
     def checkpoint(self) -> Path:
-        """Return the folder of the checkpoint that this stage embeds."""
-        (key,) = self.plan.released_to(self.stage.id)
+        """Return the folder of the checkpoint that this task embeds."""
+        (key,) = self.plan.released_to(self.task.id)
         return self.stored(key)
 
     def trained(self) -> Path:
@@ -129,7 +129,7 @@ class StageContext:
         return self.store.folder(self.job.weights)
 
     def progress(self, done: int, total: int) -> None:
-        """Report the progress of the stage.
+        """Report the progress of the task.
 
         Args:
             done: finished units.
@@ -138,11 +138,11 @@ class StageContext:
         self.report("progress", done=done, total=total)
 
     def emit(self, event: str, **data: object) -> None:
-        """Append an event of this stage to the events of the run."""
+        """Append an event of this task to the events of the run."""
         self.report("event", event=event, data=data)
 
     def publish(self, part: Part, folder: Path, facts: dict[str, Any]) -> None:
-        """Publish a complete part while this stage continues.
+        """Publish a complete part while this task continues.
 
         Args:
             part: the planned part.
@@ -152,7 +152,7 @@ class StageContext:
         self.report("part", part_id=part.id, folder=str(folder), facts=facts)
 
     def keep_state(self, folder: Path, *, step: int) -> None:
-        """Store the state that this stage resumes from if its worker is lost. It replaces an earlier state.
+        """Store the state that this task resumes from if its worker is lost. It replaces an earlier state.
 
         Args:
             folder: files of the state. They belong to the supervisor from now on.
@@ -161,15 +161,15 @@ class StageContext:
         self.report("state", folder=str(folder), step=step)
 
     def beside(self, name: str) -> Path:
-        """Make a folder beside the output, for a part or a state that is published while the stage continues."""
+        """Make a folder beside the output, for a part or a state that is published while the task continues."""
         folder = self.output.with_name(f"{self.output.name}-{name.replace('/', '-')}")
         folder.mkdir(exist_ok=True)
         return folder
 
     def frame_part(self, index: int) -> Part:
-        """Return the part of this stage that belongs to frame `index`."""
-        frame = self.plan.tasks(EMBED)[index].id
-        return next(part for part in self.stage.parts if part.stage == frame)
+        """Return the part of this task that belongs to frame `index`."""
+        frame = self.plan.tasks_of(EMBED)[index].id
+        return next(part for part in self.task.parts if part.task == frame)
 
     def pin(self, source: str, revision: str) -> None:
         """Record the revision that a hub id was resolved to."""
@@ -189,14 +189,14 @@ class StageContext:
 
     @property
     def stop_requested(self) -> bool:
-        """True if the stage was asked to stop."""
+        """True if the task was asked to stop."""
         return bool(self.stop_requests)
 
     def raise_if_stopped(self) -> None:
-        """Stop the stage if it was asked to stop and has had time to store a state.
+        """Stop the task if it was asked to stop and has had time to store a state.
 
         Raises:
-            StoppedError: the stage was asked to stop more than STOP_WITHIN_SECONDS ago.
+            StoppedError: the task was asked to stop more than STOP_WITHIN_SECONDS ago.
         """
         if self.stop_requests and time.monotonic() - self.stop_requests[0] > STOP_WITHIN_SECONDS:
             raise StoppedError

@@ -9,10 +9,10 @@ from worker.context import StageContext
 
 
 def draw_film(ctx: StageContext, renderer: Callable[[RenderSpec], Renderer]) -> dict[str, Any]:
-    """Draw a film into the stage's output. Each reduction of size or tweens is reported as an event.
+    """Draw a film into the task's output. Each reduction of size or tweens is reported as an event.
 
     Args:
-        ctx: context of the stage.
+        ctx: context of the task.
         renderer: makes a renderer for the given render settings.
 
     Returns:

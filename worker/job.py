@@ -1,30 +1,30 @@
-"""The data of one attempt at one stage. The supervisor makes it, and the child process receives it."""
+"""The data of one attempt at one task. The supervisor makes it, and the child process receives it."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from core import logs
-from core.domain.plan import Plan, PlannedStage
+from core.domain.plan import Plan, PlannedTask
 from core.domain.spec import RunSpec
 from core.settings import Settings
 from core.store.engine.claim import Claim
 from core.store.objects.stored import Stored
 
 STAGES_MODULE = "worker.stages"
-"""Module whose table `STAGES` has the function of each stage. Tests of the engine name a module with stubs."""
+"""Module whose table `STAGES` has the function of each task. Tests of the engine name a module with stubs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One attempt at one stage, as plain data.
+    """One attempt at one task, as plain data.
 
     Attributes:
         claim: the claim of the attempt.
-        output: empty folder. Its content is published as the artifact of the stage.
+        output: empty folder. Its content is published as the artifact of the task.
         settings: settings of the worker.
         stages: module with the functions of the stages.
-        pins: pinned revision of each hub id that the stage may load.
-        inputs: stored artifacts that the stage reads, by key.
+        pins: pinned revision of each hub id that the task may load.
+        inputs: stored artifacts that the task reads, by key.
         dataset: stored folder of an uploaded dataset; None for another dataset.
         weights: stored weights that the training starts from; None if it starts from a preset or a hub id.
         log_fields: fields of every log line of the child.
@@ -51,6 +51,6 @@ class Job:
         return self.claim.plan
 
     @property
-    def stage(self) -> PlannedStage:
-        """The planned stage."""
-        return self.claim.stage
+    def task(self) -> PlannedTask:
+        """The planned task."""
+        return self.claim.task

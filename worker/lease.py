@@ -1,4 +1,4 @@
-"""Renewal of a lease while its stage runs, from a separate thread.
+"""Renewal of a lease while its task runs, from a separate thread.
 
 The thread also reads the state of the claim. A thread is necessary because long work of the supervisor, such as hashing
 gigabytes or waiting for a lock, must not let the lease expire.
@@ -31,7 +31,7 @@ class Lease:
         self._renewed_at = time.monotonic()
         self._ended = threading.Event()
         self._thread = threading.Thread(
-            target=copy_context().run, args=(self._renew_until_ended,), name=f"lease of {claim.stage.id}", daemon=True
+            target=copy_context().run, args=(self._renew_until_ended,), name=f"lease of {claim.task.id}", daemon=True
         )
 
     def __enter__(self) -> Self:
@@ -47,7 +47,7 @@ class Lease:
         """The last known state of the claim.
 
         The state is LOST if no renewal has succeeded for two thirds of `lease_seconds`. In the remaining third, the
-        supervisor stops the stage before another worker may claim the stage. Two thirds are chosen by hand; not
+        supervisor stops the task before another worker may claim the task. Two thirds are chosen by hand; not
         measured.
         """
         overdue = time.monotonic() - self._renewed_at > self._settings.lease_seconds * 2 / 3
@@ -55,7 +55,7 @@ class Lease:
 
     @property
     def expired(self) -> bool:
-        """True if no renewal has succeeded for `lease_seconds`, so that another worker may have claimed the stage."""
+        """True if no renewal has succeeded for `lease_seconds`, so that another worker may have claimed the task."""
         return time.monotonic() - self._renewed_at > self._settings.lease_seconds
 
     def _renew_until_ended(self) -> None:
@@ -63,9 +63,9 @@ class Lease:
             try:
                 self._state = self._read_or_renew()
             except StorageUnavailableError as error:
-                log.warning("the lease of %s is not renewed: %s", self._claim.stage.id, error.detail)
+                log.warning("the lease of %s is not renewed: %s", self._claim.task.id, error.detail)
             except Exception:
-                log.exception("the lease of %s is not renewed", self._claim.stage.id)
+                log.exception("the lease of %s is not renewed", self._claim.task.id)
 
     def _read_or_renew(self) -> LeaseState:
         started_at = time.monotonic()

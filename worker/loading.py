@@ -22,7 +22,7 @@ def open_source(ctx: StageContext, *, digest: str | None = None) -> ImageSource:
     A hub dataset without a pinned revision is opened in its newest revision. The revision is then pinned.
 
     Args:
-        ctx: context of the stage.
+        ctx: context of the task.
         digest: required digest of the dataset; None requires the pinned digest, or no digest if none is pinned.
 
     Returns:
@@ -52,7 +52,7 @@ def create_backbone(ctx: StageContext, source: ImageSource, *, revision: str | N
     """Create the model of the run as it is before training: a preset, a hub checkpoint, or another run's trained model.
 
     Args:
-        ctx: context of the stage.
+        ctx: context of the task.
         source: the opened dataset. Its class names determine the head, and its image size the input size of a preset.
         revision: commit of a hub checkpoint; None uses the pinned commit, or the newest commit if none is pinned.
 
@@ -94,7 +94,7 @@ def load_probe(ctx: StageContext, source: ImageSource, *, size: int) -> ProbeSet
     """Load the probe images of the run.
 
     Args:
-        ctx: context of the stage.
+        ctx: context of the task.
         source: the opened dataset.
         size: side of the square images, pixels.
 

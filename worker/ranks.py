@@ -39,7 +39,7 @@ def together(ctx: StageContext, join: Callable[[StageContext], None]) -> Iterato
     """Run the block while the other processes run `join(ctx)`.
 
     Args:
-        ctx: context of the stage. The other processes get a copy that drops all reports.
+        ctx: context of the task. The other processes get a copy that drops all reports.
         join: runs the training in another process. The function must be picklable.
 
     Yields:

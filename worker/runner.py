@@ -1,4 +1,4 @@
-"""The child process: it runs one stage, sends reports, and ends.
+"""The child process: it runs one task, sends reports, and ends.
 
 The fork server starts the child. The child leads its own process group and dies with its supervisor.
 """
@@ -24,7 +24,7 @@ from worker.job import Job
 _FULL = "is full. Free some space, for example by deleting runs"
 _BROKEN = "cannot be read or written. Repair the disk"
 DISK_TROUBLE = {errno.ENOSPC: _FULL, errno.EDQUOT: _FULL, errno.EIO: _BROKEN, errno.EROFS: _BROKEN}
-"""Errors of the disk that an operator can repair. They are not defects of the stage."""
+"""Errors of the disk that an operator can repair. They are not defects of the task."""
 
 
 def main(job: Job, connection: Connection) -> None:
@@ -44,12 +44,12 @@ def main(job: Job, connection: Connection) -> None:
     except StoppedError:
         report("stopped")
     except Exception as error:
-        logging.getLogger(__name__).exception("the stage failed")
+        logging.getLogger(__name__).exception("the task failed")
         report("failed", error=_explained(error, job))
 
 
 def _explained(error: Exception, job: Job) -> EmbedreelError:
-    """Return the error of the run for the exception that ended its stage."""
+    """Return the error of the run for the exception that ended its task."""
     if isinstance(error, EmbedreelError):
         return error
     if isinstance(error, OSError) and error.errno in DISK_TROUBLE:
@@ -66,7 +66,7 @@ def _run(job: Job, report: Any) -> dict[str, Any]:  # noqa: ANN401
     stages = importlib.import_module(job.stages).STAGES  # imports torch, which only the child does
     store = open_store(job.settings.artifacts, home=job.settings.root)
     with store.reading():
-        facts: dict[str, Any] = stages[job.stage.name](StageContext(job, store, report))
+        facts: dict[str, Any] = stages[job.task.name](StageContext(job, store, report))
     return facts
 
 

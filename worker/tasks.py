@@ -25,7 +25,7 @@ SQLITE_BROKER = "sqla+sqlite:///"
 
 
 def register(app: Celery, supervisor: Supervisor) -> None:
-    """Register the one task of the app. A wake-up of any queue makes the supervisor run queued stages."""
+    """Register the one task of the app. A wake-up of any queue makes the supervisor run queued tasks."""
 
     def wake(queue: str) -> None:  # noqa: ARG001 - the argument makes messages readable in the broker
         supervisor.wake()
@@ -70,7 +70,7 @@ class BackgroundDuties:
             threading.Thread(target=self._every, args=(seconds, duty), daemon=True).start()
 
     def stop(self) -> None:
-        """Stop the duties, wait for stages that the sweep started, and delete the row of this worker."""
+        """Stop the duties, wait for tasks that the sweep started, and delete the row of this worker."""
         self._stopped.set()
         if self._own_wake.is_alive():
             self._own_wake.join()
@@ -94,7 +94,7 @@ class BackgroundDuties:
             )
 
     def sweep(self) -> None:
-        """Queue lost stages again and send lost wake-ups again. An idle worker also looks for queued stages itself."""
+        """Queue lost tasks again and send lost wake-ups again. An idle worker also looks for queued tasks itself."""
         settings = self._settings
         wake_ups = sweep.sweep(
             self._database, max_attempts=settings.max_attempts, deadline_seconds=settings.deadline_seconds
@@ -106,11 +106,11 @@ class BackgroundDuties:
         forget_delivered(self._settings.broker)
 
     def _wake_without_message(self) -> None:
-        """Run queued stages without a wake-up: the broker may be away, or a frozen worker may have the message."""
+        """Run queued tasks without a wake-up: the broker may be away, or a frozen worker may have the message."""
         try:
             self._supervisor.wake()
         except StorageUnavailableError as error:
-            log.warning("queued stages could not be read: %s", error.detail)
+            log.warning("queued tasks could not be read: %s", error.detail)
 
     def collect(self) -> None:
         """Delete unused scratch folders of this machine."""

@@ -35,7 +35,7 @@ class Training:
     """Data, model and saved state of a training in one of its processes.
 
     Attributes:
-        ctx: context of the stage.
+        ctx: context of the task.
         source: the opened dataset.
         backbone: the model, trained in place.
         images: (M, S, S, 3) uint8 training images with labels.
@@ -57,7 +57,7 @@ class Training:
         """Load the dataset, the model and the saved state. If there are other ranks, wait for them.
 
         Args:
-            ctx: context of the stage.
+            ctx: context of the task.
 
         Raises:
             UnusableStateError: the saved state is missing or damaged.
@@ -140,7 +140,7 @@ class ProgressHook(TrainingHook):
         """Report the step.
 
         Raises:
-            StoppedError: the stage was asked to stop more than STOP_WITHIN_SECONDS ago.
+            StoppedError: the task was asked to stop more than STOP_WITHIN_SECONDS ago.
         """
         self._ctx.progress(step, self._ctx.spec.train.steps)
         self._ctx.raise_if_stopped()
@@ -154,17 +154,17 @@ class PeriodicCheckpointer(TrainingHook):
         self._due_at = time.monotonic() + ctx.settings.state_seconds
 
     def wants_pause(self) -> bool:
-        """Return True if the stage was asked to stop."""
+        """Return True if the task was asked to stop."""
         return self._ctx.stop_requested
 
     def on_pause(self, state: LiveState) -> None:
-        """Save the state if a save is due or the stage was asked to stop.
+        """Save the state if a save is due or the task was asked to stop.
 
         Args:
             state: the live state.
 
         Raises:
-            StoppedError: the stage was asked to stop; the state is saved.
+            StoppedError: the task was asked to stop; the state is saved.
         """
         if not self._ctx.stop_requested and time.monotonic() < self._due_at:
             return

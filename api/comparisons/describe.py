@@ -33,7 +33,7 @@ def describe(results: RunArtifacts, comparison_id: str) -> ComparisonOut:
     """
     with results.database.reading() as session:
         run = _comparison_of(session, comparison_id, results.tenant)
-        spec, shows = RunSpec.model_validate(run.spec), lifecycle.plan_of(run).stage(RENDER.name).shows
+        spec, shows = RunSpec.model_validate(run.spec), lifecycle.plan_of(run).task(RENDER.name).shows
         made = artifacts.artifacts(session, [key for shown in shows for key in (shown.fine_tune, shown.measure)])
         film = artifacts.artifact(session, run, RENDER.name)
     base = f"/v1/runs/{run.id}"

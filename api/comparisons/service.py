@@ -59,7 +59,7 @@ class ComparisonService:
                 compared = self._compared(session, body.runs)
             spec = body.to_spec(compared)
             plan = plans.build(spec)
-            (stage,) = plan.stages
+            (stage,) = plan.tasks
             shown = list(zip((one.run for one in compared), stage.shows, strict=True))
             self._require_files(shown)
             return self.runs.accept(spec, plan, asked, check=partial(self._check_shown, shown=shown))

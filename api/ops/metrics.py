@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from core.domain.run import RunStatus, StageStatus
+from core.domain.run import RunStatus, TaskStatus
 from core.domain.stages import STAGES, Queue
 from core.errors import StorageUnavailableError
 from core.store.database import counters
@@ -25,7 +25,7 @@ ValuesOfLabels = Mapping[str, Sequence[str]]
 """For each label, in order, the values that are exported even at zero. `rate()` needs the zero before an increase."""
 
 RUNS: ValuesOfLabels = {"status": tuple(RunStatus)}
-STAGE_STATUSES: ValuesOfLabels = {"stage": tuple(STAGES), "status": (StageStatus.QUEUED, StageStatus.RUNNING)}
+TASK_STATUSES: ValuesOfLabels = {"stage": tuple(STAGES), "status": (TaskStatus.QUEUED, TaskStatus.RUNNING)}
 QUEUES: ValuesOfLabels = {"queue": tuple(Queue)}
 WORKERS: ValuesOfLabels = {"queue": tuple(Queue), "device": ("cpu", "cuda")}
 
@@ -89,12 +89,12 @@ def _gauges(measured: Gauges) -> Iterable[Metric]:
     runs = {(status,): count for status, count in measured.runs.items()}
     queues = {(queue,): waiting for queue, waiting in measured.queues.items()}
     yield _gauge("embedreel_runs", "Runs, by status", RUNS, runs)
-    yield _gauge("embedreel_stages", "Stages that are queued or running", STAGE_STATUSES, measured.stages)
+    yield _gauge("embedreel_stages", "Stages that are queued or running", TASK_STATUSES, measured.tasks)
     yield _gauge(
         "embedreel_queue_stages",
         "Stages that wait for a worker",
         QUEUES,
-        {queue: waiting.stages for queue, waiting in queues.items()},
+        {queue: waiting.tasks for queue, waiting in queues.items()},
     )
     yield _gauge(
         "embedreel_queue_age_seconds",

@@ -8,14 +8,14 @@ from sqlalchemy.orm import Session
 from api.http.errors import as_problem
 from api.http.times import optional_timestamp, timestamp
 from api.runs.schemas import Links, PlannedOut, PlanOut, Progress, RunOut, StageOut
-from core.domain.run import RunStatus, StageStatus
+from core.domain.run import RunStatus, TaskStatus
 from core.domain.spec import RunSpec
 from core.domain.stages import EMBED, FINE_TUNE, RENDER, STAGES
 from core.store.database.session import clock
 from core.store.database.tables import RunRow
 from core.store.engine import artifact_references
 from core.store.queries import progress, runs, waiting
-from core.store.queries.progress import StageGroup
+from core.store.queries.progress import TaskGroup
 from core.store.queries.waiting import RunState
 
 FIRST_GUESS: Mapping[str, float] = {
@@ -32,7 +32,7 @@ NO_WORKER = (
     "itself."
 )
 
-_PRECEDENCE = (StageStatus.FAILED, StageStatus.RUNNING, StageStatus.CANCELLED, StageStatus.QUEUED)
+_PRECEDENCE = (TaskStatus.FAILED, TaskStatus.RUNNING, TaskStatus.CANCELLED, TaskStatus.QUEUED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class StageSummary:
 
     name: str
     queue: str
-    status: StageStatus
+    status: TaskStatus
     tasks: int
     done: int
     total: int
@@ -67,7 +67,7 @@ class StageSummary:
 def describe(session: Session, rows: Sequence[RunRow]) -> list[RunOut]:
     """Return the runs of these rows, in their order, as the API shows them."""
     ids = [row.id for row in rows]
-    groups, steps = progress.stage_groups(session, ids), progress.captured_steps(session, ids)
+    groups, steps = progress.task_groups(session, ids), progress.captured_steps(session, ids)
     waits = _Waits.of(session, rows)
     skipped = progress.skipped_frames(session, [row.id for row in rows if row.spec["train"]["early_stopping"]])
     trained = artifact_references.with_weights(
@@ -108,22 +108,22 @@ class _Waits:
         return NO_WORKER.format(queues=" and ".join(queues)) if queues else None
 
 
-def collect(groups: Sequence[StageGroup], *, skipped: int = 0) -> list[StageSummary]:
+def collect(groups: Sequence[TaskGroup], *, skipped: int = 0) -> list[StageSummary]:
     """Sum task groups by stage name, in the order of a run's stages.
 
     Args:
         groups: task counts by stage name and status.
         skipped: frames that early stopping left out; they are subtracted from the embedding's tasks.
     """
-    by_name: dict[str, list[StageGroup]] = {name: [] for name in STAGES}
+    by_name: dict[str, list[TaskGroup]] = {name: [] for name in STAGES}
     for group in groups:
         by_name[group.name].append(group)
     return [_together(found, skipped=skipped) for found in by_name.values() if found]
 
 
-def _together(groups: list[StageGroup], *, skipped: int) -> StageSummary:
+def _together(groups: list[TaskGroup], *, skipped: int) -> StageSummary:
     tasks = sum(group.tasks for group in groups)
-    finished = sum(group.tasks for group in groups if group.status is StageStatus.SUCCEEDED)
+    finished = sum(group.tasks for group in groups if group.status is TaskStatus.SUCCEEDED)
     starts = [group.started_at for group in groups if group.started_at is not None]
     ends = [group.finished_at for group in groups if group.finished_at is not None]
     several = groups[0].name == EMBED.name
@@ -142,17 +142,17 @@ def _together(groups: list[StageGroup], *, skipped: int) -> StageSummary:
     )
 
 
-_ENDED = frozenset({StageStatus.SUCCEEDED, StageStatus.FAILED, StageStatus.CANCELLED})
+_ENDED = frozenset({TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.CANCELLED})
 
 
-def _status(groups: list[StageGroup], *, finished: int) -> StageStatus:
+def _status(groups: list[TaskGroup], *, finished: int) -> TaskStatus:
     statuses = {group.status for group in groups}
     if len(statuses) == 1:
         return statuses.pop()
     for status in _PRECEDENCE:
         if status in statuses:
-            return StageStatus.RUNNING if status is StageStatus.QUEUED and finished else status
-    return StageStatus.RUNNING  # some succeeded, the others wait for frames that the training has not made yet
+            return TaskStatus.RUNNING if status is TaskStatus.QUEUED and finished else status
+    return TaskStatus.RUNNING  # some succeeded, the others wait for frames that the training has not made yet
 
 
 def seconds_left(stages: Sequence[StageSummary], *, at: float, pace: Mapping[str, float], inline: bool) -> float | None:
@@ -173,14 +173,14 @@ def seconds_left(stages: Sequence[StageSummary], *, at: float, pace: Mapping[str
         return None
     names = [FINE_TUNE.name] if inline else [FINE_TUNE.name, EMBED.name]
     learning = [by_name[name] for name in names if name in by_name]
-    unfinished = [stage for stage in learning if stage.status is not StageStatus.SUCCEEDED]
+    unfinished = [stage for stage in learning if stage.status is not TaskStatus.SUCCEEDED]
     rated = [left for stage in unfinished if (left := _at_its_rate(stage, at)) is not None]
     if unfinished and not rated:
         return None
     seconds = max(rated, default=0.0)
     for name, guess in pace.items():
         stage = by_name.get(name)  # a comparison has only the last of these stages
-        if stage and stage.status is not StageStatus.SUCCEEDED:
+        if stage and stage.status is not TaskStatus.SUCCEEDED:
             own = _at_its_rate(stage, at)
             seconds += guess * frames if own is None else own
     return round(seconds, 1)
@@ -188,7 +188,7 @@ def seconds_left(stages: Sequence[StageSummary], *, at: float, pace: Mapping[str
 
 def _at_its_rate(stage: StageSummary, at: float) -> float | None:
     """Return the seconds left of a running stage at its average rate, or None if it has no progress yet."""
-    if stage.status is not StageStatus.RUNNING or not stage.done or stage.started_at is None:
+    if stage.status is not TaskStatus.RUNNING or not stage.done or stage.started_at is None:
         return None
     return max(0.0, at - stage.started_at) * (stage.total - stage.done) / stage.done
 
@@ -224,7 +224,7 @@ def _run(
     *,
     trained: bool,
 ) -> RunOut:
-    learnt = any(stage.name == FINE_TUNE.name and stage.status is StageStatus.SUCCEEDED for stage in stages)
+    learnt = any(stage.name == FINE_TUNE.name and stage.status is TaskStatus.SUCCEEDED for stage in stages)
     return RunOut(
         id=run.id,
         name=run.name,

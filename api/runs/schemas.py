@@ -10,7 +10,7 @@ from core.data import sources
 from core.domain import hub_dataset, resolve
 from core.domain.frozen import Frozen
 from core.domain.phases import LayerDecay
-from core.domain.run import RunStatus, StageStatus
+from core.domain.run import RunStatus, TaskStatus
 from core.domain.spec import (
     AlignSpec,
     CaptureSpec,
@@ -133,7 +133,7 @@ class StageOut(BaseModel):
     """A stage of a run, summed over its tasks."""
 
     name: str
-    status: StageStatus
+    status: TaskStatus
     progress: Progress
     unit: Annotated[Literal["steps", "frames"], Field(description="Unit of `progress`.")]
     attempt: Annotated[

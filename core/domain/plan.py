@@ -1,4 +1,4 @@
-"""The plan of a run: its stages in order, and the key of the artifact of each stage.
+"""The plan of a run: its tasks in order, and the key of the artifact of each task.
 
 `build(spec)` is pure, so the API and the worker get the same plan. The key of an artifact is a hash of everything that
 decides its content. Resume, retry and a new drawing all use one question: is an artifact with this key stored?
@@ -26,21 +26,21 @@ SKIPPED = "skipped"
 
 
 class Part(Frozen):
-    """An artifact that a stage publishes while it runs.
+    """An artifact that a task publishes while it runs.
 
     Attributes:
         id: id of the part within the run.
         key: key of the artifact.
-        stage: id of the stage that uses the part; with "keeps", of the stage that makes it.
-        effect: "completes": the part is the artifact of the other stage (a frame that the training embeds).
-            "releases": the other stage starts with the part (a checkpoint that any worker embeds). "keeps": the part is
+        task: id of the task that uses the part; with "keeps", of the task that makes it.
+        effect: "completes": the part is the artifact of the other task (a frame that the training embeds).
+            "releases": the other task starts with the part (a checkpoint that any worker embeds). "keeps": the part is
             for the user (weights).
         step: optimiser step of the part; None if only the training decides the step.
     """
 
     id: str
     key: str
-    stage: str
+    task: str
     effect: Literal["completes", "releases", "keeps"]
     step: int | None = None
 
@@ -59,7 +59,7 @@ class ComparedArtifacts(Frozen):
         return (self.fine_tune, *self.embeds, self.project, self.measure)
 
 
-class PlannedStage(Frozen):
+class PlannedTask(Frozen):
     """One task of a stage.
 
     Attributes:
@@ -91,38 +91,38 @@ class Plan(Frozen):
 
     Attributes:
         steps: steps at which a checkpoint is captured. With capture by drift, steps at which one may be captured.
-        stages: the tasks.
+        tasks: the tasks.
     """
 
     steps: tuple[int, ...]
-    stages: tuple[PlannedStage, ...]
+    tasks: tuple[PlannedTask, ...]
 
-    def stage(self, stage_id: str) -> PlannedStage:
+    def task(self, task_id: str) -> PlannedTask:
         """Return the task with this id."""
-        return self._by_id[stage_id]
+        return self._by_id[task_id]
 
     @cached_property
-    def _by_id(self) -> dict[str, PlannedStage]:
-        return {stage.id: stage for stage in self.stages}
+    def _by_id(self) -> dict[str, PlannedTask]:
+        return {task.id: task for task in self.tasks}
 
     @property
     def keys(self) -> tuple[str, ...]:
         """The keys of all artifacts that the run makes: for each task its artifact, then its parts."""
-        return tuple(key for stage in self.stages for key in (stage.key, *(part.key for part in stage.parts)))
+        return tuple(key for task in self.tasks for key in (task.key, *(part.key for part in task.parts)))
 
-    def inputs(self, stage: PlannedStage) -> tuple[str, ...]:
+    def inputs(self, task: PlannedTask) -> tuple[str, ...]:
         """Return the keys of the artifacts that a task reads."""
-        shown = (key for one in stage.shows for key in one.keys)
-        return (*(self.stage(need).key for need in stage.needs), *self.released_to(stage.id), *shown)
+        shown = (key for one in task.shows for key in one.keys)
+        return (*(self.task(need).key for need in task.needs), *self.released_to(task.id), *shown)
 
-    def released_to(self, stage_id: str) -> tuple[str, ...]:
+    def released_to(self, task_id: str) -> tuple[str, ...]:
         """Return the keys of the parts that a task starts with."""
-        parts = (part for stage in self.stages for part in stage.parts)
-        return tuple(part.key for part in parts if part.stage == stage_id and part.effect == "releases")
+        parts = (part for task in self.tasks for part in task.parts)
+        return tuple(part.key for part in parts if part.task == task_id and part.effect == "releases")
 
-    def tasks(self, stage: StageSpec) -> tuple[PlannedStage, ...]:
+    def tasks_of(self, stage: StageSpec) -> tuple[PlannedTask, ...]:
         """Return all tasks of a stage, in order."""
-        return tuple(task for task in self.stages if task.name == stage.name)
+        return tuple(task for task in self.tasks if task.name == stage.name)
 
 
 def artifact_key(kind: str, reads: Mapping[str, Any], inputs: tuple[str, ...] = ()) -> str:
@@ -158,10 +158,10 @@ def _comparison(spec: RunSpec) -> Plan:
     plans = [build(one.spec) for one in spec.compared]
     shows = tuple(
         ComparedArtifacts(
-            fine_tune=plan.stage(FINE_TUNE.name).key,
-            embeds=tuple(task.key for task in plan.tasks(EMBED)),
-            project=plan.stage(PROJECT.name).key,
-            measure=plan.stage(MEASURE.name).key,
+            fine_tune=plan.task(FINE_TUNE.name).key,
+            embeds=tuple(task.key for task in plan.tasks_of(EMBED)),
+            project=plan.task(PROJECT.name).key,
+            measure=plan.task(MEASURE.name).key,
         )
         for plan in plans
     )
@@ -173,14 +173,14 @@ def _comparison(spec: RunSpec) -> Plan:
         "runs": [[one.spec.name, one.spec.model] for one in spec.compared],
     }
     key = artifact_key("comparison", reads, tuple(key for one in shows for key in one.keys))
-    render = PlannedStage(id=RENDER.name, name=RENDER.name, key=key, shows=shows)
-    return Plan(steps=(), stages=(render,))
+    render = PlannedTask(id=RENDER.name, name=RENDER.name, key=key, shows=shows)
+    return Plan(steps=(), tasks=(render,))
 
 
 def _training(spec: RunSpec) -> Plan:
     steps, captured = _steps(spec.capture, spec.train)
     fields = spec.model_dump(mode="json") | {"figures": versions()}
-    made: dict[str, tuple[PlannedStage, ...]] = {}
+    made: dict[str, tuple[PlannedTask, ...]] = {}
     for stage in STAGES.values():
         reads = _read(fields, stage.reads)
         needs = tuple(task.id for name in stage.needs for task in made[name])
@@ -188,16 +188,16 @@ def _training(spec: RunSpec) -> Plan:
         if stage.tasks == "frame":
             keys = _indexed_keys(stage.name, reads, count=len(captured))
             made[stage.name] = tuple(
-                PlannedStage(id=f"{stage.name}/{index:05d}", name=stage.name, key=key, needs=needs, index=index)
+                PlannedTask(id=f"{stage.name}/{index:05d}", name=stage.name, key=key, needs=needs, index=index)
                 for index, key in enumerate(keys)
             )
         else:
             key = artifact_key(stage.name, reads, inputs)
-            made[stage.name] = (PlannedStage(id=stage.name, name=stage.name, key=key, needs=needs),)
+            made[stage.name] = (PlannedTask(id=stage.name, name=stage.name, key=key, needs=needs),)
     (training,) = made[FINE_TUNE.name]
     parts = _parts(spec, made[EMBED.name], steps=steps, captured=captured, reads=_read(fields, EMBED.reads))
     made[FINE_TUNE.name] = (training.model_copy(update={"parts": tuple(parts)}),)
-    return Plan(steps=steps, stages=tuple(task for tasks in made.values() for task in tasks))
+    return Plan(steps=steps, tasks=tuple(task for tasks in made.values() for task in tasks))
 
 
 def _read(fields: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
@@ -219,7 +219,7 @@ def _steps(capture: CaptureSpec, train: TrainSpec) -> tuple[tuple[int, ...], tup
 
 def _parts(
     spec: RunSpec,
-    embeds: tuple[PlannedStage, ...],
+    embeds: tuple[PlannedTask, ...],
     *,
     steps: tuple[int, ...],
     captured: tuple[int | None, ...],
@@ -228,16 +228,16 @@ def _parts(
     """Return the parts of a training: its frames, or its checkpoints with capture.mode "offload"; and kept weights."""
     if spec.capture.mode == "inline":
         for task, step in zip(embeds, captured, strict=True):
-            yield Part(id=task.id, key=task.key, stage=task.id, effect="completes", step=step)
+            yield Part(id=task.id, key=task.key, task=task.id, effect="completes", step=step)
     else:
         keys = _indexed_keys("checkpoint", reads, count=len(embeds))
         for task, key, step in zip(embeds, keys, captured, strict=True):
-            yield Part(id=f"checkpoint/{task.index:05d}", key=key, stage=task.id, effect="releases", step=step)
+            yield Part(id=f"checkpoint/{task.index:05d}", key=key, task=task.id, effect="releases", step=step)
     for step in {"none": (), "last": steps[-1:], "all": steps}[spec.train.keep_weights]:
         key = artifact_key("weights", {**reads, "step": step})
-        yield Part(id=f"weights/{step:07d}", key=key, stage=FINE_TUNE.name, effect="keeps", step=step)
+        yield Part(id=f"weights/{step:07d}", key=key, task=FINE_TUNE.name, effect="keeps", step=step)
 
 
-def state_key(run_id: str, stage_id: str, *, token: int, step: int) -> str:
+def state_key(run_id: str, task_id: str, *, token: int, step: int) -> str:
     """Return the key of a saved state. It names the run and the attempt, so no other run shares the state."""
-    return artifact_key("state", {"run": run_id, "stage": stage_id, "token": token, "step": step})
+    return artifact_key("state", {"run": run_id, "stage": task_id, "token": token, "step": step})

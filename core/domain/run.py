@@ -1,4 +1,4 @@
-"""The statuses of runs and stages, and the allowed transitions of a run."""
+"""The statuses of runs and tasks, and the allowed transitions of a run."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -20,8 +20,11 @@ class RunStatus(StrEnum):
         return self in {RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED}
 
 
-class StageStatus(StrEnum):
-    """Status of a stage. A waiting stage waits for its inputs, a queued stage waits for a worker."""
+class TaskStatus(StrEnum):
+    """Status of a task, and of a stage as the sum of its tasks.
+
+    A waiting task waits for its inputs, a queued task waits for a worker.
+    """
 
     WAITING = "waiting"
     QUEUED = "queued"

@@ -11,7 +11,7 @@ from sqlalchemy import NullPool
 REDELIVERY_SECONDS = 900
 """Seconds after which Redis delivers an unacknowledged message again.
 
-Chosen by hand; not measured. The sweep usually sends a wake-up for the stage much earlier.
+Chosen by hand; not measured. The sweep usually sends a wake-up for the task much earlier.
 """
 
 

@@ -1,8 +1,8 @@
 """Send wake-ups to the workers after the commit of a transaction.
 
 A separate thread sends the wake-ups, so that an unavailable broker or a locked broker file delays no request and no
-stage. A message contains only the name of its queue. The workers read the queued stages from the database. A wake-up
-may be lost: the sweep sends another wake-up for a stage that is still queued.
+task. A message contains only the name of its queue. The workers read the queued tasks from the database. A wake-up
+may be lost: the sweep sends another wake-up for a task that is still queued.
 """
 
 import logging
@@ -79,13 +79,13 @@ class Notifier:
         """Queue wake-ups for the thread and return at once. If MAX_WAITING wake-ups wait, drop further wake-ups.
 
         Args:
-            wake_ups: one wake-up for each stage that is queued.
+            wake_ups: one wake-up for each task that is queued.
         """
         for wake_up in wake_ups:
             try:
                 self._waiting.put_nowait(wake_up)
             except queue.Full:
-                log.warning("wake-up for %s %s not sent: too many are waiting", wake_up.run_id, wake_up.stage_id)
+                log.warning("wake-up for %s %s not sent: too many are waiting", wake_up.run_id, wake_up.task_id)
 
     def _work(self) -> None:
         while (wake_up := self._waiting.get()) is not None:
@@ -95,4 +95,4 @@ class Notifier:
         try:
             self._sender.send_task(TASK, (wake_up.queue,), queue=wake_up.queue, retry=False)
         except Exception as error:  # noqa: BLE001 - every transport has its own exceptions
-            log.warning("wake-up for %s %s not sent: %s", wake_up.run_id, wake_up.stage_id, error)
+            log.warning("wake-up for %s %s not sent: %s", wake_up.run_id, wake_up.task_id, error)

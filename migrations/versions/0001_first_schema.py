@@ -5,7 +5,7 @@ import uuid
 import sqlalchemy as sa
 from alembic import op
 
-revision = "first"
+revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
@@ -27,7 +27,7 @@ def upgrade() -> None:
     op.create_table(
         "artifacts",
         sa.Column("key", sa.String(length=64), nullable=False),
-        sa.Column("stage", sa.String(length=40), nullable=False),
+        sa.Column("kind", sa.String(length=40), nullable=False),
         sa.Column("location", sa.String(length=160), nullable=False),
         sa.Column("files", sa.JSON(), nullable=False),
         sa.Column("facts", sa.JSON(), nullable=False),
@@ -161,7 +161,7 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_artifact_references_key"), "artifact_references", ["key"], unique=False)
     op.create_table(
-        "stages",
+        "tasks",
         sa.Column("run_id", sa.String(length=40), nullable=False),
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("name", sa.String(length=16), nullable=False),
@@ -186,11 +186,11 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["run_id"], ["runs.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("run_id", "id"),
     )
-    op.create_index(op.f("ix_stages_key"), "stages", ["key"], unique=False)
-    op.create_index("stages_by_status", "stages", ["status", "lease_until", "notify_at"], unique=False)
+    op.create_index(op.f("ix_tasks_key"), "tasks", ["key"], unique=False)
+    op.create_index("tasks_by_status", "tasks", ["status", "lease_until", "notify_at"], unique=False)
     op.create_index(
-        "stages_queued",
-        "stages",
+        "tasks_queued",
+        "tasks",
         ["queue", "run_id", "status"],
         unique=False,
         sqlite_where=sa.text("status = 'queued'"),

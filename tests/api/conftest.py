@@ -89,7 +89,7 @@ def film():
 
 @dataclass
 class FakeWorker:
-    """Claims and finishes stages in this process."""
+    """Claims and finishes tasks in this process."""
 
     process: object
     worker_id: str = "fake"
@@ -98,9 +98,9 @@ class FakeWorker:
         with self.process.database.writing() as session:
             workers.beat(session, self.worker_id, queues=queues or ("gpu", "cpu"), device="cpu")
 
-    def claim(self, run_id, stage_id="fine_tune"):
+    def claim(self, run_id, task_id="fine_tune"):
         with self.process.database.writing() as session:
-            return claims.claim(session, run_id, stage_id, worker_id=self.worker_id, lease_seconds=30)
+            return claims.claim(session, run_id, task_id, worker_id=self.worker_id, lease_seconds=30)
 
     def fail(self, held, error):
         with self.process.database.writing() as session:
@@ -111,10 +111,10 @@ class FakeWorker:
             claims.progress(session, held, done=done, total=total)
 
     def work(self, run_id, *, until=None):
-        """Run what is queued; `until` names the stage to stop before."""
+        """Run what is queued; `until` names the task to stop before."""
         while True:
             with self.process.database.reading() as session:
-                rows = lifecycle.stages_of(session, run_id).values()
+                rows = lifecycle.tasks_of(session, run_id).values()
             queued = [row for row in rows if row.status == "queued"]
             first = min(queued, key=lambda row: row.position, default=None)
             if first is None or first.id == until:
@@ -122,15 +122,15 @@ class FakeWorker:
             self.finish(self.claim(run_id, first.id))
 
     def finish(self, held):
-        for index, part in enumerate(held.stage.parts):
+        for index, part in enumerate(held.task.parts):
             if part.effect == "keeps":
                 self.keep(held, part)
             else:
                 self.embed(held, part, index)
-        folder = self.process.store.attempt(held.run_id, held.stage.id, token=held.token)
-        WRITERS[held.stage.name](folder, len(held.plan.steps))
-        stored = self.process.store.put(folder, held.stage.key, run_id=held.run_id, token=held.token)
-        facts = {"parameters": LEARNED["parameters"]} if held.stage.name == "fine_tune" else {}
+        folder = self.process.store.attempt(held.run_id, held.task.id, token=held.token)
+        WRITERS[held.task.name](folder, len(held.plan.steps))
+        stored = self.process.store.put(folder, held.task.key, run_id=held.run_id, token=held.token)
+        facts = {"parameters": LEARNED["parameters"]} if held.task.name == "fine_tune" else {}
         with self.process.database.writing() as session:
             publishing.finish(session, held, stored, facts)
 
@@ -150,7 +150,7 @@ class FakeWorker:
 
     def skip(self, held, index):
         """Publish a frame as one that training has ended before."""
-        part = held.stage.parts[index]
+        part = held.task.parts[index]
         folder = self.process.store.attempt(held.run_id, part.id, token=held.token)
         (folder / SKIPPED).touch()
         stored = self.process.store.put(folder, part.key, run_id=held.run_id, token=held.token)

@@ -58,7 +58,7 @@ class _Case:
         self.runs = {row["id"]: row for row in self.rows.of("SELECT id, name, status, event_seq FROM runs")}
         self.artifacts = {row["key"]: row for row in self.rows.of("SELECT * FROM artifacts")}
         self.attempts = audit.read(evidence.audit)
-        self.stages = self._by_run("SELECT run_id, id, name, key, status FROM stages ORDER BY run_id, position")
+        self.stages = self._by_run("SELECT run_id, id, name, key, status FROM tasks ORDER BY run_id, position")
         self.events = self._by_run("SELECT run_id, seq, type, data FROM events ORDER BY run_id, seq")
 
     def _by_run(self, query):
@@ -114,7 +114,7 @@ def _artifacts(case):
     ended = {attempt.maker for attempt in case.attempts if attempt.ended_at is not None}
     parts = {stage["key"] for stages in case.stages.values() for stage in stages if stage["name"] == "embed"}
     for key, row in case.artifacts.items():
-        folder, what = case.folder(key), f"artifact {key[:12]} of {row['stage']}"
+        folder, what = case.folder(key), f"artifact {key[:12]} of {row['kind']}"
         there = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
         for name in sorted(there ^ set(row["files"])):
             yield Finding(LOST if name in row["files"] else LEFT, f"{what}: {name} is in only one of row and folder")
@@ -126,7 +126,7 @@ def _artifacts(case):
             ):
                 yield Finding(DOUBLED, f"{what}: {name} is not what was recorded: written over by somebody")
         yield from _content(
-            case, key, folder, what, ended=None if key in parts or row["stage"] == "checkpoint" else ended
+            case, key, folder, what, ended=None if key in parts or row["kind"] == "checkpoint" else ended
         )
 
 

@@ -103,13 +103,11 @@ def _at_work(world, met):
 def _not_fenced(world, stale):
     """What is recorded of a stage must not be what its frozen attempt made."""
     for row in world.rows.of(
-        "SELECT key, stage, location FROM artifacts WHERE stage <> 'embed' AND stage <> 'checkpoint'"
+        "SELECT key, kind, location FROM artifacts WHERE kind <> 'embed' AND kind <> 'checkpoint'"
     ):
         folder = world.store / (row["location"] or f"objects/{row['key'][:2]}/{row['key']}")
         if (maker := folder / "maker.txt").is_file() and maker.read_text() in stale:
-            yield Finding(
-                DOUBLED, f"{row['stage']} {row['key'][:12]} was published by a worker that had lost its lease"
-            )
+            yield Finding(DOUBLED, f"{row['kind']} {row['key'][:12]} was published by a worker that had lost its lease")
 
 
 FAULTS = (

@@ -40,7 +40,7 @@ def _kill_once(world, seed, spacing, undisturbed, result):
     """Whether the training was met under way, with a state; then it must have continued from it."""
     run_id = _submit(world, seed, spacing)
     if not _wait(
-        world, run_id, "SELECT count(*) FROM stages WHERE run_id = ? AND status = 'running' AND state_step > 0"
+        world, run_id, "SELECT count(*) FROM tasks WHERE run_id = ? AND status = 'running' AND state_step > 0"
     ):
         return 0
     victim = world.workers[0]
@@ -95,7 +95,7 @@ def _wait(world, run_id, query, *, or_terminal=True):
 
 def _outcome(world, run_id):
     """The hash of the weights, and the steps that were captured."""
-    query = "SELECT id, facts FROM artifacts JOIN stages ON stages.key = artifacts.key WHERE run_id = ? ORDER BY id"
+    query = "SELECT id, facts FROM artifacts JOIN tasks ON tasks.key = artifacts.key WHERE run_id = ? ORDER BY id"
     facts = {row["id"]: row["facts"] for row in world.rows.of(query, run_id)}
     steps = [told["step"] for stage, told in facts.items() if stage.startswith("embed/")]
     return facts.get("fine_tune", {}).get("weights_sha256"), steps

@@ -24,7 +24,7 @@ BOUNDS = {"memory": 12 * MEBIBYTE, "descriptors": 8, "threads": 4, "rows": 60, "
 """What a trend may come to, or a tenth of the median where that is more; runs under way make rows and files differ."""
 
 TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'alembic_version'"
-OF_RUNS = ("runs", "stages", "events", "artifacts")
+OF_RUNS = ("runs", "tasks", "events", "artifacts")
 VARIABLES = {"EMBEDREEL_STUB_AUDIT": "", "EMBEDREEL_STUB_SECONDS": "0.01", "EMBEDREEL_RATE_LIMIT": "0"}
 
 

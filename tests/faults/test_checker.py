@@ -24,9 +24,9 @@ class Home:
         self.store, self.audit, self.file = folder / "artifacts", folder / "audit.jsonl", folder / "embedreel.db"
         self.lines, self.seq = [], 0
         self.sql("CREATE TABLE runs (id TEXT, name TEXT, status TEXT, event_seq INT)")
-        self.sql("CREATE TABLE stages (run_id TEXT, id TEXT, name TEXT, position INT, key TEXT, status TEXT)")
+        self.sql("CREATE TABLE tasks (run_id TEXT, id TEXT, name TEXT, position INT, key TEXT, status TEXT)")
         self.sql("CREATE TABLE events (run_id TEXT, seq INT, type TEXT, data TEXT)")
-        self.sql("CREATE TABLE artifacts (key TEXT, stage TEXT, location TEXT, files TEXT)")
+        self.sql("CREATE TABLE artifacts (key TEXT, kind TEXT, location TEXT, files TEXT)")
         self.event("run.queued")
         for position, stage in enumerate(["fine_tune", *(f"embed/{i:05d}" for i in range(FRAMES)), "render"]):
             self.stage(stage, position)
@@ -54,7 +54,7 @@ class Home:
         files = {file: {"size": len(content), "sha256": sha256(content)} for file, content in contents.items()}
         place = str(folder.relative_to(self.store))
         self.sql("INSERT INTO artifacts VALUES (?, ?, ?, ?)", key, name, place, json.dumps(files))
-        self.sql("INSERT INTO stages VALUES ('run_1', ?, ?, ?, ?, 'succeeded')", stage, name, position, key)
+        self.sql("INSERT INTO tasks VALUES ('run_1', ?, ?, ?, ?, 'succeeded')", stage, name, position, key)
         self.event("stage.succeeded", stage=stage)
 
     def line(self, what, stage, maker):
@@ -107,7 +107,7 @@ def a_result_is_not_the_undisturbed_one(home):
 
 
 def an_artifact_row_is_gone(home):
-    home.sql("DELETE FROM artifacts WHERE stage = 'render'")
+    home.sql("DELETE FROM artifacts WHERE kind = 'render'")
 
 
 def a_file_too_many(home):
@@ -131,7 +131,7 @@ def a_run_has_failed(home):
 
 
 def a_stage_is_left_running(home):
-    home.sql("UPDATE stages SET status = 'running' WHERE id = 'render'")
+    home.sql("UPDATE tasks SET status = 'running' WHERE id = 'render'")
 
 
 def a_run_is_made_twice(home):

@@ -102,8 +102,8 @@ class World:
     def claimed_by(self, worker):
         """(run name, stage id) of what this worker has claimed and not yet finished."""
         query = (
-            "SELECT runs.name, stages.id FROM stages JOIN runs ON runs.id = stages.run_id "
-            "WHERE stages.status = 'running' AND stages.worker_id LIKE ?"
+            "SELECT runs.name, tasks.id FROM tasks JOIN runs ON runs.id = tasks.run_id "
+            "WHERE tasks.status = 'running' AND tasks.worker_id LIKE ?"
         )
         return [(row["name"], row["id"]) for row in self.rows.of(query, f"%-{worker.pid}-%")]
 
@@ -187,8 +187,8 @@ class World:
 
     def _shown(self, run, stage):
         query = (
-            "SELECT stages.status, stages.attempt, stages.token, stages.worker_id FROM stages "
-            "JOIN runs ON runs.id = stages.run_id WHERE runs.name = ? AND stages.id = ?"
+            "SELECT tasks.status, tasks.attempt, tasks.token, tasks.worker_id FROM tasks "
+            "JOIN runs ON runs.id = tasks.run_id WHERE runs.name = ? AND tasks.id = ?"
         )
         (row,) = self.rows.of(query, run, stage)
         return dict(row)

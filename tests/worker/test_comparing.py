@@ -36,7 +36,7 @@ def test_compare__a_film_as_long_as_the_longest_and_how_much_alike_they_are(work
     asked = comparison(pair, formats=("gif", "webp"))
     run = works.run(works.work_off(asked))
     assert run.status == "succeeded", run.error
-    row, folder = works.artifact(build(asked).stages[0].key)
+    row, folder = works.artifact(build(asked).tasks[0].key)
     assert row.facts == {"width": 640, "height": 400, "tween": 0}
     with Image.open(folder / "film.gif") as film:
         assert (film.size, film.n_frames) == ((640, 400), 5)
@@ -70,7 +70,7 @@ def test_compare__runs_of_other_images_fail_with_a_word(works, pair):
 def test_compare__what_a_run_has_made_is_gone(works, pair):
     lost = spec(learning_rate=0.002)
     run_id = works.work_off(lost)
-    row, _ = works.artifact(build(lost).stage("project").key)
+    row, _ = works.artifact(build(lost).task("project").key)
     works.store.delete([row.location])
     run = works.run(works.work_off(comparison([*pair, ComparedRun(run=run_id, spec=lost)])))
     assert run.status == "failed"
@@ -79,7 +79,7 @@ def test_compare__what_a_run_has_made_is_gone(works, pair):
 
 def test_render__draws_every_figure(works, pair):
     for one in pair:
-        row, folder = works.artifact(build(one.spec).stage("render").key)
+        row, folder = works.artifact(build(one.spec).task("render").key)
         figures = DrawnFigures.model_validate_json((folder / DRAWN_FILE).read_text())
         assert (figures.drawn, figures.missing) == (tuple(declared()), ())
         assert {file for spec in declared().values() for file in spec.files} <= set(row.files)
@@ -87,7 +87,7 @@ def test_render__draws_every_figure(works, pair):
 
 def test_fine_tune__tells_how_fast_it_went(works, pair):
     for one in pair:
-        row, _ = works.artifact(build(one.spec).stage("fine_tune").key)
+        row, _ = works.artifact(build(one.spec).task("fine_tune").key)
         images = one.spec.train.steps * one.spec.train.batch_size
         assert row.facts["seconds"] * row.facts["images_per_second"] == pytest.approx(images, rel=0.01)
         assert row.facts["parameters"] > 100_000

@@ -50,7 +50,7 @@ def spec(*, rule=AT_ONCE, fps=12):
 
 def made(works, spec, name):
     """The row and the folder of a stage's artifact."""
-    return works.artifact(build(spec).stage(name).key)
+    return works.artifact(build(spec).task(name).key)
 
 
 def frames(works, spec):
@@ -100,7 +100,7 @@ def test_what_is_told_of_it_agrees(works, ended):
         assert [frame.facts["step"] for frame in artifacts.frames(session, works.run(ended))] == [0, 2, 4, 6, LAST]
         assert progress.skipped_frames(session, [ended]) == {ended: 2}
         assert artifact_references.last_weights(session, ended).facts["step"] == LAST
-        training = lifecycle.stages_of(session, ended)["fine_tune"]
+        training = lifecycle.tasks_of(session, ended)["fine_tune"]
     assert (training.done, training.total) == (LAST, LAST)
 
 
@@ -119,7 +119,7 @@ def test_it_can_be_drawn_otherwise_and_compared(works, ended):
     asked = compare(pair, name="twice", render=RenderSpec(width=640, height=400))
     compared = works.run(works.work_off(asked))
     assert compared.status == "succeeded", compared.error
-    assert n_frames(works.artifact(build(asked).stages[0].key)[1]) == 5
+    assert n_frames(works.artifact(build(asked).tasks[0].key)[1]) == 5
 
 
 def test_a_rule_that_never_applies_changes_nothing(works, ended):

@@ -1,4 +1,4 @@
-"""What becomes of one stage and its child, however it ends: real children, stub stages and a real database."""
+"""What becomes of one task and its child, however it ends: real children, stub tasks and a real database."""
 
 import os
 import signal
@@ -38,7 +38,7 @@ def test_a_model_of_an_unknown_family_fails_the_run_at_once(make, database):
     run_id = submit(database, name="beit")
     supervisor.wake()
     with database.reading() as session:
-        run, attempts = runs.get(session, run_id), lifecycle.stages_of(session, run_id)["fine_tune"].attempt
+        run, attempts = runs.get(session, run_id), lifecycle.tasks_of(session, run_id)["fine_tune"].attempt
     assert (run.status, run.error["type"], run.error["field"], attempts) == ("failed", "unusable-model", "model", 1)
 
 
@@ -86,15 +86,15 @@ def test_a_lost_lease_stops_the_child_and_publishes_nothing_more(make, database,
     supervisor = make()
     run_id, working = training(supervisor, database)
     until(lambda: status(database, run_id) == "running" and started)
-    with database.writing() as session:  # as if the sweep had taken the stage back from a frozen worker
-        row = lifecycle.stages_of(session, run_id)["fine_tune"]
+    with database.writing() as session:  # as if the sweep had taken the task back from a frozen worker
+        row = lifecycle.tasks_of(session, run_id)["fine_tune"]
         row.token += 1
         row.status = "queued"
     supervisor.stopping.set()
     working.join(20)
     assert gone(started[0].pid)
     with database.reading() as session:
-        assert lifecycle.stages_of(session, run_id)["fine_tune"].status == "queued"
+        assert lifecycle.tasks_of(session, run_id)["fine_tune"].status == "queued"
 
 
 def test_a_stopping_worker_gives_its_stage_back(make, database, started):
@@ -105,9 +105,9 @@ def test_a_stopping_worker_gives_its_stage_back(make, database, started):
     working.join(20)
     assert gone(started[0].pid)
     with database.reading() as session:
-        row = lifecycle.stages_of(session, run_id)["fine_tune"]
+        row = lifecycle.tasks_of(session, run_id)["fine_tune"]
     assert (row.status, row.attempt) == ("queued", 0)
-    assert [wake_up.stage_id for wake_up in supervisor.rung] == ["fine_tune"]
+    assert [wake_up.task_id for wake_up in supervisor.rung] == ["fine_tune"]
 
 
 def frames_of(database, run_id):
@@ -151,7 +151,7 @@ def test_a_killed_training_continues_from_its_last_state(make, database, started
 
 def state_step(database, run_id):
     with database.reading() as session:
-        return lifecycle.stages_of(session, run_id)["fine_tune"].state_step
+        return lifecycle.tasks_of(session, run_id)["fine_tune"].state_step
 
 
 def test_an_input_that_is_gone_fails_the_run_and_says_so(make, database):
@@ -163,8 +163,8 @@ def test_an_input_that_is_gone_fails_the_run_and_says_so(make, database):
 
     def lose(session, held, *args):
         published = finish(session, held, *args)
-        if held.stage.id == "fine_tune":
-            lost = artifact_rows.recorded(session, [plan.stage("embed/00001").key])
+        if held.task.id == "fine_tune":
+            lost = artifact_rows.recorded(session, [plan.task("embed/00001").key])
             supervisor.store.delete(stored.location for stored in lost.values())
         return published
 

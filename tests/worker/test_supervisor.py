@@ -1,4 +1,4 @@
-"""Which stages a supervisor does, and in which order: real children, stub stages and a real database."""
+"""Which tasks a supervisor does, and in which order: real children, stub tasks and a real database."""
 
 import threading
 
@@ -59,7 +59,7 @@ def test_one_bell_is_enough_for_the_whole_run(make, database, started, mode):
     supervisor.wake()
     assert status(database, run_id) == "succeeded"
     with database.reading() as session:
-        keys = [row.key for row in lifecycle.stages_of(session, run_id).values()]
+        keys = [row.key for row in lifecycle.tasks_of(session, run_id).values()]
         for stored in artifact_rows.recorded(session, keys).values():
             assert supervisor.store.file(stored, "result.txt").read_text()
         checkpoints = [
@@ -92,18 +92,18 @@ def test_what_another_run_has_made_meanwhile_is_not_made_again(make, database, s
     assert (status(database, first), status(database, second)) == ("succeeded", "succeeded")
     assert len(started) == 5
     with database.reading() as session:
-        assert lifecycle.stages_of(session, second)["fine_tune"].reused
+        assert lifecycle.tasks_of(session, second)["fine_tune"].reused
     assert len(list(supervisor.store.objects.everything())) == 5 + 3
 
 
 @pytest.fixture
 def claimed(monkeypatch):
-    """Ids of the runs whose stages are claimed, in order."""
+    """Ids of the runs whose tasks are claimed, in order."""
     claim, seen = claims.claim, []
 
-    def remember(session, run_id, stage_id, **options):
+    def remember(session, run_id, task_id, **options):
         seen.append(run_id)
-        return claim(session, run_id, stage_id, **options)
+        return claim(session, run_id, task_id, **options)
 
     monkeypatch.setattr(claims, "claim", remember)
     return seen
@@ -114,7 +114,7 @@ def test_the_earliest_run_is_done_first_and_one_bell_is_enough_for_all(make, dat
     early, late = submit(database, name="early"), submit(database, name="late", frames=4)
     supervisor.wake()
     assert claimed == [early] * 5 + [late] * 5
-    assert [wake_up.stage_id for wake_up in supervisor.rung] == ["project"] * 2  # others could do that at the same time
+    assert [wake_up.task_id for wake_up in supervisor.rung] == ["project"] * 2  # others could do that at the same time
 
 
 def test_an_earlier_run_that_comes_back_is_done_first_and_the_later_one_is_rung_for(
@@ -125,20 +125,20 @@ def test_an_earlier_run_that_comes_back_is_done_first_and_the_later_one_is_rung_
 
     def let(wanted):
         with database.writing() as session:
-            lifecycle.stages_of(session, early)["fine_tune"].status = wanted
+            lifecycle.tasks_of(session, early)["fine_tune"].status = wanted
 
     let("running")
     finish = publishing.finish
 
     def finish_and_come_back(session, *args):
         monkeypatch.setattr(publishing, "finish", finish)
-        lifecycle.stages_of(session, early)["fine_tune"].status = "queued"
+        lifecycle.tasks_of(session, early)["fine_tune"].status = "queued"
         return finish(session, *args)
 
     monkeypatch.setattr(publishing, "finish", finish_and_come_back)
     supervisor.wake()
     assert claimed == [late] + [early] * 5 + [late] * 4
-    assert [wake_up.stage_id for wake_up in supervisor.rung if wake_up.run_id == late] == ["project", "score"]
+    assert [wake_up.task_id for wake_up in supervisor.rung if wake_up.run_id == late] == ["project", "score"]
     assert (status(database, early), status(database, late)) == ("succeeded", "succeeded")
 
 

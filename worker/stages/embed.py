@@ -35,4 +35,4 @@ def run(ctx: StageContext) -> dict[str, Any]:
     records = Recorder(probe, precision=ctx.spec.train.precision).record(
         ctx.output, backbone, step=step, epoch=origin["epoch"], is_last=step == ctx.plan.steps[-1], changed_at=step
     )
-    return frame_artifact_facts(ctx.stage.index or 0, records)
+    return frame_artifact_facts(ctx.task.index or 0, records)

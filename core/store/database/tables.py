@@ -40,13 +40,13 @@ class RunRow(Base):
     )
 
 
-class StageRow(Base):
-    """A stage of a run. `token` is the fencing token: only the claim with the newest token may write.
+class TaskRow(Base):
+    """A task of a run. `token` is the fencing token: only the claim with the newest token may write.
 
     `state_key` and `state_step` identify the state that a training resumes from after its worker was lost.
     """
 
-    __tablename__ = "stages"
+    __tablename__ = "tasks"
 
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
@@ -71,8 +71,8 @@ class StageRow(Base):
     state_step: Mapped[int | None]
 
     __table_args__ = (
-        Index("stages_by_status", "status", "lease_until", "notify_at"),
-        Index("stages_queued", "queue", "run_id", "status", sqlite_where=_QUEUED, postgresql_where=_QUEUED),
+        Index("tasks_by_status", "status", "lease_until", "notify_at"),
+        Index("tasks_queued", "queue", "run_id", "status", sqlite_where=_QUEUED, postgresql_where=_QUEUED),
     )
 
 
@@ -89,7 +89,7 @@ class EventRow(Base):
 
 
 class ArtifactRow(Base):
-    """A published artifact: its location in the store, its files with size and SHA-256, and its facts.
+    """A published artifact: its kind, its location in the store, its files with size and SHA-256, and its facts.
 
     `facts` are small values that the API returns without reading the files.
     """
@@ -97,7 +97,7 @@ class ArtifactRow(Base):
     __tablename__ = "artifacts"
 
     key: Mapped[str] = mapped_column(String(64), primary_key=True)
-    stage: Mapped[str] = mapped_column(String(40))
+    kind: Mapped[str] = mapped_column(String(40))
     location: Mapped[str] = mapped_column(String(160), default="")
     files: Mapped[dict[str, Any]]
     facts: Mapped[dict[str, Any]]
@@ -106,7 +106,7 @@ class ArtifactRow(Base):
 
 
 class ArtifactReferenceRow(Base):
-    """A reference from a run to an artifact that its stages do not name.
+    """A reference from a run to an artifact that its tasks do not name.
 
     `step` is the step of weights that the run keeps. `step` is None for an artifact that another run made.
     """
@@ -156,7 +156,7 @@ class IdempotencyRow(Base):
 
 
 class WorkerRow(Base):
-    """The heartbeat of a worker. `doing` lists the stages that the worker runs, each as `{"run": …, "stage": …}`."""
+    """The heartbeat of a worker. `doing` lists the tasks that the worker runs, each as `{"run": …, "stage": …}`."""
 
     __tablename__ = "workers"
 

@@ -1,4 +1,4 @@
-"""References from runs to artifacts that the stages of their plans do not name.
+"""References from runs to artifacts that the tasks of their plans do not name.
 
 A run references the weights that it keeps, the weights that it starts from, and the artifacts that a comparison shows.
 An artifact is stored for as long as one run references it, even after the run that made the artifact is deleted.
@@ -18,9 +18,9 @@ from core.store.database.tables import ArtifactReferenceRow, ArtifactRow
 
 def add_references(session: Session, run_id: str, spec: RunSpec, plan: Plan) -> None:
     """Insert references from a new run to its kept weights, its initial weights and the artifacts that it shows."""
-    parts = [part for stage in plan.stages for part in stage.parts if part.effect == "keeps"]
+    parts = [part for task in plan.tasks for part in task.parts if part.effect == "keeps"]
     session.add_all(ArtifactReferenceRow(run_id=run_id, key=part.key, step=part.step) for part in parts)
-    referenced = {key for stage in plan.stages for shown in stage.shows for key in shown.keys}
+    referenced = {key for task in plan.tasks for shown in task.shows for key in shown.keys}
     if key := begins_with(spec):
         referenced.add(key)
     session.add_all(ArtifactReferenceRow(run_id=run_id, key=key, step=None) for key in sorted(referenced))

@@ -10,9 +10,9 @@ from sqlalchemy import bindparam, delete, select, text
 from sqlalchemy.orm import Session
 
 from core.domain.plan import Plan
-from core.domain.run import StageStatus
+from core.domain.run import TaskStatus
 from core.store.database.batches import batches
-from core.store.database.tables import ArtifactRow, StageRow
+from core.store.database.tables import ArtifactRow, TaskRow
 from core.store.objects.stored import Stored
 
 ARTIFACTS_LOCK = 0x454D4241
@@ -89,33 +89,33 @@ def forget_lost(session: Session, lost: Mapping[str, Stored]) -> None:
         session.execute(gone)
 
 
-def forget_state(session: Session, stage: StageRow) -> list[str]:
-    """Delete the row of the state that the stage would resume from; returns locations like `forget_artifacts`."""
-    if stage.state_key is None:
+def forget_state(session: Session, task: TaskRow) -> list[str]:
+    """Delete the row of the state that the task would resume from; returns locations like `forget_artifacts`."""
+    if task.state_key is None:
         return []
-    locations = forget_artifacts(session, [stage.state_key])
-    stage.state_key = stage.state_step = None
+    locations = forget_artifacts(session, [task.state_key])
+    task.state_key = task.state_step = None
     return locations
 
 
 def shared_keys(session: Session, run_id: str, keys: Iterable[str]) -> set[str]:
-    """Return the subset of these keys that a stage of another run has too."""
+    """Return the subset of these keys that a task of another run has too."""
     shared: set[str] = set()
     for batch in batches(sorted(set(keys))):
-        others = select(StageRow.key).where(StageRow.key.in_(batch), StageRow.run_id != run_id)
+        others = select(TaskRow.key).where(TaskRow.key.in_(batch), TaskRow.run_id != run_id)
         shared.update(session.scalars(others))
     return shared
 
 
-def forget_consumed(session: Session, plan: Plan, row: StageRow) -> list[str]:
-    """Delete the rows of artifacts that only this stage needed: its resumable state and its embedded checkpoint.
+def forget_consumed(session: Session, plan: Plan, row: TaskRow) -> list[str]:
+    """Delete the rows of artifacts that only this task needed: its resumable state and its embedded checkpoint.
 
     Returns:
         Locations to delete from the store after the commit.
     """
     keys = plan.released_to(row.id)
     session.flush()
-    awaited = select(StageRow.id).where(StageRow.key == row.key, StageRow.status != StageStatus.SUCCEEDED)
+    awaited = select(TaskRow.id).where(TaskRow.key == row.key, TaskRow.status != TaskStatus.SUCCEEDED)
     if keys and session.scalars(awaited).first() is not None:
         keys = ()
     if not keys and row.state_key is None:

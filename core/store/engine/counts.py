@@ -2,10 +2,10 @@
 
 from sqlalchemy.orm import Session
 
-from core.domain.run import RunStatus, StageStatus
+from core.domain.run import RunStatus, TaskStatus
 from core.domain.stages import STAGES, Queue
 from core.store.database.counters import Counter, Histogram
-from core.store.database.tables import StageRow
+from core.store.database.tables import TaskRow
 
 STAGE_NAMES = {"stage": tuple(STAGES)}
 QUEUES = {"queue": tuple(Queue)}
@@ -62,12 +62,12 @@ HISTOGRAMS = (STAGE_SECONDS, QUEUE_SECONDS)
 
 
 def started(session: Session, *, queue: str, queued_at: float, at: float) -> None:
-    """Count the queue wait of a stage that was claimed."""
+    """Count the queue wait of a task that was claimed."""
     QUEUE_SECONDS.observe(session, at - queued_at, queue=queue)
 
 
-def succeeded(session: Session, stage: StageRow, *, at: float, reused: bool) -> None:
-    """Count a succeeded stage. A stage that never started, because the training made its frame, adds no duration."""
-    STAGES_ENDED.add(session, stage=stage.name, outcome="reused" if reused else StageStatus.SUCCEEDED)
-    if stage.started_at is not None and not reused:
-        STAGE_SECONDS.observe(session, at - stage.started_at, stage=stage.name)
+def succeeded(session: Session, task: TaskRow, *, at: float, reused: bool) -> None:
+    """Count a succeeded task. A task that never started, because the training made its frame, adds no duration."""
+    STAGES_ENDED.add(session, stage=task.name, outcome="reused" if reused else TaskStatus.SUCCEEDED)
+    if task.started_at is not None and not reused:
+        STAGE_SECONDS.observe(session, at - task.started_at, stage=task.name)

@@ -1,4 +1,4 @@
-"""State changes of runs and stages.
+"""State changes of runs and tasks.
 
 Each function works inside the transaction of its caller. The caller calls `lock` first, so that PostgreSQL has one
 writer for each run. SQLite has one writer for the whole database. Functions return wake-ups, and the caller sends them
@@ -14,52 +14,52 @@ from sqlalchemy import bindparam, literal, select, update
 from sqlalchemy.orm import Session
 
 from core.domain.plan import Plan
-from core.domain.run import TRANSITIONS, RunStatus, StageStatus
+from core.domain.run import TRANSITIONS, RunStatus, TaskStatus
 from core.errors import EmbedreelError, NotFoundError, StageLostError
 from core.store.database.session import clock
-from core.store.database.tables import EventRow, RunRow, StageRow
+from core.store.database.tables import EventRow, RunRow, TaskRow
 from core.store.engine import counts, outbox
 
 NOTIFY_AGAIN_SECONDS = 15.0
-"""Time from the wake-up of a stage that no worker claims to the next wake-up, seconds. Chosen by hand; not measured."""
+"""Time from the wake-up of a task that no worker claims to the next wake-up, seconds. Chosen by hand; not measured."""
 
 PLANS_KEPT = 16
 """Number of parsed plans that a process keeps. Chosen by hand: a worker handles few runs at a time.
 
-Parsing the plan of 600 frames takes 3 ms, and each of its stages needs the plan several times.
+Parsing the plan of 600 frames takes 3 ms, and each of its tasks needs the plan several times.
 """
 
 
 _plans: dict[str, Plan] = {}
 _plans_lock = threading.Lock()
 
-QUEUED = literal(StageStatus.QUEUED.value, literal_execute=True)
-"""Literal for queries. With a parameter, the database would not use the partial index of queued stages."""
+QUEUED = literal(TaskStatus.QUEUED.value, literal_execute=True)
+"""Literal for queries. With a parameter, the database would not use the partial index of queued tasks."""
 
 
-class StageId(NamedTuple):
-    """Identifies a stage of a run."""
+class TaskId(NamedTuple):
+    """Identifies a task of a run."""
 
     run_id: str
-    stage_id: str
+    task_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class WakeUp:
-    """A notification to workers that a stage is queued."""
+    """A notification to workers that a task is queued."""
 
     run_id: str
-    stage_id: str
+    task_id: str
     queue: str
 
     @property
-    def stage(self) -> StageId:
-        """The queued stage."""
-        return StageId(self.run_id, self.stage_id)
+    def task(self) -> TaskId:
+        """The queued task."""
+        return TaskId(self.run_id, self.task_id)
 
 
-_STAGES = select(StageRow).where(StageRow.run_id == bindparam("run_id")).order_by(StageRow.position)
-_THESE_STAGES = _STAGES.where(StageRow.id.in_(bindparam("stage_ids", expanding=True)))
+_TASKS = select(TaskRow).where(TaskRow.run_id == bindparam("run_id")).order_by(TaskRow.position)
+_THESE_TASKS = _TASKS.where(TaskRow.id.in_(bindparam("task_ids", expanding=True)))
 
 
 def lock(session: Session, run_id: str) -> RunRow:
@@ -89,16 +89,16 @@ def plan_of(run: RunRow) -> Plan:
     return plan
 
 
-def stages_of(session: Session, run_id: str, *, only: Sequence[str] | None = None) -> dict[str, StageRow]:
-    """Return the stages of a run by id, in the order of the plan.
+def tasks_of(session: Session, run_id: str, *, only: Sequence[str] | None = None) -> dict[str, TaskRow]:
+    """Return the tasks of a run by id, in the order of the plan.
 
     Args:
         session: transaction of the caller.
         run_id: the run.
-        only: ids of the stages to return; None returns all stages.
+        only: ids of the tasks to return; None returns all tasks.
     """
-    query = _STAGES if only is None else _THESE_STAGES
-    rows = session.scalars(query, {"run_id": run_id, "stage_ids": only}, execution_options={"populate_existing": True})
+    query = _TASKS if only is None else _THESE_TASKS
+    rows = session.scalars(query, {"run_id": run_id, "task_ids": only}, execution_options={"populate_existing": True})
     return {row.id: row for row in rows}
 
 
@@ -141,92 +141,92 @@ def move(session: Session, run: RunRow, status: RunStatus, *, error: EmbedreelEr
     emit(session, run, f"run.{status}", **({"error": run.error} if error else {}))
 
 
-def queue(session: Session, run: RunRow, stage: StageRow) -> WakeUp:
-    """Queue a stage and return its wake-up. The sweep sends the wake-up again if it is lost."""
-    stage.status = StageStatus.QUEUED
-    stage.lease_until = stage.worker_id = None
-    stage.notifications = 0
-    stage.queued_at = clock(session)
-    stage.notify_at = stage.queued_at + NOTIFY_AGAIN_SECONDS
-    return WakeUp(run.id, stage.id, stage.queue)
+def queue(session: Session, run: RunRow, task: TaskRow) -> WakeUp:
+    """Queue a task and return its wake-up. The sweep sends the wake-up again if it is lost."""
+    task.status = TaskStatus.QUEUED
+    task.lease_until = task.worker_id = None
+    task.notifications = 0
+    task.queued_at = clock(session)
+    task.notify_at = task.queued_at + NOTIFY_AGAIN_SECONDS
+    return WakeUp(run.id, task.id, task.queue)
 
 
-def succeed(session: Session, run: RunRow, stage: StageRow, *, reused: bool = False) -> None:
-    """Mark a stage as succeeded; its artifact is stored."""
+def succeed(session: Session, run: RunRow, task: TaskRow, *, reused: bool = False) -> None:
+    """Mark a task as succeeded; its artifact is stored."""
     at = clock(session)
-    counts.succeeded(session, stage, at=at, reused=reused)
-    stage.status = StageStatus.SUCCEEDED
-    stage.reused = reused
-    stage.lease_until = stage.notify_at = None
-    stage.started_at = stage.started_at or at
-    stage.finished_at = at
-    stage.total = stage.done = max(stage.total, 1)
-    emit(session, run, "stage.succeeded", stage=stage.id, reused=reused)
+    counts.succeeded(session, task, at=at, reused=reused)
+    task.status = TaskStatus.SUCCEEDED
+    task.reused = reused
+    task.lease_until = task.notify_at = None
+    task.started_at = task.started_at or at
+    task.finished_at = at
+    task.total = task.done = max(task.total, 1)
+    emit(session, run, "stage.succeeded", stage=task.id, reused=reused)
 
 
-def drop_unfinished(rows: Iterable[StageRow], *, but: StageRow | None = None) -> None:
-    """Cancel all waiting and queued stages except `but`."""
+def drop_unfinished(rows: Iterable[TaskRow], *, but: TaskRow | None = None) -> None:
+    """Cancel all waiting and queued tasks except `but`."""
     for row in rows:
-        if row is not but and row.status in {StageStatus.WAITING, StageStatus.QUEUED}:
-            row.status = StageStatus.CANCELLED
+        if row is not but and row.status in {TaskStatus.WAITING, TaskStatus.QUEUED}:
+            row.status = TaskStatus.CANCELLED
             row.notify_at = None
 
 
-def end_stage(session: Session, stage: StageRow, status: StageStatus) -> None:
-    """End a stage with this status and release its lease."""
-    stage.status = status
-    stage.lease_until = stage.notify_at = None
-    stage.finished_at = clock(session)
-    counts.STAGES_ENDED.add(session, stage=stage.name, outcome=status)
+def end_task(session: Session, task: TaskRow, status: TaskStatus) -> None:
+    """End a task with this status and release its lease."""
+    task.status = status
+    task.lease_until = task.notify_at = None
+    task.finished_at = clock(session)
+    counts.STAGES_ENDED.add(session, stage=task.name, outcome=status)
     session.flush()
 
 
-def fail(session: Session, run: RunRow, stage: StageRow, error: EmbedreelError) -> None:
-    """Fail the stage with this error. The run fails too, unless it is being cancelled or has ended."""
-    end_stage(session, stage, StageStatus.FAILED)
-    emit(session, run, "stage.failed", stage=stage.id, error=error.describe())
+def fail(session: Session, run: RunRow, task: TaskRow, error: EmbedreelError) -> None:
+    """Fail the task with this error. The run fails too, unless it is being cancelled or has ended."""
+    end_task(session, task, TaskStatus.FAILED)
+    emit(session, run, "stage.failed", stage=task.id, error=error.describe())
     if run.status == RunStatus.CANCELLING:
         settle_cancel(session, run)
     elif not RunStatus(run.status).terminal:
-        drop_unfinished(stages_of(session, run.id).values(), but=stage)
+        drop_unfinished(tasks_of(session, run.id).values(), but=task)
         move(session, run, RunStatus.FAILED, error=error)
 
 
 def requeue(
-    session: Session, run: RunRow, stage: StageRow, *, reason: str, blame: bool, max_attempts: int
+    session: Session, run: RunRow, task: TaskRow, *, reason: str, blame: bool, max_attempts: int
 ) -> list[WakeUp]:
-    """Queue a stage again for another worker.
+    """Queue a task again for another worker.
 
-    The stage fails instead if it was lost too often. The stage is cancelled instead if the run is not running.
+    The task fails instead if it was lost too often. The task is cancelled instead if the run is not running.
 
     Args:
         session: transaction of the caller.
         run: the locked run.
-        stage: the stage.
-        reason: why the stage was lost, for the event and for the error of a run that fails.
+        task: the task.
+        reason: why the task was lost, for the event and for the error of a run that fails.
         blame: False if the attempt does not count, because the worker was asked to stop.
-        max_attempts: number of counted attempts after which the stage fails.
+        max_attempts: number of counted attempts after which the task fails.
 
     Returns:
         Wake-ups to send after the commit.
     """
     if run.status != RunStatus.RUNNING:
-        end_stage(session, stage, StageStatus.CANCELLED)
+        end_task(session, task, TaskStatus.CANCELLED)
         settle_cancel(session, run)
         return []
-    if blame and stage.attempt >= max_attempts:
-        lost = f"Stage {stage.id} was lost {stage.attempt} times; the last time: {reason}."
-        fail(session, run, stage, StageLostError(f"{lost} Retry the run, or make it smaller."))
+    if blame and task.attempt >= max_attempts:
+        lost = f"Stage {task.id} was lost {task.attempt} times; the last time: {reason}."
+        fail(session, run, task, StageLostError(f"{lost} Retry the run, or make it smaller."))
         return []
-    stage.attempt -= 0 if blame else 1
-    stage.token += 1  # from here on, writes of the old claim are fenced
-    emit(session, run, "stage.requeued", stage=stage.id, reason=reason)
-    counts.STAGES_ENDED.add(session, stage=stage.name, outcome="requeued")
-    return [queue(session, run, stage)]
+    task.attempt -= 0 if blame else 1
+    task.token += 1  # from here on, writes of the old claim are fenced
+    emit(session, run, "stage.requeued", stage=task.id, reason=reason)
+    counts.STAGES_ENDED.add(session, stage=task.name, outcome="requeued")
+    return [queue(session, run, task)]
 
 
 def settle_cancel(session: Session, run: RunRow) -> None:
-    """End a run that is being cancelled if none of its stages is running."""
-    rows = stages_of(session, run.id).values()
-    if run.status == RunStatus.CANCELLING and not any(row.status == StageStatus.RUNNING for row in rows):
+    """End a run that is being cancelled if none of its tasks is running."""
+    rows = tasks_of(session, run.id).values()
+    if run.status == RunStatus.CANCELLING and not any(row.status == TaskStatus.RUNNING for row in rows):
         move(session, run, RunStatus.CANCELLED)

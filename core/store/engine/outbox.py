@@ -25,7 +25,7 @@ _ENABLED_WEBHOOKS = (
 def enqueue(session: Session, run: RunRow, event: EventRow) -> None:
     """Insert a delivery of the event for each webhook of the run's tenant that subscribes to this type of event.
 
-    Without webhooks this costs one indexed query. Events of stages cost no query.
+    Without webhooks this costs one indexed query. Events of tasks cost no query.
     """
     if event.type not in EVENTS:
         return

@@ -1,6 +1,6 @@
-"""The sweep: end runs past their deadline, queue lost stages again, and send lost wake-ups again.
+"""The sweep: end runs past their deadline, queue lost tasks again, and send lost wake-ups again.
 
-Workers and the API run the sweep. Each run and each stage has its own transaction. So the failure of one transaction
+Workers and the API run the sweep. Each run and each task has its own transaction. So the failure of one transaction
 does not stop the others.
 """
 
@@ -23,7 +23,7 @@ def sweep(database: Database, *, max_attempts: int, deadline_seconds: float) -> 
 
     Args:
         database: the service's database.
-        max_attempts: number of attempts after which a lost stage fails.
+        max_attempts: number of attempts after which a lost task fails.
         deadline_seconds: longest duration of a run.
 
     Returns:

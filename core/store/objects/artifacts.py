@@ -1,6 +1,6 @@
-"""The artifact store: scratch folders of running stages, and finished folders.
+"""The artifact store: scratch folders of running tasks, and finished folders.
 
-attempts/<run>/<stage>/<token>/   files of a running stage; no other process reads them
+attempts/<run>/<task>/<token>/   files of a running task; no other process reads them
 incoming/<dataset>/               files of an unfinished upload; no other process reads them
 objects/, datasets/               finished folders: see core.store.objects.stored
 """
@@ -62,15 +62,15 @@ class ArtifactStore:
             raise StorageUnavailableError(f"{self.scratch} cannot be written: {error}.") from error
         self.objects.prepare()
 
-    def attempt(self, run_id: str, stage_id: str, *, token: int) -> Path:
-        """Create an empty folder for one attempt at a stage. Folders of earlier attempts at the stage are deleted."""
-        stage = self.attempts / run_id / stage_id.replace("/", "-")
-        for earlier in stage.glob("*"):
+    def attempt(self, run_id: str, task_id: str, *, token: int) -> Path:
+        """Create an empty folder for one attempt at a task. Folders of earlier attempts at the task are deleted."""
+        task = self.attempts / run_id / task_id.replace("/", "-")
+        for earlier in task.glob("*"):
             if int(earlier.name) <= token:  # a later attempt belongs to another worker: this attempt is stale
                 self.discard(earlier)
-        folder = stage / str(token)
+        folder = task / str(token)
         while True:
-            with suppress(FileNotFoundError):  # another stage of the run ended and deleted the empty parent folder
+            with suppress(FileNotFoundError):  # another task of the run ended and deleted the empty parent folder
                 folder.mkdir(parents=True)
                 return folder
 
@@ -102,7 +102,7 @@ class ArtifactStore:
     def reading(self) -> AbstractContextManager[None]:
         """Keep all folders that this process requests on this machine until the end of the block.
 
-        A stage may read for hours.
+        A task may read for hours.
         """
         return self.objects.reading()
 

@@ -1,6 +1,6 @@
 """Dataclasses of arrays, stored as folders: `<field>.npy` for each array, `meta.json` for the other fields.
 
-Loading never unpickles. Arrays are memory maps, so that a stage reads only the frames that it works on.
+Loading never unpickles. Arrays are memory maps, so that a task reads only the frames that it works on.
 """
 
 import dataclasses

@@ -12,10 +12,10 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core.domain.run import StageStatus
+from core.domain.run import TaskStatus
 from core.store.database.batches import batches
 from core.store.database.session import Database
-from core.store.database.tables import ArtifactRow, DatasetRow, StageRow
+from core.store.database.tables import ArtifactRow, DatasetRow, TaskRow
 from core.store.objects.artifacts import ArtifactStore
 from core.store.objects.ownership import owns
 
@@ -83,10 +83,10 @@ def collect_scratch(database: Database, store: ArtifactStore, *, older_than_seco
 
 
 def _is_running(database: Database, run_id: str, attempt: Path) -> bool:
-    stage_id = attempt.parent.name.replace("-", "/")
+    task_id = attempt.parent.name.replace("-", "/")
     with database.reading() as session:
-        row = session.get(StageRow, (run_id, stage_id))
-    return row is not None and row.status == StageStatus.RUNNING and str(row.token) == attempt.name
+        row = session.get(TaskRow, (run_id, task_id))
+    return row is not None and row.status == TaskStatus.RUNNING and str(row.token) == attempt.name
 
 
 def _named(session: Session, locations: list[str]) -> set[str]:

@@ -38,7 +38,7 @@ IN_USE_SECONDS = 3600.0
 """Folders that were requested within this time stay in the cache: a response may still read from them."""
 
 READERS = "readers"
-"""Folder of the cache where stages mark the locations that they read (`core.store.objects.cache_readers`)."""
+"""Folder of the cache where tasks mark the locations that they read (`core.store.objects.cache_readers`)."""
 
 
 class RemoteObjects:

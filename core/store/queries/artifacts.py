@@ -1,4 +1,4 @@
-"""Artifacts of runs, for readers: frames, the artifact of a stage, and locations that no row names."""
+"""Artifacts of runs, for readers: frames, the artifact of a task, and locations that no row names."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.domain.plan import SKIPPED
-from core.domain.run import StageStatus
+from core.domain.run import TaskStatus
 from core.store.database.batches import batches
-from core.store.database.tables import ArtifactRow, RunRow, StageRow
+from core.store.database.tables import ArtifactRow, RunRow, TaskRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,21 +23,21 @@ class FrameArtifact:
 def frames(session: Session, run: RunRow) -> list[FrameArtifact]:
     """Return the embedded checkpoints of a run, in order."""
     query = (
-        select(StageRow.id, ArtifactRow.facts)
-        .join(ArtifactRow, ArtifactRow.key == StageRow.key)
-        .where(StageRow.run_id == run.id, StageRow.name == "embed", StageRow.status == StageStatus.SUCCEEDED)
-        .order_by(StageRow.position)
+        select(TaskRow.id, ArtifactRow.facts)
+        .join(ArtifactRow, ArtifactRow.key == TaskRow.key)
+        .where(TaskRow.run_id == run.id, TaskRow.name == "embed", TaskRow.status == TaskStatus.SUCCEEDED)
+        .order_by(TaskRow.position)
     )
     found = session.execute(query)
-    return [FrameArtifact(int(stage_id.split("/")[1]), facts) for stage_id, facts in found if SKIPPED not in facts]
+    return [FrameArtifact(int(task_id.split("/")[1]), facts) for task_id, facts in found if SKIPPED not in facts]
 
 
-def artifact(session: Session, run: RunRow, stage_id: str) -> ArtifactRow | None:
-    """Return the artifact of a succeeded stage; None if the stage has not succeeded."""
+def artifact(session: Session, run: RunRow, task_id: str) -> ArtifactRow | None:
+    """Return the artifact of a succeeded task; None if the task has not succeeded."""
     query = (
         select(ArtifactRow)
-        .join(StageRow, StageRow.key == ArtifactRow.key)
-        .where(StageRow.run_id == run.id, StageRow.id == stage_id, StageRow.status == StageStatus.SUCCEEDED)
+        .join(TaskRow, TaskRow.key == ArtifactRow.key)
+        .where(TaskRow.run_id == run.id, TaskRow.id == task_id, TaskRow.status == TaskStatus.SUCCEEDED)
     )
     return session.scalars(query).one_or_none()
 

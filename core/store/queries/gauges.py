@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from core.domain.run import StageStatus
+from core.domain.run import TaskStatus
 from core.store.database.session import now
-from core.store.database.tables import DeliveryRow, RunRow, StageRow
+from core.store.database.tables import DeliveryRow, RunRow, TaskRow
 from core.store.queries import workers
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Queued stages of a queue: their number, and the waiting time of the oldest in seconds."""
+    """Queued tasks of a queue: their number, and the waiting time of the oldest in seconds."""
 
-    stages: int = 0
+    tasks: int = 0
     age_seconds: float = 0.0
 
 
@@ -26,14 +26,14 @@ class Gauges:
 
     Attributes:
         runs: number of runs by status.
-        stages: number of queued and running stages by name and status. Counters count the ended stages.
-        queues: queued stages by queue.
+        tasks: number of queued and running tasks by stage and status. Counters count the ended tasks.
+        queues: queued tasks by queue.
         workers: number of live workers by queue and device.
         deliveries: number of pending deliveries.
     """
 
     runs: dict[str, int]
-    stages: dict[tuple[str, str], int]
+    tasks: dict[tuple[str, str], int]
     queues: dict[str, Waiting]
     workers: dict[tuple[str, str], int]
     deliveries: int
@@ -43,7 +43,7 @@ def measure(session: Session) -> Gauges:
     """Return the current values of all gauges."""
     return Gauges(
         runs=_runs(session),
-        stages=_stages(session),
+        tasks=_tasks(session),
         queues=_queues(session),
         workers=_workers(session),
         deliveries=_deliveries(session),
@@ -55,20 +55,20 @@ def _runs(session: Session) -> dict[str, int]:
     return {status: count for status, count in session.execute(query)}  # noqa: C416 - mypy does not accept rows as pairs
 
 
-def _stages(session: Session) -> dict[tuple[str, str], int]:
+def _tasks(session: Session) -> dict[tuple[str, str], int]:
     query = (
-        select(StageRow.name, StageRow.status, func.count())
-        .where(StageRow.status.in_([StageStatus.QUEUED, StageStatus.RUNNING]))
-        .group_by(StageRow.name, StageRow.status)
+        select(TaskRow.name, TaskRow.status, func.count())
+        .where(TaskRow.status.in_([TaskStatus.QUEUED, TaskStatus.RUNNING]))
+        .group_by(TaskRow.name, TaskRow.status)
     )
     return {(name, status): count for name, status, count in session.execute(query)}
 
 
 def _queues(session: Session) -> dict[str, Waiting]:
     query = (
-        select(StageRow.queue, func.count(), now() - func.min(StageRow.queued_at))
-        .where(StageRow.status == StageStatus.QUEUED)
-        .group_by(StageRow.queue)
+        select(TaskRow.queue, func.count(), now() - func.min(TaskRow.queued_at))
+        .where(TaskRow.status == TaskStatus.QUEUED)
+        .group_by(TaskRow.queue)
     )
     return {queue: Waiting(count, max(0.0, age)) for queue, count, age in session.execute(query)}
 

@@ -1,4 +1,4 @@
-"""Progress of runs: their stages by status, captured steps, skipped frames, and durations of recent runs."""
+"""Progress of runs: their tasks by status, captured steps, skipped frames, and durations of recent runs."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,21 +7,21 @@ from sqlalchemy import bindparam, case, exists, func, select
 from sqlalchemy.orm import Session
 
 from core.domain.plan import SKIPPED
-from core.domain.run import RunStatus, StageStatus
+from core.domain.run import RunStatus, TaskStatus
 from core.domain.stages import EMBED, FINE_TUNE, RENDER, STAGES
-from core.store.database.tables import ArtifactRow, RunRow, StageRow
+from core.store.database.tables import ArtifactRow, RunRow, TaskRow
 
 RECENT_RUNS = 5
 """Runs that `seconds_per_frame` reads. Chosen by hand: more runs cover more stages and cost a longer query."""
 
 
 @dataclass(frozen=True, slots=True)
-class StageGroup:
-    """All stages of a run with the same name and the same status."""
+class TaskGroup:
+    """All tasks of a run with the same name and the same status."""
 
     name: str
     queue: str
-    status: StageStatus
+    status: TaskStatus
     tasks: int
     reused: int
     attempt: int
@@ -34,29 +34,29 @@ class StageGroup:
 # Frequent statements are built once: SQLAlchemy takes longer to build one than SQLite takes to execute it.
 _GROUPS = (
     select(
-        StageRow.run_id,
-        StageRow.name,
-        StageRow.queue,
-        StageRow.status,
+        TaskRow.run_id,
+        TaskRow.name,
+        TaskRow.queue,
+        TaskRow.status,
         func.count(),
-        func.sum(case((StageRow.reused, 1), else_=0)),
-        func.max(StageRow.attempt),
-        func.sum(StageRow.done),
-        func.sum(StageRow.total),
-        func.min(StageRow.started_at),
-        func.max(StageRow.finished_at),
+        func.sum(case((TaskRow.reused, 1), else_=0)),
+        func.max(TaskRow.attempt),
+        func.sum(TaskRow.done),
+        func.sum(TaskRow.total),
+        func.min(TaskRow.started_at),
+        func.max(TaskRow.finished_at),
     )
-    .where(StageRow.run_id.in_(bindparam("run_ids", expanding=True)))
-    .group_by(StageRow.run_id, StageRow.name, StageRow.queue, StageRow.status)
+    .where(TaskRow.run_id.in_(bindparam("run_ids", expanding=True)))
+    .group_by(TaskRow.run_id, TaskRow.name, TaskRow.queue, TaskRow.status)
 )
 _STEPS = select(RunRow.id, RunRow.plan["steps"]).where(RunRow.id.in_(bindparam("run_ids", expanding=True)))
 
 
-def stage_groups(session: Session, run_ids: Iterable[str]) -> dict[str, list[StageGroup]]:
-    """Return the stages of each run, grouped by name and status."""
-    groups: dict[str, list[StageGroup]] = {run_id: [] for run_id in run_ids}
+def task_groups(session: Session, run_ids: Iterable[str]) -> dict[str, list[TaskGroup]]:
+    """Return the tasks of each run, grouped by name and status."""
+    groups: dict[str, list[TaskGroup]] = {run_id: [] for run_id in run_ids}
     for run_id, name, queue, status, *sums in session.execute(_GROUPS, {"run_ids": list(groups)}):
-        groups[run_id].append(StageGroup(name, queue, StageStatus(status), *sums))
+        groups[run_id].append(TaskGroup(name, queue, TaskStatus(status), *sums))
     return groups
 
 
@@ -71,15 +71,15 @@ def skipped_frames(session: Session, run_ids: Iterable[str]) -> dict[str, int]:
     if not (wanted := list(run_ids)):
         return {}
     query = (
-        select(StageRow.run_id, func.count())
-        .join(ArtifactRow, ArtifactRow.key == StageRow.key)
+        select(TaskRow.run_id, func.count())
+        .join(ArtifactRow, ArtifactRow.key == TaskRow.key)
         .where(
-            StageRow.run_id.in_(wanted),
-            StageRow.name == EMBED.name,
-            StageRow.status == StageStatus.SUCCEEDED,
+            TaskRow.run_id.in_(wanted),
+            TaskRow.name == EMBED.name,
+            TaskRow.status == TaskStatus.SUCCEEDED,
             ArtifactRow.facts[SKIPPED].as_boolean(),
         )
-        .group_by(StageRow.run_id)
+        .group_by(TaskRow.run_id)
     )
     return {run_id: count for run_id, count in session.execute(query)}  # noqa: C416 - mypy does not accept rows as pairs
 
@@ -90,16 +90,16 @@ def seconds_per_frame(session: Session) -> dict[str, float]:
     The durations are read from the newest RECENT_RUNS runs that succeeded and were drawn. Stages that did not run in
     these runs, or were only reused, are left out.
     """
-    trained = exists().where(StageRow.run_id == RunRow.id, StageRow.id == FINE_TUNE.name)  # no comparison
+    trained = exists().where(TaskRow.run_id == RunRow.id, TaskRow.id == FINE_TUNE.name)  # no comparison
     recent = select(RunRow.id).where(RunRow.status == RunStatus.SUCCEEDED, trained).order_by(RunRow.id.desc())
     query = (
-        select(StageRow.run_id, StageRow.name, StageRow.finished_at - StageRow.started_at, StageRow.total)
+        select(TaskRow.run_id, TaskRow.name, TaskRow.finished_at - TaskRow.started_at, TaskRow.total)
         .where(
-            StageRow.run_id.in_(list(session.scalars(recent.limit(RECENT_RUNS)))),
-            StageRow.name.in_([stage.name for stage in STAGES.values() if not stage.learns]),
-            StageRow.reused.is_(False),
+            TaskRow.run_id.in_(list(session.scalars(recent.limit(RECENT_RUNS)))),
+            TaskRow.name.in_([stage.name for stage in STAGES.values() if not stage.learns]),
+            TaskRow.reused.is_(False),
         )
-        .order_by(StageRow.run_id)
+        .order_by(TaskRow.run_id)
     )
     rows = session.execute(query).all()
     drawn = {run_id: frames for run_id, name, _seconds, frames in rows if name == RENDER.name}

@@ -8,12 +8,12 @@ from sqlalchemy import bindparam, delete, func, select
 from sqlalchemy.orm import Session
 
 from core.domain.plan import Plan
-from core.domain.run import RunStatus, StageStatus
+from core.domain.run import RunStatus, TaskStatus
 from core.domain.spec import RunSpec
 from core.domain.stages import STAGES
 from core.errors import ConflictError, NotFoundError
 from core.store.database.session import clock
-from core.store.database.tables import DEFAULT_TENANT, EventRow, RunRow, StageRow
+from core.store.database.tables import DEFAULT_TENANT, EventRow, RunRow, TaskRow
 from core.store.engine import artifact_references, artifact_rows, counts, lifecycle, scheduling
 from core.store.engine.lifecycle import WakeUp
 from core.store.objects.stored import Stored
@@ -30,7 +30,7 @@ def accept(
     drawn_from: str | None = None,
     among: Collection[str] | None = None,
 ) -> tuple[RunRow, list[WakeUp]]:
-    """Insert a run with its stages. Stages with stored artifacts are not run again.
+    """Insert a run with its tasks. Tasks with stored artifacts are not run again.
 
     Args:
         session: transaction of the caller.
@@ -134,15 +134,15 @@ def events(session: Session, run_id: str, *, after: int, limit: int) -> list[Eve
 def cancel(session: Session, run_id: str) -> RunRow:
     """Cancel a run.
 
-    Queued stages are cancelled at once. A running stage stops when its worker reads its lease state. A run that has
+    Queued tasks are cancelled at once. A running task stops when its worker reads its lease state. A run that has
     ended stays unchanged.
     """
     run = lifecycle.lock(session, run_id)
     if RunStatus(run.status).terminal or run.status == RunStatus.CANCELLING:
         return run
-    rows = lifecycle.stages_of(session, run_id).values()
+    rows = lifecycle.tasks_of(session, run_id).values()
     lifecycle.drop_unfinished(rows)
-    if any(row.status == StageStatus.RUNNING for row in rows):
+    if any(row.status == TaskStatus.RUNNING for row in rows):
         lifecycle.move(session, run, RunStatus.CANCELLING)
     else:
         lifecycle.move(session, run, RunStatus.CANCELLED)
@@ -153,7 +153,7 @@ NOTHING: Mapping[str, Stored] = MappingProxyType({})
 
 
 def retry(session: Session, run_id: str, *, missing: Mapping[str, Stored] = NOTHING) -> tuple[RunRow, list[WakeUp]]:
-    """Retry a run that failed, was cancelled, or lost artifacts. Finished stages are kept.
+    """Retry a run that failed, was cancelled, or lost artifacts. Finished tasks are kept.
 
     Args:
         session: transaction of the caller.
@@ -171,12 +171,12 @@ def retry(session: Session, run_id: str, *, missing: Mapping[str, Stored] = NOTH
         raise ConflictError(f"The run is {run.status}; only a run that has ended can be retried.")
     artifact_rows.lock_artifacts(session, to_delete=True)
     artifact_rows.forget_lost(session, missing)
-    made = scheduling.made_stages(session, run)
-    if run.status == RunStatus.SUCCEEDED and len(made) == len(lifecycle.plan_of(run).stages):
+    made = scheduling.made_tasks(session, run)
+    if run.status == RunStatus.SUCCEEDED and len(made) == len(lifecycle.plan_of(run).tasks):
         raise ConflictError("The run has succeeded and none of its artifacts is missing: there is nothing to retry.")
-    for row in lifecycle.stages_of(session, run_id).values():
-        if row.status != StageStatus.SUCCEEDED or row.id not in made:
-            row.status = StageStatus.WAITING
+    for row in lifecycle.tasks_of(session, run_id).values():
+        if row.status != TaskStatus.SUCCEEDED or row.id not in made:
+            row.status = TaskStatus.WAITING
             row.attempt = row.done = row.total = 0
             row.token += 1
             row.started_at = row.finished_at = row.lease_until = row.worker_id = None
@@ -188,7 +188,7 @@ def retry(session: Session, run_id: str, *, missing: Mapping[str, Stored] = NOTH
 
 def stored(session: Session, run_id: str) -> Mapping[str, Stored]:
     """Return the stored folders that a run made or reads, by key: artifacts, parts and states."""
-    states = {row.state_key for row in lifecycle.stages_of(session, run_id).values() if row.state_key}
+    states = {row.state_key for row in lifecycle.tasks_of(session, run_id).values() if row.state_key}
     plan = lifecycle.plan_of(get(session, run_id))
     return {**stored_for(session, plan), **artifact_rows.recorded(session, sorted(states))}
 
@@ -225,10 +225,10 @@ def remove(session: Session, run_id: str) -> Removed:
         raise ConflictError(f"The run is {run.status}. Cancel it, wait until it has stopped, then delete it.")
     artifact_rows.lock_artifacts(session, to_delete=True)
     plan = lifecycle.plan_of(run)
-    shared = artifact_rows.shared_keys(session, run_id, (stage.key for stage in plan.stages))
-    made = {stage.key: stage.key for stage in plan.stages}
-    made |= {part.key: plan.stage(part.stage).key for stage in plan.stages for part in stage.parts}
-    states = [row.state_key for row in lifecycle.stages_of(session, run_id).values() if row.state_key]
+    shared = artifact_rows.shared_keys(session, run_id, (task.key for task in plan.tasks))
+    made = {task.key: task.key for task in plan.tasks}
+    made |= {part.key: plan.task(part.task).key for task in plan.tasks for part in task.parts}
+    states = [row.state_key for row in lifecycle.tasks_of(session, run_id).values() if row.state_key]
     referenced = artifact_references.referenced_by_others(session, run_id, made)
     orphans = {key for key, served in made.items() if served not in shared and key not in referenced}
     released = artifact_references.remove_references(session, run_id)
@@ -236,7 +236,7 @@ def remove(session: Session, run_id: str) -> Removed:
     locations = artifact_rows.forget_artifacts(session, sorted({*orphans, *states}))
     idempotency.forget(session, run_id)
     session.execute(delete(EventRow).where(EventRow.run_id == run_id))
-    session.execute(delete(StageRow).where(StageRow.run_id == run_id))
+    session.execute(delete(TaskRow).where(TaskRow.run_id == run_id))
     session.delete(run)
     return Removed(sorted({*made, *states}), locations)
 
@@ -248,8 +248,8 @@ def is_comparison(run: RunRow) -> bool:
 
 def can_rerender(session: Session, plan: Plan) -> bool:
     """Return True if all artifacts of trainings that the plan needs are stored in the format of this version."""
-    learned = {stage.key for stage in plan.stages if STAGES[stage.name].learns}
-    learned |= {key for stage in plan.stages for shown in stage.shows for key in shown.keys}
+    learned = {task.key for task in plan.tasks if STAGES[task.name].learns}
+    learned |= {key for task in plan.tasks for shown in task.shows for key in shown.keys}
     return artifact_rows.stored_keys(session, learned) == learned
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from sqlalchemy import BindParameter, bindparam, func, select
 from sqlalchemy.orm import Session, aliased
 
-from core.domain.run import RunStatus, StageStatus
-from core.store.database.tables import RunRow, StageRow
+from core.domain.run import RunStatus, TaskStatus
+from core.store.database.tables import RunRow, TaskRow
 from core.store.engine.lifecycle import QUEUED
 from core.store.queries import workers
 
@@ -15,28 +15,28 @@ MOST_AHEAD = 1000
 """Upper limit of a reported position. Chosen by hand: a higher limit makes the query longer."""
 
 _THESE: BindParameter[str] = bindparam("run_ids", expanding=True)
-_STATUS = StageRow.status + ""  # the expression makes SQLite search by run id, not scan all queued stages
-_Ahead = aliased(StageRow)
+_STATUS = TaskRow.status + ""  # the expression makes SQLite search by run id, not scan all queued tasks
+_Ahead = aliased(TaskRow)
 
 # Statements are built once and bypass the session: both would take longer than SQLite takes to execute a statement.
 _NEEDED = (
-    select(StageRow.run_id, StageRow.queue)
-    .where(StageRow.run_id.in_(_THESE), _STATUS.in_([StageStatus.QUEUED, StageStatus.RUNNING]))
+    select(TaskRow.run_id, TaskRow.queue)
+    .where(TaskRow.run_id.in_(_THESE), _STATUS.in_([TaskStatus.QUEUED, TaskStatus.RUNNING]))
     .distinct()
-    .order_by(StageRow.run_id, StageRow.queue.desc())
+    .order_by(TaskRow.run_id, TaskRow.queue.desc())
 )
 _RUNS_AHEAD = (
     select(_Ahead.run_id)
     .distinct()
-    .where(_Ahead.status == QUEUED, _Ahead.queue == StageRow.queue, _Ahead.run_id < StageRow.run_id)
-    .correlate(StageRow)
+    .where(_Ahead.status == QUEUED, _Ahead.queue == TaskRow.queue, _Ahead.run_id < TaskRow.run_id)
+    .correlate(TaskRow)
     .limit(bindparam("most"))
     .subquery()
 )
 _POSITIONS = (
-    select(StageRow.run_id, select(func.count()).select_from(_RUNS_AHEAD).scalar_subquery())
-    .where(_STATUS == QUEUED, StageRow.run_id.in_(_THESE))
-    .order_by(StageRow.run_id, StageRow.position.desc())
+    select(TaskRow.run_id, select(func.count()).select_from(_RUNS_AHEAD).scalar_subquery())
+    .where(_STATUS == QUEUED, TaskRow.run_id.in_(_THESE))
+    .order_by(TaskRow.run_id, TaskRow.position.desc())
 )
 _VERSIONS = select(RunRow.id, RunRow.tenant, RunRow.status, RunRow.version).where(RunRow.id.in_(_THESE))
 
@@ -70,7 +70,7 @@ def run_states(session: Session, run_ids: Collection[str]) -> dict[str, RunState
 
 
 def positions(session: Session, run_ids: Collection[str]) -> dict[str, int]:
-    """Return the number of earlier runs in the queue of each run's first queued stage; 0 means next.
+    """Return the number of earlier runs in the queue of each run's first queued task; 0 means next.
 
     At most MOST_AHEAD runs are counted.
     """

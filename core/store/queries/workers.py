@@ -28,15 +28,15 @@ def beat(
     concurrency: int = 1,
     doing: Sequence[dict[str, str]] = (),
 ) -> None:
-    """Record a heartbeat of a worker, and the stages that it runs.
+    """Record a heartbeat of a worker, and the tasks that it runs.
 
     Args:
         session: transaction of the caller.
         worker_id: id of the worker.
         queues: queues that the worker serves.
         device: cuda or cpu.
-        concurrency: largest number of stages that the worker runs at once.
-        doing: stages that the worker runs now, each as `{"run": …, "stage": …}`.
+        concurrency: largest number of tasks that the worker runs at once.
+        doing: tasks that the worker runs now, each as `{"run": …, "stage": …}`.
     """
     values = {
         "queues": list(queues),

@@ -6,7 +6,7 @@ from sqlalchemy import select, update
 
 from api.ops.sweeper import Sweeper
 from core.errors import StorageUnavailableError
-from core.store.database.tables import DeliveryRow, IdempotencyRow, StageRow
+from core.store.database.tables import DeliveryRow, IdempotencyRow, TaskRow
 from core.store.objects import collect
 from core.store.queries import idempotency
 
@@ -27,16 +27,16 @@ def test_sweep__rings_for_a_stage_that_nobody_came_for(process, submit, sweeper,
     sweeper.sweep()
     assert rung == []
     with process.database.writing() as session:
-        session.execute(update(StageRow).where(StageRow.notify_at.is_not(None)).values(notify_at=1.0))
+        session.execute(update(TaskRow).where(TaskRow.notify_at.is_not(None)).values(notify_at=1.0))
     sweeper.sweep()
-    assert [(wake_up.run_id, wake_up.stage_id) for wake_up in rung] == [(run["id"], "fine_tune")]
+    assert [(wake_up.run_id, wake_up.task_id) for wake_up in rung] == [(run["id"], "fine_tune")]
 
 
 def test_sweep__takes_a_lost_stage_back(client, process, submit, worker, sweeper, rung):  # noqa: PLR0917 - fixtures and cases
     run = submit()
     worker.claim(run["id"])
     with process.database.writing() as session:
-        session.execute(update(StageRow).where(StageRow.lease_until.is_not(None)).values(lease_until=1.0))
+        session.execute(update(TaskRow).where(TaskRow.lease_until.is_not(None)).values(lease_until=1.0))
     sweeper.sweep()
     assert len(rung) == 1
     kinds = [event["type"] for event in client.get(run["links"]["events"]).json()["events"]]

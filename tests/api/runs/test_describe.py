@@ -1,18 +1,18 @@
 import pytest
 
 from api.runs.describe import FIRST_GUESS, StageSummary, collect, seconds_left
-from core.domain.run import StageStatus
+from core.domain.run import TaskStatus
 from core.store.queries import progress
-from core.store.queries.progress import StageGroup
+from core.store.queries.progress import TaskGroup
 
 PACE = {"score": 0.1, "project": 0.2, "render": 0.3}
-DONE = (StageStatus.SUCCEEDED, 1, 1)
-WAITING = (StageStatus.WAITING, 0, 0)
+DONE = (TaskStatus.SUCCEEDED, 1, 1)
+WAITING = (TaskStatus.WAITING, 0, 0)
 
 
 def stages(**states):
     """Five stages that started at 100; of each (status, done, total)."""
-    frames = states.get("embed", (StageStatus.RUNNING, 1, 10))
+    frames = states.get("embed", (TaskStatus.RUNNING, 1, 10))
     defaults = {"fine_tune": DONE, "embed": frames, "score": WAITING, "project": WAITING, "render": WAITING}
     return [
         StageSummary(name, "gpu", status, 1, done, total, 1, reused=False, started_at=100.0, finished_at=None)
@@ -25,33 +25,33 @@ def left(at, *, inline=True, **states):
 
 
 def test_seconds_left__nothing_to_go_by():
-    assert left(130.0, fine_tune=(StageStatus.RUNNING, 0, 0)) is None
-    assert left(130.0, fine_tune=(StageStatus.QUEUED, 0, 0)) is None
+    assert left(130.0, fine_tune=(TaskStatus.RUNNING, 0, 0)) is None
+    assert left(130.0, fine_tune=(TaskStatus.QUEUED, 0, 0)) is None
 
 
 def test_seconds_left__training_at_its_rate_and_the_rest_as_it_last_took():
     # 30 s for 25 of 100 steps: 90 s to go; 10 frames at 0.6 s each
-    assert left(130.0, fine_tune=(StageStatus.RUNNING, 25, 100)) == pytest.approx(96.0)
+    assert left(130.0, fine_tune=(TaskStatus.RUNNING, 25, 100)) == pytest.approx(96.0)
 
 
 def test_seconds_left__the_longer_of_training_and_embedding():
-    states = {"fine_tune": (StageStatus.RUNNING, 90, 100), "embed": (StageStatus.RUNNING, 2, 10)}
+    states = {"fine_tune": (TaskStatus.RUNNING, 90, 100), "embed": (TaskStatus.RUNNING, 2, 10)}
     assert left(140.0, inline=False, **states) == pytest.approx(160.0 + 6.0)
     assert left(140.0, inline=True, **states) == pytest.approx(4.4 + 6.0, abs=0.1)
 
 
 def test_seconds_left__embedding_goes_on_after_training():
-    assert left(140.0, inline=False, embed=(StageStatus.RUNNING, 5, 10)) == pytest.approx(46.0)
+    assert left(140.0, inline=False, embed=(TaskStatus.RUNNING, 5, 10)) == pytest.approx(46.0)
 
 
 def test_seconds_left__last_stage():
-    done = {"embed": (StageStatus.SUCCEEDED, 10, 10), "score": DONE, "project": DONE}
-    assert left(104.0, **done, render=(StageStatus.QUEUED, 0, 0)) == pytest.approx(3.0)
-    assert left(104.0, **done, render=(StageStatus.RUNNING, 8, 10)) == pytest.approx(1.0)
+    done = {"embed": (TaskStatus.SUCCEEDED, 10, 10), "score": DONE, "project": DONE}
+    assert left(104.0, **done, render=(TaskStatus.QUEUED, 0, 0)) == pytest.approx(3.0)
+    assert left(104.0, **done, render=(TaskStatus.RUNNING, 8, 10)) == pytest.approx(1.0)
 
 
 def test_seconds_left__of_a_run_that_lacks_a_stage():
-    running = (StageStatus.RUNNING, 25, 100)
+    running = (TaskStatus.RUNNING, 25, 100)
     assert seconds_left(stages(fine_tune=running), at=130.0, pace=PACE, inline=True) == pytest.approx(96.0)
     fewer = [stage for stage in stages(fine_tune=running) if stage.name != "project"]
     assert seconds_left(fewer, at=130.0, pace=PACE, inline=True) == pytest.approx(94.0)
@@ -66,21 +66,21 @@ def test_seconds_per_frame__as_last_measured(process, finished):
 
 def group(status, tasks, **changes):
     given = {"reused": 0, "attempt": 1, "done": 0, "total": 0, "started_at": None, "finished_at": None}
-    return StageGroup("embed", "gpu", status, tasks, **(given | changes))
+    return TaskGroup("embed", "gpu", status, tasks, **(given | changes))
 
 
 @pytest.mark.parametrize(
     ("groups", "status"),
     [
-        ([(StageStatus.WAITING, 3)], StageStatus.WAITING),
-        ([(StageStatus.WAITING, 2), (StageStatus.SUCCEEDED, 1)], StageStatus.RUNNING),
-        ([(StageStatus.WAITING, 2), (StageStatus.QUEUED, 1)], StageStatus.QUEUED),
-        ([(StageStatus.SUCCEEDED, 2), (StageStatus.QUEUED, 1)], StageStatus.RUNNING),
-        ([(StageStatus.WAITING, 2), (StageStatus.RUNNING, 1)], StageStatus.RUNNING),
-        ([(StageStatus.SUCCEEDED, 2), (StageStatus.CANCELLED, 1)], StageStatus.CANCELLED),
-        ([(StageStatus.SUCCEEDED, 1), (StageStatus.CANCELLED, 1), (StageStatus.FAILED, 1)], StageStatus.FAILED),
-        ([(StageStatus.RUNNING, 1), (StageStatus.CANCELLED, 2)], StageStatus.RUNNING),
-        ([(StageStatus.SUCCEEDED, 3)], StageStatus.SUCCEEDED),
+        ([(TaskStatus.WAITING, 3)], TaskStatus.WAITING),
+        ([(TaskStatus.WAITING, 2), (TaskStatus.SUCCEEDED, 1)], TaskStatus.RUNNING),
+        ([(TaskStatus.WAITING, 2), (TaskStatus.QUEUED, 1)], TaskStatus.QUEUED),
+        ([(TaskStatus.SUCCEEDED, 2), (TaskStatus.QUEUED, 1)], TaskStatus.RUNNING),
+        ([(TaskStatus.WAITING, 2), (TaskStatus.RUNNING, 1)], TaskStatus.RUNNING),
+        ([(TaskStatus.SUCCEEDED, 2), (TaskStatus.CANCELLED, 1)], TaskStatus.CANCELLED),
+        ([(TaskStatus.SUCCEEDED, 1), (TaskStatus.CANCELLED, 1), (TaskStatus.FAILED, 1)], TaskStatus.FAILED),
+        ([(TaskStatus.RUNNING, 1), (TaskStatus.CANCELLED, 2)], TaskStatus.RUNNING),
+        ([(TaskStatus.SUCCEEDED, 3)], TaskStatus.SUCCEEDED),
     ],
 )
 def test_collect__status_of_many_tasks(groups, status):
@@ -90,8 +90,8 @@ def test_collect__status_of_many_tasks(groups, status):
 
 
 def test_collect__nobody_waits_for_frames_that_training_has_ended_before():
-    [stage] = collect([group(StageStatus.SUCCEEDED, 3), group(StageStatus.WAITING, 2)], skipped=2)
-    assert (stage.status, stage.tasks, stage.done, stage.total) == (StageStatus.RUNNING, 5, 1, 3)
+    [stage] = collect([group(TaskStatus.SUCCEEDED, 3), group(TaskStatus.WAITING, 2)], skipped=2)
+    assert (stage.status, stage.tasks, stage.done, stage.total) == (TaskStatus.RUNNING, 5, 1, 3)
 
 
 def test_describe__a_training_that_has_ended_early(client, submit, worker):
@@ -111,8 +111,8 @@ def test_describe__a_training_that_has_ended_early(client, submit, worker):
 
 def test_collect__times_and_attempts():
     groups = [
-        group(StageStatus.SUCCEEDED, 2, started_at=5.0, finished_at=9.0, attempt=2, reused=2),
-        group(StageStatus.RUNNING, 1, started_at=7.0),
+        group(TaskStatus.SUCCEEDED, 2, started_at=5.0, finished_at=9.0, attempt=2, reused=2),
+        group(TaskStatus.RUNNING, 1, started_at=7.0),
     ]
     [stage] = collect(groups)
     assert (stage.started_at, stage.finished_at, stage.attempt, stage.reused) == (5.0, None, 2, False)

@@ -229,7 +229,7 @@ def test_show__progress(client, submit, worker):
     run = submit()
     held = worker.claim(run["id"])
     worker.progress(held, 4, 10)
-    worker.embed(held, held.stage.parts[0], 0)
+    worker.embed(held, held.task.parts[0], 0)
     shown = client.get(run["links"]["self"]).json()
     fine_tune, embed = shown["stages"][:2]
     assert shown["status"] == "running"
@@ -383,7 +383,7 @@ def test_bells_ring_after_the_commit(process, small):
     def notify(wake_ups):
         for wake_up in wake_ups:
             with process.database.reading() as session:
-                seen.append((wake_up.stage_id, wake_up.queue, len(lifecycle.stages_of(session, wake_up.run_id))))
+                seen.append((wake_up.task_id, wake_up.queue, len(lifecycle.tasks_of(session, wake_up.run_id))))
 
     replace(process.services.of(RunService, OPERATOR), notify=notify).submit(RunCreate(**small))
     assert seen == [("fine_tune", "gpu", 8)]

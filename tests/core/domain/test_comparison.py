@@ -73,26 +73,26 @@ def test_compare__the_way_of_an_image_that_is_not_shown():
 def test_build__a_comparison_reads_what_its_runs_make_and_makes_a_film_only():
     one, other = compared("one", capture=CaptureSpec(frames=3)), compared("other", model="vit-small")
     plan = build(comparison(one, other))
-    (stage,) = plan.stages
+    (stage,) = plan.tasks
     assert stage.name == RENDER.name
     assert (plan.steps, plan.keys) == ((), (stage.key,))
     of_runs = [build(run.spec) for run in (one, other)]
     unread = {SCORE.name, RENDER.name}
-    read = [{part.key for part in plan.stages if part.name not in unread} for plan in of_runs]
+    read = [{part.key for part in plan.tasks if part.name not in unread} for plan in of_runs]
     assert [set(shown.keys) for shown in stage.shows] == read
     assert set(plan.inputs(stage)) == read[0] | read[1]
 
 
 def test_build__the_key_of_a_comparison_follows_what_is_seen():
     one, other = compared("one"), compared("other", model="vit-small")
-    key = build(comparison(one, other)).stages[0].key
+    key = build(comparison(one, other)).tasks[0].key
     renamed = compared("other", model="vit-small", name="another name")
     again = compared("a later run of the same", model="vit-small", name="other")
-    assert build(comparison(one, again)).stages[0].key == key
+    assert build(comparison(one, again)).tasks[0].key == key
     assert (
         len(
             {
-                build(spec).stages[0].key
+                build(spec).tasks[0].key
                 for spec in (
                     comparison(one, other),
                     comparison(other, one),

@@ -40,8 +40,8 @@ def test_versions__of_what_can_be_drawn():
 
 def keys():
     runs = [ComparedRun(run=f"run_{name}", spec=RUN.model_copy(update={"name": name})) for name in "ab"]
-    comparison = build(compare(runs, name="both", render=RenderSpec())).stages[0].key
-    return [stage.key for stage in build(RUN).stages], comparison
+    comparison = build(compare(runs, name="both", render=RenderSpec())).tasks[0].key
+    return [stage.key for stage in build(RUN).tasks], comparison
 
 
 @pytest.mark.parametrize("reads", ["log", "film"])

@@ -16,12 +16,12 @@ def spec(**sections):
 
 
 def keys(plan):
-    return {stage.id: stage.key for stage in plan.stages}
+    return {stage.id: stage.key for stage in plan.tasks}
 
 
 def test_every_stage_comes_after_what_it_needs():
     seen = set()
-    for stage in build(spec()).stages:
+    for stage in build(spec()).tasks:
         assert seen.issuperset(stage.needs)
         seen.add(stage.id)
 
@@ -61,8 +61,8 @@ def test_when_it_ends_early_changes_every_key(changes):
 def test_each_frame_is_supplied_by_the_training():
     for mode, effect in (("inline", "completes"), ("offload", "releases")):
         plan = build(spec(capture={"mode": mode, "frames": 4}))
-        parts = plan.stage("fine_tune").parts
-        assert [part.stage for part in parts] == [stage.id for stage in plan.tasks(EMBED)]
+        parts = plan.task("fine_tune").parts
+        assert [part.task for part in parts] == [stage.id for stage in plan.tasks_of(EMBED)]
         assert {part.effect for part in parts} == {effect}
 
 
@@ -88,6 +88,6 @@ def test_candidates_rise_from_zero_to_the_end_and_suffice(data):
 def test_where_drift_decides_no_frame_has_a_step_yet():
     plan = build(spec(capture={"spacing": "drift", "frames": 4}, train={"keep_weights": "last"}))
     assert plan.steps == candidate_steps(300, 4)
-    assert [part.step for part in plan.stage("fine_tune").parts] == [None] * 4 + [300]
-    assert len(plan.tasks(EMBED)) == 4
+    assert [part.step for part in plan.task("fine_tune").parts] == [None] * 4 + [300]
+    assert len(plan.tasks_of(EMBED)) == 4
     assert not set(keys(plan).values()) & set(keys(build(spec(capture={"frames": 4}))).values())

@@ -15,16 +15,16 @@ def test_each_stage_has_what_the_rest_derives_from(stage):
     names = list(STAGES)
     assert set(stage.needs) <= set(names[: names.index(stage.name)]), "a stage stands after those that it needs"
     assert set(stage.inputs) <= set(stage.needs)
-    tasks = build(SPEC).tasks(stage)
+    tasks = build(SPEC).tasks_of(stage)
     assert len(tasks) == (SPEC.capture.frames if stage.tasks == "frame" else 1)
     assert {task.queue for task in tasks} == {stage.queue}
 
 
 @pytest.mark.parametrize("stage", STAGES.values(), ids=list(STAGES))
 def test_a_new_format_changes_the_keys_of_the_stage_and_of_what_follows(stage, monkeypatch):
-    before = {task.id: task.key for task in build(SPEC).stages}
+    before = {task.id: task.key for task in build(SPEC).tasks}
     monkeypatch.setitem(STAGES, stage.name, replace(stage, format=99))
-    changed = {task.name for task in build(SPEC).stages if task.key != before[task.id]}
+    changed = {task.name for task in build(SPEC).tasks if task.key != before[task.id]}
     following = {stage.name}
     for other in STAGES.values():
         if following & set(other.inputs):

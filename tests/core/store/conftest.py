@@ -41,7 +41,7 @@ class Engine:
         spec = spec.model_copy(update={"render": spec.render.model_copy(update={"fps": fps})})
         with self.database.writing() as session:
             run, wake_ups = runs.accept(session, new_id("run"), spec, build(spec))
-        return run.id, [wake_up.stage_id for wake_up in wake_ups]
+        return run.id, [wake_up.task_id for wake_up in wake_ups]
 
     def sweep(self, **options):
         """The bells that a sweep wants rung."""
@@ -52,16 +52,16 @@ class Engine:
         with self.database.writing() as session:
             return function(session, *args, **options)
 
-    def claim(self, run_id, stage_id, *, worker="w1", lease=30.0):
-        return self.call(claims.claim, run_id, stage_id, worker_id=worker, lease_seconds=lease)
+    def claim(self, run_id, task_id, *, worker="w1", lease=30.0):
+        return self.call(claims.claim, run_id, task_id, worker_id=worker, lease_seconds=lease)
 
     def part(self, claim, index, *, skipped=False):
-        part = claim.stage.parts[index]
+        part = claim.task.parts[index]
         facts = {"frame": index, "step": CAPTURED_BY_DRIFT[index] if part.step is None else part.step}
         if skipped:
             facts = {"frame": index, SKIPPED: True}
         published = self.call(publishing.publish_part, claim, part, stored(claim, part.key), facts)
-        return [wake_up.stage_id for wake_up in published.wake_ups]
+        return [wake_up.task_id for wake_up in published.wake_ups]
 
     def state(self, claim, step):
         """Locations that are not needed any more once this state is stored."""
@@ -69,8 +69,8 @@ class Engine:
         return list(self.call(publishing.publish_state, claim, where, step=step).unneeded)
 
     def finish(self, claim):
-        published = self.call(publishing.finish, claim, stored(claim, claim.stage.key), {})
-        return [wake_up.stage_id for wake_up in published.wake_ups], list(published.unneeded)
+        published = self.call(publishing.finish, claim, stored(claim, claim.task.key), {})
+        return [wake_up.task_id for wake_up in published.wake_ups], list(published.unneeded)
 
     def run(self, run_id):
         with self.database.reading() as session:
@@ -80,7 +80,7 @@ class Engine:
         with self.database.reading() as session:
             from core.store.engine import lifecycle
 
-            return {key: str(row.status) for key, row in lifecycle.stages_of(session, run_id).items()}
+            return {key: str(row.status) for key, row in lifecycle.tasks_of(session, run_id).items()}
 
     def events(self, run_id):
         with self.database.reading() as session:
@@ -88,7 +88,7 @@ class Engine:
 
     def film(self, run_id):
         """Work the whole run off, as one healthy worker would."""
-        for stage_id in (
+        for task_id in (
             "fine_tune",
             *[s for s in self.statuses(run_id) if s.startswith("embed")],
             "score",
@@ -96,10 +96,10 @@ class Engine:
             "measure",
             "render",
         ):
-            claim = self.claim(run_id, stage_id)
+            claim = self.claim(run_id, task_id)
             if claim is None:
                 continue
-            for index in range(len(claim.stage.parts)):
+            for index in range(len(claim.task.parts)):
                 self.part(claim, index)
             self.finish(claim)
 

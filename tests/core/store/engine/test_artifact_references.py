@@ -129,28 +129,28 @@ def compare_runs(engine, *run_ids):
     run_id, plan = new_id("run"), build(spec)
     engine.call(runs.accept, run_id, spec, plan)
     engine.finish(engine.claim(run_id, "render"))
-    return run_id, plan.stages[0]
+    return run_id, plan.tasks[0]
 
 
 def test_remove__a_run_leaves_what_a_comparison_shows(engine):
     one, other = film(engine), film(engine, fps=24)
-    both, stage = compare_runs(engine, one, other)
+    both, task = compare_runs(engine, one, other)
     with engine.database.reading() as session:
         status = runs.get(session, both).status
     assert status == "succeeded"
     remove(engine, one)
     remove(engine, other)
-    assert all(there(engine, key) for key in stage.shows[0].keys + stage.shows[1].keys)
+    assert all(there(engine, key) for key in task.shows[0].keys + task.shows[1].keys)
     remove(engine, both)
-    assert not any(there(engine, key) for key in stage.shows[0].keys + stage.shows[1].keys)
+    assert not any(there(engine, key) for key in task.shows[0].keys + task.shows[1].keys)
 
 
 def test_remove__a_comparison_leaves_what_its_runs_have_made(engine):
     one, other = film(engine), film(engine, fps=24)
-    both, stage = compare_runs(engine, one, other)
+    both, task = compare_runs(engine, one, other)
     remove(engine, both)
-    assert all(there(engine, key) for shown in stage.shows for key in shown.keys)
-    assert not there(engine, stage.key)
+    assert all(there(engine, key) for shown in task.shows for key in shown.keys)
+    assert not there(engine, task.key)
     with engine.database.reading() as session:
         assert runs.get(session, one).status == "succeeded"
 
@@ -158,7 +158,7 @@ def test_remove__a_comparison_leaves_what_its_runs_have_made(engine):
 @pytest.mark.parametrize("mode", ["inline", "offload"])
 def test_repeating_a_training_leaves_what_a_comparison_shows(engine, mode):
     one, other = film(engine), film(engine, fps=24)
-    both, stage = compare_runs(engine, one, other)
+    both, task = compare_runs(engine, one, other)
     remove(engine, one)
     remove(engine, other)
     again, _ = engine.submit(mode=mode, name="again")
@@ -168,17 +168,17 @@ def test_repeating_a_training_leaves_what_a_comparison_shows(engine, mode):
     else:
         engine.call(failures.give_back, held, reason="lost", blame=True, max_attempts=3)
         engine.claim(again, "fine_tune")
-    assert all(there(engine, key) for shown in stage.shows for key in shown.keys)
+    assert all(there(engine, key) for shown in task.shows for key in shown.keys)
     assert remove(engine, both)
 
 
 def test_drawable__a_comparison_only_while_what_it_shows_is_stored(engine):
     one, other = film(engine), film(engine, fps=24)
-    both, stage = compare_runs(engine, one, other)
+    both, task = compare_runs(engine, one, other)
     with engine.database.reading() as session:
         plan = lifecycle.plan_of(runs.get(session, both))
         assert runs.can_rerender(session, plan)
-    lost = stage.shows[0].project
+    lost = task.shows[0].project
     with engine.database.reading() as session:
         stored = artifact_rows.recorded(session, [lost])
     engine.call(artifact_rows.forget_lost, stored)

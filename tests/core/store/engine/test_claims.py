@@ -9,15 +9,15 @@ from core.store.objects.stored import Stored
 from core.store.queries import artifacts, progress, runs
 
 
-def expire(engine, run_id, stage_id):
+def expire(engine, run_id, task_id):
     """A claim whose worker was never heard of again."""
-    claim = engine.claim(run_id, stage_id, lease=0.0)
+    claim = engine.claim(run_id, task_id, lease=0.0)
     time.sleep(0.002)
     return claim
 
 
 def sweep(engine, **options):
-    return [wake_up.stage_id for wake_up in engine.sweep(**options)]
+    return [wake_up.task_id for wake_up in engine.sweep(**options)]
 
 
 def is_recorded(engine, key):
@@ -48,8 +48,8 @@ def test_an_expired_lease_goes_back_and_fences_the_old_worker(engine):
     assert (healthy.attempt, healthy.token > frozen.token) == (2, True)
     assert engine.call(claims.renew, frozen, lease_seconds=30) is LeaseState.LOST
     assert not engine.call(claims.in_force, frozen)
-    assert engine.finish(frozen) == ([], [f"objects/{frozen.stage.key[:2]}/{frozen.stage.key}-{run_id}-1"])
-    assert not is_recorded(engine, frozen.stage.key)
+    assert engine.finish(frozen) == ([], [f"objects/{frozen.task.key[:2]}/{frozen.task.key}-{run_id}-1"])
+    assert not is_recorded(engine, frozen.task.key)
     engine.call(failures.fail, frozen, TrainingDivergedError("stale"))
     engine.call(failures.give_up, frozen)
     assert engine.call(failures.give_back, frozen, reason="stale", blame=True, max_attempts=3) == claims.Published()
@@ -83,7 +83,7 @@ def test_a_worker_that_is_asked_to_stop_costs_no_attempt(engine):
         claim = engine.claim(run_id, "fine_tune")
         assert claim.attempt == 1
         given = engine.call(failures.give_back, claim, reason="asked to stop", blame=False, max_attempts=3)
-        assert [wake_up.stage_id for wake_up in given.wake_ups] == ["fine_tune"]
+        assert [wake_up.task_id for wake_up in given.wake_ups] == ["fine_tune"]
 
 
 def test_a_repeated_training_forgets_the_frames_of_the_lost_one(engine):
@@ -94,7 +94,7 @@ def test_a_repeated_training_forgets_the_frames_of_the_lost_one(engine):
     sweep(engine)
     again = engine.claim(run_id, "fine_tune")
     assert engine.statuses(run_id)["embed/00000"] == "waiting"
-    key = lost.stage.parts[0].key
+    key = lost.task.parts[0].key
     assert again.unneeded == (f"objects/{key[:2]}/{key}-{run_id}-1",)
     assert not is_recorded(engine, key)
 
@@ -157,8 +157,8 @@ def test_a_training_that_is_lost_while_it_ends_early_skips_again(engine):
     engine.part(lost, 2, skipped=True)
     sweep(engine)
     again = engine.claim(run_id, "fine_tune")
-    assert not is_recorded(engine, lost.stage.parts[2].key)
-    assert not is_recorded(engine, lost.stage.parts[3].key)
+    assert not is_recorded(engine, lost.task.parts[2].key)
+    assert not is_recorded(engine, lost.task.parts[3].key)
     assert filmed(engine, run_id) == ([0, 1], [0, 1], {})
     engine.part(again, 3)
     engine.part(again, 2, skipped=True)
@@ -213,7 +213,7 @@ def test_progress_of_a_lost_claim_is_not_shown(engine):
     with engine.database.reading() as session:
         from core.store.engine import lifecycle
 
-        assert lifecycle.stages_of(session, run_id)["fine_tune"].done == 0
+        assert lifecycle.tasks_of(session, run_id)["fine_tune"].done == 0
 
 
 def test_nothing_is_measured_before_the_training_has_ended(engine):
@@ -232,7 +232,7 @@ def test_a_checkpoint_that_nobody_needs_is_not_kept(engine):
     second, _ = engine.submit(mode="offload")
     training = engine.claim(second, "fine_tune")
     assert engine.part(training, 0) == []
-    assert not is_recorded(engine, training.stage.parts[0].key)
+    assert not is_recorded(engine, training.task.parts[0].key)
 
 
 def test_what_is_published_once_stays(engine):
@@ -245,7 +245,7 @@ def test_what_is_published_once_stays(engine):
     ]
     assert unneeded == [(), (f"objects/{second}",)]
     with engine.database.reading() as session:
-        assert artifact_rows.recorded(session, [claims[0].stage.key])[claims[0].stage.key] == made[0]
+        assert artifact_rows.recorded(session, [claims[0].task.key])[claims[0].task.key] == made[0]
 
 
 def test_a_queued_stage_that_another_run_has_made_meanwhile_is_skipped(engine):
@@ -254,7 +254,7 @@ def test_a_queued_stage_that_another_run_has_made_meanwhile_is_skipped(engine):
     engine.film(first)
     assert engine.claim(second, "fine_tune") == claims.Published()
     assert engine.run(second).status == "succeeded"
-    assert [wake_up.stage_id for wake_up in engine.claim(third, "fine_tune").wake_ups] == ["render"]
+    assert [wake_up.task_id for wake_up in engine.claim(third, "fine_tune").wake_ups] == ["render"]
     engine.finish(engine.claim(third, "render"))
     assert engine.run(third).status == "succeeded"
 
@@ -354,16 +354,16 @@ def test_retry_and_removal_know_of_the_state(engine):
 def test_kept_weights_are_published_and_taken_back_with_their_training(engine):
     run_id, _ = engine.submit(keep_weights="all")
     lost = expire(engine, run_id, "fine_tune")
-    weights = [index for index, part in enumerate(lost.stage.parts) if part.effect == "keeps"]
+    weights = [index for index, part in enumerate(lost.task.parts) if part.effect == "keeps"]
     assert len(weights) == 3
     for index in weights:
         assert engine.part(lost, index) == []
     engine.state(lost, 5)
     sweep(engine)
     again = engine.claim(run_id, "fine_tune")
-    kept = [is_recorded(engine, lost.stage.parts[index].key) for index in weights]
+    kept = [is_recorded(engine, lost.task.parts[index].key) for index in weights]
     assert kept == [True, True, False]
-    for index in range(len(again.stage.parts)):
+    for index in range(len(again.task.parts)):
         engine.part(again, index)
     assert engine.finish(again)[0] == ["score", "project"]
     assert engine.submit(keep_weights="all")[1] == ["score", "project"]

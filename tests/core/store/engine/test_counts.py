@@ -7,11 +7,11 @@ import pytest
 from core.errors import StageCrashedError
 from core.store.database import counters
 from core.store.database.session import clock
-from core.store.database.tables import StageRow
+from core.store.database.tables import TaskRow
 from core.store.engine import claims, counts, failures, sweep
 
 SINGLE = ("fine_tune", "score", "project", "measure", "render")
-"""Stages that are one task."""
+"""Tasks that are one task."""
 
 LOST = 0.01
 
@@ -105,7 +105,7 @@ def test_a_cancelled_stage(engine, moved):
 
 
 def test_a_lost_worker(engine, moved):
-    """Its lease expires, the stage is queued again, and whatever it writes afterwards is fenced."""
+    """Its lease expires, the task is queued again, and whatever it writes afterwards is fenced."""
     run_id, _ = engine.submit()
     held = engine.claim(run_id, "fine_tune", lease=LOST)
     moved()
@@ -144,7 +144,7 @@ def test_a_bell_that_is_rung_again(engine, moved):
     run_id, _ = engine.submit()
     moved()
     with engine.database.writing() as session:
-        session.get_one(StageRow, (run_id, "fine_tune")).notify_at = 0.0
+        session.get_one(TaskRow, (run_id, "fine_tune")).notify_at = 0.0
     sweep.sweep(engine.database, max_attempts=3, deadline_seconds=3600)
     assert moved() == {("bells_rung_again_total", "gpu"): 1}
     assert moved() == {}
@@ -156,7 +156,7 @@ def test_a_bell_that_is_rung_again(engine, moved):
 def test_a_wait_is_measured_from_the_last_queueing(engine):
     run_id, _ = engine.submit()
     with engine.database.writing() as session:
-        row = session.get(StageRow, (run_id, "fine_tune"))
+        row = session.get(TaskRow, (run_id, "fine_tune"))
         row.queued_at = clock(session) - 100
     engine.claim(run_id, "fine_tune")
     with engine.database.reading() as session:

@@ -1,19 +1,19 @@
-"""Bells that nobody needs: where many stages have waited for long, whoever is free looks for itself."""
+"""Bells that nobody needs: where many tasks have waited for long, whoever is free looks for itself."""
 
 import pytest
 
 from core.domain.spec import RunSpec
-from core.store.database.tables import StageRow
+from core.store.database.tables import TaskRow
 from core.store.engine import lifecycle, scheduling
 from core.store.queries import runs, workers
 
 
 def wait(engine, run_ids, seconds):
-    """Let the stages that these runs wait for have waited so much longer."""
+    """Let the tasks that these runs wait for have waited so much longer."""
 
     def age(session):
         for run_id in run_ids:
-            session.get_one(StageRow, (run_id, "fine_tune")).queued_at -= seconds
+            session.get_one(TaskRow, (run_id, "fine_tune")).queued_at -= seconds
 
     engine.call(age)
 
@@ -54,7 +54,7 @@ def test_the_sweep_rings_for_who_was_not_rung_for(engine, crowd):
     late, _ = engine.submit(seed=100)
 
     def overdue(session):
-        session.get_one(StageRow, (late, "fine_tune")).notify_at = 0.0
+        session.get_one(TaskRow, (late, "fine_tune")).notify_at = 0.0
 
     engine.call(overdue)
     assert late in [wake_up.run_id for wake_up in engine.sweep()]
@@ -71,7 +71,7 @@ def test_an_artifact_that_is_made_after_it_was_looked_for_is_found_when_its_stag
         return runs.accept(session, "run_late", spec, plan, among=())
 
     _, wake_ups = engine.call(unseeing)
-    assert [wake_up.stage_id for wake_up in wake_ups] == ["fine_tune"]
+    assert [wake_up.task_id for wake_up in wake_ups] == ["fine_tune"]
     engine.claim("run_late", "fine_tune")
     assert engine.run("run_late").status == "succeeded"
 

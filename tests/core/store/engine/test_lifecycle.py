@@ -32,7 +32,7 @@ def test_offload_queues_each_frame_as_its_checkpoint_comes_and_drops_it_when_emb
     frame = engine.claim(run_id, "embed/00000")
     wake_ups, spent = engine.finish(frame)
     assert wake_ups == []
-    key = training.stage.parts[0].key
+    key = training.task.parts[0].key
     assert spent == [f"objects/{key[:2]}/{key}-{run_id}-1"]
     assert engine.part(training, 1) == ["embed/00001"]
     assert engine.part(training, 2) == ["embed/00002"]

@@ -27,17 +27,17 @@ def test_checkpoints_that_another_run_embeds_stay(engine):
     give_back(engine, first)
     assert engine.claim(one, "fine_tune").unneeded == ()
     embedding = engine.claim(two, "embed/00000")
-    assert all(recorded(engine, key) for key in embedding.plan.inputs(embedding.stage))
+    assert all(recorded(engine, key) for key in embedding.plan.inputs(embedding.task))
 
 
 def test_weights_that_another_run_keeps_stay(engine):
     one, two = submit_two(engine, keep_weights="all")
     first, second = engine.claim(one, "fine_tune"), engine.claim(two, "fine_tune")
-    index = next(index for index, part in enumerate(second.stage.parts) if part.effect == "keeps")
+    index = next(index for index, part in enumerate(second.task.parts) if part.effect == "keeps")
     engine.part(second, index)
     give_back(engine, first)
     engine.claim(one, "fine_tune")
-    assert recorded(engine, second.stage.parts[index].key)
+    assert recorded(engine, second.task.parts[index].key)
 
 
 def test_a_skipped_frame_leaves_no_checkpoint(engine):
@@ -46,7 +46,7 @@ def test_a_skipped_frame_leaves_no_checkpoint(engine):
     engine.part(first, 0)
     engine.part(second, 0)
     engine.finish(engine.claim(one, "embed/00000"))
-    key = first.stage.parts[0].key
+    key = first.task.parts[0].key
     location = recorded(engine, key).location
     assert engine.claim(two, "embed/00000").unneeded == (location,)
     assert recorded(engine, key) is None
@@ -57,7 +57,7 @@ def test_what_was_made_anew_meanwhile_is_not_forgotten(engine):
     engine.film(one)
     two, _ = engine.submit()
     with engine.database.reading() as session:
-        key = runs.get(session, one).plan["stages"][-1]["key"]
+        key = runs.get(session, one).plan["tasks"][-1]["key"]
     lost = {key: recorded(engine, key)}
     engine.call(runs.retry, one, missing=lost)
     engine.finish(engine.claim(one, "render"))

@@ -1,14 +1,14 @@
 from sqlalchemy import update
 
-from core.store.database.tables import StageRow
+from core.store.database.tables import TaskRow
 
 
 def test_a_stage_that_nobody_ever_comes_for_does_not_stop_the_sweep(engine):
     run_id, _ = engine.submit()
     with engine.database.writing() as session:
-        row = session.get_one(StageRow, (run_id, "fine_tune"))
+        row = session.get_one(TaskRow, (run_id, "fine_tune"))
         row.notifications, row.notify_at = 5000, 0.0
-    assert [wake_up.stage_id for wake_up in engine.sweep()] == ["fine_tune"]
+    assert [wake_up.task_id for wake_up in engine.sweep()] == ["fine_tune"]
     assert engine.sweep() == []
 
 
@@ -16,6 +16,6 @@ def test_a_sweep_rings_for_the_earliest_runs_only_where_many_were_not_heard(engi
     monkeypatch.setattr("core.store.engine.recovery.NOTIFIED_AT_ONCE", 2)
     run_ids = [engine.submit(seed=seed)[0] for seed in range(3)]
     with engine.database.writing() as session:
-        session.execute(update(StageRow).where(StageRow.notify_at.is_not(None)).values(notify_at=0.0))
+        session.execute(update(TaskRow).where(TaskRow.notify_at.is_not(None)).values(notify_at=0.0))
     rung = [[wake_up.run_id for wake_up in engine.sweep()] for _ in range(3)]
     assert rung == [run_ids[:2], run_ids[2:], []]

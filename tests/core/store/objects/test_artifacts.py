@@ -165,11 +165,11 @@ def test_what_a_stage_reads_stays_in_the_cache_however_long_it_reads(tmp_path, m
 
     monkeypatch.setattr(remote, "IN_USE_SECONDS", -1.0)  # all was asked for long ago
     with s3(monkeypatch) as url:
-        stage, keeper = opened(url, tmp_path / "home"), opened(url, tmp_path / "home")
+        task, keeper = opened(url, tmp_path / "home"), opened(url, tmp_path / "home")
         monkeypatch.setattr(keeper.objects, "_cache_bytes", 0)
-        read, other = put(stage, token=1, a="a", b="b"), put(stage, token=2, a="a")
-        with stage.reading():
-            folder = stage.folder(read)
+        read, other = put(task, token=1, a="a", b="b"), put(task, token=2, a="a")
+        with task.reading():
+            folder = task.folder(read)
             keeper.objects.make_room()
             assert sorted(path.name for path in folder.iterdir()) == ["a", "b"]
             assert not (tmp_path / "home" / "cache" / other.location).exists()

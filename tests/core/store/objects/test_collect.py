@@ -19,7 +19,7 @@ def store(tmp_path):
 
 
 def put(store, claim, key):
-    folder = store.attempt(claim.run_id, claim.stage.id, token=claim.token)
+    folder = store.attempt(claim.run_id, claim.task.id, token=claim.token)
     (folder / "a").write_text("a")
     return store.put(folder, key, run_id=claim.run_id, token=claim.token)
 
@@ -33,7 +33,7 @@ def test_what_no_row_names_is_removed_after_a_day(engine, store):
 
     run_id, _ = engine.submit()
     claim = engine.claim(run_id, "fine_tune")
-    needed = put(store, claim, claim.stage.key)
+    needed = put(store, claim, claim.task.key)
     orphan, young = put(store, claim, "00" * 32), put(store, claim, "11" * 32)
     engine.call(publishing.finish, claim, needed, {})
     folders = [store.folder(one) for one in (needed, orphan)]

@@ -1,4 +1,4 @@
-from core.store.database.tables import DeliveryRow, StageRow, WebhookRow
+from core.store.database.tables import DeliveryRow, TaskRow, WebhookRow
 from core.store.queries import gauges, workers
 
 
@@ -8,7 +8,7 @@ def measure(engine):
 
 
 def test_nothing_is_there(engine):
-    assert measure(engine) == gauges.Gauges(runs={}, stages={}, queues={}, workers={}, deliveries=0)
+    assert measure(engine) == gauges.Gauges(runs={}, tasks={}, queues={}, workers={}, deliveries=0)
 
 
 def test_runs_stages_and_queues(engine):
@@ -17,12 +17,12 @@ def test_runs_stages_and_queues(engine):
     engine.film(engine.submit(seed=3)[0])
     engine.claim(first, "fine_tune")
     with engine.database.writing() as session:
-        session.get(StageRow, (second, "fine_tune")).queued_at -= 100
+        session.get(TaskRow, (second, "fine_tune")).queued_at -= 100
     found = measure(engine)
     assert found.runs == {"queued": 1, "running": 1, "succeeded": 1}
-    assert found.stages == {("fine_tune", "running"): 1, ("fine_tune", "queued"): 1}
+    assert found.tasks == {("fine_tune", "running"): 1, ("fine_tune", "queued"): 1}
     (queue, waiting) = found.queues.popitem()
-    assert (queue, waiting.stages) == ("gpu", 1)
+    assert (queue, waiting.tasks) == ("gpu", 1)
     assert 100 <= waiting.age_seconds < 200
     assert not found.queues
 

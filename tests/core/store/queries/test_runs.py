@@ -3,7 +3,7 @@
 import pytest
 
 from core.errors import ConflictError, NotFoundError, TrainingDivergedError
-from core.store.database.tables import StageRow
+from core.store.database.tables import TaskRow
 from core.store.engine import failures
 from core.store.queries import progress, runs
 
@@ -13,9 +13,9 @@ def test_seconds_per_frame__is_of_the_frames_that_were_drawn(engine):
     engine.film(run_id)
     took = {"score": 6.0, "project": 3.0, "measure": 1.5, "render": 12.0}
     with engine.database.writing() as session:
-        for stage_id, seconds in took.items():
-            row = session.get(StageRow, (run_id, stage_id))
-            row.finished_at, row.total = row.started_at + seconds, 2 if stage_id == "render" else 40
+        for task_id, seconds in took.items():
+            row = session.get(TaskRow, (run_id, task_id))
+            row.finished_at, row.total = row.started_at + seconds, 2 if task_id == "render" else 40
     with engine.database.reading() as session:
         assert progress.seconds_per_frame(session) == pytest.approx(
             {name: seconds / 2 for name, seconds in took.items()}
@@ -32,7 +32,7 @@ def test_failure_says_why_and_retry_keeps_finished_stages(engine):
     run = engine.run(run_id)
     assert (run.status, run.error["type"]) == ("failed", "training-diverged")
     _, wake_ups = engine.call(runs.retry, run_id)
-    assert [wake_up.stage_id for wake_up in wake_ups] == ["score", "project"]
+    assert [wake_up.task_id for wake_up in wake_ups] == ["score", "project"]
     assert engine.run(run_id).error is None
     assert engine.run(run_id).finished_at is None
 

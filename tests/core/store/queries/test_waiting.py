@@ -7,7 +7,7 @@ from core.domain.ids import new_id
 from core.domain.plan import build
 from core.domain.run import RunStatus
 from core.domain.spec import CaptureSpec, PinnedSources, RunSpec, TrainSpec
-from core.store.database.tables import StageRow
+from core.store.database.tables import TaskRow
 from core.store.engine import claims
 from core.store.queries import runs, waiting, workers
 
@@ -56,8 +56,8 @@ def test_positions__count_the_runs_ahead(database, accept):
 def test_positions__a_run_counts_once_and_other_queues_do_not(database, accept):
     several, other, mine = accept(), accept(), accept()
     with database.writing() as session:
-        session.get_one(StageRow, (several, "embed/00000")).status = "queued"
-        session.get_one(StageRow, (other, "fine_tune")).queue = "cpu"
+        session.get_one(TaskRow, (several, "embed/00000")).status = "queued"
+        session.get_one(TaskRow, (other, "fine_tune")).queue = "cpu"
     assert ask(database, waiting.positions, [mine]) == {mine: 1}
 
 
@@ -70,8 +70,8 @@ def test_positions__no_more_are_counted_than_anybody_reads(database, accept, mon
 def test_positions__of_the_first_stage_that_waits(database, accept):
     first, mine = accept(), accept()
     with database.writing() as session:
-        session.get_one(StageRow, (first, "fine_tune")).queue = "cpu"
-        session.get_one(StageRow, (mine, "render")).status = "queued"
+        session.get_one(TaskRow, (first, "fine_tune")).queue = "cpu"
+        session.get_one(TaskRow, (mine, "render")).status = "queued"
     assert ask(database, waiting.positions, [mine]) == {mine: 0}
 
 
@@ -85,8 +85,8 @@ def test_positions__use_the_index_of_queued_stages(database, accept):
     [(statement, parameters)] = [told for told in statements if "SELECT" in told[0]]
     with database.engine.connect() as connection:
         steps = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
-    assert "USING COVERING INDEX stages_queued (queue=? AND run_id<?)" in str(steps)
-    assert "stages USING INDEX sqlite_autoindex_stages_1 (run_id=?)" in str(steps)
+    assert "USING COVERING INDEX tasks_queued (queue=? AND run_id<?)" in str(steps)
+    assert "tasks USING INDEX sqlite_autoindex_tasks_1 (run_id=?)" in str(steps)
 
 
 def test_unserved__until_a_worker_is_there(database, accept):
@@ -103,7 +103,7 @@ def test_unserved__until_a_worker_is_there(database, accept):
 def test_unserved__names_all_queues(database, accept):
     run_id = accept()
     with database.writing() as session:
-        session.get_one(StageRow, (run_id, "render")).status = "queued"
+        session.get_one(TaskRow, (run_id, "render")).status = "queued"
     assert ask(database, waiting.unserved, [run_id]) == {run_id: ("gpu", "cpu")}
 
 
