@@ -73,7 +73,7 @@ def refuse_unfit_phases(train: TrainSpec, layers: int) -> None:
             would not change.
     """
     for place, phase in enumerate(train.phases):
-        phase.shares(layers, field=f"train.phases.{place}")
+        phase.multipliers(layers, field=f"train.phases.{place}")
 
 
 def refuse_unknown_steps(train: TrainSpec, capture: CaptureSpec) -> None:

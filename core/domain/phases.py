@@ -23,7 +23,7 @@ Optimizer: TypeAlias = Literal["adamw", "adam", "sgd"]
 
 MAX_STEPS = 1_000_000
 """Largest number of optimiser steps of a training. Chosen by hand; not measured."""
-SMALLEST_SHARE = 1e-6
+SMALLEST_MULTIPLIER = 1e-6
 """Smallest learning-rate multiplier of a trained block.
 
 With a smaller multiplier the block would not change in single precision, although the user asked for its training.
@@ -60,7 +60,7 @@ class LayerDecay(Frozen):
             raise ValueError(f"layer_decay of kind {self.kind!r} takes {wanted}")
         return self
 
-    def share(self, layer: int, *, layers: int) -> float:
+    def multiplier(self, layer: int, *, layers: int) -> float:
         """Return the learning-rate multiplier of a layer relative to the head, in (0, 1].
 
         Args:
@@ -68,11 +68,11 @@ class LayerDecay(Frozen):
             layers: number of layers.
 
         Raises:
-            ValueError: the kind is "family". Call `Phase.falling` first.
+            ValueError: the kind is "family". Call `Phase.with_family_decay` first.
 
-        >>> LayerDecay(kind="exponential", factor=0.5).share(0, layers=4)
+        >>> LayerDecay(kind="exponential", factor=0.5).multiplier(0, layers=4)
         0.125
-        >>> LayerDecay(kind="linear", floor=0.1).share(0, layers=4)
+        >>> LayerDecay(kind="linear", floor=0.1).multiplier(0, layers=4)
         0.1
         """
         if self.factor is not None:
@@ -142,7 +142,7 @@ class Phase(Frozen):
             raise ValueError('`layer_decay` has no effect if `trainable` is "head": leave it out')
         return self
 
-    def shares(self, layers: int, *, field: str) -> list[float]:
+    def multipliers(self, layers: int, *, field: str) -> list[float]:
         """Return the learning-rate multiplier of each block relative to the head, from the input to the head.
 
         Args:
@@ -153,7 +153,7 @@ class Phase(Frozen):
             `layers` multipliers in 0..1; 0 for a frozen block.
 
         Raises:
-            InvalidSpecError: the model has fewer blocks, or a multiplier is below SMALLEST_SHARE.
+            InvalidSpecError: the model has fewer blocks, or a multiplier is below SMALLEST_MULTIPLIER.
         """
         first = {"head": layers - 1, "last_n_blocks": layers - 1 - (self.n_blocks or 0), "all": 0}[self.trainable]
         if first < 0:
@@ -163,21 +163,21 @@ class Phase(Frozen):
                 field=f"{field}.n_blocks",
             )
         decay = self.layer_decay
-        shares = [decay.share(place, layers=layers) if decay else 1.0 for place in range(first, layers)]
-        if shares[0] < SMALLEST_SHARE:
+        multipliers = [decay.multiplier(place, layers=layers) if decay else 1.0 for place in range(first, layers)]
+        if multipliers[0] < SMALLEST_MULTIPLIER:
             raise InvalidSpecError(
-                f"In phase {self.name!r} the learning rate of the first block is {shares[0]:.1g} of the head's rate, "
-                "so the block would not change. Increase factor or floor of layer_decay, or train fewer blocks with "
-                'trainable "last_n_blocks".',
+                f"In phase {self.name!r} the learning rate of the first block is {multipliers[0]:.1g} of the head's "
+                "rate, so the block would not change. Increase factor or floor of layer_decay, or train fewer blocks "
+                'with trainable "last_n_blocks".',
                 field=f"{field}.layer_decay",
             )
-        return [0.0] * first + shares
+        return [0.0] * first + multipliers
 
     def rate(self, step: int, *, steps: int) -> float:
         """Return the head's learning rate at update `step` of this phase, 1 to `steps`."""
         return self.learning_rate * learning_rate_factor(step, steps=steps, warmup=self.warmup, schedule=self.schedule)
 
-    def falling(self, decay: LayerDecay) -> "Phase":
+    def with_family_decay(self, decay: LayerDecay) -> "Phase":
         """Return the phase with this decay if its own decay is of kind "family"."""
         if self.layer_decay is None or self.layer_decay.kind != "family":
             return self

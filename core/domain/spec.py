@@ -157,7 +157,9 @@ class TrainSpec(Frozen):
             return self
         per_step, n_images = self.batch_size * self.gradient_accumulation, self.train_size or n_images
         settled = tuple(
-            phase.falling(decay).in_steps(n_images=n_images, images_a_step=per_step, field=f"train.phases.{place}")
+            phase.with_family_decay(decay).in_steps(
+                n_images=n_images, images_a_step=per_step, field=f"train.phases.{place}"
+            )
             for place, phase in enumerate(phases)
         )
         steps = phase_spans(settled)[-1].last

@@ -117,9 +117,9 @@ def build_palette(n_classes: int, images: NDArray[np.uint8], theme: Theme = LIGH
     background = _chrome_colors(theme)
     room = TRANSPARENT - len(background)
     n_levels = int(np.clip((room - _LEAST_FOR_IMAGES) // n_classes, 1, _MOST_LEVELS))
-    shares = (np.arange(n_levels) + 1) / n_levels
+    weights = (np.arange(n_levels) + 1) / n_levels
     classes, card = class_colors(n_classes, theme).astype(np.float64), np.array(theme.card, dtype=np.float64)
-    levels = np.rint(card + (classes[:, None] - card) * shares[:, None])
+    levels = np.rint(card + (classes[:, None] - card) * weights[:, None])
 
     n_drawn = len(background) + n_classes * n_levels
     colors = np.zeros((SIZE, 3), dtype=np.uint8)

@@ -113,8 +113,8 @@ class Painter:
     def __init__(self, theme: Theme, fills: Collection[Color], texts: Collection[tuple[Color, Color]]) -> None:
         held = list(dict.fromkeys(fills))
         levels = int(np.clip((TRANSPARENT - len(held)) // max(1, len(texts)), 1, _MOST_LEVELS))
-        shares = (np.arange(levels) + 1)[:, None] / levels
-        mixed = [np.array(back) + (np.array(front) - np.array(back)) * shares for front, back in texts]
+        weights = (np.arange(levels) + 1)[:, None] / levels
+        mixed = [np.array(back) + (np.array(front) - np.array(back)) * weights for front, back in texts]
         colors = np.rint(np.concatenate([np.array(held, dtype=np.float64), *mixed]))[:TRANSPARENT].astype(np.uint8)
         self.palette = stored_palette(colors, theme)
         self._index = {color: place for place, color in enumerate(held)}

@@ -26,11 +26,11 @@ class Mixing:
 
     Attributes:
         partners: (R,) int64, position of the image that is mixed in.
-        shares: (R,) float32, weight of the image itself in the mixture, 0 to 1.
+        weights: (R,) float32, weight of the image itself in the mixture, 0 to 1.
     """
 
     partners: Tensor
-    shares: Tensor
+    weights: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +78,12 @@ class Shown:
         mixing = self.changes.mixing
         if mixing is None:
             return own
-        return torch.lerp(self._changed(mixing.partners[places]), own, mixing.shares[places].view(-1, 1, 1, 1))
+        return torch.lerp(self._changed(mixing.partners[places]), own, mixing.weights[places].view(-1, 1, 1, 1))
 
     def losses(self, logits: Tensor, places: Tensor) -> Tensor:
         """Compute the cross-entropy of each image.
 
-        With mixup: share * cross-entropy(own label) + (1 - share) * cross-entropy(label of the partner).
+        With mixup and weight w: w * cross-entropy(own label) + (1 - w) * cross-entropy(label of the partner).
 
         Args:
             logits: (B, C) float32.
@@ -96,7 +96,7 @@ class Shown:
         mixing = self.changes.mixing
         if mixing is None:
             return own
-        return torch.lerp(self._cross_entropy(logits, mixing.partners[places]), own, mixing.shares[places])
+        return torch.lerp(self._cross_entropy(logits, mixing.partners[places]), own, mixing.weights[places])
 
     def _changed(self, places: Tensor) -> Tensor:
         pixels = self.images.pixels(self.rows[places])

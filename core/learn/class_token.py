@@ -76,10 +76,12 @@ def _from_tokens(attention: Any, query: Tensor, tokens: Tensor) -> Tensor:  # no
     scores = _of_each_head(query, keys.weight.unflatten(0, by_head)) @ tokens.mT  # (B, H, T)
     if keys.bias is not None:  # no effect on the output, but without a gradient the optimiser would skip this weight
         scores = scores + (query * keys.bias.unflatten(0, by_head)).sum(2, keepdim=True)
-    shares = dropout(softmax(scores * attention.scaling, dim=2), attention.attention_dropout, attention.training)
-    gathered = _of_each_head(shares @ tokens, values.weight.unflatten(0, by_head).mT)
+    attention_weights = dropout(
+        softmax(scores * attention.scaling, dim=2), attention.attention_dropout, attention.training
+    )
+    gathered = _of_each_head(attention_weights @ tokens, values.weight.unflatten(0, by_head).mT)
     if values.bias is not None:
-        gathered = gathered + shares.sum(2, keepdim=True) * values.bias.unflatten(0, by_head)
+        gathered = gathered + attention_weights.sum(2, keepdim=True) * values.bias.unflatten(0, by_head)
     return gathered
 
 

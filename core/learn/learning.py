@@ -50,7 +50,9 @@ def learning_layers(backbone: Backbone, phase: Phase) -> list[Layer]:
     if phase.trainable == "all" and phase.layer_decay is None:
         return [_layer(backbone, "all layers", [model], fraction=1.0)]
     found = blocks(model)
-    fractions = phase.falling(require_family_of(model).layer_decay).shares(len(found), field="train.phases")
+    fractions = phase.with_family_decay(require_family_of(model).layer_decay).multipliers(
+        len(found), field="train.phases"
+    )
     return [
         _layer(backbone, block.name, block.modules, fraction=fraction)
         for block, fraction in zip(found, fractions, strict=True)

@@ -128,9 +128,9 @@ def rank_me(embeddings: FloatArray) -> float:
     total = singular.sum()
     if total == 0:
         return 0.0
-    shares = singular / total
-    shares = shares[shares > 0]
-    return float(np.exp(-(shares * np.log(shares)).sum()))
+    fractions = singular / total
+    fractions = fractions[fractions > 0]
+    return float(np.exp(-(fractions * np.log(fractions)).sum()))
 
 
 def within_class_variability(embeddings: FloatArray, labels: IntArray) -> float:

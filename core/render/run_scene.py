@@ -185,7 +185,7 @@ class FrameRenderer:
             places = (before.index(image), after.index(image)) if stays else (number - 1, number - 1)
             row = LeaderboardRow(
                 number=number,
-                at=places[0] + (places[1] - places[0]) * time.share,
+                at=places[0] + (places[1] - places[0]) * time.fraction,
                 new=image in standing.new,
                 image=image,
                 label=int(scene.probe.labels[image]),

@@ -20,12 +20,12 @@ class FilmTime:
     Attributes:
         index: the latest checkpoint at or before this time.
         following: the checkpoint after `index`; `index` itself at the end of the film.
-        share: fraction of the way from `index` to `following`, 0..1.
+        fraction: fraction of the way from `index` to `following`, 0..1.
     """
 
     index: int
     following: int
-    share: float
+    fraction: float
 
     @classmethod
     def at(cls, position: float, n_frames: int) -> "FilmTime":
@@ -39,7 +39,7 @@ class FilmTime:
             The point in time.
 
         >>> FilmTime.at(1.25, 4), FilmTime.at(3, 4)
-        (FilmTime(index=1, following=2, share=0.25), FilmTime(index=3, following=3, share=0.0))
+        (FilmTime(index=1, following=2, fraction=0.25), FilmTime(index=3, following=3, fraction=0.0))
         """
         index = min(int(position), n_frames - 1)
         return cls(index, min(index + 1, n_frames - 1), float(position - index))
@@ -47,7 +47,7 @@ class FilmTime:
     @property
     def nearest(self) -> int:
         """The nearest checkpoint; `following` at exactly half the way."""
-        return self.index if self.share < 0.5 else self.following  # noqa: PLR2004 - half-way
+        return self.index if self.fraction < 0.5 else self.following  # noqa: PLR2004 - half-way
 
     def between(self, values: NDArray[Any]) -> NDArray[Any]:
         """Interpolate positions linearly. For measured values, use the value at `index` instead.
@@ -58,10 +58,10 @@ class FilmTime:
         Returns:
             (...) positions at this time.
         """
-        if not self.share:
+        if not self.fraction:
             return np.asarray(values[self.index])
         before, after = (np.asarray(values[at]) for at in (self.index, self.following))
-        return np.asarray(before + (after - before) * self.share)
+        return np.asarray(before + (after - before) * self.fraction)
 
     def trails(self, points: NDArray[np.floating], rows: Iterable[int]) -> dict[int, NDArray[np.floating]]:
         """Collect the latest positions of chosen points.
@@ -80,8 +80,8 @@ class FilmTime:
         """Interpolate step and epoch; take loss, accuracy and predictions from the checkpoint `index`."""
         before, after = embedded[self.index], embedded[self.following]
         return FrameFacts(
-            step=round(before.step + (after.step - before.step) * self.share),
-            epoch=before.epoch + (after.epoch - before.epoch) * self.share,
+            step=round(before.step + (after.step - before.step) * self.fraction),
+            epoch=before.epoch + (after.epoch - before.epoch) * self.fraction,
             loss=before.loss,
             accuracy=before.accuracy,
             predictions=before.predictions,
@@ -107,11 +107,11 @@ def positions(n_frames: int, tween: int) -> Iterator[tuple[int | None, float]]:
             yield None, index + ease((step + 1) / (tween + 1))
 
 
-def ease(share: float) -> float:
+def ease(fraction: float) -> float:
     """Ease in and out with the smoothstep polynomial: 3 s^2 - 2 s^3.
 
     Args:
-        share: s, fraction of the time between two checkpoints, 0..1.
+        fraction: s, fraction of the time between two checkpoints, 0..1.
 
     Returns:
         Fraction of the way, 0..1.
@@ -119,4 +119,4 @@ def ease(share: float) -> float:
     >>> ease(0.0), ease(0.5), ease(1.0)
     (0.0, 0.5, 1.0)
     """
-    return share * share * (3 - 2 * share)
+    return fraction * fraction * (3 - 2 * fraction)

@@ -31,6 +31,6 @@ def project(frames: Frames, spec: ProjectSpec, on_frame: ProgressCallback) -> Pr
     for frame in of_each(frames, lay_out):
         laid.append(frame)
         on_frame(len(laid), len(frames))
-    points, shares, _ = zip(*laid, strict=True)
-    shown = np.array(shares, dtype=np.float32)
+    points, ratios, _ = zip(*laid, strict=True)
+    shown = np.array(ratios, dtype=np.float32)
     return Projection(np.stack(points), shown, shown)

@@ -218,7 +218,7 @@ def in_force(session: Session, held: Claim) -> bool:
     return session.scalars(select(TaskRow.id).where(*_mine(held))).first() is not None
 
 
-def fenced(session: Session, held: Claim, write: str) -> bool:
+def write_refused(session: Session, held: Claim, write: str) -> bool:
     """Return True, and count a fenced write, if the claim is no longer valid: the caller must not write then."""
     if in_force(session, held):
         return False
@@ -251,5 +251,5 @@ def progress(session: Session, held: Claim, *, done: int, total: int) -> None:
 def append_event(session: Session, held: Claim, event: str, data: Mapping[str, Any]) -> None:
     """Append an event of the running task to the events of the run."""
     run = lifecycle.lock(session, held.run_id)
-    if not fenced(session, held, "tell"):
+    if not write_refused(session, held, "tell"):
         lifecycle.emit(session, run, event, stage=held.task.id, **data)

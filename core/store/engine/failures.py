@@ -8,14 +8,14 @@ from core.domain.run import TaskStatus
 from core.errors import EmbedreelError
 from core.store.engine import artifact_rows, lifecycle
 from core.store.engine.claim import Claim
-from core.store.engine.claims import Published, fenced
+from core.store.engine.claims import Published, write_refused
 from core.store.objects.stored import Stored
 
 
 def fail(session: Session, held: Claim, error: EmbedreelError) -> None:
     """Fail the task and its run with this error."""
     run = lifecycle.lock(session, held.run_id)
-    if not fenced(session, held, "fail"):
+    if not write_refused(session, held, "fail"):
         lifecycle.fail(session, run, lifecycle.tasks_of(session, held.run_id)[held.task.id], error)
 
 
@@ -38,7 +38,7 @@ def fail_for_lost(session: Session, held: Claim, error: EmbedreelError, *, missi
 def give_up(session: Session, held: Claim) -> None:
     """Mark the task as cancelled after its child process was stopped for a cancelled run."""
     run = lifecycle.lock(session, held.run_id)
-    if not fenced(session, held, "give_up"):
+    if not write_refused(session, held, "give_up"):
         row = lifecycle.tasks_of(session, held.run_id)[held.task.id]
         lifecycle.end_task(session, row, TaskStatus.CANCELLED)
         lifecycle.settle_cancel(session, run)
@@ -47,7 +47,7 @@ def give_up(session: Session, held: Claim) -> None:
 def give_back(session: Session, held: Claim, *, reason: str, blame: bool, max_attempts: int) -> Published:
     """Queue the task again after a failure that the run did not cause. See `lifecycle.requeue` for the arguments."""
     run = lifecycle.lock(session, held.run_id)
-    if fenced(session, held, "give_back"):
+    if write_refused(session, held, "give_back"):
         return Published()
     row = lifecycle.tasks_of(session, held.run_id)[held.task.id]
     wake_ups = lifecycle.requeue(session, run, row, reason=reason, blame=blame, max_attempts=max_attempts)
@@ -64,7 +64,7 @@ def begin_anew(session: Session, held: Claim, *, reason: str, max_attempts: int)
         max_attempts: number of counted attempts after which the task fails.
     """
     lifecycle.lock(session, held.run_id)
-    if fenced(session, held, "begin_anew"):
+    if write_refused(session, held, "begin_anew"):
         return Published()
     artifact_rows.lock_artifacts(session, to_delete=True)
     row = lifecycle.tasks_of(session, held.run_id)[held.task.id]

@@ -15,7 +15,7 @@ from core.store.database.session import clock
 from core.store.database.tables import ArtifactRow
 from core.store.engine import artifact_rows, lifecycle, scheduling
 from core.store.engine.claim import Claim
-from core.store.engine.claims import Published, fenced
+from core.store.engine.claims import Published, write_refused
 from core.store.objects.stored import Stored
 
 
@@ -32,7 +32,7 @@ def publish_part(session: Session, held: Claim, part: Part, stored: Stored, fact
         facts: values that the API returns without reading the files.
     """
     run = lifecycle.lock(session, held.run_id)
-    if fenced(session, held, "publish_part"):
+    if write_refused(session, held, "publish_part"):
         return _refused(session, part.key, stored)
     row = lifecycle.tasks_of(session, held.run_id)[part.task]
     if row.status == TaskStatus.SUCCEEDED:  # another run has made the artifact of the task
@@ -59,7 +59,7 @@ def publish_state(session: Session, held: Claim, stored: Stored, *, step: int) -
     """
     lifecycle.lock(session, held.run_id)
     key = state_key(held.run_id, held.task.id, token=held.token, step=step)
-    if fenced(session, held, "publish_state"):
+    if write_refused(session, held, "publish_state"):
         return _refused(session, key, stored)
     row = lifecycle.tasks_of(session, held.run_id)[held.task.id]
     if row.state_key == key:  # an earlier commit recorded the state, and its confirmation was lost
@@ -82,7 +82,7 @@ def finish(session: Session, held: Claim, stored: Stored, facts: dict[str, Any])
         facts: values that the API returns without reading the files.
     """
     run = lifecycle.lock(session, held.run_id)
-    if fenced(session, held, "finish"):
+    if write_refused(session, held, "finish"):
         return _refused(session, held.task.key, stored)
     unneeded = _record(session, held.task.key, stored, kind=held.task.name, facts=facts)
     row = lifecycle.tasks_of(session, held.run_id)[held.task.id]

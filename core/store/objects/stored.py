@@ -19,7 +19,7 @@ from core.errors import NotReadyError, StorageUnavailableError
 
 T = TypeVar("T")
 
-REACHES, FIRST_PAUSE_SECONDS = 5, 1.0
+MAX_TRIES, FIRST_PAUSE_SECONDS = 5, 1.0
 """Number of tries at an object store, and the first pause in seconds. Each later pause is twice as long.
 
 Both are chosen by hand: together the pauses are 15 seconds. That bridges a short outage, and an error is reported
@@ -200,7 +200,7 @@ def retry_while_unavailable(reach: Callable[[], T], *, give_up: Callable[[], boo
     retrying = Retrying(
         retry=retry_if_exception(lambda error: isinstance(error, StorageUnavailableError) and not give_up()),
         wait=wait_exponential(multiplier=FIRST_PAUSE_SECONDS),
-        stop=stop_after_attempt(REACHES),
+        stop=stop_after_attempt(MAX_TRIES),
         reraise=True,
     )
     return retrying(reach)

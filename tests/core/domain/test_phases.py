@@ -146,9 +146,9 @@ def test_a_phase_is_one_that_can_be_trained(fields: dict[str, object]) -> None:
 
 def test_layer_decay__hand_cases() -> None:
     linear = LayerDecay(kind="linear", floor=0.001)
-    assert [linear.share(place, layers=3) for place in range(3)] == pytest.approx([0.001, 0.5005, 1.0])
-    assert [HALVES.share(place, layers=4) for place in range(4)] == [0.125, 0.25, 0.5, 1.0]
-    assert linear.share(0, layers=1) == 0.001
+    assert [linear.multiplier(place, layers=3) for place in range(3)] == pytest.approx([0.001, 0.5005, 1.0])
+    assert [HALVES.multiplier(place, layers=4) for place in range(4)] == [0.125, 0.25, 0.5, 1.0]
+    assert linear.multiplier(0, layers=1) == 0.001
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "linear", "constant"])
