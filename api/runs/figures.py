@@ -25,9 +25,11 @@ class FigureOut(BaseModel):
     name: str
     title: str
     shows: Annotated[str, Field(description="Content of the figure, in one sentence.")]
-    formats: Annotated[tuple[FigureFormat, ...], Field(description="Formats of the figure; the first is the default.")]
+    formats: Annotated[
+        tuple[FigureFormat, ...], Field(description="Formats of the figure in this run; the first is the default.")
+    ]
     reads: Annotated[tuple[FigureInput, ...], Field(description="Data that the figure is drawn from.")]
-    available: Annotated[bool, Field(description="True if the figure is stored in all its formats.")]
+    available: Annotated[bool, Field(description="True if the figure is stored in all these formats.")]
     reason: Annotated[str | None, Field(description="Reason why the figure is missing; null if it is available.")]
     links: Annotated[dict[FigureFormat, str], Field(description="Path of the figure in each format.")]
 
@@ -38,17 +40,18 @@ class FigureList(BaseModel):
     figures: list[FigureOut]
 
 
-def describe(spec: FigureSpec, run_id: str, *, reason: str | None) -> FigureOut:
+def describe(spec: FigureSpec, run: RunRow, *, reason: str | None) -> FigureOut:
     """Return a figure as the API shows it.
 
     Args:
         spec: declaration of the figure.
-        run_id: the run.
+        run: the run.
         reason: why the figure is missing; None if it is available.
     """
-    links = {suffix: f"/v1/runs/{run_id}/figures/{spec.name}.{suffix}" for suffix in spec.formats}
-    shared = spec.model_dump(include={"name", "title", "shows", "formats", "reads"})
-    return FigureOut(**shared, available=reason is None, reason=reason, links=links)
+    formats = spec.formats_for(_film_formats(run))
+    links = {suffix: f"/v1/runs/{run.id}/figures/{spec.name}.{suffix}" for suffix in formats}
+    shared = spec.model_dump(include={"name", "title", "shows", "reads"})
+    return FigureOut(**shared, formats=formats, available=reason is None, reason=reason, links=links)
 
 
 def figures(results: RunArtifacts, run_id: str) -> FigureList:
@@ -59,7 +62,7 @@ def figures(results: RunArtifacts, run_id: str) -> FigureList:
     """
     run, row = _render(results, run_id)
     reasons = _reasons(results, run, row)
-    return FigureList(figures=[describe(spec, run_id, reason=reasons[spec.name]) for spec in declared().values()])
+    return FigureList(figures=[describe(spec, run, reason=reasons[spec.name]) for spec in declared().values()])
 
 
 def file(results: RunArtifacts, run_id: str, name: str, suffix: str | None = None) -> tuple[StoredFile, FigureFormat]:
@@ -82,9 +85,18 @@ def file(results: RunArtifacts, run_id: str, name: str, suffix: str | None = Non
     if asked is None:
         raise NotFoundError(f"The figure {name} has no format {suffix!r}. Its formats are: {', '.join(spec.formats)}.")
     run, row = _render(results, run_id)
+    if asked not in spec.formats_for(_film_formats(run)):
+        raise NotFoundError(
+            f"Run {run_id} was drawn without the format {asked}. POST /v1/runs/{run_id}/renders with "
+            f'{{"render": {{"formats": ["{asked}"]}}}} draws it, and trains nothing.'
+        )
     if row is not None and spec.file(asked) not in row.files:
         raise NotFoundError(f"Run {run_id} has no figure {name}.{asked}. {_reasons(results, run, row)[name]}")
     return results.file(run_id, RENDER.name, spec.file(asked)), asked
+
+
+def _film_formats(run: RunRow) -> tuple[str, ...]:
+    return tuple(run.spec["render"]["formats"])
 
 
 def _render(results: RunArtifacts, run_id: str) -> tuple[RunRow, ArtifactRow | None]:
@@ -101,7 +113,9 @@ def _reasons(results: RunArtifacts, run: RunRow, row: ArtifactRow | None) -> Map
         waiting = str(not_there(run, RENDER.name))
         return {spec.name: waiting for spec in specs}
     reasons: dict[str, str | None] = {spec.name: None for spec in specs}
-    missing = [spec.name for spec in specs if not set(spec.files) <= set(row.files)]
+    formats = _film_formats(run)
+    wanted = {spec.name: {spec.file(suffix) for suffix in spec.formats_for(formats)} for spec in specs}
+    missing = [name for name, files in wanted.items() if not files <= set(row.files)]
     if missing:
         record = _record(results, row)
         older = f"An older version drew this run. POST /v1/runs/{run.id}/renders draws it again and trains nothing."

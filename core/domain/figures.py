@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
+from core.domain.formats import FORMATS, GIF
 from core.domain.frozen import Frozen
 
 FigureFormat = Literal["png", "svg", "gif", "mp4", "webp"]
@@ -39,7 +40,7 @@ class FigureSpec(Frozen):
         name: name in URL paths and on the command line.
         title: title of a few words.
         shows: content, in one sentence.
-        formats: file formats; the first is the default.
+        formats: file formats; the first is the default. `formats_for` selects those of one run.
         reads: inputs that the figure is drawn from.
         version: raise it when the drawing changes. A new drawing of a run then draws the figure again.
         stem: path of the files in the artifact of `render`, without the suffix; None means `figures/<name>`.
@@ -57,9 +58,19 @@ class FigureSpec(Frozen):
         """Return the path of the file with this suffix in the artifact of `render`."""
         return f"{self.stem or f'figures/{self.name}'}.{suffix}"
 
+    def formats_for(self, film_formats: Collection[str]) -> tuple[FigureFormat, ...]:
+        """Return the formats in which the figure of a run is drawn, in the order of `formats`.
+
+        Pictures and GIFs are always drawn. Another film format is drawn if the film of the run has it too.
+
+        Args:
+            film_formats: formats of the film of the run, `render.formats`.
+        """
+        return tuple(one for one in self.formats if one not in FORMATS or one == GIF or one in film_formats)
+
     @property
     def files(self) -> tuple[str, ...]:
-        """The paths of all files, in the order of the formats."""
+        """The paths of the files in all formats, in their order."""
         return tuple(map(self.file, self.formats))
 
 

@@ -288,7 +288,7 @@ FIGURE = RunFigure(
         title="Confusion matrix",
         shows="Number of probe images by true and predicted class, coloured by the fraction of the true class; as a "
         "film, at each checkpoint.",
-        formats=("png", "svg", "gif", "mp4"),
+        formats=("png", "svg", "gif", "mp4", "webp"),
         reads=("probe", "checkpoints"),
     ),
     draw,

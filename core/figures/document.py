@@ -20,6 +20,9 @@ frames per second. `POST /v1/runs/{id}/renders` draws them with other settings. 
 and the film still succeed, and the list of figures contains the reason. A comparison has only the figures that read
 nothing but the film.
 
+A figure with a film is always drawn as GIF. It is drawn as MP4 or WebP if `render.formats` lists that format, as is
+the film of the run.
+
     embedreel figures RUN                     # lists the figures
     embedreel figures RUN curves              # saves curves.png
     curl $URL/v1/runs/$RUN/figures            # name, title, formats, links, and the reason for each missing figure

@@ -62,7 +62,7 @@ def draw_figures(folder: Path, inputs: FigureInputs, figures: tuple[RunFigure, .
 
 
 def write_figure(folder: Path, figure: RunFigure, inputs: FigureInputs) -> None:
-    """Draw one figure in each of its formats.
+    """Draw one figure in the formats that the run has (`FigureSpec.formats_for`).
 
     Args:
         folder: folder of the film.
@@ -72,9 +72,9 @@ def write_figure(folder: Path, figure: RunFigure, inputs: FigureInputs) -> None:
     Raises:
         ValueError: the drawing lacks a function for a declared format.
     """
-    spec, fps = figure.spec, inputs.run.render.fps
+    spec, render = figure.spec, inputs.run.render
     drawing = figure.draw(inputs.only(spec.reads))
-    paths = {suffix: folder / spec.file(suffix) for suffix in spec.formats}
+    paths = {suffix: folder / spec.file(suffix) for suffix in spec.formats_for(render.formats)}
     for path in paths.values():
         path.parent.mkdir(parents=True, exist_ok=True)
     if "png" in paths:
@@ -82,7 +82,7 @@ def write_figure(folder: Path, figure: RunFigure, inputs: FigureInputs) -> None:
     if "svg" in paths:
         paths.pop("svg").write_text(_needed(drawing.svg, spec.name, "svg")(), encoding="utf-8")
     if paths:
-        _write_film(paths, drawing, _needed(drawing.film, spec.name, "film")(), fps=fps)
+        _write_film(paths, drawing, _needed(drawing.film, spec.name, "film")(), fps=render.fps)
 
 
 def _needed(part: Callable[[], _Part] | None, name: str, what: str) -> Callable[[], _Part]:

@@ -8,6 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.main import create_app
+from core.domain.formats import FORMATS
 from core.domain.plan import SKIPPED
 from core.settings import Settings
 from core.store.engine import claims, failures, lifecycle, publishing
@@ -192,7 +193,7 @@ def gallery(tmp_path_factory):
     """An application with one succeeded run, that no test changes."""
     settings = Settings(home=tmp_path_factory.mktemp("gallery"), broker_url="memory://", sweep_seconds=3600)
     with browse(create_app(settings)) as client:
-        run_id = client.post("/v1/runs", json=SMALL).json()["id"]
+        run_id = client.post("/v1/runs", json=SMALL | {"render": {"formats": list(FORMATS)}}).json()["id"]
         FakeWorker(client.app.state.process).work(run_id)
         client.exhibit = run_id
         yield client

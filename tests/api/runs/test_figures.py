@@ -100,6 +100,17 @@ def drawn_without(monkeypatch, spec, *, record):
     monkeypatch.setitem(small_results.WRITERS, "render", write)
 
 
+def test_figures__a_film_format_that_the_run_does_not_have(client, finished, problem):
+    address = f"/v1/runs/{finished}/figures"
+    listed = {one["name"]: one for one in client.get(address).json()["figures"]}
+    assert listed["confusion"]["formats"] == ["png", "svg", "gif"]
+    assert list(listed["confusion"]["links"]) == ["png", "svg", "gif"]
+    assert listed["confusion"]["available"]
+    detail = problem(client.get(f"{address}/confusion.mp4"), 404, "not-found")["detail"]
+    assert f"POST /v1/runs/{finished}/renders" in detail
+    assert '{"render": {"formats": ["mp4"]}}' in detail
+
+
 def test_figures__one_that_could_not_be_drawn(client, submit, worker, problem, monkeypatch):
     record = DrawnFigures(drawn=(), missing=(MissingFigure(name=NAME, reason="ValueError: too few"),))
     drawn_without(monkeypatch, SPEC, record=record)

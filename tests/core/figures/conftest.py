@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from core.domain.arrays import FrameFacts, ProbeSet, TrainingLog
+from core.domain.formats import FORMATS
 from core.domain.spec import PinnedSources, RenderSpec, RunSpec
 from core.draw.colors import THEMES
 from core.draw.palette import build_palette
@@ -14,7 +15,7 @@ def made_up(tmp_path):
     """What figures read, of a run that gets better with each of its checkpoints."""
 
     def build(*, n_classes=4, names=None, n_images=80, n_frames=3, name="A run", **render):
-        spec = RenderSpec(**({"width": 480, "height": 480} | render))
+        spec = RenderSpec(**({"width": 480, "height": 480, "formats": tuple(FORMATS)} | render))
         names = names or tuple(f"class {label}" for label in range(n_classes))
         labels = np.arange(n_images) % len(names)
         steps = np.linspace(0, 100, n_frames).round().astype(int).tolist()

@@ -81,6 +81,13 @@ def test_table__draws_the_same_each_time(made_up, tmp_path, figure):
         assert one == other
 
 
+@pytest.mark.parametrize("figure", FIGURES, ids=named)
+def test_table__a_film_format_that_the_run_does_not_have_is_not_drawn(made_up, tmp_path, figure):
+    write_figure(tmp_path, figure, made_up(formats=("gif", "webp")))
+    written = {suffix for suffix in MEDIA_TYPES if (tmp_path / figure.spec.file(suffix)).exists()}
+    assert written == set(figure.spec.formats) - {"mp4"}
+
+
 def test_table__all_figures_of_a_run(made_up, tmp_path):
     record = draw_figures(tmp_path, made_up())
     assert record.drawn == tuple(figure.spec.name for figure in FIGURES)
