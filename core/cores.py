@@ -33,6 +33,20 @@ def side_by_side(most: int) -> Iterator[Each]:
         yield lambda work, given: list(pool.map(work, given))
 
 
+@contextmanager
+def in_background(work: Callable[[], Made]) -> Iterator[Callable[[], Made]]:
+    """Run `work` in another thread during the block. Every numeric library uses one thread during the block.
+
+    Args:
+        work: called once.
+
+    Yields:
+        A function that waits for the result of `work` and returns it.
+    """
+    with threadpool_limits(1), ThreadPoolExecutor(1) as pool:
+        yield pool.submit(work).result
+
+
 def available() -> int:
     """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

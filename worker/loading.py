@@ -137,5 +137,7 @@ class FrameEmbeddings:
         return len(self.folders)
 
     def __iter__(self) -> Iterator[FloatArray]:
-        for folder in self.folders:
-            yield codecs.load_array(folder / "frame", "embeddings")
+        return (self[index] for index in range(len(self)))
+
+    def __getitem__(self, index: int) -> FloatArray:
+        return codecs.load_array(self.folders[index] / "frame", "embeddings")

@@ -17,13 +17,16 @@ Made = TypeVar("Made")
 
 
 class Frames(Protocol):
-    """Embeddings of all checkpoints, (N, D) float32 each. They can be iterated more than once."""
+    """Embeddings of all checkpoints, (N, D) float32 each. They can be read more than once."""
 
     def __len__(self) -> int:
         """Number of frames T."""
 
     def __iter__(self) -> Iterator[FloatArray]:
         """Iterate over the frames in order."""
+
+    def __getitem__(self, index: int, /) -> FloatArray:
+        """Return one frame; an index below 0 counts from the end."""
 
 
 ProgressCallback: TypeAlias = Callable[[int, int], None]

@@ -13,7 +13,7 @@ The embeddings of all frames are never in memory at once. The RANK first
 principal components of each frame are kept, then reduced to the WIDTH most important directions of the film.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -21,7 +21,8 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from core.domain.arrays import FloatArray, Projection
+from core.cores import available, side_by_side
+from core.domain.arrays import FloatArray, IntArray, Projection
 from core.errors import DegenerateEmbeddingsError
 from core.layout.axes import Axes, centre, check, principal_axes, upright
 from core.layout.frames import Frames, ProgressCallback, naming_frame, of_each
@@ -247,29 +248,31 @@ def choose(
         Sigma in frames; None: one plane for all frames.
     """
     tried = [*(sigma for sigma in choices if sigma < len(samples)), None]
-    seen = [np.einsum("tmw,twa->tma", samples, film.planes(sigma)) for sigma in tried]
-    trust = np.array(_trust(samples, seen))
-    follows = np.array([pearson(step_lengths(points), moved) for points in seen])
+    ranks = _ranks(samples)
+
+    def evaluate(sigma: float | None) -> tuple[float, float]:
+        points = samples @ film.planes(sigma)
+        return _trust(ranks, points), pearson(step_lengths(points), moved)
+
+    with side_by_side(available()) as each:
+        trust, follows = np.array(each(evaluate, tried)).T
     follows[trust < trust.max() - TRUST_LOSS] = -np.inf
     return tried[int(np.flatnonzero(follows >= follows.max() - NEARLY)[0])]
 
 
-def _trust(samples: Double, layouts: Sequence[Double]) -> list[float]:
-    """Mean trustworthiness over TRUST_FRAMES frames, for each layout.
+def _ranks(samples: Double) -> dict[int, IntArray]:
+    """Compute `distance_ranks` of (M, w) points at TRUST_FRAMES frames of (T, M, w), evenly spaced."""
+    frames = np.unique(np.linspace(0, len(samples) - 1, TRUST_FRAMES).round().astype(int))
+    return {index: distance_ranks(samples[index]) for index in frames.tolist()}
+
+
+def _trust(ranks: Mapping[int, IntArray], points: Double) -> float:
+    """Mean trustworthiness of a layout over some frames, in 0..1. Higher = more trustworthy.
 
     Args:
-        samples: (T, M, w), coordinates of the points in the film's basis. Ranks are by Euclidean distance.
-        layouts: layouts of the same points, (T, M, 2) each.
-
-    Returns:
-        One value per layout, 0..1. Higher = more trustworthy.
+        ranks: (M, M) ranks in the representation for each of these frames, from `distance_ranks`.
+        points: (T, M, 2), the layout.
     """
-    n_frames, n_points, _ = samples.shape
-    k = size(n_points)
-    rows = np.arange(n_points)
-    frames = np.unique(np.linspace(0, n_frames - 1, TRUST_FRAMES).round().astype(int))
-    ranks = {t: distance_ranks(samples[t]) for t in frames}
-    return [
-        float(np.mean([trustworthiness(ranks[t], layout_neighbors(points[t], k=k, rows=rows)) for t in frames]))
-        for points in layouts
-    ]
+    n_points = points.shape[1]
+    k, rows = size(n_points), np.arange(n_points)
+    return float(np.mean([trustworthiness(of, layout_neighbors(points[t], k=k, rows=rows)) for t, of in ranks.items()]))

@@ -2,19 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
+from core.cores import in_background
 from core.domain.arrays import FloatArray, FrameFacts, IntArray, NeighborGraph, OutlierScores, Projection
 from core.domain.layouts import LAYOUTS, UNALIGNED
-from core.domain.quality import Alternative, Highlights, QualityCard, json_number
+from core.domain.quality import Alternative, Highlights, QualityCard, SingleFrameTsne, json_number
 from core.domain.spec import AlignSpec, ProjectSpec
 from core.layout.frames import Frames, ProgressCallback, of_each
 from core.layout.project import project_frames
 from core.measure import motion, neighborhoods
 from core.measure.card import is_better, mean, quality_card
 from core.measure.highlights import FilmHistory, find_highlights
-from core.measure.quality import FilmMeasurements, FilmMeasurer, FrameMeasurements
+from core.measure.quality import FilmMeasurements, FilmMeasurer
 from core.review.single_frame_tsne import lay_out_single_frame
 
 DEFAULT_LAYOUT = ProjectSpec()
@@ -73,17 +75,12 @@ def review(
         n_classes=len(film.class_names),
         facts=film.facts,
     )
-    last: list[FloatArray] = []  # embeddings of the last frame
-
-    def measure(index: int, embeddings: FloatArray) -> FrameMeasurements:
-        if index == len(film.frames) - 1:
-            last.append(embeddings)
-        return measurer.measure(index, embeddings)
-
-    for done, seen in enumerate(of_each(film.frames, measure), start=1):
-        measurer.add(seen)
-        on_frame(done, len(film.frames))
-    measured = measurer.finish()
+    with in_background(partial(_single_frame_tsne, film, project)) as single_frame_tsne:
+        for done, seen in enumerate(of_each(film.frames, measurer.measure), start=1):
+            measurer.add(seen)
+            on_frame(done, len(film.frames))
+        measured = measurer.finish()
+        closer_look = single_frame_tsne()
     n_rows, k = film.neighbors.indices.shape[1:]
     card = quality_card(
         measured.motion,
@@ -92,14 +89,19 @@ def review(
         points=n_rows,
         method=_called(project, align),
         alternatives=[] if (project, align.method) == (DEFAULT_LAYOUT, UNALIGNED) else [_alternative(film, measured)],
-        closer_look=None
-        if LAYOUTS[project.method].is_neighbor_based
-        else lay_out_single_frame(last[0], film.projection.points[-1], frame=len(film.frames) - 1),
+        closer_look=closer_look,
     )
     history = FilmHistory(
         film.facts, film.labels, film.class_names, film.scores.distance, measured.moved, measured.mixing
     )
     return card, Highlights(highlights=tuple(find_highlights(history)))
+
+
+def _single_frame_tsne(film: ReviewInputs, project: ProjectSpec) -> SingleFrameTsne | None:
+    """Compare the last frame's layout with t-SNE; None if the film's layout is based on neighbours itself."""
+    if LAYOUTS[project.method].is_neighbor_based:
+        return None
+    return lay_out_single_frame(film.frames[-1], film.projection.points[-1], frame=len(film.frames) - 1)
 
 
 def _alternative(film: ReviewInputs, measured: FilmMeasurements) -> Alternative:
