@@ -152,7 +152,7 @@ def _table(title: str, frames: list[FloatArray], accuracy: float) -> dict[str, t
             f"{relative_jitter:.2f}",
             f"{np.mean([one.trustworthiness for one in kept]):.3f}",
             f"{np.mean([one.continuity for one in kept]):.3f}",
-            f"{np.mean([one.preservation for one in kept]):.3f}",
+            f"{np.mean([one.knn_recall for one in kept]):.3f}",
             f"{variances.min():.2f}" if linear else "-",
             f"{variances.mean():.2f}" if linear else "-",
             f"{1000 * seconds / len(frames):.0f}",

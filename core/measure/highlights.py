@@ -16,35 +16,35 @@ from core.domain.quality import Highlight, json_number, percent
 
 Double = NDArray[np.float64]
 
-LASTS = 3
+LASTING_FRAMES = 3
 """Least number of frames at the end of the film for which a change must hold. Chosen by hand; not measured."""
-OWN = 0.8
+SEPARATE_FRACTION = 0.8
 """Least fraction of a class's nearest neighbours that have the same class, for the class to count as separate. Chosen
 by hand; not measured."""
-MIXED = 0.6
+MIXED_FRACTION = 0.6
 """A class counts as mixed if less than this fraction of its nearest neighbours has the same class. Chosen by hand;
 not measured."""
-MERGED = 0.35
+MERGED_FRACTION = 0.35
 """Least fraction of the nearest neighbours of each of two classes that have the other class, for the classes to count
 as merged. Chosen by hand; not measured."""
-PARTED = 0.15
+APART_FRACTION = 0.15
 """Two classes count as apart if this fraction is lower for at least one of them. Chosen by hand; not measured."""
-JUMP = 0.1
+JUMP_CHANGE = 0.1
 """Least change of accuracy between two frames that counts as a jump. Chosen by hand; not measured."""
-JUMP_TIMES = 5.0
+JUMP_FACTOR = 5.0
 """A jump also exceeds the median change of accuracy by this factor. Chosen by hand; not measured."""
-STILL = 0.1
+STILL_FRACTION = 0.1
 """The representation stands still if its movement per step is below this fraction of the maximum. Chosen by hand; not
 measured."""
-RISEN = 1.5
+RISING_FACTOR = 1.5
 """The loss rises if its last value is at least this multiple of its minimum. Chosen by hand; not measured."""
-DIVERGED = 10.0
+DIVERGING_FACTOR = 10.0
 """The loss diverges if its last value exceeds this multiple of its minimum, and its first value. Chosen by hand; not
 measured."""
-SETTLED_SHARE = 0.15
+SETTLED_FRACTION = 0.15
 """Least fraction of the film's frames for which an image must hold each of two values, before and after the change.
 Chosen by hand; not measured."""
-OUTLYING = 3.0
+OUTLIER_FACTOR = 3.0
 """An outlier's log distance exceeds the film's median log distance by this multiple of the median absolute deviation.
 Chosen by hand; not measured."""
 MOST_IMAGES = 12
@@ -110,8 +110,8 @@ def separations(history: FilmHistory) -> Iterator[Highlight]:
         own = history.mixing[:, one, one]
         if not np.isfinite(own).all():
             continue
-        begins = _for_good(own >= OWN)
-        if not begins or own[:begins].min() >= MIXED:
+        begins = _for_good(own >= SEPARATE_FRACTION)
+        if not begins or own[:begins].min() >= MIXED_FRACTION:
             continue
         others = history.mixing[begins - 1, one].copy()
         others[one] = -1
@@ -135,8 +135,8 @@ def mergers(history: FilmHistory) -> Iterator[Highlight]:
             shared = np.minimum(history.mixing[:, one, other], history.mixing[:, other, one])
             if not np.isfinite(shared).all():
                 continue
-            begins = _for_good(shared >= MERGED)
-            if not begins or shared[:begins].min() >= PARTED:
+            begins = _for_good(shared >= MERGED_FRACTION)
+            if not begins or shared[:begins].min() >= APART_FRACTION:
                 continue
             names = history.class_names[one], history.class_names[other]
             yield history.highlight(
@@ -149,11 +149,11 @@ def mergers(history: FilmHistory) -> Iterator[Highlight]:
 
 
 def jumps(history: FilmHistory) -> Iterator[Highlight]:
-    """Accuracy changes by more than JUMP and by more than JUMP_TIMES its median change."""
+    """Accuracy changes by more than JUMP_CHANGE and by more than JUMP_FACTOR its median change."""
     accuracy = np.array([one.accuracy for one in history.facts], dtype=np.float64)
     change = np.diff(accuracy)
     usual = float(np.nanmedian(np.abs(change))) if np.isfinite(change).any() else 0.0
-    far = np.abs(change) > max(JUMP, JUMP_TIMES * usual)
+    far = np.abs(change) > max(JUMP_CHANGE, JUMP_FACTOR * usual)
     for index in np.flatnonzero(far):
         if index and far[index - 1] and change[index] * change[index - 1] > 0:
             continue  # part of the jump before
@@ -171,7 +171,7 @@ def jumps(history: FilmHistory) -> Iterator[Highlight]:
 
 
 def losses(history: FilmHistory) -> Iterator[Highlight]:
-    """The evaluation loss rises above its minimum by the factor RISEN or DIVERGED, or is NaN or infinite."""
+    """The evaluation loss is at least RISING_FACTOR or DIVERGING_FACTOR times its minimum, or is NaN or infinite."""
     loss = np.array([one.loss for one in history.facts], dtype=np.float64)
     if not np.isfinite(loss).any():
         return
@@ -182,10 +182,10 @@ def losses(history: FilmHistory) -> Iterator[Highlight]:
         return
     lowest = int(loss.argmin())
     least, last = float(loss[lowest]), float(loss[-1])
-    diverged = last > max(DIVERGED * least, float(loss[0]))
-    if least <= 0 or last < RISEN * least or not lowest + 1 < len(loss):
+    diverged = last > max(DIVERGING_FACTOR * least, float(loss[0]))
+    if least <= 0 or last < RISING_FACTOR * least or not lowest + 1 < len(loss):
         return
-    frame = lowest + 1 + int(np.flatnonzero(loss[lowest + 1 :] >= RISEN * least)[0])
+    frame = lowest + 1 + int(np.flatnonzero(loss[lowest + 1 :] >= RISING_FACTOR * least)[0])
     kind, words = ("loss_diverges", "diverges") if diverged else ("loss_rises", "rises again: the model overfits")
     yield history.highlight(kind, frame, f"The loss {words}", numbers={"least": least, "last": last})
 
@@ -199,7 +199,7 @@ def standstill(history: FilmHistory) -> Iterator[Highlight]:
     steps = np.diff([one.step for one in history.facts]).clip(min=1)
     speed = history.moved / steps  # frames need not be evenly spaced
     fastest = float(speed.max())
-    begins = _for_good(speed < STILL * fastest)
+    begins = _for_good(speed < STILL_FRACTION * fastest)
     if begins:
         numbers = {"fastest": fastest, "moves": float(speed[begins:].mean())}
         yield history.highlight("stands_still", begins, "The representation has almost stopped moving", numbers=numbers)
@@ -258,12 +258,12 @@ def _for_good(holds: NDArray[np.bool_]) -> int:
         holds: (T,), True for each frame where the condition holds.
 
     Returns:
-        Index of the frame. 0 if the condition holds in all frames, or not in each of the last LASTS frames.
+        Index of the frame. 0 if the condition holds in all frames, or not in each of the last LASTING_FRAMES frames.
 
     >>> _for_good(np.array([False, True, False, True, True, True]))
     3
     """
-    if holds.all() or not holds[-LASTS:].all():
+    if holds.all() or not holds[-LASTING_FRAMES:].all():
         return 0
     return int(np.flatnonzero(~holds)[-1]) + 1
 
@@ -285,13 +285,13 @@ class _Turn(NamedTuple):
 
 
 def _turned(values: NDArray[np.generic]) -> Iterator[_Turn]:
-    """Find images whose value was constant for SETTLED_SHARE of the film before a change, and also after the change.
+    """Find images whose value was constant for SETTLED_FRACTION of the film before a change, and also after the change.
 
     Args:
         values: (T, N), value of each image in each frame.
     """
     n_frames = len(values)
-    enough = max(2, round(SETTLED_SHARE * n_frames))
+    enough = max(2, round(SETTLED_FRACTION * n_frames))
     for image in np.flatnonzero((values != values[-1]).any(axis=0)).tolist():
         own = values[:, image]
         frame = _for_good(own == own[-1])
@@ -316,7 +316,7 @@ def _run_before(values: NDArray[np.generic], frame: int) -> int:
 def _outlying(distance: FloatArray) -> float:
     """Limit above which a distance counts as outlying, the same in all frames.
 
-    exp(median(log d) + OUTLYING * median(|log d - median(log d)|)) over all positive distances of the film.
+    exp(median(log d) + OUTLIER_FACTOR * median(|log d - median(log d)|)) over all positive distances of the film.
 
     Args:
         distance: (T, N), outlier scores.
@@ -329,4 +329,4 @@ def _outlying(distance: FloatArray) -> float:
         return float("inf")
     middle = float(np.median(positive))
     deviation = float(np.median(np.abs(positive - middle)))
-    return float(np.exp(middle + OUTLYING * deviation)) if deviation > 0 else float("inf")
+    return float(np.exp(middle + OUTLIER_FACTOR * deviation)) if deviation > 0 else float("inf")

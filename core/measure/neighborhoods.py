@@ -38,13 +38,13 @@ class Faithfulness:
     Attributes:
         trustworthiness: 1 if every layout neighbour is also a neighbour in the representation.
         continuity: 1 if every neighbour in the representation is also a layout neighbour.
-        preservation: k-NN recall, the fraction of the k neighbours in the representation that are among the k
+        knn_recall: k-NN recall, the fraction of the k neighbours in the representation that are among the k
             neighbours in the layout.
     """
 
     trustworthiness: float
     continuity: float
-    preservation: float
+    knn_recall: float
 
 
 def size(n_points: int) -> int:
@@ -119,11 +119,11 @@ def faithfulness(
     return Faithfulness(
         trustworthiness=1 - _excess(_cosine(embeddings), rows, shown, n_points) / scale,
         continuity=1 - _excess(_euclidean(points), rows, neighbors, n_points) / scale,
-        preservation=preservation(neighbors, shown),
+        knn_recall=knn_recall(neighbors, shown),
     )
 
 
-def preservation(neighbors: IntArray, shown: IntArray) -> float:
+def knn_recall(neighbors: IntArray, shown: IntArray) -> float:
     """k-NN recall: the fraction of the neighbours in the representation that are also neighbours in the layout.
 
     Args:

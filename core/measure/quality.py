@@ -107,7 +107,7 @@ class FilmMeasurer:
             step=facts.step,
             trustworthiness=json_number(kept.trustworthiness),
             continuity=json_number(kept.continuity),
-            neighbors_kept=json_number(kept.preservation),
+            neighbors_kept=json_number(kept.knn_recall),
             explained_variance=json_number(shown),
             relative_variance=json_number(min(1.0, shown / best) if best > 0 else np.nan),
             loss=json_number(facts.loss),

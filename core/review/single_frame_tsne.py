@@ -7,7 +7,7 @@ from threadpoolctl import threadpool_limits
 from core.domain.arrays import FloatArray
 from core.domain.quality import SingleFrameTsne, json_number
 from core.measure.card import MORE_KEPT
-from core.measure.neighborhoods import layout_neighbors, preservation, sample_rows, size
+from core.measure.neighborhoods import knn_recall, layout_neighbors, sample_rows, size
 from core.measure.neighbors import nearest_neighbors
 
 LOOKED_AT = 400
@@ -44,7 +44,7 @@ def lay_out_single_frame(embeddings: FloatArray, points: FloatArray, *, frame: i
     neighbors, every = nearest_neighbors(some, k=k).indices, np.arange(len(rows))
 
     def kept(layout: FloatArray) -> float:
-        return preservation(neighbors, layout_neighbors(layout, k=k, rows=every))
+        return knn_recall(neighbors, layout_neighbors(layout, k=k, rows=every))
 
     here = kept(shown)
     if here > 1 - MORE_KEPT:

@@ -37,7 +37,7 @@ def test_faithfulness__as_scikit_learn(k: int) -> None:
     assert found.continuity == pytest.approx(manifold.trustworthiness(points, unit, n_neighbors=k), abs=1e-9)
     shown = NearestNeighbors(n_neighbors=k).fit(points).kneighbors(return_distance=False)
     both = [len(set(one) & set(other)) for one, other in zip(neighbors, shown, strict=True)]
-    assert found.preservation == pytest.approx(np.mean(both) / k)
+    assert found.knn_recall == pytest.approx(np.mean(both) / k)
 
 
 @pytest.mark.parametrize("k", [1, 15])
@@ -61,7 +61,7 @@ def test_faithfulness__of_the_thing_itself() -> None:
     neighbors = nearest_neighbors(points, k=5).indices
     found = faithfulness(points, points, neighbors=neighbors, rows=sample_rows(80))
     assert (found.trustworthiness, found.continuity) == pytest.approx((1, 1), abs=1e-3)
-    assert found.preservation > 0.99
+    assert found.knn_recall > 0.99
 
 
 def test_faithfulness__anchors_speak_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +71,7 @@ def test_faithfulness__anchors_speak_for_all(monkeypatch: pytest.MonkeyPatch) ->
     rows = sample_rows(1500)
     assert len(rows) == neighborhoods.SAMPLE_ROWS
     some = faithfulness(embeddings, points, neighbors=graph[rows], rows=rows)
-    for name in ("trustworthiness", "continuity", "preservation"):
+    for name in ("trustworthiness", "continuity", "knn_recall"):
         assert getattr(some, name) == pytest.approx(getattr(every, name), abs=0.02)
     monkeypatch.setattr(neighborhoods, "BLOCK_BYTES", 8 * 7 * len(points))
     assert faithfulness(embeddings, points, neighbors=graph[rows], rows=rows) == some
