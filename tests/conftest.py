@@ -24,6 +24,8 @@ from core.store.database.session import Database
 from testing.servers import Postgres, Redis
 from testing.service import serving
 
+gc.disable()  # until all tests are collected
+
 # torch and OpenBLAS read these when they are imported, which is later.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["GOMP_SPINCOUNT"] = "1000"  # openTSNE counts the cores itself
@@ -65,9 +67,9 @@ def s3_variables(address):
 
 
 def pytest_collection_finish():
-    """Keep the imported libraries out of later garbage collections: each would walk through a million objects."""
-    gc.collect()
+    """Keep the imported libraries out of garbage collections: each would walk through a million objects."""
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

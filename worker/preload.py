@@ -7,25 +7,24 @@ import gc
 import warnings
 from importlib import import_module
 
-import accelerate  # noqa: F401
-import matplotlib.figure  # noqa: F401
-import scipy.linalg  # noqa: F401
-import sklearn.datasets  # noqa: F401
-import torch  # noqa: F401
-
 from core.domain.families import FAMILIES
 from core.domain.models import PRESETS
-from core.learn.families import classifier_class
 from worker.stages import MODULES
 
-with warnings.catch_warnings():  # the import of cleanlab disables the warnings of the whole process
-    import cleanlab.filter  # noqa: F401
+LIBRARIES = ("accelerate", "cleanlab.filter", "matplotlib.figure", "scipy.linalg", "sklearn.datasets", "torch")
 
-for preset in PRESETS.values():
-    classifier_class(FAMILIES[preset.model_type])  # this imports the model's module of transformers
 
-for module in MODULES.values():
-    import_module(module)
+def preload() -> None:
+    """Import the libraries, the presets' models and the stages."""
+    gc.disable()  # collections during the imports took a sixth of the time: 5.7 s of processor time instead of 4.8 s
+    with warnings.catch_warnings():  # the import of cleanlab disables the warnings of the whole process
+        for name in (*LIBRARIES, *MODULES.values()):
+            import_module(name)
+    families = import_module("core.learn.families")
+    for preset in PRESETS.values():
+        families.classifier_class(FAMILIES[preset.model_type])  # this imports the model's module of transformers
+    gc.freeze()  # the garbage collector does not write to frozen objects, so children share their memory pages
+    gc.enable()
 
-gc.collect()
-gc.freeze()  # the garbage collector does not write to frozen objects, so children share their memory pages
+
+preload()
