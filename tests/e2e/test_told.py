@@ -43,7 +43,7 @@ def test_the_api_tells_of_the_request(told):
 def test_the_worker_tells_of_the_stage(told):
     of_stage = [line for line in told.lines["worker"] if line.get("run") == told.failed["id"]]
     assert {(line["stage"], line["attempt"]) for line in of_stage} == {("fine_tune", 1)}
-    assert next(line["message"] for line in of_stage if line["logger"] == "worker.supervisor") == "stage started"
+    assert next(line["message"] for line in of_stage if line["logger"] == "worker.supervisor") == "task started"
     assert len({line["worker"] for line in told.lines["worker"]}) == 1
 
 

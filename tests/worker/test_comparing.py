@@ -82,7 +82,9 @@ def test_render__draws_every_figure(works, pair):
         row, folder = works.artifact(build(one.spec).task("render").key)
         figures = DrawnFigures.model_validate_json((folder / DRAWN_FILE).read_text())
         assert (figures.drawn, figures.missing) == (tuple(declared()), ())
-        assert {file for spec in declared().values() for file in spec.files} <= set(row.files)
+        formats = one.spec.render.formats
+        files = {spec.file(suffix) for spec in declared().values() for suffix in spec.formats_for(formats)}
+        assert files <= set(row.files)
 
 
 def test_fine_tune__tells_how_fast_it_went(works, pair):

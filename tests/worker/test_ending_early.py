@@ -55,7 +55,7 @@ def made(works, spec, name):
 
 def frames(works, spec):
     """Each frame that is there."""
-    folders = [works.artifact(stage.key)[1] for stage in build(spec).tasks(EMBED)]
+    folders = [works.artifact(stage.key)[1] for stage in build(spec).tasks_of(EMBED)]
     return [codecs.load(folder / "frame", Embedded) for folder in folders if not (folder / SKIPPED).exists()]
 
 

@@ -29,7 +29,7 @@ SPEC = RunSpec(
     capture=CaptureSpec(frames=3, probe_size=40),
     pinned=PinnedSources(dataset_digest="digits-v1"),
 )
-KEYS = [stage.key for stage in build(SPEC).tasks(EMBED)]
+KEYS = [stage.key for stage in build(SPEC).tasks_of(EMBED)]
 
 
 def film(home, spec, *, processes):

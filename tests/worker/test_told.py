@@ -83,7 +83,7 @@ def test_lines_and_children_carry_the_stage(work, monkeypatch, caplog):
     assert seen["jobs"] == [fields]
     assert all(found == fields for found in seen["lease"])
     assert [found for _, found in seen["lines"]] == [fields, fields]
-    assert seen["lines"][-1][0].startswith("stage failed: The loss became NaN")
+    assert seen["lines"][-1][0].startswith("task failed: The loss became NaN")
     assert logs.fields() == {}
 
 

@@ -31,7 +31,7 @@ def film(works, spec):
 
 
 def frame(works, spec, index):
-    _, folder = works.artifact(build(spec).tasks(EMBED)[index].key)
+    _, folder = works.artifact(build(spec).tasks_of(EMBED)[index].key)
     return codecs.load(folder / "frame", Embedded)
 
 
