@@ -1,12 +1,13 @@
-"""The two pairs of servers that the service stands on: embedded (SQLite twice), and PostgreSQL with Redis.
+"""Fixtures of the two pairs of servers: SQLite as database and broker, and PostgreSQL with Redis.
 
-Tests that need the second pair carry the mark `services`; they are left out unless `--services` is given, as CI does.
+Tests that need the second pair have the mark `services`. They run only with the option `--services`, which CI gives.
 They start servers of their own.
 
 Each process of the tests computes with one thread, and so do the processes that it starts: pytest-xdist already uses
-every core. Two threads of each of two processes wait for each other spinning, which takes a multiple of the time.
+every core. If each process had several threads, the threads would wait for each other in busy loops, and the tests
+would take several times as long.
 
-Temporary files lie in memory where there is room for them: most of a commit's time is the wait for the disk.
+Temporary files are in memory if it has room for them: most of a commit's time is the wait for the disk.
 """
 
 import gc
@@ -42,10 +43,15 @@ def pytest_addoption(parser):
 
 
 UNCOVERED = [Path(__file__).parent / part for part in ("core/learn", "worker", "e2e", "faults")]
-"""Tests that run trainings or other processes: coverage makes a training a third slower, and sees no other process."""
+"""Tests that run trainings or other processes. Coverage makes a training a third slower and sees no other process."""
+
+
+LONGEST = ("e2e", "faults")
+"""Folders whose tests run first: they take longest and mostly wait. A long test at the end would leave cores idle."""
 
 
 def pytest_collection_modifyitems(config, items):
+    items.sort(key=lambda item: item.path.parent.name not in LONGEST)
     for item in items:
         if any(item.path.is_relative_to(folder) for folder in UNCOVERED):
             item.add_marker("no_cover")

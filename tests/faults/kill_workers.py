@@ -6,17 +6,20 @@ from tests.faults.lab import EMBEDDED, SERVERS
 from tests.faults.result import Fault, Result
 from tests.faults.world import RECOVERY_SECONDS
 
-WORKERS = 3
+RUNS = 3
+WORKERS = 4
+SURVIVORS = 2
+"""Workers that are ready beside the victim: recovery is measured, not the start of a worker."""
 
 
 def kill(lab, count, pair):
     with lab.world(pair, workers=WORKERS, EMBEDREEL_MAX_ATTEMPTS="1000") as world:
         disturbed, result = [], Result(bound_seconds=RECOVERY_SECONDS)
-        with world.stream(runs=WORKERS):
+        with world.stream(runs=RUNS):
             while result.injected < count:
                 time.sleep(lab.rng.uniform(0.05, 0.6))
                 victim = lab.rng.choice(world.workers)
-                if not world.claimed_by(victim):
+                if not world.claimed_by(victim) or len(world.ready() - {victim.pid}) < SURVIVORS:
                     continue
                 at = time.monotonic()
                 world.service.kill_worker(victim)

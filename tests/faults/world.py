@@ -61,11 +61,16 @@ class World:
         """So many more, all ready."""
         started = [self.service.start_worker() for _ in range(number)]
         deadline = time.monotonic() + SETTLE_SECONDS
-        while not all(self.rows.of("SELECT id FROM workers WHERE id LIKE ?", f"%-{one.pid}-%") for one in started):
+        while not self.ready() >= {one.pid for one in started}:
             assert time.monotonic() < deadline, self.service.log("worker")[-2000:]
             assert all(one.poll() is None for one in started), self.service.log("worker")[-2000:]
             time.sleep(0.1)
         return started
+
+    def ready(self):
+        """Process ids of the workers that run and have sent a heartbeat."""
+        heard = {int(row["id"].split("-")[-2]) for row in self.rows.of("SELECT id FROM workers")}
+        return heard & {worker.pid for worker in self.workers}
 
     def submit(self, word="run", *, frames=3, mode=None, ports=None):
         """A run that shares no artifact with any other; repeated until it is accepted. Returns its name."""
