@@ -18,7 +18,7 @@ serve: $(VENV)/installed ## API and worker on the embedded defaults, until Ctrl-
 	@$(BIN)/embedreel serve $(ARGS)
 
 test: $(VENV)/installed-dev ## the test suite; ARGS=--services adds PostgreSQL and Redis, --cov tells what is covered
-	$(BIN)/python -m pytest --numprocesses 4 --dist worksteal --durations 20 $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal --durations 20 $(ARGS)
 
 faults: $(VENV)/installed-dev ## inject every fault, count what is lost, write the table of docs/reliability.md (ARGS=--ci: minutes)
 	$(BIN)/python -m tests.faults $(ARGS)

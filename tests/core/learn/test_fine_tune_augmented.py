@@ -27,7 +27,7 @@ DATA = blobs(19)
 
 
 def train(spec: TrainSpec = SPEC, *, dropout: float = 0.0, **options: object) -> tuple[Backbone, list[Checkpoint]]:
-    model = backbone(width=16, dropout=dropout)
+    model = backbone(width=16, layers=1, dropout=dropout)
     return model, list(fine_tune(model, DATA, spec=spec, capture_steps=(0, 2, 4), **options))
 
 
@@ -53,7 +53,7 @@ def test_augmented__leaves_the_random_state_of_others_alone() -> None:
 def test_augmented__accumulation_changes_nothing_but_memory(batch_size: int, accumulation: int) -> None:
     split = LINEAR.model_copy(update={"batch_size": batch_size, "gradient_accumulation": accumulation})
     (one, rows), (other, other_rows) = train(LINEAR), train(split)
-    assert not torch.allclose(weights(one), weights(backbone(width=16)), rtol=0, atol=1e-3)
+    assert not torch.allclose(weights(one), weights(backbone(width=16, layers=1)), rtol=0, atol=1e-3)
     torch.testing.assert_close(weights(one), weights(other), rtol=0, atol=1e-6)
     np.testing.assert_allclose(numbers(rows), numbers(other_rows), rtol=1e-3, atol=1e-4)
 
@@ -88,7 +88,7 @@ def test_augmented__two_processes_arrive_at_what_one_would(tmp_path: Path) -> No
 
 def test_augmented__the_look_before_any_update_is_at_the_images_themselves() -> None:
     seen: list[Tensor] = []
-    model = backbone(width=16)
+    model = backbone(width=16, layers=1)
     model.model.register_forward_pre_hook(lambda _model, given: seen.append(given[0]))
     (first, *_) = fine_tune(model, DATA, spec=SPEC, capture_steps=(0, 1))
     _, plain = train(TrainSpec(steps=4, batch_size=9, gradient_accumulation=2))
@@ -108,6 +108,6 @@ def _nearest(images: Tensor, stored: Tensor) -> Tensor:
 def test_augmented__learns(precision: str) -> None:
     augment = AugmentSpec(flip=0.5, rotate=20, crop=0.5, brightness=0.2, mixup=0.2)
     spec = TrainSpec(steps=40, batch_size=16, learning_rate=5e-3, augment=augment, precision=precision)
-    *_, last = fine_tune(backbone(width=16), DATA, spec=spec, capture_steps=(0, 40))
+    *_, last = fine_tune(backbone(width=16, layers=1), DATA, spec=spec, capture_steps=(0, 40))
     losses = [row.loss for row in last.log]
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])

@@ -193,7 +193,9 @@ def train_along(path: Path) -> None:
     spec = spec_of(HEAD, BLOCKS | {"n_blocks": 1}, ALL, log_every=2, seed=3)
 
     def trained(**options: object) -> Backbone:
-        return train(spec, model=backbone(dropout=0.2, width=16), steps=pauses, accelerator=accelerator, **options)[0]
+        return train(
+            spec, model=backbone(dropout=0.2, width=16, layers=1), steps=pauses, accelerator=accelerator, **options
+        )[0]
 
     model = trained(hooks=[Saving(saved)])
     hashes = [weights_sha256(model.model)]

@@ -41,9 +41,9 @@ class Trained:
 
 
 def train(
-    *, seed: int = 0, width: int | None = None, steps: tuple[int, ...] = CAPTURED, spec: TrainSpec = SPEC, **options
+    *, seed: int = 0, layers: int = 2, steps: tuple[int, ...] = CAPTURED, spec: TrainSpec = SPEC, **options
 ) -> Trained:
-    trained = Trained(backbone(dropout=0.2, seed=seed, width=width), [], {})
+    trained = Trained(backbone(dropout=0.2, seed=seed, width=16, layers=layers), [], {})
     for checkpoint in fine_tune(trained.model, DATA, spec=spec, capture_steps=steps, **options):
         trained.checkpoints.append(checkpoint)
         trained.hashes[checkpoint.step] = weights_sha256(trained.model.model)
@@ -71,7 +71,7 @@ def test_saving__changes_nothing(undisturbed: Trained, tmp_path: Path) -> None:
 
 
 def test_the_test__depends_on_dropout_and_on_the_order_of_the_images(undisturbed: Trained) -> None:
-    still = backbone()
+    still = backbone(width=16, layers=2)
     list(fine_tune(still, DATA, spec=SPEC, capture_steps=CAPTURED))
     assert weights_sha256(still.model) != undisturbed.hashes[76]
     assert train(spec=SPEC.model_copy(update={"seed": 4})).hashes[76] != undisturbed.hashes[76]
@@ -118,7 +118,7 @@ def test_resumed__leaves_the_random_state_of_others_alone_and_does_not_depend_on
     hashes = set()
     for seed in (1, 2):
         torch.manual_seed(seed)
-        model = backbone(dropout=0.2)
+        model = backbone(dropout=0.2, width=16, layers=2)
         before = torch.get_rng_state()
         resume_from = StoredState.load(states / "50")
         list(fine_tune(model, DATA, spec=SPEC, capture_steps=CAPTURED, resume_from=resume_from))
@@ -158,10 +158,10 @@ def test_resumed__by_a_plan_that_ends_before_it(states: Path) -> None:
 
 
 def test_resumed__by_another_model_leaves_it_as_it_was(states: Path) -> None:
-    model = backbone()
+    model = backbone(width=16, layers=2)
     model.model.classifier = nn.Linear(model.width, 4)
     before = weights_sha256(model.model)
-    with pytest.raises(UnusableStateError, match=r"another model \(classifier\.weight is .*3, 128\], not .*4, 128\]"):
+    with pytest.raises(UnusableStateError, match=r"another model \(classifier\.weight is .*3, 16\], not .*4, 16\]"):
         list(fine_tune(model, DATA, spec=SPEC, capture_steps=CAPTURED, resume_from=StoredState.load(states / "25")))
     assert weights_sha256(model.model) == before
 
@@ -182,7 +182,7 @@ def train_and_resume(path: Path) -> None:
 
     pauses = TOGETHER[accelerator.num_processes]
     steps = tuple(step for step in pauses if step != 25)
-    options = {"spec": SPEC.model_copy(update={"steps": 28}), "steps": steps, "width": 16}
+    options = {"spec": SPEC.model_copy(update={"steps": 28}), "steps": steps, "layers": 1}
     ends = [train(**options, hooks=[Hook(on_pause=save)], accelerator=accelerator)]
     assert paused == (pauses if accelerator.is_main_process else [])
     accelerator.wait_for_everyone()

@@ -50,7 +50,7 @@ class Recording(TrainingHook):
 
 
 def train(*hooks: TrainingHook, **options):
-    model = backbone(width=16)
+    model = backbone(width=16, layers=1)
     found = [
         one.step for one in fine_tune(model, blobs(8), spec=SPEC, capture_steps=(0, 4, 30), hooks=hooks, **options)
     ]

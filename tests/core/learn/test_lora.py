@@ -244,9 +244,9 @@ def test_checkpoint__stored_embeds_elsewhere_as_here(tmp_path: Path) -> None:
 
 
 def test_learning__counts_what_learns() -> None:
-    """A block has four layers of 128 x 128 and two of 128 x 256; the head is 128 x 3 with a bias."""
-    head, block = 128 * 3 + 3, 4 * (4 * (128 + 128)) + 2 * (4 * (128 + 256))
-    plain = backbone()
+    """A block has four layers of 32 x 32 and two of 32 x 64; the head is 32 x 3 with a bias."""
+    head, block = 32 * 3 + 3, 4 * (4 * (32 + 32)) + 2 * (4 * (32 + 64))
+    plain = backbone(width=32)
     counts = [how_many_learn(plain, spec_of(*phases)) for phases in ((HEAD,), (HEAD, BLOCKS), (BLOCKS, ALL))]
     assert counts == [head, head + 2 * block, head + 4 * block]
     assert how_many_learn(plain, spec_of(ALL, lora=None)) == plain.parameters
@@ -299,7 +299,9 @@ def train_along(path: Path) -> None:
     spec = spec_of(HEAD, BLOCKS | {"n_blocks": 1}, ALL, log_every=2)
 
     def trained(**options: object) -> Backbone:
-        return train(spec, model=backbone(dropout=0.2, width=16), steps=pauses, accelerator=accelerator, **options)[0]
+        return train(
+            spec, model=backbone(dropout=0.2, width=16, layers=1), steps=pauses, accelerator=accelerator, **options
+        )[0]
 
     def save(state: LiveState) -> None:
         state.save(saved / str(state.step))

@@ -112,8 +112,11 @@ def test_save__that_ends_early_is_not_taken_for_whole(folder: Path, monkeypatch:
 
 def test_restore__into_another_model_changes_nothing(folder: Path) -> None:
     stored = StoredState.load(folder)
-    for width, pattern in ((16, r"another model \(vit\.\S+ is \S+\[.*\], not \S+\[.*\]\)"), (None, "not ")):
-        other = backbone(width=width)
+    for sizes, pattern in (
+        ({"width": 16}, r"another model \(vit\.\S+ is \S+\[.*\], not \S+\[.*\]\)"),
+        ({"layers": 1}, "not "),
+    ):
+        other = backbone(**{"width": 8} | sizes)
         before = weights_sha256(other.model)
         with pytest.raises(UnusableStateError, match=pattern):
             stored.restore(other, adamw(other.model))
