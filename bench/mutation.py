@@ -5,8 +5,8 @@ changed module and runs the tests that mirror its folder. The mutant is killed i
 tests of other folders are not run, although they would kill more mutants.
 
 These places are left out, because no test could notice a change: signatures and annotations, decorators of classes
-(`frozen`, `slots`), and constants of a module, which are choices. Results are appended to a file, so an interrupted
-run continues.
+(`frozen`, `slots`), and constants of a module, which are choices. As many mutants as the machine has cores are tested
+side by side. Results are appended to a file, so an interrupted run continues.
 """
 
 import argparse
@@ -23,6 +23,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.machinery import ModuleSpec
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from types import ModuleType
 
@@ -81,12 +82,13 @@ def main(options: argparse.Namespace) -> None:
     for package in PACKAGES:
         if _run(None, [f"tests/{package}"]) != "survived":
             raise SystemExit(f"tests of the unchanged code fail: run pytest tests/{package}")
-    for number, mutant in enumerate(mutants, start=1):
-        if mutant not in done:
-            done[mutant] = killed_by(mutant)
-            with results.open("a") as file:
-                file.write(json.dumps({**asdict(mutant), "outcome": done[mutant]}) + "\n")
-        print(f"{number}/{len(mutants)} {done[mutant]:9} {mutant.path}:{mutant.line} {mutant.operator}", flush=True)
+    with ThreadPool(os.cpu_count() or 1) as pool, results.open("a") as file:
+        left = [mutant for mutant in mutants if mutant not in done]
+        for number, (mutant, outcome) in enumerate(pool.imap_unordered(_with_outcome, left), start=1):
+            done[mutant] = outcome
+            file.write(json.dumps({**asdict(mutant), "outcome": outcome}) + "\n")
+            file.flush()
+            print(f"{number}/{len(left)} {outcome:9} {mutant.path}:{mutant.line} {mutant.operator}", flush=True)
     report({mutant: done[mutant] for mutant in mutants})
 
 
@@ -145,6 +147,10 @@ def _untested(source: str) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
     for expression in expressions:
         last = expression.end_lineno or 0, expression.end_col_offset or 0
         yield (expression.lineno, expression.col_offset), last
+
+
+def _with_outcome(mutant: Mutant) -> tuple[Mutant, str]:
+    return mutant, killed_by(mutant)
 
 
 def killed_by(mutant: Mutant) -> str:

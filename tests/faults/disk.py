@@ -118,7 +118,7 @@ FAULTS = (
         name="disk",
         title="disk full, I/O errors",
         promise="clear failure, database intact, recovers",
-        in_ci=6,
+        in_ci=4,
         in_full=40,
         run=disturb,
     ),

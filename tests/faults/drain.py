@@ -65,7 +65,7 @@ FAULTS = (
         name="drain",
         title="runs queued before a worker comes",
         promise="all drain, each once",
-        in_ci=60,
+        in_ci=40,
         in_full=10_000,
         run=drain,
     ),

@@ -115,7 +115,7 @@ FAULTS = (
         name="freeze",
         title="frozen (SIGSTOP) past the lease",
         promise="every stale write fenced",
-        in_ci=10,
+        in_ci=6,
         in_full=60,
         run=freeze,
     ),

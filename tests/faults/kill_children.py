@@ -95,7 +95,7 @@ FAULTS = (
         name="kill-child",
         title="child or supervisor killed alone",
         promise="no orphan after 5 s; three attempts, then failed with the reason",
-        in_ci=20,
+        in_ci=12,
         in_full=100,
         run=kill,
     ),

@@ -8,7 +8,7 @@ from tests.faults.lab import EMBEDDED, PAIRS
 from tests.faults.result import Fault, Result
 
 WORKERS = 2
-BATCH = 25
+BATCH = 10
 RUN_SECONDS = 30.0
 QUIET_SECONDS = 2.0
 
@@ -106,7 +106,7 @@ FAULTS = (
         name="messages",
         title="messages tripled, shuffled, dropped",
         promise="nothing runs twice; dropped ones run within 30 s",
-        in_ci=50,
+        in_ci=40,
         in_full=1000,
         run=disturb,
     ),

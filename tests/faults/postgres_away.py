@@ -84,7 +84,7 @@ FAULTS = (
         name="postgres",
         title="PostgreSQL stopped at once",
         promise="nothing lost; 503 meanwhile, no hang beyond 10 s",
-        in_ci=6,
+        in_ci=4,
         in_full=40,
         run=disturb,
     ),

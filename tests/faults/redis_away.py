@@ -67,7 +67,7 @@ FAULTS = (
         name="redis",
         title="Redis killed, flushed",
         promise="nothing lost; POST still answers 202",
-        in_ci=6,
+        in_ci=4,
         in_full=40,
         run=disturb,
     ),
