@@ -57,7 +57,7 @@ FAULTS = (
         name="cancel",
         title="cancel at random moments",
         promise="child gone and run ended within 25 s",
-        in_ci=20,
+        in_ci=12,
         in_full=300,
         run=cancel,
     ),

@@ -211,7 +211,7 @@ FAULTS = (
         name="hostile-files",
         title="hostile uploads, mutated ones too",
         promise="refused within 2 s, nothing read or written outside",
-        in_ci=100,
+        in_ci=60,
         in_full=5300,
         run=send,
     ),

@@ -95,7 +95,7 @@ FAULTS = (
         name="kill-api",
         title="API killed during POST",
         promise="one run a key",
-        in_ci=15,
+        in_ci=10,
         in_full=300,
         run=kill,
     ),

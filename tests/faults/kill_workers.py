@@ -38,7 +38,7 @@ FAULTS = tuple(
         name=f"kill-worker-{slug}",
         title=f"worker group `kill -9`, {pair}",
         promise="nothing lost, nothing doubled; p95 recovery within lease + 10 s",
-        in_ci=15,
+        in_ci=10,
         in_full=200,
         run=lambda lab, count, pair=pair: kill(lab, count, pair),
     )

@@ -106,7 +106,7 @@ FAULTS = (
         name="messages",
         title="messages tripled, shuffled, dropped",
         promise="nothing runs twice; dropped ones run within 30 s",
-        in_ci=40,
+        in_ci=20,
         in_full=1000,
         run=disturb,
     ),

@@ -113,7 +113,7 @@ FAULTS = (
         name="resume",
         title="training killed and resumed",
         promise="the same weights hash",
-        in_ci=3,
+        in_ci=2,
         in_full=20,
         run=disturb,
     ),
