@@ -161,7 +161,7 @@ async def streams(*, port: int, streams: int, runs: int, frames: int) -> dict[st
     connection = await Connection.open(port)
     posted = [await connection.ask("POST", "/v1/runs", body=body(frames=frames)) for _ in range(runs)]
     links = [answer.json()["links"] for answer in posted]
-    heard = await asyncio.gather(
+    streamed = await asyncio.gather(
         *(_follow(port, links[index % runs]["stream"], breaks=index % 3 == 0) for index in range(streams))
     )
     await connection.close()
@@ -170,13 +170,13 @@ async def streams(*, port: int, streams: int, runs: int, frames: int) -> dict[st
     for link in links:
         listed = (await connection.ask("GET", f"{link['events']}?limit=1000")).json()["events"]
         listed_events[link["stream"]] = [(event["seq"], event["type"]) for event in listed]
-    for index, events in enumerate(heard):
+    for index, events in enumerate(streamed):
         expected = listed_events[links[index % runs]["stream"]]
         in_order = [seq for seq, _ in events] == list(range(1, len(events) + 1))
         if events != expected or not in_order or events[-1][1] != "run.succeeded":
             wrong.append(f"stream {index}: {len(events)} events of {len(expected)}, the last {events[-1:]}")
     await connection.close()
-    return {"complete": streams - len(wrong), "events": sum(map(len, heard)), "wrong": wrong}
+    return {"complete": streams - len(wrong), "events": sum(map(len, streamed)), "wrong": wrong}
 
 
 async def _follow(port: int, path: str, *, breaks: bool) -> list[tuple[int, str]]:
@@ -190,20 +190,20 @@ async def _follow(port: int, path: str, *, breaks: bool) -> list[tuple[int, str]
     Returns:
         The number and the type of each event.
     """
-    heard: list[tuple[int, str]] = []
+    events: list[tuple[int, str]] = []
     while True:
         connection = await Connection.open(port)
-        head = await connection.begin("GET", path, headers={"Last-Event-ID": str(len(heard))})
+        head = await connection.begin("GET", path, headers={"Last-Event-ID": str(len(events))})
         if head.status != 200:
-            return heard
+            return events
         async for event in connection.events():
-            heard.append((int(event["id"]), event["event"]))
-            if breaks and len(heard) == 5:
+            events.append((int(event["id"]), event["event"]))
+            if breaks and len(events) == 5:
                 breaks = False
                 break
         await connection.close()
-        if heard and heard[-1][1] in TERMINAL:
-            return heard
+        if events and events[-1][1] in TERMINAL:
+            return events
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A real HTTP receiver on loopback: it answers as it is told, and remembers what it heard."""
+"""An HTTP server on loopback that receives webhooks, records the requests, and gives prepared answers."""
 
 import json
 import ssl
@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 @dataclass(frozen=True)
-class Heard:
-    """A request as it came."""
+class ReceivedRequest:
+    """A received request."""
 
     path: str
     headers: dict
@@ -29,33 +29,42 @@ class Heard:
 
 @dataclass
 class Receiver:
-    """`answers` are taken in turn, the last one for ever: a status, or a function that writes what it likes."""
+    """A server and the requests that it has received.
+
+    Attributes:
+        url: address of the server.
+        port: its port.
+        answers: one for each request, in order; the last one is used for all further requests. Each answer is an HTTP
+            status, or a function that writes the answer.
+        received: the requests, in order.
+        headers: headers of each answer.
+    """
 
     url: str = ""
     port: int = 0
     answers: list = field(default_factory=lambda: [204])
-    heard: list = field(default_factory=list)
+    received: list = field(default_factory=list)
     headers: dict = field(default_factory=dict)
 
     def wait(self, count, *, seconds=60):
-        """The first `count` requests."""
+        """Wait until `count` requests have been received, and return them."""
         deadline = time.monotonic() + seconds
-        while len(self.heard) < count:
-            assert time.monotonic() < deadline, f"{len(self.heard)} of {count} requests came"
+        while len(self.received) < count:
+            assert time.monotonic() < deadline, f"{len(self.received)} of {count} requests came"
             time.sleep(0.01)
-        return self.heard[:count]
+        return self.received[:count]
 
 
 @contextmanager
 def receiving(*answers, tls=None, **headers):
-    """A receiver that runs for as long as the block."""
+    """Run a receiver during the block."""
     receiver = Receiver(answers=list(answers) or [204], headers=headers)
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
             body = self.rfile.read(int(self.headers["Content-Length"]))
             sent = {name.lower(): value for name, value in self.headers.items()}
-            receiver.heard.append(Heard(self.path, sent, body, time.time()))
+            receiver.received.append(ReceivedRequest(self.path, sent, body, time.time()))
             answer = receiver.answers.pop(0) if len(receiver.answers) > 1 else receiver.answers[0]
             if callable(answer):
                 answer(self)
@@ -67,7 +76,7 @@ def receiving(*answers, tls=None, **headers):
             self.end_headers()
 
         def do_GET(self):
-            receiver.heard.append(Heard(self.path, {}, b"", time.time()))
+            receiver.received.append(ReceivedRequest(self.path, {}, b"", time.time()))
             self.send_error(405)
 
         def log_message(self, *args):

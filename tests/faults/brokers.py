@@ -45,4 +45,4 @@ class RedisMessages:
             for queue, payload in change(messages):
                 pipe.rpush(queue, payload)
 
-        self._client.transaction(transaction, *QUEUES)  # begun again when somebody rings meanwhile
+        self._client.transaction(transaction, *QUEUES)  # repeated if a message was sent meanwhile

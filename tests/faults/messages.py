@@ -25,12 +25,12 @@ def _disturb(lab, count, pair):
     with lab.world(pair, workers=0, EMBEDREEL_STUB_SECONDS="0") as world:
         while result.injected < count:
             names = [world.submit(frames=2, mode="inline") for _ in range(min(BATCH, count - result.injected))]
-            result.injected += _spoil(lab, world, pair, expected=len(names))
+            result.injected += _disturb_messages(lab, world, pair, expected=len(names))
             workers = world.start_workers(WORKERS)
             at = time.monotonic()  # from here on, workers can receive messages
             _wait_begun(world, names, result, at)
             _wait_ended(world)
-            for worker in workers:  # so that the next messages lie in the broker, where they can be spoilt
+            for worker in workers:  # so that the next messages stay in the broker, where they can be changed
                 worker.terminate()
             for worker in workers:
                 worker.wait(30)
@@ -39,8 +39,12 @@ def _disturb(lab, count, pair):
     return result
 
 
-def _spoil(lab, world, pair, *, expected):
-    """A third of the messages tripled, a third dropped, all of them shuffled; how many runs they were for."""
+def _disturb_messages(lab, world, pair, *, expected):
+    """Triple a third of the messages, drop a third, and shuffle all of them.
+
+    Returns:
+        The number of runs that the messages were for.
+    """
     broker = SqliteMessages(world.home / "broker.db") if pair == EMBEDDED else RedisMessages(lab.redis.client())
     met = []
 
@@ -51,13 +55,13 @@ def _spoil(lab, world, pair, *, expected):
         lab.rng.shuffle(changed)
         return changed
 
-    _wait_rung(broker, expected)
+    _wait_for_messages(broker, expected)
     broker.replace(change)
-    return min(len(met), expected)  # bells that were rung again are not counted twice
+    return min(len(met), expected)  # wake-ups that the sweep sent again are not counted
 
 
-def _wait_rung(broker, expected):
-    """The API rings from a thread of its own, and not for all where many have waited for long already."""
+def _wait_for_messages(broker, expected):
+    """Wait for the messages: the API sends them in a thread of its own, and sends fewer if there is a backlog."""
     seen, moved_at = 0, time.monotonic()
     while seen < expected and time.monotonic() - moved_at < QUIET_SECONDS:
         time.sleep(0.1)
@@ -93,7 +97,7 @@ def _wait_ended(world):
 
 
 def _run_twice(world):
-    """Nobody died, so each stage has one attempt."""
+    """Return a finding for each task with several attempts. No process was killed, so each task has one attempt."""
     seen = set()
     for one in world.attempts():
         if (one.run, one.stage) in seen:

@@ -42,7 +42,7 @@ def _while_away(lab, world, result):
 
 
 def _post(world, result):
-    """A run, posted once: it must be accepted although no bell can be rung."""
+    """Post a run once. It must be accepted although no wake-up can be sent."""
     name = world.new_name()
     answer = client.ask(world.port, "POST", "/v1/runs", world.body(name), key=name)
     if answer.status == 202:

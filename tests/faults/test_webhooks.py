@@ -76,7 +76,7 @@ def test_an_api_that_ends_while_it_sends(start, end):
         service.start_api()
         end_leases(service)
         (shown,) = wait_until_delivered(service, webhook)
-        assert {heard.id for heard in receiver.heard} == {queued["id"]}
+        assert {received.id for received in receiver.received} == {queued["id"]}
     assert (shown["id"], shown["attempts"]) == (queued["id"], 2)
     assert "Traceback" not in service.log("api")
 
@@ -87,6 +87,6 @@ def test_two_apis_send_each_once(start):
         webhook = one.post("/v1/webhooks", {"url": receiver.url})
         queued = [service.post(f"/v1/webhooks/{webhook['id']}/test")["id"] for service in (one, two) * 15]
         found = wait_until_delivered(one, webhook, count=len(queued))
-        heard = [request.id for request in receiver.heard]
-    assert sorted(heard) == sorted(queued)
+        received = [request.id for request in receiver.received]
+    assert sorted(received) == sorted(queued)
     assert {one["attempts"] for one in found} == {1}

@@ -53,7 +53,7 @@ class World:
         return self.home / "artifacts"
 
     def start(self, *, workers, main=()):
-        """API first: it brings the database to its schema. Workers have been heard of when this returns."""
+        """API first: it brings the database to its schema. When this returns, each worker has sent a heartbeat."""
         self.service.start_api(*main)
         self.start_workers(workers)
 
@@ -69,8 +69,8 @@ class World:
 
     def ready(self):
         """Process ids of the workers that run and have sent a heartbeat."""
-        heard = {int(row["id"].split("-")[-2]) for row in self.rows.of("SELECT id FROM workers")}
-        return heard & {worker.pid for worker in self.workers}
+        ready = {int(row["id"].split("-")[-2]) for row in self.rows.of("SELECT id FROM workers")}
+        return ready & {worker.pid for worker in self.workers}
 
     def submit(self, word="run", *, frames=3, mode=None, ports=None):
         """A run that shares no artifact with any other; repeated until it is accepted. Returns its name."""

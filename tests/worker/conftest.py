@@ -36,7 +36,7 @@ def make(tmp_path, database):
         store.prepare()
         wake_ups = []
         made = Supervisor(settings, database, store, "w1", wake_ups.extend, "tests.stub_stages")
-        made.rung = wake_ups
+        made.sent = wake_ups
         return made
 
     return supervisor

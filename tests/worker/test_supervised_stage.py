@@ -107,7 +107,7 @@ def test_a_stopping_worker_gives_its_stage_back(make, database, started):
     with database.reading() as session:
         row = lifecycle.tasks_of(session, run_id)["fine_tune"]
     assert (row.status, row.attempt) == ("queued", 0)
-    assert [wake_up.task_id for wake_up in supervisor.rung] == ["fine_tune"]
+    assert [wake_up.task_id for wake_up in supervisor.sent] == ["fine_tune"]
 
 
 def frames_of(database, run_id):

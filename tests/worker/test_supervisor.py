@@ -114,7 +114,7 @@ def test_the_earliest_run_is_done_first_and_one_bell_is_enough_for_all(make, dat
     early, late = submit(database, name="early"), submit(database, name="late", frames=4)
     supervisor.wake()
     assert claimed == [early] * 5 + [late] * 5
-    assert [wake_up.task_id for wake_up in supervisor.rung] == ["project"] * 2  # others could do that at the same time
+    assert [wake_up.task_id for wake_up in supervisor.sent] == ["project"] * 2  # others could do that at the same time
 
 
 def test_an_earlier_run_that_comes_back_is_done_first_and_the_later_one_is_rung_for(
@@ -138,7 +138,7 @@ def test_an_earlier_run_that_comes_back_is_done_first_and_the_later_one_is_rung_
     monkeypatch.setattr(publishing, "finish", finish_and_come_back)
     supervisor.wake()
     assert claimed == [late] + [early] * 5 + [late] * 4
-    assert [wake_up.task_id for wake_up in supervisor.rung if wake_up.run_id == late] == ["project", "score"]
+    assert [wake_up.task_id for wake_up in supervisor.sent if wake_up.run_id == late] == ["project", "score"]
     assert (status(database, early), status(database, late)) == ("succeeded", "succeeded")
 
 

@@ -12,33 +12,33 @@ from core.store.queries import idempotency
 
 
 @pytest.fixture
-def rung():
+def sent():
     return []
 
 
 @pytest.fixture
-def sweeper(process, rung):
+def sweeper(process, sent):
     settings = process.settings.model_copy(update={"sweep_seconds": 0.01})
-    return Sweeper(settings, process.database, process.store, rung.extend)
+    return Sweeper(settings, process.database, process.store, sent.extend)
 
 
-def test_sweep__rings_for_a_stage_that_nobody_came_for(process, submit, sweeper, rung):
+def test_sweep__sends_the_wake_up_of_an_unclaimed_task_again(process, submit, sweeper, sent):
     run = submit()
     sweeper.sweep()
-    assert rung == []
+    assert sent == []
     with process.database.writing() as session:
         session.execute(update(TaskRow).where(TaskRow.notify_at.is_not(None)).values(notify_at=1.0))
     sweeper.sweep()
-    assert [(wake_up.run_id, wake_up.task_id) for wake_up in rung] == [(run["id"], "fine_tune")]
+    assert [(wake_up.run_id, wake_up.task_id) for wake_up in sent] == [(run["id"], "fine_tune")]
 
 
-def test_sweep__takes_a_lost_stage_back(client, process, submit, worker, sweeper, rung):  # noqa: PLR0917 - fixtures and cases
+def test_sweep__queues_a_lost_task_again(client, process, submit, worker, sweeper, sent):  # noqa: PLR0917 - fixtures and cases
     run = submit()
     worker.claim(run["id"])
     with process.database.writing() as session:
         session.execute(update(TaskRow).where(TaskRow.lease_until.is_not(None)).values(lease_until=1.0))
     sweeper.sweep()
-    assert len(rung) == 1
+    assert len(sent) == 1
     kinds = [event["type"] for event in client.get(run["links"]["events"]).json()["events"]]
     assert kinds[-1] == "stage.requeued"
 
@@ -54,13 +54,13 @@ def test_sweep__forgets_old_idempotency_keys(client, process, small, sweeper):
     assert client.post("/v1/runs", json=small, headers=headers).json()["id"] != first["id"]
 
 
-def test_sweep__collects_what_killed_uploads_left(process, rung):
+def test_sweep__collects_what_killed_uploads_left(process, sent):
     for name in ("old", "young"):
         (process.store.incoming / name).mkdir()
     then = time.time() - collect.ORPHANED_SECONDS - 60
     os.utime(process.store.incoming / "old", (then, then))
     settings = process.settings.model_copy(update={"collect_seconds": 0.0})
-    Sweeper(settings, process.database, process.store, rung.extend).sweep()
+    Sweeper(settings, process.database, process.store, sent.extend).sweep()
     assert [path.name for path in process.store.incoming.iterdir()] == ["young"]
 
 

@@ -84,14 +84,14 @@ def test_deliver__what_the_receiver_can_check(database, engine, hook, secret):
         hook(receiver)
         run_id, _ = engine.submit(name="Bücher")
         engine.film(run_id)
-        heard = receiver.wait(2)
+        received = receiver.wait(2)
         (queued, succeeded) = wait(database, until=ended)
-    told = {request.json["type"]: request for request in heard}
-    for request in heard:
+    told = {request.json["type"]: request for request in received}
+    for request in received:
         assert Webhook(secret).verify(request.body, request.headers)["type"] in EVENTS
         assert request.headers["content-type"] == "application/json"
         assert request.path == "/hook"
-    assert {request.id for request in heard} == {queued.id, succeeded.id}
+    assert {request.id for request in received} == {queued.id, succeeded.id}
     data = told["run.succeeded"].json["data"]
     assert (data["run_id"], data["status"], data["name"]) == (run_id, "succeeded", "Bücher")
     assert data["links"]["film"] == f"/v1/runs/{run_id}/film.gif"
@@ -105,9 +105,9 @@ def test_deliver__a_failure_as_the_rest_of_the_api_shows_it(database, engine, ho
         hook(receiver, ["run.failed"])
         run_id, _ = engine.submit()
         engine.call(failures.fail, engine.claim(run_id, "fine_tune"), NotReadyError("why"))
-        (heard,) = receiver.wait(1)
-    assert heard.json["data"]["error"]["type"] == "/problems/not-ready"
-    assert heard.json["data"]["error"]["detail"] == "why"
+        (received,) = receiver.wait(1)
+    assert received.json["data"]["error"]["type"] == "/problems/not-ready"
+    assert received.json["data"]["error"]["detail"] == "why"
 
 
 def test_deliver__tries_again_until_it_is_taken(database, hook, queue, secret):
@@ -115,11 +115,11 @@ def test_deliver__tries_again_until_it_is_taken(database, hook, queue, secret):
         queue(hook(receiver))
         with delivering(database, pauses=[0.05] * 5):
             (row,) = wait(database, until=ended)
-        heard = receiver.heard
+        received = receiver.received
     assert (row.status, row.attempts, row.last_status, row.last_error) == ("delivered", 4, 204, None)
-    assert len({request.id for request in heard}) == 1
-    assert len({request.body for request in heard}) == 1
-    for request in heard:
+    assert len({request.id for request in received}) == 1
+    assert len({request.body for request in received}) == 1
+    for request in received:
         Webhook(secret).verify(request.body, request.headers)
 
 
@@ -134,7 +134,7 @@ def test_deliver__gives_up_and_is_asked_again(database, engine, hook, queue):
             engine.call(deliveries.redeliver, webhook_id, delivery_id, tenant=DEFAULT_TENANT)
             (row,) = wait(database, until=ended)
     assert (row.status, row.attempts) == ("delivered", 5)
-    assert {request.id for request in receiver.heard} == {delivery_id}
+    assert {request.id for request in receiver.received} == {delivery_id}
 
 
 def test_deliver__gone(database, engine, hook, queue):
@@ -145,7 +145,7 @@ def test_deliver__gone(database, engine, hook, queue):
             found = wait(database, until=ended)
             engine.submit()
     assert {(row.status, row.last_error) for row in found} == {("failed", "The receiver answered 410, not 2xx.")}
-    assert len(receiver.heard) == 1
+    assert len(receiver.received) == 1
     assert len(rows(database)) == 3, "nothing more is written for it"
     with database.reading() as session:
         assert session.get(WebhookRow, webhook_id).disabled_at is not None
@@ -169,9 +169,9 @@ def test_deliver__two_deliverers_send_each_once(database, hook, queue):
             queue(hook(receiver), 20)
         with delivering(database), delivering(database), delivering(database):
             found = wait(database, until=ended)
-        heard = [request.id for request in one.heard + two.heard]
+        received = [request.id for request in one.received + two.received]
     assert {(row.status, row.attempts) for row in found} == {("delivered", 1)}
-    assert sorted(heard) == sorted(row.id for row in found)
+    assert sorted(received) == sorted(row.id for row in found)
 
 
 def test_deliver__a_slow_receiver_stops_no_other(database, hook, queue):
@@ -189,7 +189,7 @@ def test_deliver__a_slow_receiver_stops_no_other(database, hook, queue):
                 quick.wait(5)
                 stuck.wait(1)
                 assert {row.status for row in rows(database) if row.webhook_id == stuck_id} == {"pending"}
-                assert len(stuck.heard) < 5, "one at a time"
+                assert len(stuck.received) < 5, "one at a time"
             finally:
                 released.set()
 
@@ -200,7 +200,7 @@ def test_deliver__a_process_that_died_loses_nothing(database, engine, hook, queu
         assert engine.call(deliveries.claim, limit=1, lease_seconds=1000), "by a process that then dies"
         with delivering(database):
             time.sleep(0.3)
-            assert receiver.heard == [], "the lease holds"
+            assert receiver.received == [], "the lease holds"
             with database.writing() as session:
                 session.execute(update(DeliveryRow).values(next_at=1.0))
             (row,) = wait(database, until=ended)
@@ -215,7 +215,7 @@ def test_deliver__what_was_pending_before_the_start(database, engine, hook, queu
         with delivering(database, pauses=[0.1] * 3):
             (row,) = wait(database, until=ended)
     assert row.status == "delivered"
-    assert row.attempts == len(receiver.heard)
+    assert row.attempts == len(receiver.received)
 
 
 def test_deliver__the_target_is_checked_again(database, hook, queue):
@@ -223,7 +223,7 @@ def test_deliver__the_target_is_checked_again(database, hook, queue):
         queue(hook(receiver))
         with delivering(database, allow_private=False, pauses=[]):
             (row,) = wait(database, until=ended)
-        assert receiver.heard == []
+        assert receiver.received == []
     assert (row.status, row.last_status) == ("failed", None)
     assert "https" in row.last_error
 

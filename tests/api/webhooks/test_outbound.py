@@ -39,10 +39,10 @@ def trusting(authority, monkeypatch):
 def test_post__what_the_receiver_hears():
     with receiving(202) as receiver:
         assert post(target(receiver), Extra="x") == outbound.WebhookResponse(202)
-        (heard,) = receiver.heard
-    assert (heard.path, heard.body) == ("/hook?a=b", b'{"a": 1}')
-    assert heard.headers["host"] == f"{NAME}:{receiver.port}"
-    assert heard.headers["extra"] == "x"
+        (received,) = receiver.received
+    assert (received.path, received.body) == ("/hook?a=b", b'{"a": 1}')
+    assert received.headers["host"] == f"{NAME}:{receiver.port}"
+    assert received.headers["extra"] == "x"
 
 
 def test_post__no_proxy_of_the_environment(monkeypatch):
@@ -50,14 +50,14 @@ def test_post__no_proxy_of_the_environment(monkeypatch):
         for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
         assert post(target(receiver)).status == 204
-        assert (len(receiver.heard), proxy.heard) == (1, [])
+        assert (len(receiver.received), proxy.received) == (1, [])
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_post__follows_nothing(status):
     with receiving() as elsewhere, receiving(status, Location=f"http://127.0.0.1:{elsewhere.port}/") as receiver:
         assert post(target(receiver)).status == status
-        assert (len(receiver.heard), elsewhere.heard) == (1, [])
+        assert (len(receiver.received), elsewhere.received) == (1, [])
 
 
 def test_post__tls_to_the_pinned_address_for_the_name(authority, trusting):
@@ -66,14 +66,14 @@ def test_post__tls_to_the_pinned_address_for_the_name(authority, trusting):
     context.sni_callback = lambda _, name, __: asked.append(name)
     with receiving(tls=context) as receiver:
         assert post(target(receiver, tls=True)) == outbound.WebhookResponse(204)
-        assert len(receiver.heard) == 1
+        assert len(receiver.received) == 1
     assert asked == [NAME]
 
 
 def test_post__tls_refuses_the_certificate_of_another(authority, trusting):
     with receiving(tls=server_context(authority, "other.example.com")) as receiver:
         answer = post(target(receiver, tls=True))
-        assert receiver.heard == []
+        assert receiver.received == []
     assert answer.status is None
     assert "certificate is not accepted" in answer.error
     assert NAME in answer.error
@@ -82,14 +82,14 @@ def test_post__tls_refuses_the_certificate_of_another(authority, trusting):
 def test_post__tls_refuses_an_unknown_authority(trusting):
     with receiving(tls=server_context(trustme.CA(), NAME)) as receiver:
         assert "certificate is not accepted" in post(target(receiver, tls=True)).error
-        assert receiver.heard == []
+        assert receiver.received == []
 
 
 def test_post__tls_of_a_receiver_without_it():
     with receiving() as receiver:
         answer = post(target(receiver, tls=True))
     assert answer.status is None
-    assert receiver.heard == []
+    assert receiver.received == []
 
 
 def test_post__the_next_address_where_one_is_away():
@@ -181,7 +181,7 @@ def test_post__no_time_left(seconds):
     with receiving() as receiver:
         answer = post(target(receiver), seconds=seconds)
         assert (answer.status, answer.error) == (None, "No time was left to send the request.")
-        assert receiver.heard == []
+        assert receiver.received == []
 
 
 def test_post__a_slow_body_does_not_undo_the_status():

@@ -138,11 +138,11 @@ def test_test__is_sent_and_shown(serve):
         queued = response.json()
         assert (queued["type"], queued["status"], queued["attempts"]) == ("webhook.test", "pending", 0)
         assert queued["next_attempt_at"] is not None
-        (heard,) = receiver.wait(1)
+        (received,) = receiver.wait(1)
         (shown,) = settled(client, made)
-    told = Webhook(made["secret"]).verify(heard.body, heard.headers)
+    told = Webhook(made["secret"]).verify(received.body, received.headers)
     assert told["data"] == {"webhook_id": made["id"]}
-    assert shown["id"] == queued["id"] == heard.id
+    assert shown["id"] == queued["id"] == received.id
     assert (shown["status"], shown["attempts"], shown["last_status"]) == ("delivered", 1, 200)
     assert shown["next_attempt_at"] is None
     assert shown["delivered_at"] is not None
@@ -181,7 +181,7 @@ def test_a_run_that_ends_is_told(serve, small):
         client.post("/v1/webhooks", json={"url": receiver.url})
         run = client.post("/v1/runs", json=small).json()
         client.post(run["links"]["cancel"])
-        (heard,) = receiver.wait(1)
-    assert heard.json["type"] == "run.cancelled"
-    assert heard.json["data"]["run_id"] == run["id"]
-    assert client.get(heard.json["data"]["links"]["self"]).json()["status"] == "cancelled"
+        (received,) = receiver.wait(1)
+    assert received.json["type"] == "run.cancelled"
+    assert received.json["data"]["run_id"] == run["id"]
+    assert client.get(received.json["data"]["links"]["self"]).json()["status"] == "cancelled"

@@ -222,10 +222,10 @@ def test_divergence__of_gradients_alone() -> None:
 
 
 def test_on_step__hears_of_every_step_and_may_end_the_training() -> None:
-    heard = []
+    steps = []
 
     def listen(step: int) -> None:
-        heard.append(step)
+        steps.append(step)
         if step == 3:
             raise KeyboardInterrupt
 
@@ -233,7 +233,7 @@ def test_on_step__hears_of_every_step_and_may_end_the_training() -> None:
         list(
             fine_tune(backbone(), blobs(), spec=TrainSpec(steps=9), capture_steps=(0, 9), hooks=[Hook(on_step=listen)])
         )
-    assert heard == [0, 1, 2, 3]
+    assert steps == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("steps", [(), (1, 2), (0, 2, 2), (0, 11)])

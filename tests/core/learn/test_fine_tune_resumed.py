@@ -80,9 +80,9 @@ def test_the_test__depends_on_dropout_and_on_the_order_of_the_images(undisturbed
 @pytest.mark.parametrize("step", PAUSES)
 def test_resumed__ends_with_the_same_weights_and_log(undisturbed: Trained, states: Path, step: int) -> None:
     stored = StoredState.load(states / str(step))
-    heard, paused = [], []
+    steps, paused = [], []
     resumed = train(
-        seed=9, resume_from=stored, hooks=[Hook(on_step=heard.append, on_pause=lambda state: paused.append(state.step))]
+        seed=9, resume_from=stored, hooks=[Hook(on_step=steps.append, on_pause=lambda state: paused.append(state.step))]
     )
     later = [known for known in CAPTURED if known > step]
     assert weights_sha256(resumed.model.model) == undisturbed.hashes[76]
@@ -92,7 +92,7 @@ def test_resumed__ends_with_the_same_weights_and_log(undisturbed: Trained, state
     assert again == {one.step: one.epoch for one in undisturbed.checkpoints if one.step > step}
     log = LogRows.joined([stored.log, *(checkpoint.log for checkpoint in resumed.checkpoints)])
     np.testing.assert_array_equal(log.table, undisturbed.log)
-    assert heard == list(range(step + 1, 77))
+    assert steps == list(range(step + 1, 77))
     assert paused == [known for known in PAUSES if known > step]
 
 

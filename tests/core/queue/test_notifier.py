@@ -1,14 +1,14 @@
 import threading
 
-from core.queue import notifier as ringing
+from core.queue import notifier as notifier_module
 from core.queue.notifier import Notifier
 from core.store.engine.lifecycle import WakeUp
 
-BELL = WakeUp("run_1", "embed/00003", "gpu")
+WAKE_UP = WakeUp("run_1", "embed/00003", "gpu")
 
 
 class Sender:
-    """Remembers what it is asked to send."""
+    """Records the messages and sends none."""
 
     def __init__(self):
         self.sent = []
@@ -21,7 +21,7 @@ class Sender:
         self.closed = True
 
 
-class Away(Sender):
+class UnavailableBroker(Sender):
     def send_task(self, name, args, **options):
         super().send_task(name, args, **options)
         raise ConnectionError("no route to the broker")
@@ -31,36 +31,36 @@ def test_notify__one_task_with_the_name_of_the_queue():
     sender = Sender()
     notifier = Notifier(sender)
     notifier.start()
-    notifier.notify([BELL])
+    notifier.notify([WAKE_UP])
     notifier.stop()
     assert sender.sent == [("embedreel.wake", ("gpu",), {"queue": "gpu", "retry": False})]
     assert sender.closed
 
 
-def test_ring__broker_away_is_only_logged(caplog):
-    sender = Away()
+def test_notify__an_unavailable_broker_is_only_logged(caplog):
+    sender = UnavailableBroker()
     notifier = Notifier(sender)
     notifier.start()
-    notifier.notify([BELL, BELL])
+    notifier.notify([WAKE_UP, WAKE_UP])
     notifier.stop()
     assert len(sender.sent) == 2
     assert caplog.text.count("wake-up for run_1 embed/00003 not sent: no route to the broker") == 2
 
 
-def test_ring__too_many_are_left_to_the_sweep(monkeypatch, caplog):
-    monkeypatch.setattr(ringing, "MAX_WAITING", 2)
+def test_notify__too_many_wake_ups_are_left_to_the_sweep(monkeypatch, caplog):
+    monkeypatch.setattr(notifier_module, "MAX_WAITING", 2)
     notifier = Notifier(Sender())
-    notifier.notify([BELL] * 3)
+    notifier.notify([WAKE_UP] * 3)
     assert caplog.text.count("too many are waiting") == 1
 
 
 def test_stop__does_not_wait_for_a_broker_that_hangs(monkeypatch):
-    monkeypatch.setattr(ringing, "STOP_SECONDS", 0.05)
+    monkeypatch.setattr(notifier_module, "STOP_SECONDS", 0.05)
     sender, answered = Sender(), threading.Event()
     monkeypatch.setattr(sender, "send_task", lambda *_args, **_options: answered.wait(20))
     notifier = Notifier(sender)
     notifier.start()
-    notifier.notify([BELL])
+    notifier.notify([WAKE_UP])
     notifier.stop()
     assert not answered.is_set()
     assert not sender.closed

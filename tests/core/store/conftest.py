@@ -44,7 +44,7 @@ class Engine:
         return run.id, [wake_up.task_id for wake_up in wake_ups]
 
     def sweep(self, **options):
-        """The bells that a sweep wants rung."""
+        """Return the wake-ups that a sweep sends."""
         limits = {"max_attempts": 3, "deadline_seconds": 3600.0}
         return sweep(self.database, **(limits | options))
 

@@ -17,5 +17,5 @@ def test_a_sweep_rings_for_the_earliest_runs_only_where_many_were_not_heard(engi
     run_ids = [engine.submit(seed=seed)[0] for seed in range(3)]
     with engine.database.writing() as session:
         session.execute(update(TaskRow).where(TaskRow.notify_at.is_not(None)).values(notify_at=0.0))
-    rung = [[wake_up.run_id for wake_up in engine.sweep()] for _ in range(3)]
-    assert rung == [run_ids[:2], run_ids[2:], []]
+    sent = [[wake_up.run_id for wake_up in engine.sweep()] for _ in range(3)]
+    assert sent == [run_ids[:2], run_ids[2:], []]

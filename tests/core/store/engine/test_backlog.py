@@ -1,4 +1,4 @@
-"""Bells that nobody needs: where many tasks have waited for long, whoever is free looks for itself."""
+"""No wake-up is sent to a queue with a backlog, because each idle worker reads the queue itself."""
 
 import pytest
 
@@ -8,8 +8,8 @@ from core.store.engine import lifecycle, scheduling
 from core.store.queries import runs, workers
 
 
-def wait(engine, run_ids, seconds):
-    """Let the tasks that these runs wait for have waited so much longer."""
+def make_older(engine, run_ids, seconds):
+    """Make the queued tasks of these runs older by `seconds`."""
 
     def age(session):
         for run_id in run_ids:
@@ -19,38 +19,38 @@ def wait(engine, run_ids, seconds):
 
 
 @pytest.fixture
-def crowd(engine):
+def backlog(engine):
     return [engine.submit(seed=seed)[0] for seed in range(scheduling.BACKLOG)]
 
 
-def test_a_bell_is_rung_for_each_stage_as_long_as_few_have_waited_for_long(engine, crowd):
-    wait(engine, crowd[1:], 2 * scheduling.BACKLOG_SECONDS)
+def test_a_wake_up_is_sent_for_each_task_while_the_backlog_is_short(engine, backlog):
+    make_older(engine, backlog[1:], 2 * scheduling.BACKLOG_SECONDS)
     assert engine.submit(seed=100)[1] == ["fine_tune"]
 
 
-def test_no_bell_is_rung_where_many_have_waited_for_long(engine, crowd):
-    wait(engine, crowd, 2 * scheduling.BACKLOG_SECONDS)
+def test_no_wake_up_is_sent_to_a_queue_with_a_backlog(engine, backlog):
+    make_older(engine, backlog, 2 * scheduling.BACKLOG_SECONDS)
     late, wake_ups = engine.submit(seed=100)
     assert wake_ups == []
     assert engine.statuses(late)["fine_tune"] == "queued"
 
 
-def test_bells_are_rung_again_when_the_crowd_is_gone(engine, crowd):
-    wait(engine, crowd, 2 * scheduling.BACKLOG_SECONDS)
-    engine.claim(crowd[0], "fine_tune")
-    engine.call(runs.cancel, crowd[1])
+def test_wake_ups_are_sent_again_after_the_backlog_is_gone(engine, backlog):
+    make_older(engine, backlog, 2 * scheduling.BACKLOG_SECONDS)
+    engine.claim(backlog[0], "fine_tune")
+    engine.call(runs.cancel, backlog[1])
     assert engine.submit(seed=100)[1] == ["fine_tune"]
 
 
-def test_a_crowd_in_one_queue_keeps_no_bell_of_another_from_being_rung(engine, crowd):
+def test_a_backlog_in_one_queue_does_not_suppress_wake_ups_of_another_queue(engine, backlog):
     first, _ = engine.submit(seed=100)
     engine.film(first)
-    wait(engine, crowd, 2 * scheduling.BACKLOG_SECONDS)
+    make_older(engine, backlog, 2 * scheduling.BACKLOG_SECONDS)
     assert engine.submit(seed=100, fps=20)[1] == ["render"]
 
 
-def test_the_sweep_rings_for_who_was_not_rung_for(engine, crowd):
-    wait(engine, crowd, 2 * scheduling.BACKLOG_SECONDS)
+def test_the_sweep_sends_a_wake_up_that_was_left_out(engine, backlog):
+    make_older(engine, backlog, 2 * scheduling.BACKLOG_SECONDS)
     late, _ = engine.submit(seed=100)
 
     def overdue(session):
