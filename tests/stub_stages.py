@@ -1,11 +1,11 @@
-"""Stages that cost nothing: small files with a hash that depends on the inputs only. For tests of the engine.
+"""Stages without computation, for tests of the engine: small files whose hash depends only on the inputs.
 
-What an artifact holds: `result.txt`, the SHA-256 of its key, so that anybody can say what it must be; and `maker.txt`,
-who made it, so that two attempts never write equal artifacts and a second publication shows. A stage that finds an
-input other than it must be fails its run.
+An artifact has two files. `result.txt` is the SHA-256 of its key, so that a test can compute the expected content.
+`maker.txt` identifies the attempt, so that two attempts never write equal artifacts and a second publication is
+detected. A stage whose input has unexpected content fails its run.
 
-EMBEDREEL_STUB_SECONDS is how long each step takes, EMBEDREEL_STUB_AUDIT a file that gets a line (JSON) when a stage
-begins and one when it ends. The first word of the run's name, up to a hyphen, says how it misbehaves.
+EMBEDREEL_STUB_SECONDS is the duration of each step. EMBEDREEL_STUB_AUDIT is a file that receives a line of JSON when a
+task begins and when it ends. The first word of the name of the run, up to a hyphen, selects a failure.
 """
 
 import errno
@@ -25,7 +25,7 @@ STEP_SECONDS = float(os.environ.get("EMBEDREEL_STUB_SECONDS", "0.01"))
 
 
 def _begin(ctx):
-    """A line in the audit file; returns what says who this attempt is."""
+    """Write a line to the audit file. Returns the identification of this attempt."""
     maker = f"{os.getpid()}-{time.monotonic_ns()}"
     _audit(ctx, "begin", maker)
     return maker
@@ -39,7 +39,9 @@ def _audit(ctx, what, maker):
     line |= {"pid": os.getpid(), "supervisor": multiprocessing.parent_process().pid}
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
-        os.write(descriptor, json.dumps(line).encode() + b"\n")  # one write: lines of several processes do not mix
+        os.write(
+            descriptor, json.dumps(line).encode() + b"\n"
+        )  # one write, so that lines of several processes do not mix
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -83,14 +85,14 @@ def _misbehave(name):
 
 
 def _work(*, seconds):
-    """Use the CPU and report nothing, as a download or one slow frame does."""
+    """Use the CPU without a report, like a download or one slow frame."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         hashlib.sha256(b"work" * 10_000).digest()
 
 
 def _wait_once(ctx):
-    """The first training of a service that comes here stays until it is ended."""
+    """The first training of a service waits here until it is ended."""
     waited = ctx.settings.root / "waited"
     if ctx.spec.name.split("-")[0] == "wait" and not waited.exists():
         waited.touch()

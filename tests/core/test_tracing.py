@@ -57,7 +57,7 @@ def test_a_span(spans):
     assert logs.fields() == {}
 
 
-def test_a_span_that_failed(spans):
+def test_spans__of_a_failed_task(spans):
     with tracing.span("score"):
         tracing.failed("the worker was lost")
     (span,) = spans()

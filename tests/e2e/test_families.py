@@ -1,4 +1,4 @@
-"""Each family of models by HTTP: from a checkpoint as the hub's cache keeps it to a film, a trained model, and on."""
+"""Each family of models by HTTP: a checkpoint in the cache of the hub is filmed, trained, and used by another run."""
 
 import io
 import json
@@ -39,7 +39,7 @@ def losses(service, run):
 
 @pytest.fixture(scope="module")
 def offline(tmp_path_factory):
-    """A service that reaches no hub, with a random checkpoint of each family in its cache."""
+    """A service without access to the hub, with a random checkpoint of each family in its cache."""
     cache = tmp_path_factory.mktemp("hub")
     torch.manual_seed(3)
     for model_type, config in CONFIGS.items():
@@ -55,12 +55,12 @@ def offline(tmp_path_factory):
         yield service
 
 
-def test_every_family_is_tried():
+def test_families__all_are_tested():
     assert CONFIGS.keys() == FAMILIES.keys()
 
 
 @pytest.mark.parametrize("model_type", CONFIGS)
-def test_a_checkpoint_becomes_a_film_and_a_model_with_which_a_run_begins(offline, model_type, tmp_path):
+def test_family__a_checkpoint_is_filmed_and_its_trained_model_starts_a_run(offline, model_type, tmp_path):
     run = finished(offline, model=repository(model_type))
     film = Image.open(io.BytesIO(offline.get(f"/v1/runs/{run['id']}/film.gif")))
     assert (film.size, film.n_frames) == ((320, 320), 3)

@@ -1,4 +1,4 @@
-"""POST a run, poll, fetch the film: real processes, a real model, both pairs of servers."""
+"""Post a run, poll it and fetch the film: real processes, a real model, both pairs of servers."""
 
 import io
 
@@ -37,7 +37,7 @@ def test_post_poll_and_fetch_the_film(service):
     log = service.get(f"/v1/runs/{run_id}/log.csv").decode().splitlines()
     assert log[0] == "step,epoch,loss,learning_rate,gradient_norm,accuracy"
     assert len(log) == 1 + 21
-    # The same run drawn otherwise: nothing is trained again, and only the render stage runs.
+    # The run is drawn with other settings: only the stage render runs, and there is no new training.
     otherwise = {"width": 640, "height": 480, "theme": "dark", "tween": 1, "card": True, "formats": ["gif", "mp4"]}
     drawn = service.post(f"/v1/runs/{run_id}/renders", {"render": otherwise})
     again = service.wait(drawn["id"])
@@ -47,7 +47,7 @@ def test_post_poll_and_fetch_the_film(service):
     assert service.get(f"/v1/runs/{drawn['id']}/film.mp4")[4:8] == b"ftyp"
     assert Image.open(io.BytesIO(service.get(f"/v1/runs/{drawn['id']}/contact-sheet.png"))).size == (1280, 960)
     assert Image.open(io.BytesIO(service.get(drawn["links"]["curves"]))).size == (640, 480)
-    # Both side by side: the same training, so the same representation.
+    # A comparison of both runs: they share a training, so their representations are equal.
     both = service.post("/v1/comparisons", {"runs": [run_id, drawn["id"]]})
     assert service.wait(both["id"])["status"] == "succeeded"
     compared = service.json(both["links"]["self"])
@@ -56,13 +56,13 @@ def test_post_poll_and_fetch_the_film(service):
     assert compared["runs"][0]["images_per_second"] > 0
     film = Image.open(io.BytesIO(service.get(compared["links"]["film"])))
     assert (film.size, film.n_frames) == ((1280, 720), 5)
-    # How far it can be trusted, and what happened.
+    # The quality of the layout, and the highlights.
     quality = service.json(run["links"]["quality"])
     assert "the representation: r =" in quality["verdict"]
     assert [one["step"] for one in quality["frames"]] == [0, 5, 10, 15, 20]
     assert all(0 < one["trustworthiness"] <= 1 for one in quality["frames"])
     assert all(one["numbers"] for one in service.json(run["links"]["highlights"])["highlights"])
-    # What looks wrong with the data: digits are all different, and each issue names another class than its label.
+    # The data review: digits have no duplicates, and each issue suggests another class than the label.
     told = service.json(run["links"]["label_issues"])
     assert told["leaks"] == {"count": 0, "leaks": []}
     issues = told["label_issues"]["issues"]
@@ -101,7 +101,7 @@ def test_inline_and_offload_give_the_same_film(service):
         films.append(service.get(f"/v1/runs/{run['id']}/film.gif"))
         projections.append(service.json(f"/v1/runs/{run['id']}/projection")["points"])
         issues.append(service.json(run["links"]["label_issues"]))
-        service.delete(f"/v1/runs/{run['id']}")  # so that the other mode makes everything itself
+        service.delete(f"/v1/runs/{run['id']}")  # so that the run of the other mode reuses nothing
     np.testing.assert_allclose(*projections, atol=1e-5)
     rows, again = ([one["row"] for one in told["label_issues"]["issues"]] for told in issues)
     assert sorted(rows) == sorted(again)
@@ -118,7 +118,7 @@ def test_cancel_while_training(service, mode):
 
 
 def test_a_training_that_diverges_fails_with_advice(service):
-    # Decoupled weight decay multiplies each weight by 1 - 10 * 1 = -9 in every step: nothing survives that.
+    # Decoupled weight decay multiplies each weight by 1 - 10 * 1 = -9 in every step, so the loss diverges.
     doomed = {"steps": 100, "learning_rate": 10, "weight_decay": 1, "warmup": 0, "clip_norm": 1e30}
     run = service.wait(service.submit(dataset="digits", train=doomed, capture={"frames": 5}))
     assert run["status"] == "failed"

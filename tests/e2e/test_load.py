@@ -1,4 +1,4 @@
-"""The load generator of bench/ in small: many clients and streams on a real service make no error and miss nothing."""
+"""A small run of the load generator of testing/: many clients and streams get no error and miss no event."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from testing.service import serving
 
 @pytest.fixture
 def port(tmp_path):
-    """Of a service with stub stages."""
+    """Port of a service with stub stages."""
     with serving(tmp_path, {"EMBEDREEL_TEST_STAGES": "tests.stub_stages"}) as running:
         yield running.port
 

@@ -1,4 +1,4 @@
-"""A worker that is asked to stop, alone or with its whole group as service managers do, loses nothing."""
+"""A worker that is asked to stop, alone or with its whole process group as service managers do, loses no work."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""A worker on another host has the broker, the database and the artifact store, and nothing else of the API."""
+"""A worker on another host shares only the broker, the database and the artifact store with the API."""
 
 import io
 import subprocess
@@ -24,7 +24,7 @@ SPEC = {
 
 @pytest.fixture(scope="module")
 def s3(tmp_path_factory):
-    """Variables of an S3 server, a process of its own, with an empty bucket."""
+    """Variables of an S3 server in its own process, with an empty bucket."""
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     with (tmp_path_factory.mktemp("s3") / "log").open("wb") as log:
@@ -54,7 +54,7 @@ def s3(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def machines(s3, servers, tmp_path_factory):
-    """An API with a home of its own, and two workers with theirs."""
+    """An API and two workers, each with its own home folder."""
     variables, bucket = s3
     shared = {**variables, **servers, "EMBEDREEL_ARTIFACTS_URL": "s3://films/embedreel"}
     running = [Service(tmp_path_factory.mktemp(name), free_port(), shared) for name in ("api", "one", "two")]

@@ -1,7 +1,7 @@
-"""`make faults`: inject every kind of fault into work that is under way, count, and check what is left.
+"""`make faults`: inject each kind of fault while work is running, count the faults, and check the final state.
 
-The full column writes the table of docs/reliability.md; --ci injects a smaller number of each and only prints.
-Exit status 1 if a line of the table does not hold.
+A full run writes the table of docs/reliability.md. With --ci, each fault is injected fewer times, and the table is only
+printed. The exit status is 1 if a line of the table does not hold.
 """
 
 import argparse
@@ -24,13 +24,13 @@ from tests.faults.result import Result
 
 SHOWN_FINDINGS = 20
 CI_PATIENCE = 2
-"""In CI lines share a small machine, which may be shared itself: recovery may take so many times as long."""
+"""Factor by which recovery may take longer in CI, where faults share a small machine that others may use too."""
 TABLE = Path("docs/reliability.md")
 
 
 def main():
     options = _options()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers and workers are ended as with Ctrl-C
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers and workers are stopped as with Ctrl-C
     chosen = [BY_NAME[name] for name in options.only] if options.only else FAULTS
     wanted = [(fault, count) for fault in chosen if (count := _wanted(fault, options))]
     with contextlib.ExitStack() as stack:
@@ -58,11 +58,11 @@ def _wanted(fault, options):
 
 
 def _result(lab, kept, fault, wanted, options):
-    """A line's result: kept, or seen now."""
+    """Return the result of a line: the stored result, or the result of injecting the fault now."""
     result = kept.load(fault, wanted)
     if result is None and options.lanes > 1:
         print((kept.folder / f"{fault.name}.log").read_text())
-        result = Result(findings=[Finding(LOST, "its process broke off; what it said stands above")])
+        result = Result(findings=[Finding(LOST, "its process failed; its output is printed above")])
     if result is None:
         began = time.monotonic()
         result = _injected(lab, fault, wanted)
@@ -70,11 +70,11 @@ def _result(lab, kept, fault, wanted, options):
         result.bound_seconds = result.bound_seconds and result.bound_seconds * options.patience
         kept.save(fault, wanted, result)
     word = "holds" if result.holds(wanted) else "DOES NOT HOLD"
-    told = f"{fault.name}: {result.injected} of {wanted}, {word} ({result.seconds:.0f} s) {result.note}"
-    print(told, flush=True)
+    line = f"{fault.name}: {result.injected} of {wanted}, {word} ({result.seconds:.0f} s) {result.note}"
+    print(line, flush=True)
     for finding in result.findings[:SHOWN_FINDINGS]:
         print(f"  {finding}", flush=True)
-    print(f"  {report.row(fault, wanted, result)}", flush=True)  # a run that is cut short has told what it had found
+    print(f"  {report.row(fault, wanted, result)}", flush=True)  # an interrupted run has printed its findings so far
     return result
 
 

@@ -1,4 +1,4 @@
-"""Whether an answer is one that the OpenAPI document promises."""
+"""Check that an answer is documented in the OpenAPI document."""
 
 import re
 
@@ -17,14 +17,14 @@ MEMBERS = {"type", "title", "detail", "status", "field", "errors", "request_id"}
 REQUIRED = {"type", "title", "detail", "status"}
 OPEN = re.compile(r"/(problems(/.*)?|livez|readyz|docs(/.*)?|openapi\.json)?")
 CONFORMANCE = [content_type_conformance, response_headers_conformance, response_schema_conformance]
-"""Schemathesis' own checks. It takes `default` for any status, and knows nothing of our keys: both are checked here."""
+"""Checks of Schemathesis. It accepts any status as `default` and does not know our keys: both are checked here."""
 
 
 def wrong(case, answer, *, admitted):
-    """What is wrong with an answer to a case of Schemathesis, each in a few words.
+    """Return the differences between an answer to a case of Schemathesis and the OpenAPI document, each in a few words.
 
     Args:
-        admitted: the request came with a key.
+        admitted: True if the request had a key.
     """
     operation, path = case.operation, answer.request.path_url.partition("?")[0]
     if not admitted and not OPEN.fullmatch(path):
@@ -41,14 +41,14 @@ def wrong(case, answer, *, admitted):
 
 
 def unforeseen(world):
-    """A traceback in the log is a failure, whoever has got an answer."""
+    """Return the tracebacks of the log. A traceback is a failure, even if the client got an answer."""
     log = world.service.log("api")
     if (at := log.find("Traceback")) >= 0:
         yield Finding(LEFT, f"the API's log: {log[max(0, at - 300) :][:3000]}")
 
 
 def _is_of(operation, path):
-    """Whether the address is one of this operation's: `..` and `/` in an id lead elsewhere."""
+    """Return True if the path belongs to this operation. An id that contains `..` or `/` leads to another operation."""
     template = re.sub(r"\\\{[^/]*?\\\}", "[^/]+", re.escape(operation.full_path))
     return re.fullmatch(template, path) is not None and not {".", ".."} & set(path.split("/"))
 

@@ -1,4 +1,4 @@
-"""The audit file that the stub stages write: who worked on what, and when."""
+"""The audit file that the stub stages write: which process ran which task, and when."""
 
 import json
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Attempt:
-    """One process that worked on one stage. Times are seconds of the machine's monotonic clock."""
+    """A process that ran a task. Times are seconds of the monotonic clock of the machine."""
 
     run: str
     stage: str
@@ -18,7 +18,7 @@ class Attempt:
 
 
 def read(path):
-    """Attempts in the order in which they began."""
+    """Return the attempts, ordered by their start."""
     if not path.exists():
         return []
     lines = [json.loads(line) for line in path.read_text().splitlines()]

@@ -1,4 +1,4 @@
-"""The messages of a broker, taken out and put back otherwise."""
+"""Read and replace the messages of a broker."""
 
 import sqlite3
 from contextlib import closing
@@ -7,13 +7,13 @@ QUEUES = ("gpu", "cpu")
 
 
 class SqliteMessages:
-    """Rows of the table that kombu's SQLite transport keeps."""
+    """Messages of kombu's SQLite transport: rows of a table."""
 
     def __init__(self, path):
         self._path = path
 
     def replace(self, change):
-        """Put `change(messages)` in the place of all that are to be delivered; messages are opaque."""
+        """Replace all waiting messages by `change(messages)`. The type of a message depends on the broker."""
         with closing(sqlite3.connect(self._path, timeout=30, isolation_level=None)) as file:
             file.execute("BEGIN IMMEDIATE")
             query = "SELECT queue_id, payload FROM kombu_message WHERE visible = 1 ORDER BY id"
@@ -30,13 +30,13 @@ class SqliteMessages:
 
 
 class RedisMessages:
-    """The lists of kombu's Redis transport."""
+    """Messages of kombu's Redis transport: lists."""
 
     def __init__(self, client):
         self._client = client
 
     def replace(self, change):
-        """As for SQLite."""
+        """Replace all waiting messages, as on SQLite."""
 
         def transaction(pipe):
             messages = [(queue, payload) for queue in QUEUES for payload in pipe.lrange(queue, 0, -1)]

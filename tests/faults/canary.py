@@ -1,4 +1,4 @@
-"""A file that nobody may touch and a port that nobody may call: the kernel tells of it, whatever the library."""
+"""A file that no process may open, and a port that no process may connect to. The kernel reports each access."""
 
 import ctypes
 import os
@@ -8,16 +8,16 @@ import struct
 IN_NONBLOCK = 0o4000
 IN_ISDIR = 0x40000000
 ANY = 0x1 | 0x2 | 0x4 | 0x20 | 0x40 | 0x80 | 0x100 | 0x200 | 0x400 | 0x800
-"""Read, written, changed, opened, moved, made, deleted."""
+"""Events: read, write, change, open, move, create, delete."""
 
 CALLER_SECONDS = 0.5
-"""For a caller to say something, which tells who it was."""
+"""Time for a client to send bytes, which identify it."""
 
 _HEAD = struct.Struct("iIII")
 
 
 class Canary:
-    """A folder with a file in it, and a listening port."""
+    """A folder with a file, and a listening port."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -41,7 +41,7 @@ class Canary:
         self._listening.close()
 
     def touched(self):
-        """What has happened since the last question."""
+        """Return the accesses since the last call."""
         return [*self._files(), *self._calls()]
 
     def _files(self):
@@ -52,7 +52,9 @@ class Canary:
         while content:
             _, mask, _, length = _HEAD.unpack_from(content)
             name = content[_HEAD.size : _HEAD.size + length].rstrip(b"\0").decode()
-            if name or not mask & IN_ISDIR:  # whoever looks through the temporary files lists the folder, and no more
+            if (
+                name or not mask & IN_ISDIR
+            ):  # a program that searches the temporary files lists the folder and opens nothing
                 yield f"{self.folder.name}/{name}: event {mask:#x}"
             content = content[_HEAD.size + length :]
 
@@ -70,7 +72,7 @@ class Canary:
         yield f"{self.url} was called, with {said!r}"
 
     def _prove(self):
-        """A canary that cannot sing is none."""
+        """Check that an access is reported."""
         self.file.read_bytes()
         socket.create_connection(self._listening.getsockname()).close()
         assert len(self.touched()) >= 2

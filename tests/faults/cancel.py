@@ -1,4 +1,4 @@
-"""Cancel at random moments, children that ignore SIGTERM among them."""
+"""Cancel runs at random times. Some children ignore SIGTERM."""
 
 import time
 
@@ -42,7 +42,7 @@ def _cancel(lab, count, pair):
 
 
 def _look(world, waiting, result):
-    """Note which runs have ended and have no process any more, and which should have."""
+    """Record the runs that have ended and have no process, and the runs that should have ended."""
     ended = {row["name"] for row in world.rows.of(f"SELECT name FROM runs WHERE status IN {TERMINAL}")}
     at_work = {one.run for one in world.attempts() if one.run in waiting and processes.living({one.pid})}
     for name in [name for name in waiting if name in ended - at_work]:

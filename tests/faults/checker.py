@@ -1,6 +1,6 @@
-"""What must be true of a service that has settled, told from its database, its artifact store and the audit file.
+"""Check a service at rest, by its database, its artifact store and the audit file.
 
-Nothing of the engine's code is used here: what the rows and files must be is written down once more, on purpose.
+The code of the engine is not used. The expected rows and files are defined a second time on purpose.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ LOST, DOUBLED, LEFT = "lost", "doubled", "left behind"
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that must not be; `kind` is LOST, DOUBLED or LEFT."""
+    """A violated promise. `kind` is LOST, DOUBLED or LEFT."""
 
     kind: str
     what: str
@@ -27,11 +27,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Where to look.
+    """What the checker reads.
 
     Attributes:
-        accepted: id and name of every run that was answered 202.
-        may_end: statuses that a run may end in, by the first word of its name; others must succeed.
+        accepted: id and name of each run that was answered 202.
+        may_end: statuses that a run may end in, by the first word of its name. All other runs must succeed.
     """
 
     database: str
@@ -42,7 +42,7 @@ class Evidence:
 
 
 def check(evidence):
-    """Findings; none when every promise was kept."""
+    """Return the findings. The list is empty if every promise was kept."""
     case = _Case(evidence)
     findings = []
     for one in (_database_is_sound, _runs, _stages, _artifacts, _orphans, _events, _attempts):
@@ -131,7 +131,7 @@ def _artifacts(case):
 
 
 def _content(case, key, folder, what, *, ended):
-    """What stub stages write: the same as in a run that nobody disturbed, by an attempt that came to its end."""
+    """Check the files of stub stages: they equal those of an undisturbed run, and a finished attempt wrote them."""
     result, maker = folder / "result.txt", folder / "maker.txt"
     if result.is_file() and result.read_text() != hashlib.sha256(key.encode()).hexdigest():
         yield Finding(LOST, f"{what} is not what an undisturbed run makes")
@@ -166,7 +166,9 @@ def _events(case):
 
 
 def _stage_events(events, stages, what):
-    """A stage moves from started to succeeded, failed or given back, and only then may be started again."""
+    """Check the events of a stage: it starts, and then succeeds, fails or is queued again. It starts again only after
+    that.
+    """
     state = {}
     frames = {stage["id"] for stage in stages if stage["name"] == "embed"}
     for event in events:
@@ -178,7 +180,7 @@ def _stage_events(events, stages, what):
             if before in {"started", "succeeded"}:
                 yield Finding(DOUBLED, f"{what}: {stage} was started though it was {before}")
             state[stage] = "started"
-            if stage == "fine_tune":  # it makes some of its frames anew, and they begin again without a word
+            if stage == "fine_tune":  # some frames are made again, and the log has no line about their start
                 state |= dict.fromkeys(frames, "unknown")
         elif kind == "stage.succeeded":
             if before == "succeeded":
@@ -191,7 +193,7 @@ def _stage_events(events, stages, what):
 
 
 def _attempts(case):
-    """Nobody worked without having claimed the stage, and what is recorded was made by one who had."""
+    """Check that each attempt had claimed its task, and that each stored artifact was made by such an attempt."""
     claims = Counter(
         (case.runs[run_id]["name"], event["data"]["stage"])
         for run_id, events in case.events.items()

@@ -1,4 +1,4 @@
-"""A client as it should be: it repeats what was not answered, under the same Idempotency-Key."""
+"""A correct client: it repeats a request that was not answered, with the same Idempotency-Key."""
 
 import http.client
 import json
@@ -8,11 +8,11 @@ from embedreel.retry import IN_FLIGHT
 
 REPEAT_SECONDS = 0.05
 ANSWER_SECONDS = 10.0
-"""An answer that takes longer than this is a hang, whatever is wrong behind it."""
+"""An answer that takes longer counts as a hang, for any cause."""
 
 
 class Answer:
-    """Status, content type and body of one answer, and how long it took."""
+    """Status, content type, body and duration of an answer."""
 
     def __init__(self, status, content_type, body, seconds):
         self.status, self.content_type, self.seconds = status, content_type, seconds
@@ -20,18 +20,18 @@ class Answer:
 
     @property
     def later(self):
-        """Whether it asks to be asked again.
+        """Return True if the answer asks the client to try again later.
 
-        A process that was killed has its Idempotency-Key until PostgreSQL has noticed.
+        A killed process keeps its Idempotency-Key until PostgreSQL detects the lost connection.
         """
         return self.status == 503 or (self.status == 409 and self.body["type"].endswith(IN_FLIGHT))
 
 
 def ask(port, method, path, body=None, *, key=None, timeout=ANSWER_SECONDS + 5):
-    """One request.
+    """Send one request.
 
     Raises:
-        OSError: nobody answered.
+        OSError: there was no answer.
     """
     headers = {"Content-Type": "application/json"} if body is not None else {}
     headers |= {"Idempotency-Key": key} if key else {}
@@ -48,10 +48,10 @@ def ask(port, method, path, body=None, *, key=None, timeout=ANSWER_SECONDS + 5):
 
 
 def insist(ports, method, path, body=None, *, key=None, seconds=60.0):
-    """Repeat a request, at each port in turn, until it is answered with something other than "later".
+    """Repeat a request, at each port in turn, until an answer does not ask to try again later.
 
     Returns:
-        The answer, and how often the request was sent.
+        The answer, and the number of requests that were sent.
     """
     deadline, sent = time.monotonic() + seconds, 0
     while True:

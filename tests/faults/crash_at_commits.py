@@ -1,8 +1,8 @@
-"""A worker, or the API, that is killed just before or just after its first, second, third … commit.
+"""A worker or the API is killed immediately before or after one of its commits.
 
-Each of these moments has one run. The number of the commit rises until a run ends without reaching it. A full run does
-this several times, and also at the renames that move an artifact to its place. In CI, every second commit is left out,
-beginning with the first or the second.
+There is one run for each commit, before and after it. The number of the commit rises until a run ends without reaching
+it. A full run repeats this, and also kills at the renames that move an artifact to its place. In CI, every second
+commit is left out, beginning with the first or the second.
 """
 
 import signal
@@ -19,11 +19,13 @@ COMMITS = (("commit", "before"), ("commit", "after"))
 RENAMES = (("place", "after"), ("place", "before"))
 CRASH_SECONDS = 120.0
 FEWEST = {"commit": 10, "place": 5}
-"""A run of two frames has more commits and more artifacts than this: fewer crashes mean that none were caught."""
+"""A run of two frames has more commits and more artifacts. Fewer crashes mean that commits were missed."""
 
 
 def crash(lab, count):
-    """Both pairs side by side; what is met before on the one is met after on the other, then the other way round."""
+    """Run both pairs of servers side by side. One pair crashes before each commit, and the other pair after it;
+    repetitions swap the two.
+    """
     results = {}
 
     def work(pair, turn):
@@ -60,7 +62,7 @@ def _crash(lab, count, pair, turn):
 
 
 def _at_each(world, what, when, *, mode, stride):
-    """Crash at the moments of this kind, `stride` apart. Returns the number of crashes."""
+    """Crash at commits or renames that are `stride` apart. Returns the number of crashes."""
     number, met = world.rng.randint(1, stride), 0
     while True:
         name = world.submit(frames=2, mode=mode)
@@ -73,7 +75,7 @@ def _at_each(world, what, when, *, mode, stride):
 
 
 def _crashed(world, worker, run_id):
-    """Whether the worker killed itself before the run had ended."""
+    """Return True if the worker killed itself before the run ended."""
     deadline = time.monotonic() + CRASH_SECONDS
     while worker.poll() is None:
         if world.rows.value("SELECT status FROM runs WHERE id = ?", run_id) == "succeeded":
@@ -82,14 +84,16 @@ def _crashed(world, worker, run_id):
         time.sleep(0.05)
     world.workers.remove(worker)
     if worker.poll() is None:
-        time.sleep(0.2)  # the last moment may be just after the run's last commit
+        time.sleep(0.2)  # the last crash may be immediately after the last commit of the run
     if worker.poll() is None:
         worker.terminate()
     return worker.wait(60) == -signal.SIGKILL
 
 
 def _at_post(world, when, result):
-    """A second API process on the same home is killed at the commit of a POST; the client repeats it at the first."""
+    """Kill a second API process on the same home at the commit of a POST. The client repeats the request at the first
+    process.
+    """
     name = world.new_name()
     body = world.body(name, frames=2)
     port = free_port()

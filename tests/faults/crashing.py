@@ -1,8 +1,8 @@
-"""`python -m tests.faults.crashing worker|api`: the process kills itself at one exact moment, set by FAULTS_CRASH.
+"""`python -m tests.faults.crashing worker|api`: a process that kills itself at the event that FAULTS_CRASH names.
 
-FAULTS_CRASH is `commit:before:3:MARK`: SIGKILL just before the third commit of a transaction that has written a row of
-`runs`, `events` or `artifacts` with MARK in it (a run's id or name), or `place:after:2:MARK`: just after the second
-rename of a folder with MARK in its name into the artifact store. The engine has no such switches itself.
+`commit:before:3:MARK` is SIGKILL immediately before the third commit of a transaction that has written a row of `runs`,
+`events` or `artifacts` that contains MARK, the id or the name of a run. `place:after:2:MARK` is SIGKILL immediately
+after the second rename of a folder with MARK in its name into the artifact store. The engine itself has no such switch.
 """
 
 import os
@@ -18,18 +18,18 @@ WRITES = re.compile(r"\s*(INSERT INTO|UPDATE|DELETE FROM) (runs|events|artifacts
 
 
 class Moment:
-    """Counts what comes by; at its number, before or after, the process is gone."""
+    """Counts events, and kills the process before or after the event with the given number."""
 
     def __init__(self, when, number):
         self._when, self._number, self._seen = when, int(number), 0
 
     def before(self):
-        """It is about to happen."""
+        """Called immediately before the event."""
         self._seen += 1
         self._end_if("before")
 
     def after(self):
-        """It has just happened."""
+        """Called immediately after the event."""
         self._end_if("after")
 
     def _end_if(self, when):
@@ -38,7 +38,7 @@ class Moment:
 
 
 def watch_commits(moment, mark):
-    """Tell the moment of each commit that concerns the mark."""
+    """Report each commit that concerns the mark."""
     here = threading.local()
 
     @event.listens_for(Engine, "before_cursor_execute")
@@ -63,7 +63,7 @@ def watch_commits(moment, mark):
 
 
 def watch_renames(moment, mark):
-    """Tell the moment of each finished folder of the mark that is put in its place."""
+    """Report each finished folder of the mark that is moved to its place."""
     rename = os.rename
 
     def watched(source, target, **options):

@@ -1,4 +1,4 @@
-"""The service's database as plain rows, read with nothing of the service's code."""
+"""Read the database of the service as plain rows, without code of the service."""
 
 import json
 import sqlite3
@@ -11,7 +11,7 @@ TERMINAL = ("succeeded", "failed", "cancelled")
 
 
 class Rows:
-    """Reads SQLite files and PostgreSQL databases; a connection a question, so that a server may come and go."""
+    """Reads SQLite and PostgreSQL databases. Each query has its own connection, so the server may be restarted."""
 
     def __init__(self, url):
         self.url = url
@@ -21,11 +21,11 @@ class Rows:
         return self.url.startswith("sqlite:///")
 
     def of(self, query, *values):
-        """Rows as dicts; JSON columns come parsed. Parameters are written as `?`."""
+        """Return rows as dicts. JSON columns are parsed. Placeholders of parameters are `?`."""
         return self._of_sqlite(query, values) if self.sqlite else self._of_postgresql(query, values)
 
     def value(self, query, *values):
-        """The first column of the first row."""
+        """Return the first column of the first row."""
         return next(iter(self.of(query, *values)[0].values()))
 
     def _of_sqlite(self, query, values):

@@ -1,6 +1,8 @@
-"""A full disk, and one that fails: a small tmpfs where one may be mounted, else calls that raise ENOSPC; always EIO.
+"""A full disk, and a disk with I/O errors. A small tmpfs is full where it can be mounted, else calls raise ENOSPC. EIO
+is always raised by calls.
 
-Runs may fail, clearly, or wait; the database stays intact; when there is room again, what failed is retried and ends.
+Runs may wait, or fail with a clear error. The database stays intact. After the disk has room again, a retry of the
+failed runs succeeds.
 """
 
 import shutil
@@ -32,7 +34,7 @@ def disturb(lab, count):
 
 @contextmanager
 def _small_disk(lab):
-    """A folder on a disk of its own, None where this machine mounts none for us."""
+    """Return a folder on its own file system, or None if this machine cannot mount one."""
     folder = lab.new_folder("small-disk")
     mount = shutil.which("mount")
     options = ["-t", "tmpfs", "-o", f"size={TMPFS_MIB}m", "faults", str(folder)]
@@ -52,7 +54,7 @@ def _full(lab, count, disk):
 
 
 def _fill(disk):
-    """Leave not a byte."""
+    """Fill the file system completely."""
     with (disk / "ballast").open("wb", buffering=0) as file, suppress(OSError):
         while True:
             file.write(bytes(1 << 16))
@@ -94,7 +96,7 @@ def _wait_begun(world, names):
 
 
 def _retry_failed(world, names):
-    """Retry until none is left that failed; each must have said clearly why."""
+    """Retry runs until none has failed. Each error must name its cause."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         rows = [row for row in world.rows.of("SELECT id, name, status, error FROM runs") if row["name"] in names]

@@ -1,6 +1,6 @@
-"""Thousands of runs are queued before any worker is there; then two come, and each run is made once.
+"""Thousands of runs are queued before two workers start. Each run is made once.
 
-All share one training, so that most stages are there already and only the film is drawn: what is tried is the queue.
+All runs share one training, so most artifacts exist already, and only the film is drawn. The queue is tested.
 """
 
 import time
@@ -16,14 +16,14 @@ WORKERS = 2
 FRAMES = 2
 POSTERS = 4
 SECONDS_A_RUN = 2.0
-"""How long a slow machine may take; the time that it took is told."""
+"""Time limit for a slow machine, seconds. The measured time is printed."""
 
 VARIABLES = {
     "EMBEDREEL_MAX_RUNS_IN_FLIGHT": "0",
     "EMBEDREEL_RATE_LIMIT": "0",
     "EMBEDREEL_STUB_SECONDS": "0.01",
     "EMBEDREEL_WORKER_CONCURRENCY": "3",
-    "EMBEDREEL_LEASE_SECONDS": "30",  # nobody is killed here: what is started twice is doubled, not repeated
+    "EMBEDREEL_LEASE_SECONDS": "30",  # no process is killed here, so a task that starts twice is doubled
     "EMBEDREEL_RENEW_SECONDS": "5",
 }
 

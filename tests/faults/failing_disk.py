@@ -1,7 +1,7 @@
-"""`python -m tests.faults.failing_disk worker|api`: the disk fails while the file FAULTS_DISK_FAILS is there.
+"""`python -m tests.faults.failing_disk worker|api`: the disk fails while the file FAULTS_DISK_FAILS exists.
 
-The file holds the name of the error (`EIO`, `ENOSPC`). It strikes Python's own calls only: opening a file to write,
-renaming, making a folder, bringing a file to the disk; SQLite's calls go on as before.
+The file contains the name of the error, `EIO` or `ENOSPC`. Only calls of Python fail: open for writing, rename, mkdir
+and fsync. Calls of SQLite are unchanged.
 """
 
 import builtins
@@ -14,8 +14,8 @@ from pathlib import Path
 _open, _is_there = io.open, os.path.exists
 
 
-def fail_if_told(path=None):
-    """Raise the error, if there is trouble and it is about the service's home."""
+def raise_if_failing(path=None):
+    """Raise the error if the file exists and the path is in the service's home."""
     trouble = os.environ["FAULTS_DISK_FAILS"]
     if _is_there(trouble) and (path is None or str(path).startswith(os.environ["EMBEDREEL_HOME"])):
         with _open(trouble) as file:
@@ -24,15 +24,15 @@ def fail_if_told(path=None):
 
 
 def install():
-    """Put a check before each call that writes."""
+    """Put the check before each call that writes."""
     for name in ("rename", "replace", "mkdir"):
         setattr(os, name, _checked(getattr(os, name)))
     sync = os.fsync
-    os.fsync = lambda descriptor: (fail_if_told(), sync(descriptor))[1]
+    os.fsync = lambda descriptor: (raise_if_failing(), sync(descriptor))[1]
 
     def opening(file, mode="r", *arguments, **options):
         if set(mode) & set("wax+") and not str(file).endswith(".log"):
-            fail_if_told(file if isinstance(file, str | Path) else None)
+            raise_if_failing(file if isinstance(file, str | Path) else None)
         return _open(file, mode, *arguments, **options)
 
     builtins.open = io.open = opening
@@ -40,7 +40,7 @@ def install():
 
 def _checked(call):
     def checked(path, *arguments, **options):
-        fail_if_told(path)
+        raise_if_failing(path)
         return call(path, *arguments, **options)
 
     return checked
@@ -56,7 +56,7 @@ def main():
 
 
 if os.environ.get("FAULTS_DISK_FAILS"):
-    install()  # in the children of the worker, too: they import this module as their main one
+    install()  # also in the children of the worker, which import this module as their main module
 
 if __name__ == "__main__":
     main()

@@ -1,6 +1,7 @@
-"""SIGSTOP to a worker until its lease has run out and another has its stage; then SIGCONT.
+"""SIGSTOP to a worker until its lease has expired and another worker has claimed its task; then SIGCONT.
 
-Either the whole worker stands still, as a paused machine would, or its supervisor alone while the child works on.
+Either all processes of the worker are stopped, like on a paused machine, or only its supervisor, while the child
+continues.
 """
 
 import signal
@@ -18,13 +19,13 @@ from tests.faults.world import LEASE_SECONDS, RECOVERY_SECONDS
 WORKERS = 4
 FROZEN_AT_ONCE = 2
 BOUND_SECONDS = RECOVERY_SECONDS + FROZEN_AT_ONCE * IDLE_SECONDS
-"""PostgreSQL ends a transaction that stands still; until then nobody else has its run. Two may stand in a row."""
+"""PostgreSQL ends an idle transaction after this time. Until then its run is locked. Two may follow each other."""
 
 ARRIVAL_SECONDS = 0.5
-"""A commit that is on its way to a server arrives, also on a busy machine; the lease lasts for longer."""
+"""Time in which a sent commit reaches the server on a busy machine. The lease is longer."""
 
 LONGEST_SECONDS = 3 * BOUND_SECONDS
-"""Then the frozen ones go on anyway, and may take their stages again themselves: a finding. Slowness is told apart."""
+"""After this time the stopped processes continue in any case. If they then finish their tasks, that is a finding."""
 
 
 def freeze(lab, count):
@@ -59,7 +60,7 @@ def _freeze(lab, count, pair):
 
 
 def _stop(world, victim):
-    """Stop it; what it had claimed when it stood still. Where that is nothing, it goes on at once."""
+    """Stop the processes and return the claimed tasks. If there are none, the processes continue at once."""
     family = {victim.pid} if world.rng.random() < 0.5 else processes.tree(victim.pid)
     processes.send(family, signal.SIGSTOP)
     at = time.monotonic()
@@ -71,7 +72,7 @@ def _stop(world, victim):
 
 
 def _holds_the_file(world):
-    """Whether SQLite's one writer stands still: then nobody can take anything before it goes on."""
+    """Return True if a stopped process has SQLite's write lock. No other process can claim a task then."""
     if not world.rows.sqlite:
         return False
     try:
@@ -83,7 +84,7 @@ def _holds_the_file(world):
 
 
 def _wait_until_taken(world, met):
-    """Longer than the lease, and until another worker works on each stage."""
+    """Wait until the lease has expired and another worker runs each task."""
     deadline = time.monotonic() + LONGEST_SECONDS
     time.sleep(LEASE_SECONDS + 1)
     while world.recovered(met)[1] and time.monotonic() < deadline:
@@ -91,7 +92,7 @@ def _wait_until_taken(world, met):
 
 
 def _at_work(world, met):
-    """Attempts of the frozen workers at these stages: the last one of each."""
+    """Return the last attempt of the stopped workers at each of these tasks."""
     last = {}
     for one in world.attempts():
         for at, victim, run, stage in met:
@@ -101,7 +102,7 @@ def _at_work(world, met):
 
 
 def _not_fenced(world, stale):
-    """What is recorded of a stage must not be what its frozen attempt made."""
+    """Return a finding if the stored artifact of a task was made by its stopped attempt."""
     for row in world.rows.of(
         "SELECT key, kind, location FROM artifacts WHERE kind <> 'embed' AND kind <> 'checkpoint'"
     ):

@@ -1,8 +1,8 @@
-"""Requests that Schemathesis generates from the service's own OpenAPI document, valid ones and invalid ones.
+"""Valid and invalid requests that Schemathesis generates from the OpenAPI document of the service.
 
-The service has a finished run, a dataset, a webhook and an operator's key. A fifth of the requests come without a key
-or with a wrong one. Ids that exist take the place of generated ones most of the time, so that the deep routes are
-reached; what the requests themselves make (runs, webhooks, keys) is fed back, and only that is deleted.
+The service has a finished run, a dataset, a webhook and an operator's key. A fifth of the requests have no key or a
+wrong key. Existing ids usually replace generated ids, so that requests reach the deep routes. Runs, webhooks and keys
+that the requests create are used by later requests, and only these are deleted.
 """
 
 import random
@@ -23,12 +23,12 @@ from tests.faults.things import KEY, VARIABLES, Things
 
 MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
 SHARE = 20
-"""Requests of an operation in one mode, in one round."""
+"""Requests of an operation, for each mode and round."""
 RARELY = {"uploadDataset": 3}
-"""Each starts a process that reads the files."""
+"""Each of these requests starts a process that reads the files."""
 ANSWER_SECONDS = 30.0
 FRAMING = {"content-length", "transfer-encoding"}
-"""Headers that a client derives from the body: made up, they are no HTTP, and the HTTP parser answers."""
+"""Headers that a client derives from the body. Generated values are invalid HTTP, and the HTTP parser answers."""
 REFUSED_BY_CLIENT = (requests.exceptions.InvalidHeader, requests.exceptions.InvalidURL, UnicodeError, ValueError)
 
 
@@ -51,7 +51,7 @@ def send(lab, count):
 
 
 def _generate(operation, mode, sender, count):
-    """Some requests of this operation, fewer where it has no more to vary."""
+    """Return some requests of this operation; fewer if it has fewer variants."""
     name = operation.definition.raw["operationId"]
     wanted = min(RARELY.get(name, SHARE), count - sender.sent)
     if wanted <= 0:
@@ -71,12 +71,12 @@ def _generate(operation, mode, sender, count):
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with suppress(hypothesis.errors.Unsatisfiable):  # an operation without parameters cannot be asked wrongly
+        with suppress(hypothesis.errors.Unsatisfiable):  # an operation without parameters has no invalid request
             each()
 
 
 class _Sender:
-    """Sends what was generated, with real ids in it, and judges the answers."""
+    """Sends generated requests with existing ids, and checks the answers."""
 
     def __init__(self, world, things, rng):
         self.sent = 0
@@ -89,7 +89,7 @@ class _Sender:
         self._seen = Counter()
 
     def send(self, name, case):
-        """One request; a case that no HTTP client sends is left out and not counted."""
+        """Send a request. A request that no HTTP client can send is left out and not counted."""
         self._things.fill(name, case, self.rng)
         try:
             request = case.as_transport_kwargs(base_url=self._url)
@@ -106,7 +106,7 @@ class _Sender:
             self._find(name, answer, wrong)
 
     def _give_key(self, headers):
-        """Whether the request comes with the key; a generated one must be refused like none."""
+        """Decide whether the request has the key. A generated key must be refused like a missing key."""
         lot = self.rng.random()
         for sent in [sent for sent in headers if sent.lower() in {"authorization", "x-api-key"}]:
             if lot < 0.9:
@@ -118,7 +118,7 @@ class _Sender:
         return lot < 0.8
 
     def _find(self, name, answer, wrong):
-        """Once for each kind of mistake of an operation."""
+        """Report each kind of finding once for each operation."""
         self._seen[name, wrong] += 1
         if self._seen[name, wrong] == 1:
             asked = f"{answer.request.method} {answer.request.url[:300]} {str(answer.request.body)[:300]}"

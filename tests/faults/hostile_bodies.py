@@ -1,4 +1,4 @@
-"""HTTP bodies that an upload must not have, and archives in place of Parquet files."""
+"""HTTP bodies that an upload must refuse, and archives that are sent as Parquet files."""
 
 import io
 import random
@@ -17,9 +17,9 @@ class Body:
     """A POST to /v1/datasets.
 
     Attributes:
-        headers: beside Host; a Content-Length of the content is added where they have none.
-        hangs_up: the client leaves in the middle, and nobody hears an answer.
-        harmless: it may be accepted.
+        headers: headers beside Host. If they have no Content-Length, the length of the content is added.
+        hangs_up: True if the client disconnects before the end and reads no answer.
+        harmless: True if the service may accept the body.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Body:
 
 
 def upload(name, content, *, harmless=False, filename="a.parquet"):
-    """One file, sent as a client sends it."""
+    """Return the upload of one file, as a client sends it."""
     return Body(name, multipart([file_part(content, filename)]), harmless=harmless)
 
 
@@ -47,7 +47,7 @@ def multipart(parts, end=b"--"):
 
 
 def hostile():
-    """Bodies that must be refused."""
+    """Return bodies that must be refused."""
     yield from _archives()
     yield from _broken()
     yield from _lengths()
@@ -78,7 +78,7 @@ def hostile():
 
 
 def harmless():
-    """Bodies whose files are good, under names that lead elsewhere: only the last part of a name is remembered."""
+    """Return bodies with valid files whose names contain paths. Only the last part of a name is used."""
     for name in (
         "../../../../tmp/x",
         "/etc/cron.d/x",

@@ -1,7 +1,8 @@
-"""Uploads that mean harm: broken and mutated Parquet and ZIP files, image bombs, paths, and HTTP bodies that lie.
+"""Hostile uploads: broken and mutated Parquet and ZIP files, image bombs, paths, and HTTP bodies with wrong headers.
 
-Each must be refused with a problem, or accepted if it is harmless; nothing outside the data folder may be read, written
-or called, nothing may stay in it, and the service must go on as before.
+Each upload must be refused with a problem, or may be accepted if it is harmless. No file outside the data folder may be
+read or written, no connection may be opened, nothing may remain in the data folder, and the service must continue to
+work.
 """
 
 import json
@@ -20,25 +21,25 @@ from tests.faults.result import Fault, Result
 
 REFUSED_SECONDS = 2.0
 BUSY = 5
-"""A machine that does other work meanwhile may be so many times as slow."""
+"""Factor by which a busy machine may be slower."""
 MEMORY_BYTES = 200 << 20
-"""By so much the API may grow."""
+"""Allowed growth of the memory of the API."""
 OWN_FILES = ("embedreel.db", "broker.db", "api.log", "worker.log")
 VARIABLES = {"EMBEDREEL_MAX_DATASETS": "0", "EMBEDREEL_RATE_LIMIT": "0"}
 
 
 def send(lab, count):
-    told = lab.new_folder("watched") / "told.jsonl"
+    reports = lab.new_folder("watched") / "reports.jsonl"
     with (
         Canary(lab.new_folder("canary")) as canary,
         lab.world(
-            workers=0, main=("-m", "tests.faults.watched", "api"), FAULTS_WATCHED=str(told), **VARIABLES
+            workers=0, main=("-m", "tests.faults.watched", "api"), FAULTS_WATCHED=str(reports), **VARIABLES
         ) as world,
     ):
         trial = _Trial(world, canary)
         trial.send(
             upload("a good file", hostile_parquet.good(), harmless=True)
-        )  # whatever is loaded once is loaded now
+        )  # libraries that are loaded once are loaded now
         assert not trial.result.findings, trial.result.findings
         before, memory = _paths(world.home), _resident(world.service.api.pid)
         trial.seconds.clear()
@@ -50,7 +51,7 @@ def send(lab, count):
         result.findings += _grown(memory, _resident(world.service.api.pid))
         result.findings += _still_answers(world)
         result.findings += [Finding(LEFT, what) for what in canary.touched()]
-        peak = _watched(told, result)
+        peak = _watched(reports, result)
     result.recovery = trial.seconds
     result.injected = sum(trial.statuses.values())
     late = sum(seconds > REFUSED_SECONDS for seconds in trial.seconds)
@@ -63,7 +64,7 @@ def send(lab, count):
 
 
 def _all(canary, rng):
-    """Bodies, those that somebody thought of first."""
+    """Return all bodies, the hand-written ones first."""
     for name, content in hostile_parquet.hostile(canary):
         yield upload(name, content)
     yield from hostile_bodies.hostile()
@@ -87,12 +88,12 @@ def _all(canary, rng):
 
 
 def _with_image(image):
-    """A file whose other images are good."""
+    """Return a file with this image; its other images are valid."""
     return hostile_parquet.good([image, *(hostile_parquet.picture(index) for index in range(19))])
 
 
 class _Trial:
-    """Sends bodies and judges the answers."""
+    """Sends bodies and checks the answers."""
 
     def __init__(self, world, canary):
         self.result = Result(bound_seconds=REFUSED_SECONDS * BUSY)
@@ -101,7 +102,7 @@ class _Trial:
         self._world, self._canary = world, canary
 
     def send(self, body):
-        """One upload; what is accepted is deleted again."""
+        """Send an upload. An accepted dataset is deleted."""
         began = time.monotonic()
         status, kind, content = _post(self._world.port, body)
         took = time.monotonic() - began
@@ -122,7 +123,9 @@ class _Trial:
         if not 400 <= status < 500:
             self._find(body, f"was answered {status}: {content[:500]!r}")
         elif kind != "application/problem+json" and not content.startswith(b"Invalid HTTP request"):
-            self._find(body, f"was answered {status} with {kind}: {content[:200]!r}")  # the latter is the HTTP parser's
+            self._find(
+                body, f"was answered {status} with {kind}: {content[:200]!r}"
+            )  # the second is the answer of the HTTP parser
 
     def _remove(self, body, content):
         if not body.harmless:
@@ -136,13 +139,13 @@ class _Trial:
 
 
 def _post(port, body):
-    """Status, content type and body of the answer; None where there is none."""
+    """Return status, content type and body of the answer, or None if there is no answer."""
     headers = {"Host": f"127.0.0.1:{port}", "Connection": "close", **body.headers}
     if not {"Content-Length", "Transfer-Encoding"} & set(headers):
         headers["Content-Length"] = str(len(body.content))
     head = "POST /v1/datasets HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
-        with suppress(OSError):  # the service may answer early, and not listen to the rest
+        with suppress(OSError):  # the service may answer early and not read the rest
             connection.sendall(head.encode("latin-1") + b"\r\n" + body.content)
         if body.hangs_up:
             connection.shutdown(socket.SHUT_WR)
@@ -162,7 +165,7 @@ def _read(connection):
 
 
 def _paths(home):
-    """All that lies in the data folder, but for the files that the service writes at any time."""
+    """Return the paths in the data folder, without the files that the service may write at any time."""
     return {path.relative_to(home) for path in home.rglob("*") if not path.name.startswith(OWN_FILES)}
 
 
@@ -181,7 +184,7 @@ def _grown(before, after):
 
 
 def _still_answers(world):
-    """As on the first day: it is ready, accepts a good file, and has logged no failure."""
+    """Check that the service is ready, accepts a valid file, and has logged no failure."""
     if client.ask(world.port, "GET", "/readyz").status != 200:
         yield Finding(LOST, "the service is not ready any more")
     status, _, content = _post(world.port, upload("a good file", hostile_parquet.good()))
@@ -194,9 +197,9 @@ def _still_answers(world):
         yield Finding(LEFT, f"the API's log: {log[max(0, at - 300) :][:3000]}")
 
 
-def _watched(told, result):
-    """Take over what the watched processes told; returns the intake's largest memory in MiB."""
-    lines = [json.loads(line) for line in told.read_text().splitlines()]
+def _watched(reports, result):
+    """Read the reports of the watched processes. Returns the maximum memory of an intake process in MiB."""
+    lines = [json.loads(line) for line in reports.read_text().splitlines()]
     begun = Counter(line["role"] for line in lines if line["what"] == "begin")
     assert begun["api"] == 1, begun
     assert begun["intake"] >= 2, begun

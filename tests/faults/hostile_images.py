@@ -1,4 +1,4 @@
-"""Image files that a dataset must not hold, and some that look worse than they are."""
+"""Image files that a dataset must refuse, and unusual image files that it may accept."""
 
 import io
 import struct
@@ -12,7 +12,7 @@ ALLOWED = 25_000_000
 
 
 def hostile():
-    """Names and contents of images that must be refused."""
+    """Return names and contents of images that must be refused."""
     png = picture(size=64)
     jpeg, webp = picture(size=64, kind="JPEG"), picture(size=64, kind="WEBP")
     yield from (("empty", b""), ("zeros", bytes(1000)), ("a text", b"<html>not an image</html>"))
@@ -40,7 +40,7 @@ def hostile():
 
 
 def harmless():
-    """Names and contents of images that may be accepted: pixels within the bounds, whatever else is in the file."""
+    """Return names and contents of images that may be accepted: their sizes are within the limits."""
     png = picture(size=64)
     yield "PNG of 25 MP of one colour", _one_colour(5000, 5000)
     yield "PNG with 16 bits a channel", _saved(Image.new("I;16", (32, 32), 40_000), "PNG")
@@ -87,14 +87,14 @@ def _animated(kind, frames):
 
 
 def _with_exif(entry):
-    """A JPEG whose EXIF data have this one entry."""
+    """Return a JPEG whose EXIF data have only this entry."""
     exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0" + entry + bytes(4)
     jpeg = picture(size=32, kind="JPEG")
     return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + jpeg[2:]
 
 
 def _with_chunk(png, name, content):
-    """A PNG with one more chunk, behind its header."""
+    """Return a PNG with one additional chunk after its header."""
     return png[:33] + _chunk(name, content) + png[33:]
 
 

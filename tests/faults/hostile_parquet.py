@@ -1,4 +1,4 @@
-"""Parquet files in the image format of Hugging Face datasets: a good one, and hostile ones."""
+"""Parquet files in the image format of Hugging Face datasets: a valid one, and hostile ones."""
 
 import base64
 import io
@@ -16,35 +16,35 @@ STRUCT = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
 def picture(value=0, *, size=8, kind="PNG"):
-    """An image file of one colour."""
+    """Return an image file of one colour."""
     file = io.BytesIO()
     Image.new("RGB", (size, size), (value % 256, value * 7 % 256, 90)).save(file, kind)
     return file.getvalue()
 
 
 def images(contents, paths=None):
-    """An image column of these files."""
+    """Return a column of images for these files."""
     paths = paths or [None] * len(contents)
     rows = [{"bytes": content, "path": path} for content, path in zip(contents, paths, strict=True)]
     return pa.array(rows, STRUCT)
 
 
 def parquet(table, **options):
-    """The table as a Parquet file."""
+    """Return the table as a Parquet file."""
     file = io.BytesIO()
     pq.write_table(table, file, **options)
     return file.getvalue()
 
 
 def good(contents=None):
-    """A file that is accepted, or would be if its images were."""
+    """Return a file that is accepted if its images are valid."""
     contents = contents or [picture(index) for index in range(ROWS)]
     labels = pa.array([index % 2 for index in range(len(contents))], pa.int64())
     return parquet(pa.table({"image": images(contents), "label": labels}))
 
 
 def hostile(canary):
-    """Names and contents of files that must be refused.
+    """Return names and contents of files that must be refused.
 
     Args:
         canary: a `tests.faults.canary.Canary`, which the files name.
@@ -122,7 +122,7 @@ def _labels():
 
 
 def _bombs():
-    """Little that would become much."""
+    """Return small files with a very large decoded size."""
     nothing = images([None])
     rows = 2_000_000
     yield (
@@ -144,21 +144,21 @@ def _bombs():
 
 
 def harmless():
-    """Names and contents of files that may be accepted: what is odd about them is not used."""
+    """Return names and contents of files that may be accepted: their unusual parts are not read."""
     yield "features that nest without end", _with_metadata(b'{"info": {"features": ' + b"[" * 200_000)
 
 
 def mutated(rng):
-    """A good file with some bytes changed, cut, doubled or moved; it may be harmless still."""
+    """Return a valid file in which some bytes are changed, cut, repeated or moved. It may be harmless."""
     return damage(good(), rng)
 
 
 def damage(whole, rng):
-    """The bytes, with some of them changed, cut, doubled or moved, most of all in the last third."""
+    """Change, cut, repeat or move some of the bytes, most often in the last third."""
     content = bytearray(whole)
     for _ in range(rng.choice([1, 1, 2, 5, 20])):
         at, length = rng.randrange(len(content)), rng.choice([1, 1, 4, 16, 200])
-        if rng.random() < 0.5:  # the metadata, from which everything follows
+        if rng.random() < 0.5:  # the metadata, which describe all other parts
             at = rng.randrange(len(content) * 2 // 3, len(content))
         match rng.randrange(6):
             case 0:
@@ -177,7 +177,7 @@ def damage(whole, rng):
 
 
 def _thrift_list(size):
-    """FileMetaData whose schema says that it has so many elements."""
+    """Return FileMetaData whose schema declares this number of elements."""
     number = bytearray()
     while size > 127:
         number.append(size & 127 | 128)
@@ -220,7 +220,7 @@ def _extension(name, content):
 
 
 def _repeated(content, times, compression):
-    """The same image many times, once in the file."""
+    """Return a file that stores one image and refers to it many times."""
     file = io.BytesIO()
     one = _table([content] * 2)
     with pq.ParquetWriter(file, one.schema, compression=compression, dictionary_pagesize_limit=1 << 30) as writer:

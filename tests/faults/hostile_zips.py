@@ -1,4 +1,4 @@
-"""ZIP files of class folders: a good one, and hostile ones."""
+"""ZIP files of class folders: a valid one, and hostile ones."""
 
 import random
 
@@ -10,12 +10,12 @@ MIB = 1 << 20
 
 
 def good(more=None):
-    """A ZIP that is accepted, or would be without what is added to it."""
+    """Return a ZIP file that is accepted if the added entries are valid."""
     return zipped({f"{('cat', 'dog')[row % 2]}/{row:02}.png": picture(row) for row in range(ROWS)} | (more or {}))
 
 
 def hostile():
-    """Names and contents of ZIPs that must be refused."""
+    """Return names and contents of ZIP files that must be refused."""
     yield from _names()
     yield from _bombs()
     yield from _lies()
@@ -30,7 +30,7 @@ def hostile():
 
 
 def harmless():
-    """Names and contents of ZIPs that may be accepted: what is odd about them is not used."""
+    """Return names and contents of ZIP files that may be accepted: their unusual parts are not read."""
     yield "ZIP with what systems leave", good({"__MACOSX/cat/._1.png": b"x", ".DS_Store": b"x", "cat/Thumbs.db": b"x"})
     yield (
         "ZIP with a class named for a terminal",
@@ -40,7 +40,7 @@ def harmless():
 
 
 def mutated(rng):
-    """A good ZIP with some bytes changed, cut, doubled or moved; it may be harmless still."""
+    """Return a valid ZIP file in which some bytes are changed, cut, repeated or moved. It may be harmless."""
     return damage(good(), rng)
 
 
@@ -96,6 +96,6 @@ def _layouts():
 
 
 def _with(entry):
-    """Good images and one entry more, byte by byte."""
+    """Return a ZIP file with valid images and one entry that is written byte by byte."""
     images = [{"name": b"%d/%02d.png" % (row % 2, row), "content": picture(row)} for row in range(ROWS)]
     return crafted([*images, {"name": b"0/99.png", **entry}])

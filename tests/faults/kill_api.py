@@ -1,4 +1,4 @@
-"""SIGKILL to an API process in the middle of a POST; the client repeats it, at another one on the same home."""
+"""SIGKILL to an API process during a POST. The client repeats the request at another API process on the same home."""
 
 import threading
 import time
@@ -12,7 +12,7 @@ from tests.faults.lab import PAIRS
 from tests.faults.result import Fault, Result
 
 PROCESSES = 4
-"""One that nobody kills, and enough others that one is up while the next ones start."""
+"""API processes: one is never killed, and the others start one after the other, so that one is always ready."""
 ANSWERED_SECONDS = 60.0
 LONGEST_POST_SECONDS = 0.05
 
@@ -46,13 +46,13 @@ def _kill(lab, count, pair):
 
 
 def _another(world):
-    """One more API process on this home, not yet started."""
+    """Return one more API process on this home. It is not started yet."""
     port = free_port()
     return Service(world.home, port, {**world.service.environment, "EMBEDREEL_PORT": str(port)})
 
 
 def _during_a_post(world, victim, result):
-    """Post, and kill the process meanwhile; whether the kill came before the answer."""
+    """Send a POST and kill the process meanwhile. Returns 1 if the process was killed before its answer, else 0."""
     name = world.new_name()
     body, answers = world.body(name), []
     first = threading.Thread(target=lambda: answers.append(_try(victim.port, body, name)))
@@ -62,7 +62,7 @@ def _during_a_post(world, victim, result):
     victim.api.kill()
     victim.api.wait()
     first.join()
-    # The same request again, at a process that answers, and once more: each answer must name the same run.
+    # The same request is sent twice at a running process: each answer must name the same run.
     again = [client.insist([world.port], "POST", "/v1/runs", body, key=name)[0]]
     took = time.monotonic() - at
     again.append(client.insist([world.port], "POST", "/v1/runs", body, key=name)[0])

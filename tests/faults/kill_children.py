@@ -1,6 +1,7 @@
-"""SIGKILL to one process alone: a stage's child, or a supervisor whose children live on until they notice.
+"""SIGKILL to one process: the child of a task, or a supervisor. The children of a killed supervisor end when they
+detect it.
 
-A fifth of the faults are stages whose child always dies: they must end after three attempts, with the reason.
+A fifth of the faults are tasks whose child always ends. Such a task must fail after three attempts, with the reason.
 """
 
 import os
@@ -25,7 +26,7 @@ def kill(lab, count):
         hits, disturbed = Counter(), []
         with world.stream(runs=WORKERS):
             doomed = [world.submit("exit") for _ in range(count // 5)]
-            world.wait(doomed)  # nothing else may end their children
+            world.wait(doomed)  # no other fault may kill their children
             while len(disturbed) < count - len(doomed):
                 time.sleep(lab.rng.uniform(0.05, 0.4))
                 kill_one = lab.rng.choice([_kill_child, _kill_supervisor])
@@ -41,7 +42,7 @@ def kill(lab, count):
 
 
 def _at_work(world, hits):
-    """Attempts under way at stages that can stand this loss and one that we did not mean."""
+    """Return the attempts that are running, without tasks whose child always ends."""
     alive = [one for one in world.attempts() if one.ended_at is None and processes.living({one.pid})]
     return [one for one in alive if hits[one.run, one.stage] < ATTEMPTS - 2]
 
@@ -57,7 +58,7 @@ def _kill_child(world, hits, result):
         return []
     processes.wait_gone({victim.pid}, seconds=1)
     if any(one.maker == victim.maker and one.ended_at for one in world.attempts()):
-        return []  # it had come to its end
+        return []  # it had ended
     hits[victim.run, victim.stage] += 1
     return [(at, None, victim.run, victim.stage)]
 

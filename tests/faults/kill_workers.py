@@ -1,4 +1,4 @@
-"""SIGKILL to a worker's whole group, the supervisor and its fork server, while it runs a stage."""
+"""SIGKILL to all processes of a worker, its supervisor and its fork server, while it runs a task."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Where a fault is injected: worlds on either pair of servers, in a temporary folder, with a seeded generator."""
+"""Starts services for the faults: on each pair of servers, in a temporary folder, with a seeded random generator."""
 
 import random
 from contextlib import ExitStack, contextmanager
@@ -11,7 +11,7 @@ PAIRS = (EMBEDDED, SERVERS)
 
 
 class Lab:
-    """Servers are started when first needed, and ended with the block."""
+    """Servers are started at their first use and stopped at the end of the block."""
 
     def __init__(self, folder, seed):
         self.folder = folder
@@ -28,7 +28,7 @@ class Lab:
         self._open.close()
 
     def prepare(self, name):
-        """A generator of its own for each fault, so that leaving one out does not change another."""
+        """Seed the random generator for this fault, so that its choices do not depend on other faults."""
         self.rng = random.Random(f"{self.seed} {name}")
 
     @property
@@ -40,7 +40,7 @@ class Lab:
         return self._server(Redis)
 
     def pair(self, name):
-        """EMBEDREEL_* variables of a fresh database and an empty broker."""
+        """Return the EMBEDREEL_* variables of an empty database and an empty broker."""
         if name == EMBEDDED:
             return {}
         self.redis.client().flushall()
@@ -48,7 +48,7 @@ class Lab:
 
     @contextmanager
     def world(self, pair=EMBEDDED, *, workers, home=None, main=(), **variables):
-        """A service of its own; what it left running is ended. `main`: arguments to Python that start the API."""
+        """Start a service and stop it after the block. `main`: arguments of Python that start the API."""
         self._worlds += 1
         folder = self.new_folder(f"world-{self._worlds}")
         world = World(folder, {**self.pair(pair), **variables}, rng=self.rng, home=home)

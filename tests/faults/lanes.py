@@ -1,4 +1,4 @@
-"""Lines of the table side by side, each in a process with a lab of its own: most of a fault's time is waiting."""
+"""Inject several faults side by side. Each fault runs in its own process, because it mostly waits."""
 
 import contextlib
 import dataclasses
@@ -13,17 +13,17 @@ from tests.faults.result import Result
 
 
 class Kept:
-    """Results in a folder, a file a line, so that a column that was cut short goes on where it was.
+    """Results in a folder, one file for each fault. An interrupted run continues with the missing faults.
 
     Args:
-        folder: where they are; None keeps nothing.
+        folder: folder of the results. None stores nothing.
     """
 
     def __init__(self, folder):
         self.folder = folder
 
     def seed(self, seed):
-        """The seed with which the column began: what is left of it is injected with the same."""
+        """Return the seed of the first call, so that the remaining faults use the same seed."""
         if self.folder is None:
             return seed
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -33,7 +33,7 @@ class Kept:
         return int(path.read_text())
 
     def load(self, fault, wanted):
-        """The Result of an earlier call, or None."""
+        """Return the Result of an earlier call, or None."""
         path = self._path(fault, wanted)
         if path is None or not path.exists():
             return None
@@ -49,12 +49,13 @@ class Kept:
 
 
 def inject(lines, kept, *, lanes, seed, patience, say):
-    """Put into `kept` what is not there yet; a line whose process broke off is missing from it afterwards.
+    """Inject the faults that have no result in `kept`. A fault whose process fails has no result afterwards.
 
     Args:
-        lines: (fault, wanted count) pairs in the table's order; the long ones stand last there, so they begin.
-        patience: by how much recovery may take longer than in the full column.
-        say: is told when a line begins and ends.
+        lines: (fault, wanted count) pairs in the order of the table. The last pairs take longest, so they start
+            first.
+        patience: factor by which recovery may take longer than in a full run.
+        say: receives a message when a fault begins and ends.
     """
     ended, running = False, set()
 
@@ -75,7 +76,7 @@ def inject(lines, kept, *, lanes, seed, patience, say):
     try:
         waiting = [pool.submit(run, fault, wanted) for fault, wanted in reversed(lines) if not kept.load(fault, wanted)]
         while not all(future.done() for future in waiting):
-            time.sleep(0.2)  # rather than wait(): a signal must be heard
+            time.sleep(0.2)  # not wait(): the process must handle signals
         for future in waiting:
             future.result()
     finally:

@@ -1,7 +1,7 @@
-"""Many clients that post and poll, and many event streams that break off and come back: bench/ makes both.
+"""Many clients that post and poll, and many event streams that disconnect and resume. testing/clients.py has both.
 
-Times are told and not asserted: this machine may be shared. What counts is that nothing is refused, missing or
-disordered.
+Times are printed and not asserted, because the machine may be shared. No request may be refused, and no event may be
+missing or out of order.
 """
 
 from bench import load
@@ -28,7 +28,7 @@ def poll(lab, seconds):
 
 
 def follow(lab, count):
-    """The runs are under way while they are followed, and every third stream breaks off once."""
+    """Read the event streams while the runs are running. Every third stream disconnects once."""
     runs = max(1, count // STREAMS_A_RUN)
     with lab.world(workers=1, EMBEDREEL_WORKER_CONCURRENCY="2", **VARIABLES) as world:
         seen = load.follow(world.port, streams=count, runs=runs, frames=FRAMES)

@@ -1,4 +1,4 @@
-"""A broker that delivers each message three times, in any order, or not at all."""
+"""A broker that delivers each message three times, in random order, or not at all."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""PostgreSQL stopped at once (no checkpoint, no goodbye) and started again, while runs and requests go on."""
+"""PostgreSQL is stopped immediately, without a checkpoint, and restarted, while runs and requests continue."""
 
 import signal
 import threading
@@ -35,7 +35,7 @@ def disturb(lab, count):
 
 
 class _Asking:
-    """Asks for the list of runs all the time, and notes every answer that is neither right nor a clear 503."""
+    """Requests the list of runs continuously, and records each answer that is neither correct nor a clear 503."""
 
     def __init__(self, world, result):
         self.refused = 0
@@ -70,7 +70,7 @@ class _Asking:
 
 
 def _next_begun(world, after):
-    """The first moment after this one when a worker began a stage."""
+    """Return the first time after `at` at which a worker began a task."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         if began := [one.began_at for one in world.attempts() if one.began_at > after]:

@@ -1,4 +1,4 @@
-"""Processes of this machine as /proc shows them: whose they are, and whether they are gone."""
+"""Processes of this machine, read from /proc: their home folder, and whether they still run."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def of_home(home):
-    """Ids of the processes of the service on this home folder, zombies left out."""
+    """Return the ids of the processes of the service on this home folder, without zombies."""
     mark = f"EMBEDREEL_HOME={home}".encode()
     found = set()
     for process in Path("/proc").glob("[0-9]*"):
@@ -19,7 +19,7 @@ def of_home(home):
 
 
 def tree(pid):
-    """The process and all that descend from it."""
+    """Return the id of the process and of all its descendants."""
     parents = {}
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError, IndexError, ValueError):
@@ -32,19 +32,19 @@ def tree(pid):
 
 
 def living(pids):
-    """Those that are still there."""
+    """Return the ids of the processes that still run."""
     return {pid for pid in pids if Path(f"/proc/{pid}").exists() and not _zombie(Path(f"/proc/{pid}"))}
 
 
 def started(pid):
-    """When a process was started, seconds of the machine's monotonic clock; None if it is gone."""
+    """Return the start time of a process in seconds of the machine's monotonic clock, or None if it has ended."""
     with suppress(OSError, IndexError, ValueError):
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
     return None
 
 
 def wait_gone(pids, *, seconds):
-    """Those that are still there after so long."""
+    """Wait until the processes have ended, for at most `seconds`. Returns the ids of those that still run."""
     deadline = time.monotonic() + seconds
     while (left := living(pids)) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -52,14 +52,14 @@ def wait_gone(pids, *, seconds):
 
 
 def send(pids, number):
-    """Signal each one that is there."""
+    """Send the signal to each process that still runs."""
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, number)
 
 
 def end(pids):
-    """End what should have ended by itself."""
+    """Kill the processes."""
     send(pids, signal.SIGKILL)
 
 

@@ -1,4 +1,4 @@
-"""Redis killed, away for a while and started again, or flushed; runs are posted all the time."""
+"""Redis is killed and restarted later, or flushed, while runs are posted."""
 
 import time
 
@@ -53,7 +53,7 @@ def _post(world, result):
 
 
 def _begun(world, name):
-    """The moment when a worker began this run."""
+    """Return the time when a worker began this run."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         if began := [one.began_at for one in world.attempts() if one.run == name]:

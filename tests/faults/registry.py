@@ -1,4 +1,4 @@
-"""All faults, in the order of the table. A further one is a module with FAULTS of its own."""
+"""All faults, in the order of the table. To add a fault, add a module with a tuple FAULTS here."""
 
 from tests.faults import (
     cancel,

@@ -10,7 +10,7 @@ COLUMNS = ("fault", "must hold", "injected", "lost", "doubled", "left behind", "
 
 
 def head(seed, options):
-    """When, where, of which state of the code and how the table is made; `options`: those of the command."""
+    """Return the line above the table: date, command, seed, commit and machine. `options`: options of the command."""
     said = [*(["--ci"] if options.ci else []), *([f"--lanes {options.lanes}"] if options.lanes > 1 else [])]
     command = f"make faults ARGS='{' '.join(said)}'" if said else "make faults"
     return f"{dt.datetime.now(tz=dt.UTC):%Y-%m-%d}, `{command}`, seed {seed}, commit {_commit()}, {machine()}."
@@ -22,17 +22,17 @@ def _commit():
 
 
 def table(lines):
-    """Markdown; `lines` are (fault, wanted count, result)."""
+    """Return the table in Markdown. `lines` are (fault, wanted count, result)."""
     return "\n".join([_joined(COLUMNS), _joined(("---",) * len(COLUMNS)), *(row(*line) for line in lines)])
 
 
 def row(fault, wanted, result):
-    """A line of the table."""
+    """Return one row of the table."""
     return _joined(_cells(fault, wanted, result))
 
 
 def write(path, head, lines):
-    """Put the table between the marks of the file."""
+    """Replace the text between the marks of the file with the table."""
     before, rest = path.read_text().split(BEGIN)
     after = rest.split(END)[1]
     notes = "\n".join(f"- {fault.title}: {result.note}" for fault, _, result in lines if result.note)

@@ -1,4 +1,4 @@
-"""What a fault is, and what injecting it has shown."""
+"""A fault, and the result of injecting it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,12 +9,14 @@ from tests.faults.checker import DOUBLED, LOST, Finding
 
 @dataclass(frozen=True)
 class Fault:
-    """A line of the table: `run(lab, count)` injects it `count` times and returns a Result.
+    """A row of the table: `run(lab, count)` injects it `count` times and returns a Result.
 
     Attributes:
-        promise: what must hold, in the table's words.
-        in_ci: how often it is injected in CI, 0: not there; `in_full` in a full run.
-        unit: what is counted where it is time that goes by, such as ` s`; such a line has no share of failures.
+        promise: what must hold, as the table says it.
+        in_ci: number of injections in CI. 0: the fault is not injected there.
+        in_full: number of injections in a full run.
+        unit: unit of the count if the count is a duration, such as ` s`. Such a row has no bound on the fraction of
+            failures.
     """
 
     name: str
@@ -28,14 +30,14 @@ class Fault:
 
 @dataclass
 class Result:
-    """What was seen.
+    """Observations of one fault.
 
     Attributes:
-        injected: faults that met work under way; only these count.
-        recovery: seconds from a fault to the moment when the work that it met was under way again, or finished.
-        bound_seconds: what the 95th percentile of `recovery` may be; None where nothing has to recover.
-        note: what else a reader of the table should know.
-        seconds: how long it took to see it.
+        injected: number of faults that affected running work. Other faults are not counted.
+        recovery: seconds from each fault until the affected work was running again or finished.
+        bound_seconds: upper bound of the 95th percentile of `recovery`. None if nothing has to recover.
+        note: additional text for the reader of the table.
+        seconds: duration of the line, seconds.
     """
 
     injected: int = 0
@@ -56,7 +58,7 @@ class Result:
         )
 
     def count(self, kind: str) -> int:
-        """Findings of a kind."""
+        """Return the number of findings of a kind."""
         return sum(finding.kind == kind for finding in self.findings)
 
     @property
@@ -69,13 +71,13 @@ class Result:
 
     @property
     def p95(self) -> float | None:
-        """95th percentile of the recovery times: the value that at most one in twenty exceeds."""
+        """95th percentile of the recovery times: at most one in twenty is larger."""
         if not self.recovery:
             return None
         ordered = sorted(self.recovery)
         return ordered[max(0, -(-len(ordered) * 95 // 100) - 1)]
 
     def holds(self, wanted: int) -> bool:
-        """Nothing was found, often enough, and recovery was as fast as promised."""
+        """Return True if there is no finding, enough faults were injected, and recovery was as fast as promised."""
         slow = self.bound_seconds is not None and (self.p95 is None or self.p95 > self.bound_seconds)
         return self.injected >= wanted and not self.findings and not slow

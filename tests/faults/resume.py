@@ -1,6 +1,7 @@
-"""A real training, killed after it stored a state, and continued by another worker.
+"""A real training is killed after it has stored a state, and another worker continues it.
 
-The weights must be the same, and the steps that were captured, those that the model's drift has chosen too.
+The weights and the captured steps must equal those of an undisturbed training, also if the drift of the model selects
+the steps.
 """
 
 import time
@@ -37,7 +38,9 @@ def disturb(lab, count):
 
 
 def _kill_once(world, seed, spacing, undisturbed, result):
-    """Whether the training was met under way, with a state; then it must have continued from it."""
+    """Kill the training if it is running and has stored a state. Returns True if it was killed and resumed from the
+    state.
+    """
     run_id = _submit(world, seed, spacing)
     if not _wait(
         world, run_id, "SELECT count(*) FROM tasks WHERE run_id = ? AND status = 'running' AND state_step > 0"
@@ -56,7 +59,7 @@ def _kill_once(world, seed, spacing, undisturbed, result):
         if event["data"]["stage"] == "fine_tune"
     ]
     if len(started) < 2:
-        return 0  # it had come to its end
+        return 0  # it had ended
     result.recovery.append(started[1]["at"] - at)
     if not started[1]["data"].get("resumed_step"):
         result.findings.append(Finding(LOST, f"{run_id} began anew instead of continuing"))
@@ -82,7 +85,7 @@ def _submit(world, seed, spacing):
 
 
 def _wait(world, run_id, query, *, or_terminal=True):
-    """Until the query counts something; False if the run ended first."""
+    """Wait until the query returns a number above 0. Returns False if the run ended first."""
     deadline = time.monotonic() + STAGE_SECONDS
     while time.monotonic() < deadline:
         if world.rows.value(query, run_id):
@@ -94,15 +97,15 @@ def _wait(world, run_id, query, *, or_terminal=True):
 
 
 def _outcome(world, run_id):
-    """The hash of the weights, and the steps that were captured."""
+    """Return the hash of the weights and the captured steps."""
     query = "SELECT id, facts FROM artifacts JOIN tasks ON tasks.key = artifacts.key WHERE run_id = ? ORDER BY id"
     facts = {row["id"]: row["facts"] for row in world.rows.of(query, run_id)}
-    steps = [told["step"] for stage, told in facts.items() if stage.startswith("embed/")]
+    steps = [known["step"] for stage, known in facts.items() if stage.startswith("embed/")]
     return facts.get("fine_tune", {}).get("weights_sha256"), steps
 
 
 def _delete_all(world):
-    """So that the next run of the same spec makes everything itself."""
+    """Delete all runs, so that the next run of the same spec reuses nothing."""
     for run_id in list(world.accepted):
         client.insist([world.port], "DELETE", f"/v1/runs/{run_id}")
         del world.accepted[run_id]

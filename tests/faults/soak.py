@@ -1,7 +1,8 @@
-"""Small runs, polls, event streams and deletions for a long time: what the service takes must not grow.
+"""Small runs, polls, event streams and deletions for a long time. The resource use of the service must not grow.
 
-Every few seconds it is noted what the processes hold, how many rows each table has, and what lies in the data folder.
-After a third of the time, for warming up, the trend of each of these, continued over the rest, must stay small.
+Every few seconds, the memory of the processes, the number of rows of each table and the files of the data folder are
+recorded. After a third of the time, which is a warm-up, the trend of each number, extrapolated to the remaining time,
+must be small.
 """
 
 import itertools
@@ -21,7 +22,7 @@ SAMPLES = 60
 MEBIBYTE = 1 << 20
 SHARE = 0.1
 BOUNDS = {"memory": 12 * MEBIBYTE, "descriptors": 8, "threads": 4, "rows": 60, "files": 60, "broker": MEBIBYTE}
-"""What a trend may come to, or a tenth of the median where that is more; runs under way make rows and files differ."""
+"""Allowed growth, or a tenth of the median if that is larger: running runs have rows and files."""
 
 TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'alembic_version'"
 OF_RUNS = ("runs", "tasks", "events", "artifacts")
@@ -44,14 +45,14 @@ def soak(lab, seconds):
             thread.join()
         findings = [*user.findings, *_left(world)]
     trends = _trends([sample for sample in samples if sample[0] > seconds / 3], seconds * 2 / 3)
-    findings += [Finding(LEFT, f"{name} grows: {told}") for name, (told, small) in trends.items() if not small]
-    told = ", ".join(f"{name} {told}" for name, (told, _) in trends.items() if not name.startswith("rows"))
-    note = f"{user.runs:,} runs made and deleted; growth after the first third: {told}"
+    findings += [Finding(LEFT, f"{name} grows: {text}") for name, (text, small) in trends.items() if not small]
+    text = ", ".join(f"{name} {text}" for name, (text, _) in trends.items() if not name.startswith("rows"))
+    note = f"{user.runs:,} runs made and deleted; growth after the first third: {text}"
     return Result(injected=seconds, findings=findings, note=note)
 
 
 class _User:
-    """Submits a run, polls it, follows its events, and deletes it; then another one."""
+    """Submits a run, polls it, follows its events and deletes it; then repeats this."""
 
     def __init__(self, world):
         self.findings = []
@@ -69,7 +70,7 @@ class _User:
                 return
 
     def _one(self):
-        # Without an Idempotency-Key, whose rows are kept for a day.
+        # Without an Idempotency-Key, because its row is kept for a day.
         body = self._world.body(f"run-{next(self._numbers)}", frames=3)
         path = f"/v1/runs/{self._ask('POST', '/v1/runs', 202, body)['id']}"
         deadline = time.monotonic() + 120
@@ -88,7 +89,7 @@ class _User:
 
 
 def _sample(world):
-    """Numbers by name; the first word says what is counted."""
+    """Return numbers by name. The first word of a name is the quantity."""
     seen = {}
     worker = world.workers[0].pid
     children = {pid for pid in processes.tree(worker) if _parent(pid) == worker}
@@ -111,7 +112,7 @@ def _parent(pid):
 
 
 def _trends(samples, seconds):
-    """By name: growth in so many seconds, told, and whether it is small."""
+    """Return for each name: the growth in this number of seconds, a text, and whether the growth is small."""
     trends = {}
     for name in samples[0][1]:
         values = [(at, sample[name]) for at, sample in samples]
@@ -124,13 +125,13 @@ def _trends(samples, seconds):
 
 
 def slope(values):
-    """Theil and Sen: the median of the slopes between all pairs, which a few outliers do not move."""
+    """Return the Theil-Sen slope: the median of the slopes of all pairs, which a few outliers do not change."""
     pairs = itertools.combinations(values, 2)
     return statistics.median((second - first) / (later - at) for (at, first), (later, second) in pairs)
 
 
 def _left(world):
-    """All runs are deleted: so must their rows and files be."""
+    """Return findings about rows and files that remain after all runs were deleted."""
     for table in OF_RUNS:
         if rows := world.rows.value(f"SELECT count(*) FROM {table}"):
             yield Finding(LEFT, f"{rows} rows in {table} after all runs were deleted")

@@ -1,4 +1,4 @@
-"""A check that cannot fail is a defect: each answer that is not as documented must be told."""
+"""Each answer that differs from the OpenAPI document is reported."""
 
 import json
 
@@ -25,14 +25,14 @@ def answered(status, body, *, kind="application/problem+json"):
     answer = requests.Response()
     answer.status_code, answer._content = status, json.dumps(body).encode()  # noqa: SLF001 - as requests fills it
     answer.headers["Content-Type"] = kind
-    answer.raw = urllib3.HTTPResponse(headers={"Content-Type": kind})  # Schemathesis reads these
+    answer.raw = urllib3.HTTPResponse(headers={"Content-Type": kind})  # Schemathesis reads these attributes
     answer.request = requests.Request("GET", "http://localhost/v1/runs/run_1/events").prepare()
     answer.url = answer.request.url
     return answer
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "expected"),
     [
         (answered(404, GOOD), []),
         (answered(200, {"events": [], "last": 0}, kind="application/json"), []),
@@ -47,10 +47,10 @@ def answered(status, body, *, kind="application/problem+json"):
         (answered(200, {}, kind="text/html"), ["ndocumented"]),
     ],
 )
-def test_wrong(case, answer, told):
+def test_wrong(case, answer, expected):
     found = list(answers.wrong(case, answer, admitted=True))
-    assert bool(found) == bool(told), found
-    for what in told:
+    assert bool(found) == bool(expected), found
+    for what in expected:
         assert any(what in one for one in found), found
 
 

@@ -1,4 +1,4 @@
-"""A check that cannot fail is a defect: each way of damaging a finished home must be told by the checker."""
+"""The checker reports each way of damaging a finished home."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ def sha256(text):
 
 
 class Home:
-    """What one undisturbed run of stub stages leaves, written by hand."""
+    """Files and rows that an undisturbed run of stub stages leaves, written by hand."""
 
     def __init__(self, folder):
         self.store, self.audit, self.file = folder / "artifacts", folder / "audit.jsonl", folder / "embedreel.db"
@@ -77,7 +77,7 @@ def home(tmp_path):
     return Home(tmp_path)
 
 
-def test_nothing_is_found_where_nothing_is_wrong(home):
+def test_check__an_undamaged_home_has_no_finding(home):
     assert home.check() == []
 
 
@@ -194,10 +194,10 @@ def the_maker_had_not_come_to_its_end(home):
         (the_maker_had_not_come_to_its_end, LOST),
     ],
 )
-def test_damage_is_found(home, damage, kind):
+def test_check__reports_each_damage(home, damage, kind):
     damage(home)
     assert kind in {finding.kind for finding in home.check()}
 
 
-def test_a_run_that_was_accepted_and_is_not_there(home):
+def test_check__reports_a_missing_run(home):
     assert [finding.kind for finding in home.check(run_9="run-9")] == [LOST]

@@ -1,4 +1,4 @@
-"""The client of the faults repeats what asks for it, and nothing else."""
+"""The client repeats a request only if the answer asks for it."""
 
 import json
 import threading
@@ -16,7 +16,7 @@ MADE = (202, {"id": "run_1"})
 
 @pytest.fixture
 def answering():
-    """Starts a server that gives these answers in turn; its port."""
+    """Start a server that gives these answers in order. Returns its port."""
     servers = []
 
     def start(*answers):
@@ -45,11 +45,11 @@ def answering():
 
 
 @pytest.mark.parametrize("later", [IN_FLIGHT, AWAY])
-def test_insist__goes_on_while_it_is_told_to_come_later(answering, later):
+def test_insist__repeats_while_the_answer_says_later(answering, later):
     answer, sent = client.insist([answering(later, later, MADE)], "POST", "/v1/runs", key="mine")
     assert (answer.status, answer.body, sent) == (*MADE, 3)
 
 
-def test_insist__takes_any_other_conflict_for_an_answer(answering):
+def test_insist__any_other_conflict_is_an_answer(answering):
     answer, sent = client.insist([answering(ENDED, MADE)], "POST", "/v1/runs", key="mine")
     assert (answer.status, answer.body, sent) == (*ENDED, 1)

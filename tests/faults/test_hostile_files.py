@@ -1,4 +1,4 @@
-"""The watch must tell."""
+"""The watch reports each access."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from tests.faults.hostile_files import _changed
 PROGRAM = """
 import os, sys, socket
 from tests.faults.watched import Watch
-sys.addaudithook(Watch("intake", os.environ["HOME_FOLDER"], os.environ["TOLD"]))
+sys.addaudithook(Watch("intake", os.environ["HOME_FOLDER"], os.environ["REPORTS"]))
 home, outside = os.environ["HOME_FOLDER"], os.environ["OUTSIDE"]
 open(home + "/mine", "w").close()
 os.remove(home + "/mine")
@@ -30,12 +30,12 @@ for attempt in (
 
 
 def test_watch(tmp_path):
-    home, outside, told = tmp_path / "home", tmp_path / "outside", tmp_path / "told"
+    home, outside, reports = tmp_path / "home", tmp_path / "outside", tmp_path / "reports"
     home.mkdir()
     outside.mkdir()
-    variables = {"HOME_FOLDER": str(home), "OUTSIDE": str(outside), "TOLD": str(told), "PYTHONPATH": str(ROOT)}
+    variables = {"HOME_FOLDER": str(home), "OUTSIDE": str(outside), "REPORTS": str(reports), "PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, "-c", PROGRAM], env=os.environ | variables, check=True, cwd=tmp_path)
-    seen = [json.loads(line)["what"] for line in told.read_text().splitlines()]
+    seen = [json.loads(line)["what"] for line in reports.read_text().splitlines()]
     assert [what for what in seen if what != "socket.getaddrinfo"] == [
         "begin", "read", "write", "os.mkdir", "socket.connect", "os.system", "end",
     ]  # fmt: skip

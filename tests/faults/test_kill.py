@@ -1,4 +1,4 @@
-"""SIGKILL to the worker in each stage: the run ends in the film that an undisturbed run makes."""
+"""SIGKILL to the worker in each stage: the film of the run equals the film of an undisturbed run."""
 
 import io
 

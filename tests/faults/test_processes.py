@@ -1,4 +1,4 @@
-"""Whose a process id is cannot be told without when it was given out."""
+"""A process is identified by its id and its start time, because ids are reused."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ from tests.faults.audit import Attempt
 from tests.faults.world import World
 
 
-def test_started__by_the_monotonic_clock():
+def test_started__is_a_time_of_the_monotonic_clock():
     before = time.monotonic()
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         assert before - 0.1 <= processes.started(process.pid) <= time.monotonic() + 0.1
@@ -17,7 +17,7 @@ def test_started__by_the_monotonic_clock():
     assert processes.started(process.pid) is None
 
 
-def test_children__of_a_stage_and_not_who_got_its_id_later(tmp_path, monkeypatch):
+def test_children__ignore_a_later_process_with_the_same_id(tmp_path, monkeypatch):
     world = World.__new__(World)
     world.home = tmp_path
     monkeypatch.setattr(processes, "wait_gone", lambda pids, **_seconds: pids)

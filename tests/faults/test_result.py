@@ -1,4 +1,4 @@
-"""When a line of the table holds, and what the table says of it."""
+"""Conditions under which a line of the table holds, and the text of the table."""
 
 import pytest
 
@@ -14,11 +14,11 @@ FAULT = Fault("none", "nothing at all", "nothing", in_ci=20, in_full=100, run=No
     ("seconds", "p95"),
     [([], None), ([7.0], 7.0), ([*range(1, 21)], 19), ([*range(100, 0, -1)], 95), ([1, 1, 9], 9)],
 )
-def test_at_most_one_in_twenty_took_longer(seconds, p95):
+def test_p95__at_most_one_in_twenty_is_larger(seconds, p95):
     assert Result(recovery=seconds).p95 == p95
 
 
-def test_a_line_holds():
+def test_holds__within_the_bounds():
     assert Result(injected=20, recovery=[1.0], bound_seconds=2.0).holds(20)
     assert Result(injected=20).holds(20)
 
@@ -32,11 +32,11 @@ def test_a_line_holds():
         Result(injected=20, bound_seconds=2.0),
     ],
 )
-def test_a_line_does_not_hold(result):
+def test_holds__not_outside_the_bounds(result):
     assert not result.holds(20)
 
 
-def test_results_of_two_pairs_are_one_line():
+def test_result__results_of_two_pairs_are_added():
     one = Result(3, [1.0], [Finding(LOST, "a run")], 2.0, "both")
     both = Result(bound_seconds=2.0) + one + Result(4, [5.0], [Finding(DOUBLED, "a stage")], 2.0, "both")
     assert (both.injected, both.recovery, both.lost, both.doubled, both.note) == (7, [1.0, 5.0], 1, 1, "both")
@@ -60,7 +60,7 @@ def test_the_table_is_written_between_the_marks(tmp_path):
     assert "- nothing at all: a note" in written
 
 
-def test_every_fault_has_a_name_of_its_own():
+def test_faults__have_unique_names():
     assert len(BY_NAME) == len(FAULTS)
     assert all(0 <= fault.in_ci <= fault.in_full for fault in FAULTS)
     assert [fault.name for fault in FAULTS if not fault.in_ci] == ["soak"]

@@ -1,4 +1,4 @@
-"""A trend that is not seen is no check."""
+"""The soak test detects a trend."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""API processes that end or are killed while they send: no delivery is lost, and two of them send none twice."""
+"""API processes that end or are killed while they send webhooks: no delivery is lost or sent twice."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ VARIABLES = {"EMBEDREEL_WEBHOOK_ALLOW_PRIVATE": "true", "EMBEDREEL_WEBHOOK_POLL_
 
 @pytest.fixture(scope="module")
 def home(pair, tmp_path_factory):
-    """Of all tests on one database: it knows its artifact store."""
+    """The home of all tests on one database, which records its artifact store."""
     return tmp_path_factory.mktemp("home")
 
 
@@ -40,7 +40,7 @@ def start(pair, home):
 
 
 def end_leases(service):
-    """Let the time pass that a claim lasts."""
+    """Make the leases of all deliveries expire."""
     settings = Settings(home=service.home, database_url=service.environment.get("EMBEDREEL_DATABASE_URL"))
     database = Database(settings.database)
     with database.writing() as session:

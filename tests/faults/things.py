@@ -1,4 +1,4 @@
-"""What the service under generated requests has: things that stay, and things that the requests made themselves."""
+"""Resources of the service for generated requests: permanent ones, and those that the requests create."""
 
 import re
 import time
@@ -32,7 +32,7 @@ REMEMBERED = 50
 
 
 class Things:
-    """Makes what stays: a finished run, a dataset, a webhook with a delivery, a key."""
+    """Creates the permanent resources: a finished run, a dataset, a webhook with a delivery, a key."""
 
     def __init__(self, world):
         self._url = world.service.url
@@ -40,12 +40,12 @@ class Things:
         self._made = {name: [] for name in set(MADE_BY.values())}
         self._make()
         for worker in world.workers:
-            worker.terminate()  # what is posted from now on stays in the queue
+            worker.terminate()  # runs that are posted from now on stay in the queue
             worker.wait()
         world.workers.clear()
 
     def fill(self, name, case, rng):
-        """Put ids that exist into the path, most of the time; what stays is never deleted."""
+        """Usually replace ids in the path by existing ids. Permanent resources are never deleted."""
         for parameter in case.path_parameters or {}:
             lasting = [] if name in ENDING else self._lasting.get(parameter, [])
             known = lasting if name == "streamEvents" else lasting + self._made.get(parameter, [])
@@ -53,21 +53,21 @@ class Things:
                 case.path_parameters[parameter] = rng.choice(known[:1] * 4 + known)
 
     def learn(self, name, answer):
-        """Remember what a request has made."""
+        """Record a resource that a request has created."""
         kind = MADE_BY.get(name)
         if kind and answer.status_code in {201, 202}:
             self._made[kind] = [*self._made[kind], answer.json()["id"]][-REMEMBERED:]
 
     @staticmethod
     def wait_briefly(headers):
-        """Nobody waits for a queue that nobody works on."""
+        """Shorten the time that requests wait for a run, because no worker runs."""
         return {
             name: re.sub(r"\d{2,}|[2-9]", "1", value) if name.lower() == "prefer" else value
             for name, value in headers.items()
         }
 
     def still_there(self):
-        """What stays must be there, and be answered, after all."""
+        """Check that the permanent resources still exist and are served."""
         paths = {"run_id": "runs", "dataset_id": "datasets", "webhook_id": "webhooks"}
         for parameter, kind in paths.items():
             answer = self._ask("GET", f"/v1/{kind}/{self._lasting[parameter][0]}")

@@ -1,6 +1,6 @@
-"""`python -m tests.faults.tidy`: the service's own collection of garbage, without its day of patience.
+"""`python -m tests.faults.tidy`: the garbage collection of the service, without its minimum age of a day.
 
-Run while no process of the service does, so that nothing young belongs to a transaction under way.
+No process of the service may run meanwhile, so that no new file belongs to an open transaction.
 """
 
 from core.settings import Settings

@@ -1,4 +1,4 @@
-"""A service under test: an API, workers with stub stages, a stream of small runs, and the evidence they leave."""
+"""A service under test: an API, workers with stub stages, a stream of small runs, and the data for the checker."""
 
 import secrets
 import subprocess
@@ -29,7 +29,7 @@ TIMES = {
 
 
 class World:
-    """Processes on one home folder. `close` ends whatever was started here."""
+    """Processes on one home folder. `close` ends all processes that were started here."""
 
     def __init__(self, folder, variables, *, rng, home=None):
         self.rng = rng
@@ -53,12 +53,14 @@ class World:
         return self.home / "artifacts"
 
     def start(self, *, workers, main=()):
-        """API first: it brings the database to its schema. When this returns, each worker has sent a heartbeat."""
+        """Start the API, which migrates the database, and then the workers. When this returns, each worker has sent a
+        heartbeat.
+        """
         self.service.start_api(*main)
         self.start_workers(workers)
 
     def start_workers(self, number):
-        """So many more, all ready."""
+        """Start `number` workers and wait until each one has sent a heartbeat."""
         started = [self.service.start_worker() for _ in range(number)]
         deadline = time.monotonic() + SETTLE_SECONDS
         while not self.ready() >= {one.pid for one in started}:
@@ -68,12 +70,14 @@ class World:
         return started
 
     def ready(self):
-        """Process ids of the workers that run and have sent a heartbeat."""
+        """Return the process ids of the workers that run and have sent a heartbeat."""
         ready = {int(row["id"].split("-")[-2]) for row in self.rows.of("SELECT id FROM workers")}
         return ready & {worker.pid for worker in self.workers}
 
     def submit(self, word="run", *, frames=3, mode=None, ports=None):
-        """A run that shares no artifact with any other; repeated until it is accepted. Returns its name."""
+        """Submit a run that shares no artifact with another run, and repeat the request until it is accepted. Returns
+        the name of the run.
+        """
         name = self.new_name(word)
         body = self.body(name, frames=frames, mode=mode)
         answer, _ = client.insist(ports or [self.port], "POST", "/v1/runs", body, key=name)
@@ -82,11 +86,11 @@ class World:
         return name
 
     def new_name(self, word="run"):
-        """A name that no other run has; its first word tells the stub stages what to do."""
+        """Return a unique name. Its first word selects the behaviour of the stub stages."""
         return f"{word}-{len(self.accepted):05d}-{secrets.token_hex(3)}"
 
     def body(self, name, *, frames=3, mode=None):
-        """What is posted for a run of this name."""
+        """Return the request body of a run with this name."""
         mode = mode or self.rng.choice(["inline", "offload"])
         return {
             "dataset": "digits",
@@ -96,16 +100,16 @@ class World:
         }
 
     def run_id(self, name):
-        """Id of the run that was accepted under this name."""
+        """Return the id of the accepted run with this name."""
         return next(run_id for run_id, given in self.accepted.items() if given == name)
 
     def unfinished(self, names=None):
-        """How many runs, of these or of all, have not ended."""
+        """Return the number of runs, of these or of all, that have not ended."""
         rows = self.rows.of(f"SELECT name FROM runs WHERE status NOT IN {TERMINAL}")
         return sum(names is None or row["name"] in names for row in rows)
 
     def claimed_by(self, worker):
-        """(run name, stage id) of what this worker has claimed and not yet finished."""
+        """Return (run name, task id) of each task that this worker has claimed and not yet finished."""
         query = (
             "SELECT runs.name, tasks.id FROM tasks JOIN runs ON runs.id = tasks.run_id "
             "WHERE tasks.status = 'running' AND tasks.worker_id LIKE ?"
@@ -117,7 +121,7 @@ class World:
 
     @contextmanager
     def stream(self, *, runs):
-        """Keep so many runs under way while the block lasts."""
+        """Keep this number of runs active during the block."""
         stopped = threading.Event()
         troubles = []
 
@@ -144,16 +148,16 @@ class World:
             raise troubles[0]
 
     def wait(self, names=None, *, seconds=SETTLE_SECONDS):
-        """Wait until these runs, or all, have ended, or the time is up: then the checker will tell."""
+        """Wait until these runs, or all runs, have ended, for at most `seconds`."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            with suppress(Exception):  # a database that is away says nothing yet
+            with suppress(Exception):  # the database may be stopped
                 if not self.unfinished(names):
                     return
             time.sleep(0.1)
 
     def settle(self, *, seconds=SETTLE_SECONDS):
-        """Wait until every run has ended, end the service, let it collect what was left, and check everything."""
+        """Wait until every run has ended, stop the service, run its garbage collection, and check everything."""
         self.wait(seconds=seconds)
         findings = [Finding(LEFT, f"process {pid} of a stage that has ended") for pid in self._children()]
         self.service.stop()
@@ -167,14 +171,15 @@ class World:
         return Evidence(self.rows.url, self.store, self.audit, self.accepted, self.may_end)
 
     def recovered(self, disturbed):
-        """Seconds until each disturbed stage was begun again by another worker.
+        """Measure the time until each disturbed task was begun again by another worker.
 
         Args:
-            disturbed: (moment, victim's process id, run name, stage id) of each.
+            disturbed: (time, process id of the killed worker, run name, task id) of each.
 
         Returns:
-            The times; a finding for each that was not begun again, unless the victim itself has ended it: a server goes
-            on with a commit whose sender is gone.
+            The times in seconds, and a finding for each task that was not begun again. A task that the killed
+                worker itself has finished needs no second attempt: a server completes a commit even if the client
+                is killed.
         """
         attempts, seconds, findings = self.attempts(), [], []
         for at, victim, run, stage in disturbed:
@@ -199,12 +204,14 @@ class World:
         return dict(row)
 
     def close(self):
-        """End every process of this home, asked or not."""
+        """Stop the service and kill every process of this home."""
         self.service.stop()
         processes.end(processes.of_home(self.home))
 
     def _children(self):
-        """Processes of stages although no stage runs: each leads a session of its own below a worker's fork server."""
+        """Return the processes of tasks that still run although no task is running. Each one leads its own session
+        below a fork server.
+        """
         began = {attempt.pid: attempt.began_at for attempt in self.attempts()}
         home = processes.of_home(self.home)
         # Ids are given out anew: who was started after the attempt has begun is somebody else.

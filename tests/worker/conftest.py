@@ -22,7 +22,7 @@ def warm():
 
 @pytest.fixture
 def make(tmp_path, database):
-    """A supervisor over the test's database; children started are remembered."""
+    """Make a supervisor on the database of the test. It records the children that it starts."""
 
     def supervisor(**options):
         settings = Settings(
@@ -44,7 +44,7 @@ def make(tmp_path, database):
 
 @pytest.fixture
 def started(monkeypatch):
-    """Every child that was started, in order."""
+    """Return the started children, in order."""
     children = []
     start = child.Child.start
 
@@ -58,14 +58,14 @@ def started(monkeypatch):
 
 @dataclass(frozen=True)
 class Works:
-    """A worker with the real stages, in this process but for their children."""
+    """A worker that runs the real stages. Only their children are other processes."""
 
     settings: Settings
     database: Database
     store: ArtifactStore
 
     def work_off(self, spec):
-        """The run of this spec, when everything has been done that can be done; its id."""
+        """Run all tasks of a run of this spec. Returns the id of the run."""
         with self.database.writing() as session:
             run, _ = runs.accept(session, new_id("run"), spec, build(spec))
         Supervisor(self.settings, self.database, self.store, "w1", list).wake()
@@ -76,7 +76,7 @@ class Works:
             return runs.get(session, run_id)
 
     def artifact(self, key):
-        """Its row, and its folder."""
+        """Return the row and the folder of an artifact."""
         with self.database.reading() as session:
             row = artifacts.artifacts(session, [key])[key]
             return row, self.store.folder(artifact_rows.recorded(session, [key])[key])

@@ -1,4 +1,4 @@
-"""Runs for a supervisor, and what has become of them."""
+"""Submit runs to a supervisor and read their results."""
 
 import os
 import time

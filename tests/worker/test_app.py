@@ -1,4 +1,4 @@
-"""The Celery app of a worker: its queues on a new SQLite broker, and how it begins anew."""
+"""A worker's Celery app: its queues on a new SQLite broker, and its restart."""
 
 import sqlite3
 import threading
@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from core.settings import Settings
 from worker import app
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # kombu's own
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # of kombu
 
 
 def queues(home):
@@ -23,7 +23,7 @@ def queues(home):
 
 @pytest.fixture
 def loser(monkeypatch):
-    """A transport that twice finds that another worker was faster."""
+    """A transport that finds twice that another worker has created the queue first."""
     create, lost = sqlalchemy.Channel._get_or_create, []  # noqa: SLF001 - the race is in there
 
     def race(channel, queue):
@@ -36,7 +36,7 @@ def loser(monkeypatch):
     return lost
 
 
-def test_workers_that_start_together_all_find_their_queues(tmp_path, loser):
+def test_declare__workers_that_start_together_share_their_queues(tmp_path, loser):
     app.declare_queues(app.make_celery(Settings(home=tmp_path)), pause_seconds=0)
     assert len(loser) == 2
     assert queues(tmp_path) == ["cpu", "gpu"]
@@ -48,11 +48,11 @@ def test_queues_are_declared_once(tmp_path):
     assert queues(tmp_path) == ["cpu", "gpu"]
 
 
-def test_a_broker_that_is_away_is_left_to_celery(tmp_path):
+def test_declare__an_unavailable_broker_is_left_to_celery(tmp_path):
     app.declare_queues(app.make_celery(Settings(home=tmp_path, broker_url="redis://127.0.0.1:1/0")))
 
 
-def test_listen__begins_anew_where_celery_ends_by_itself(monkeypatch, caplog):
+def test_listen__restarts_celery_if_it_ends(monkeypatch, caplog):
     stopping, began = threading.Event(), []
 
     class Worker:
@@ -61,7 +61,7 @@ def test_listen__begins_anew_where_celery_ends_by_itself(monkeypatch, caplog):
 
         def start(self):
             if len(began) == 1:
-                return  # as after an error that Celery cannot recover from: it logs that, and ends
+                return  # as after an error that ends Celery: the error is logged
             if len(began) == 2:
                 raise AttributeError("'NoneType' object has no attribute 'hostname'")
             stopping.set()
@@ -74,7 +74,7 @@ def test_listen__begins_anew_where_celery_ends_by_itself(monkeypatch, caplog):
     ] * 2
 
 
-def test_polling_transport__asks_for_one_poll_however_long_celery_would_wait(tmp_path, monkeypatch):
+def test_polling_transport__polls_once_for_any_timeout(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(sqlalchemy.Transport, "drain_events", lambda _self, _connection, timeout: asked.append(timeout))
     with app.make_celery(Settings(home=tmp_path)).connection_for_read() as connection:

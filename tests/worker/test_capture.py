@@ -1,4 +1,4 @@
-"""Every observer records the same of a run inline, offloaded to other workers, and in a training that was resumed."""
+"""Each observer records the same inline, offloaded to other workers, and in a resumed training."""
 
 import dataclasses
 import time
@@ -32,7 +32,7 @@ def spec(mode):
 
 
 class Attempt:
-    """One stage of a run in this process; `folders` are those of its parts, by frame."""
+    """One task of a run in this process. `folders` are the folders of its parts, by frame."""
 
     def __init__(self, works, mode, stage, output, *, inputs=None, state=None, stop_at=None):
         output.mkdir(parents=True)
@@ -63,7 +63,7 @@ def trained(works, mode, folder, **options):
 
 @pytest.fixture(scope="module")
 def frames(works, tmp_path_factory):
-    """Folders of the frames as each way of capturing them has written them."""
+    """Folders of the frames, written by each way of capturing."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     root = tmp_path_factory.mktemp("ways")
@@ -85,7 +85,7 @@ def frames(works, tmp_path_factory):
 
 @pytest.mark.parametrize("way", ["resumed", "offloaded"])
 @pytest.mark.parametrize("observer", OBSERVERS, ids=lambda observer: observer.folder)
-def test_every_way__records_the_same(frames, observer, way):
+def test_observers__each_way_of_capturing_records_the_same(frames, observer, way):
     assert sorted(frames[way]) == sorted(frames["inline"]) == list(range(FRAMES))
     for index in range(FRAMES):
         expected, found = (
@@ -95,7 +95,7 @@ def test_every_way__records_the_same(frames, observer, way):
             np.testing.assert_array_equal(getattr(found, field.name), getattr(expected, field.name), err_msg=field.name)
 
 
-def test_every_way__writes_a_folder_for_each_observer(frames):
+def test_observers__each_way_of_capturing_writes_a_folder_for_each(frames):
     for folders in frames.values():
         for folder in folders.values():
             assert sorted(path.name for path in folder.iterdir()) == sorted(one.folder for one in OBSERVERS)

@@ -1,4 +1,4 @@
-"""Comparisons, drawn by the supervisor's child from what real trainings have made."""
+"""Comparisons of real trainings, drawn by the child of a supervisor."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def comparison(runs, **render):
     return compare(runs, name="two models", render=RenderSpec(**({"width": 640, "height": 400} | render)))
 
 
-def test_compare__a_film_as_long_as_the_longest_and_how_much_alike_they_are(works, pair):
+def test_compare__the_film_is_as_long_as_the_longest_and_similarity_is_measured(works, pair):
     asked = comparison(pair, formats=("gif", "webp"))
     run = works.run(works.work_off(asked))
     assert run.status == "succeeded", run.error
@@ -56,7 +56,7 @@ def test_compare__a_film_as_long_as_the_longest_and_how_much_alike_they_are(work
     assert -0.2 < other < 0.999
 
 
-def test_compare__runs_of_other_images_fail_with_a_word(works, pair):
+def test_compare__runs_of_different_images_fail_with_a_clear_error(works, pair):
     _, other = pair
     elsewhere = spec(seed=1)
     made = works.work_off(elsewhere)
@@ -67,7 +67,7 @@ def test_compare__runs_of_other_images_fail_with_a_word(works, pair):
     assert f"{made} and {other.run} do not show the same images" in run.error["detail"]
 
 
-def test_compare__what_a_run_has_made_is_gone(works, pair):
+def test_compare__missing_artifacts_of_a_run(works, pair):
     lost = spec(learning_rate=0.002)
     run_id = works.work_off(lost)
     row, _ = works.artifact(build(lost).task("project").key)
@@ -87,7 +87,7 @@ def test_render__draws_every_figure(works, pair):
         assert files <= set(row.files)
 
 
-def test_fine_tune__tells_how_fast_it_went(works, pair):
+def test_fine_tune__reports_its_speed(works, pair):
     for one in pair:
         row, _ = works.artifact(build(one.spec).task("fine_tune").key)
         images = one.spec.train.steps * one.spec.train.batch_size

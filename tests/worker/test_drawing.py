@@ -4,7 +4,7 @@ from core.domain.spec import RenderSpec
 from worker import drawing
 
 
-def test_draw_film__tells_when_the_film_is_drawn_again_smaller(tmp_path, monkeypatch):
+def test_draw_film__reports_when_the_film_is_drawn_again_smaller(tmp_path, monkeypatch):
     told, asked = [], RenderSpec(max_bytes=500_000, tween=2)
     smaller = asked.model_copy(update={"tween": 0, "width": 816, "height": 816})
 

@@ -1,4 +1,4 @@
-"""A training that ends before its last step, through the supervisor and its child: the film ends with it."""
+"""A training that ends before its last step, run by a supervisor and its child. The film ends at the same step."""
 
 import time
 from contextlib import suppress
@@ -35,7 +35,7 @@ LAST = 8
 
 
 def spec(*, rule=AT_ONCE, fps=12):
-    """A checkpoint every other step, of 12."""
+    """Return a spec with a checkpoint at every second step of 12."""
     return RunSpec(
         name="digits",
         dataset="digits",
@@ -49,12 +49,12 @@ def spec(*, rule=AT_ONCE, fps=12):
 
 
 def made(works, spec, name):
-    """The row and the folder of a stage's artifact."""
+    """Return the row and the folder of the artifact of a task."""
     return works.artifact(build(spec).task(name).key)
 
 
 def frames(works, spec):
-    """Each frame that is there."""
+    """Return the existing frames."""
     folders = [works.artifact(stage.key)[1] for stage in build(spec).tasks_of(EMBED)]
     return [codecs.load(folder / "frame", Embedded) for folder in folders if not (folder / SKIPPED).exists()]
 
@@ -71,13 +71,13 @@ def n_frames(folder):
 
 @pytest.fixture(scope="module")
 def ended(works):
-    """Id of a run whose training has ended early."""
+    """Return the id of a run whose training has ended early."""
     run_id = works.work_off(spec())
     assert works.run(run_id).status == "succeeded", works.run(run_id).error
     return run_id
 
 
-def test_the_film_ends_where_the_training_did(works, ended):
+def test_film__ends_at_the_last_step_of_the_training(works, ended):
     assert [frame.step for frame in frames(works, spec())] == [0, 2, 4, 6, LAST]
     _, folder = made(works, spec(), "project")
     assert codecs.load(folder / "projection", Projection).points.shape == (5, 40, 2)
@@ -89,7 +89,7 @@ def test_the_film_ends_where_the_training_did(works, ended):
     assert n_frames(folder) == len(list((folder / "frames").iterdir())) == 5
 
 
-def test_what_is_told_of_it_agrees(works, ended):
+def test_run__reports_the_early_end(works, ended):
     _, folder = made(works, spec(), "measure")
     phases = Evaluation.model_validate_json((folder / "evaluation.json").read_text()).phases
     assert [(phase.phase, phase.step) for phase in phases] == [("head", 4), ("all", LAST)]
@@ -111,7 +111,7 @@ def test_a_skipped_frame_is_an_empty_artifact(works, ended):
         assert [path.name for path in folder.iterdir()] == [SKIPPED]
 
 
-def test_it_can_be_drawn_otherwise_and_compared(works, ended):
+def test_run__can_be_rendered_again_and_compared(works, ended):
     again = works.run(works.work_off(spec(fps=20)))
     assert again.status == "succeeded", again.error
     assert n_frames(made(works, spec(fps=20), "render")[1]) == 5
@@ -122,7 +122,7 @@ def test_it_can_be_drawn_otherwise_and_compared(works, ended):
     assert n_frames(works.artifact(build(asked).tasks[0].key)[1]) == 5
 
 
-def test_a_rule_that_never_applies_changes_nothing(works, ended):
+def test_early_stopping__a_rule_that_never_applies_changes_nothing(works, ended):
     plain, patient = spec(rule=None), spec(rule=EarlyStopping(patience=99))
     for one in (plain, patient):
         run = works.run(works.work_off(one))
@@ -139,7 +139,7 @@ def test_a_rule_that_never_applies_changes_nothing(works, ended):
 
 @pytest.fixture
 def elsewhere(tmp_path):
-    """A worker with a store of its own, which stores the state of a training whenever it can."""
+    """A worker with another store, which stores the state of a training as often as possible."""
     settings = Settings(home=tmp_path, state_seconds=0.0)
     store, database = open_store(settings.artifacts, home=settings.root), Database(settings.database)
     migrate.upgrade(database)
@@ -148,7 +148,9 @@ def elsewhere(tmp_path):
     database.close()
 
 
-def test_a_training_that_is_lost_while_it_skips_frames_ends_at_the_same_step(works, ended, elsewhere, monkeypatch):
+def test_early_stopping__a_training_lost_while_it_skips_frames_ends_at_the_same_step(
+    works, ended, elsewhere, monkeypatch
+):
     publish, lost = publishing.publish_part, []
 
     def lose_once(session, held, part, *rest):
@@ -172,11 +174,12 @@ def test_a_training_that_is_lost_while_it_skips_frames_ends_at_the_same_step(wor
 
 
 def train(works, folder, *, stop_at=None, state=None):
-    """What a training in this process tells of itself: its parts, its states, its facts; none where it has stopped.
+    """Train in this process and return what the training reports: its parts, states and facts. The facts are None if it
+    was stopped.
 
     Args:
-        stop_at: the part after which it is asked to stop.
-        state: what it goes on from.
+        stop_at: the part after which the training is asked to stop.
+        state: the state that the training resumes from.
     """
     (folder / "output").mkdir(parents=True)
     parts, states, facts = [], [], {}
@@ -206,7 +209,7 @@ def undisturbed(works, tmp_path_factory):
 
 
 @pytest.mark.parametrize("at", [1, 3, 4], ids=["in the first phase", "in the last phase", "where it ends"])
-def test_a_training_that_is_stopped_ends_at_the_same_step(works, undisturbed, tmp_path, at):
+def test_early_stopping__a_stopped_training_ends_at_the_same_step(works, undisturbed, tmp_path, at):
     whole, no_states, facts = undisturbed
     assert [part for part, _ in whole] == [
         *(f"embed/{index:05d}" for index in range(5)),

@@ -28,7 +28,7 @@ def beat(database, worker_id, *, seconds_ago=0.0):
         session.get_one(WorkerRow, worker_id, populate_existing=True).heartbeat_at -= seconds_ago
 
 
-def test_healthy_while_a_worker_of_this_host_beats(database):
+def test_healthy__while_a_worker_of_this_host_sends_heartbeats(database):
     assert health.main() == 1
     beat(database, f"{HERE}-1-abcdef")
     assert health.main() == 0

@@ -1,4 +1,4 @@
-"""Which revision of a hub dataset a stage loads, and under which name it is pinned."""
+"""The revision of a hub dataset that a stage loads, and the name under which the revision is pinned."""
 
 from types import SimpleNamespace
 
@@ -53,7 +53,7 @@ def test_open_source__pinned_by_id_alone(monkeypatch, pins, digest, expected):
     assert pinned == [("hub:owner/name", COMMIT)]
 
 
-def test_job__is_told_the_commit_of_the_id(make, database, monkeypatch):
+def test_job__has_the_commit_of_the_id(make, database, monkeypatch):
     supervisor, jobs, start = make(), [], child.Child.start
     chosen = spec("hub:owner/name@unresolved")
     with database.writing() as session:

@@ -1,4 +1,4 @@
-"""Imports of the fork server before the first stage, as a child finds them."""
+"""Modules that the fork server imports before the first task, as its children see them."""
 
 import multiprocessing
 import os
@@ -18,7 +18,7 @@ def found(connection):
     )
 
 
-def test_preload__what_stages_of_a_preset_import_is_there():
+def test_preload__has_the_modules_of_the_stages_of_a_preset():
     context = multiprocessing.get_context("forkserver")
     ours, theirs = context.Pipe(duplex=False)
     child = context.Process(target=found, args=(theirs,))
@@ -28,5 +28,5 @@ def test_preload__what_stages_of_a_preset_import_is_there():
     models = {f"transformers.models.{name}.modeling_{name}" for name in ("vit", "resnet", "convnext")}
     assert {*models, "cleanlab.filter", "sklearn.datasets", "matplotlib.figure"} <= set(seen["modules"])
     others = [name for name in seen["server_threads"] if name != "jemalloc_bg_thd"]
-    assert len(others) == 1, others  # a child lacks the other threads; jemalloc starts its own again
-    assert not seen["silenced"]  # as importing cleanlab does
+    assert len(others) == 1, others  # a forked child has no other threads; jemalloc starts new ones
+    assert not seen["silenced"]  # as the import of cleanlab does

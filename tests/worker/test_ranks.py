@@ -1,4 +1,4 @@
-"""One training on two processes, through the supervisor and its child."""
+"""One training on two processes, run by a supervisor and its child."""
 
 import os
 import socket
@@ -54,7 +54,7 @@ def embeddings(home, *, processes):
     return np.stack([frame.embeddings for frame in frames])
 
 
-def test_two_processes_film_what_one_would(tmp_path):
+def test_two_processes__film_equals_that_of_one_process(tmp_path):
     exclusive = embeddings(tmp_path / "one", processes=1)
     together = embeddings(tmp_path / "two", processes=2)
     np.testing.assert_allclose(together, exclusive, atol=2e-3)
@@ -63,7 +63,7 @@ def test_two_processes_film_what_one_would(tmp_path):
 
 @dataclass(frozen=True)
 class Part:
-    """What `together` asks of a stage's context."""
+    """The part of a stage context that `together` uses."""
 
     settings: Settings
 
@@ -79,15 +79,15 @@ MEETING = ("MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_USE_AGENT_STORE", "TORCHE
 PLACE = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "ACCELERATE_USE_CPU")
 
 
-def test_the_port_where_processes_meet_is_taken_before_they_look_for_it(monkeypatch):
+def test_two_processes__their_port_is_bound_before_they_connect(monkeypatch):
     for name in (*MEETING, *PLACE):
-        monkeypatch.setenv(name, "")  # so that it is as before after the test
+        monkeypatch.setenv(name, "")  # so that its value is restored after the test
     exclusive = ranks.together(Part(Settings(training_processes=2)), nothing)
     with exclusive, socket.socket() as thief, pytest.raises(OSError, match="in use"):
         thief.bind((os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])))
 
 
-def test_a_training_of_two_processes_that_diverges_says_so(tmp_path):
+def test_two_processes__a_diverged_training_has_a_clear_error(tmp_path):
     doomed = TrainSpec(
         steps=60, batch_size=16, train_size=64, learning_rate=10, weight_decay=1, warmup=0, clip_norm=1e30
     )
@@ -95,7 +95,7 @@ def test_a_training_of_two_processes_that_diverges_says_so(tmp_path):
     assert (run.status, run.error["type"]) == ("failed", "training-diverged")
 
 
-def test_two_processes_end_early_at_the_same_step(tmp_path):
+def test_two_processes__end_early_at_the_same_step(tmp_path):
     train = SPEC.train.model_copy(update={"steps": 6, "early_stopping": EarlyStopping(patience=1, min_delta=100)})
     spec = SPEC.model_copy(update={"train": train, "capture": SPEC.capture.model_copy(update={"frames": 4})})
     run, _ = film(tmp_path, spec, processes=2)

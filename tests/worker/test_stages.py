@@ -1,4 +1,4 @@
-"""Each declared stage has its module."""
+"""Each declared stage has a module."""
 
 import inspect
 from importlib import import_module

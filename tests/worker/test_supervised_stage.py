@@ -1,4 +1,4 @@
-"""What becomes of one task and its child, however it ends: real children, stub tasks and a real database."""
+"""How a task and its child end: real children, stub stages and a real database."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ from worker import watchdog
         ("EIO", "storage-unavailable"),
     ],
 )
-def test_how_a_stage_can_fail(make, database, name, kind):
+def test_task__ways_to_fail(make, database, name, kind):
     supervisor = make()
     run_id = submit(database, name=name)
     supervisor.wake()
@@ -43,19 +43,19 @@ def test_a_model_of_an_unknown_family_fails_the_run_at_once(make, database):
 
 
 def waits(supervisor):
-    """Whether the stub training `wait` has come to where it stays."""
+    """Return True if the stub training `wait` waits."""
     return (supervisor.settings.root / "waited").exists()
 
 
 def training(supervisor, database):
-    """A run whose training stays where it is once it has begun, and the thread that works on it."""
+    """Start a run whose training waits, and the thread that runs it."""
     run_id = submit(database, name="wait", frames=6)
     working = threading.Thread(target=supervisor.wake)
     working.start()
     return run_id, working
 
 
-def test_a_killed_child_is_replaced(make, database, started):
+def test_task__a_killed_child_is_replaced(make, database, started):
     supervisor = make()
     run_id, working = training(supervisor, database)
     until(lambda: waits(supervisor))
@@ -82,11 +82,11 @@ def test_cancel_stops_the_child(make, database, started):
     assert gone(started[0].pid)
 
 
-def test_a_lost_lease_stops_the_child_and_publishes_nothing_more(make, database, started):
+def test_task__a_lost_lease_stops_the_child_and_its_publications(make, database, started):
     supervisor = make()
     run_id, working = training(supervisor, database)
     until(lambda: status(database, run_id) == "running" and started)
-    with database.writing() as session:  # as if the sweep had taken the task back from a frozen worker
+    with database.writing() as session:  # as if the sweep had queued the task of a stopped worker again
         row = lifecycle.tasks_of(session, run_id)["fine_tune"]
         row.token += 1
         row.status = "queued"
@@ -97,7 +97,7 @@ def test_a_lost_lease_stops_the_child_and_publishes_nothing_more(make, database,
         assert lifecycle.tasks_of(session, run_id)["fine_tune"].status == "queued"
 
 
-def test_a_stopping_worker_gives_its_stage_back(make, database, started):
+def test_task__a_stopping_worker_queues_its_task_again(make, database, started):
     supervisor = make()
     run_id, working = training(supervisor, database)
     until(lambda: status(database, run_id) == "running" and started)
@@ -154,7 +154,7 @@ def state_step(database, run_id):
         return lifecycle.tasks_of(session, run_id)["fine_tune"].state_step
 
 
-def test_an_input_that_is_gone_fails_the_run_and_says_so(make, database):
+def test_task__a_missing_input_fails_the_run_with_a_clear_error(make, database):
     supervisor = make()
     run_id = submit(database)
     with database.reading() as session:
@@ -181,7 +181,7 @@ def test_an_input_that_is_gone_fails_the_run_and_says_so(make, database):
     assert status(database, run_id) == "succeeded"
 
 
-def test_a_stage_without_progress_is_given_back(make, database):
+def test_task__without_progress_it_is_queued_again(make, database):
     supervisor = make(stall_seconds=0.3, max_attempts=1)
     run_id = submit(database, name="hang")
     supervisor.wake()
@@ -189,14 +189,14 @@ def test_a_stage_without_progress_is_given_back(make, database):
         assert "it showed no progress and did nothing" in runs.get(session, run_id).error["detail"]
 
 
-def test_a_stage_that_works_without_a_report_goes_on(make, database):
+def test_task__a_working_child_without_reports_continues(make, database):
     supervisor = make(stall_seconds=1.0, max_attempts=1)
     run_id = submit(database, name="busy")
     supervisor.wake()
     assert status(database, run_id) == "succeeded"
 
 
-def test_a_stage_that_works_and_never_reports_is_given_back(make, database, monkeypatch):
+def test_task__a_child_that_never_reports_is_queued_again(make, database, monkeypatch):
     monkeypatch.setattr(watchdog, "BUSY_STALLS", 2)
     supervisor = make(stall_seconds=0.5, max_attempts=1)
     run_id = submit(database, name="circle")
@@ -205,7 +205,7 @@ def test_a_stage_that_works_and_never_reports_is_given_back(make, database, monk
         assert "although it was busy" in runs.get(session, run_id).error["detail"]
 
 
-def test_what_a_stage_tells_is_an_event_of_the_run(make, database):
+def test_task__a_report_is_an_event_of_the_run(make, database):
     run_id = submit(database, name="redraw")
     make().wake()
     with database.reading() as session:

@@ -1,4 +1,4 @@
-"""Which tasks a supervisor does, and in which order: real children, stub tasks and a real database."""
+"""Which tasks a supervisor runs, and in which order: real children, stub stages and a real database."""
 
 import threading
 
@@ -9,7 +9,7 @@ from core.store.queries import runs
 from tests.worker.supervised import gone, status, submit, until
 
 
-def test_doing__names_the_stage_under_way(make, database):
+def test_doing__names_the_running_task(make, database):
     supervisor = make()
     run_id = submit(database, name="hang")
     thread = threading.Thread(target=supervisor.wake)
@@ -22,7 +22,7 @@ def test_doing__names_the_stage_under_way(make, database):
     assert (supervisor.doing, supervisor.idle) == ([], True)
 
 
-def test_answer__not_beyond_its_places(make, database):
+def test_wake__never_more_tasks_than_places(make, database):
     supervisor = make()
     submit(database, name="hang")
     other = submit(database, name="run")
@@ -35,13 +35,13 @@ def test_answer__not_beyond_its_places(make, database):
     thread.join()
 
 
-def test_answer__a_bell_that_no_place_was_free_for_is_not_lost(make, database, monkeypatch):
+def test_wake__a_wake_up_without_a_free_place_is_not_lost(make, database, monkeypatch):
     supervisor = make()
     look, late = supervisor._next, []  # noqa: SLF001 - the moment after it cannot be met otherwise
 
     def look_and_be_rung():
         found = look()
-        if found is None and not late:  # nothing is queued, and whoever looked has not given its place back yet
+        if found is None and not late:  # no task is queued, and the thread that has read the queue still has its place
             late.append(submit(database))
             supervisor.wake()
             assert status(database, late[0]) == "queued"
@@ -53,7 +53,7 @@ def test_answer__a_bell_that_no_place_was_free_for_is_not_lost(make, database, m
 
 
 @pytest.mark.parametrize("mode", ["inline", "offload"])
-def test_one_bell_is_enough_for_the_whole_run(make, database, started, mode):
+def test_wake__one_wake_up_runs_the_whole_run(make, database, started, mode):
     supervisor = make()
     run_id = submit(database, mode=mode)
     supervisor.wake()
@@ -73,7 +73,7 @@ def test_one_bell_is_enough_for_the_whole_run(make, database, started, mode):
     assert len(list(supervisor.store.objects.everything())) == 5 + 3
 
 
-def test_a_doubled_bell_changes_nothing(make, database, started):
+def test_wake__a_repeated_wake_up_changes_nothing(make, database, started):
     supervisor = make()
     run_id = submit(database)
     wake_ups = [threading.Thread(target=supervisor.wake) for _ in range(3)]
@@ -85,7 +85,7 @@ def test_a_doubled_bell_changes_nothing(make, database, started):
     assert len(started) == 5
 
 
-def test_what_another_run_has_made_meanwhile_is_not_made_again(make, database, started):
+def test_wake__an_artifact_of_another_run_is_reused(make, database, started):
     supervisor = make()
     first, second = submit(database), submit(database)
     supervisor.wake()
@@ -98,7 +98,7 @@ def test_what_another_run_has_made_meanwhile_is_not_made_again(make, database, s
 
 @pytest.fixture
 def claimed(monkeypatch):
-    """Ids of the runs whose tasks are claimed, in order."""
+    """Return the ids of the runs whose tasks are claimed, in order."""
     claim, seen = claims.claim, []
 
     def remember(session, run_id, task_id, **options):
@@ -109,17 +109,17 @@ def claimed(monkeypatch):
     return seen
 
 
-def test_the_earliest_run_is_done_first_and_one_bell_is_enough_for_all(make, database, claimed):
+def test_wake__one_wake_up_runs_all_runs_the_earliest_first(make, database, claimed):
     supervisor = make()
     early, late = submit(database, name="early"), submit(database, name="late", frames=4)
     supervisor.wake()
     assert claimed == [early] * 5 + [late] * 5
-    assert [wake_up.task_id for wake_up in supervisor.sent] == ["project"] * 2  # others could do that at the same time
+    assert [wake_up.task_id for wake_up in supervisor.sent] == [
+        "project"
+    ] * 2  # another worker could run that task at the same time
 
 
-def test_an_earlier_run_that_comes_back_is_done_first_and_the_later_one_is_rung_for(
-    make, database, claimed, monkeypatch
-):
+def test_wake__a_requeued_earlier_run_is_first_and_the_later_one_gets_a_wake_up(make, database, claimed, monkeypatch):
     supervisor = make()
     early, late = submit(database, name="early"), submit(database, name="late", frames=4)
 
@@ -142,7 +142,7 @@ def test_an_earlier_run_that_comes_back_is_done_first_and_the_later_one_is_rung_
     assert (status(database, early), status(database, late)) == ("succeeded", "succeeded")
 
 
-def test_two_workers_may_make_the_same_thing_at_once(make, database):
+def test_wake__two_workers_may_make_the_same_artifact(make, database):
     supervisors = [make(), make()]
     equal = [submit(database, frames=20), submit(database, frames=20)]
     working = [threading.Thread(target=one.wake) for one in supervisors]

@@ -15,8 +15,10 @@ def duties(tmp_path, database, supervisor):
 
 
 @pytest.mark.parametrize(("there", "device"), [(True, "cuda"), (False, "cpu")])
-def test_beat__tells_what_the_worker_is_and_does(tmp_path, database, monkeypatch, there, device):
-    monkeypatch.setattr(tasks, "Path", lambda _path: SimpleNamespace(exists=lambda: there))  # the first GPU's device
+def test_beat__records_the_worker_and_its_tasks(tmp_path, database, monkeypatch, there, device):
+    monkeypatch.setattr(
+        tasks, "Path", lambda _path: SimpleNamespace(exists=lambda: there)
+    )  # the device file of the first GPU
     doing = [{"run": "run_1", "stage": "fine_tune"}]
     supervisor = SimpleNamespace(worker_id="host-1-abc")
     keeping = duties(tmp_path, database, supervisor)
@@ -30,7 +32,7 @@ def test_beat__tells_what_the_worker_is_and_does(tmp_path, database, monkeypatch
         assert row.version == installed_version()
 
 
-def test_stop__takes_its_leave(tmp_path, database):
+def test_stop__deletes_the_row_of_the_worker(tmp_path, database):
     keeping = duties(tmp_path, database, SimpleNamespace(worker_id="host-1-abc", doing=[]))
     keeping.beat()
     keeping.stop()
@@ -38,7 +40,7 @@ def test_stop__takes_its_leave(tmp_path, database):
         assert workers.every(session) == []
 
 
-def test_sweep__who_is_idle_looks_for_work_without_a_bell(tmp_path, database):
+def test_sweep__an_idle_worker_runs_queued_tasks_without_a_wake_up(tmp_path, database):
     looked, go_on = threading.Event(), threading.Event()
 
     def answer():
@@ -50,7 +52,7 @@ def test_sweep__who_is_idle_looks_for_work_without_a_bell(tmp_path, database):
     keeping.sweep()
     assert looked.wait(10)
     looked.clear()
-    keeping.sweep()  # it is still at it
+    keeping.sweep()  # it is still running
     go_on.set()
     keeping.stop()
     assert not looked.is_set()

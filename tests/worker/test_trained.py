@@ -1,4 +1,4 @@
-"""A run that begins with the weights of another, through the supervisor and its child."""
+"""A run that begins with the weights of another run, by a supervisor and its child."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def spec(*, model="vit-tiny", revision=None, mode="inline", lora=None):
 
 
 def film(works, spec):
-    """The run, worked off, and the artifact of its weights."""
+    """Run all tasks. Returns the run and the artifact of its weights."""
     run_id = works.work_off(spec)
     with works.database.reading() as session:
         return works.run(run_id), artifact_references.last_weights(session, run_id)
@@ -37,7 +37,7 @@ def frame(works, spec, index):
 
 @pytest.fixture(scope="module")
 def source(works):
-    """A run that has kept its last weights, and these."""
+    """Return a run that has stored its last weights, and the artifact of these weights."""
     run, kept = film(works, spec())
     assert run.status == "succeeded", run.error
     return run, kept
@@ -52,7 +52,7 @@ def test_the_weights_are_a_whole_model(source):
 
 
 @pytest.mark.parametrize("mode", ["inline", "offload"])
-def test_a_run_begins_where_another_ended(works, source, mode):
+def test_run__begins_with_the_weights_of_another(works, source, mode):
     run, kept = source
     later, kept_later = film(works, second := spec(model=f"run:{run.id}", revision=kept.key, mode=mode))
     assert later.status == "succeeded", later.error
@@ -63,15 +63,15 @@ def test_a_run_begins_where_another_ended(works, source, mode):
     assert not np.array_equal(frame(works, second, -1).embeddings, ended.embeddings)
 
 
-def test_a_run_whose_weights_are_gone_says_so(works):
+def test_run__missing_weights_have_a_clear_error(works):
     run, _ = film(works, spec(model="run:run_gone", revision="0" * 64))
     assert run.status == "failed"
     assert (run.error["type"], run.error["field"]) == ("source-unavailable", "model")
     assert "Retry that run" in run.error["detail"]
 
 
-def test_adapters_are_merged_into_what_is_filmed_and_kept(works, source):
-    """What was embedded last is what is kept, and a run begins exactly with it."""
+def test_adapters__are_merged_into_the_filmed_and_stored_weights(works, source):
+    """The stored weights are those of the last embedding, and another run begins with exactly these weights."""
     lora = LoraSpec(rank=4, dropout=0.1)
     run, kept = film(works, spec(lora=lora))
     assert run.status == "succeeded", run.error

@@ -11,7 +11,7 @@ from worker.watchdog import Watchdog
 
 @pytest.fixture
 def clock(monkeypatch):
-    """The watchdog's clock, and what it sees of the child's processes: CPU seconds and bytes."""
+    """The clock of the watchdog, and the CPU seconds and bytes of the child's processes."""
     seen = SimpleNamespace(now=1000.0, totals=(0.0, 0))
     monkeypatch.setattr(watchdog.time, "monotonic", lambda: seen.now)
     monkeypatch.setattr(watchdog, "totals", lambda _pid: seen.totals)
@@ -19,7 +19,7 @@ def clock(monkeypatch):
 
 
 def after(clock, dog, seconds, *, cpu=0.0, moved=0):
-    """What the watchdog says once the child has done this meanwhile."""
+    """Return what the watchdog reports after the child has used this time and CPU."""
     clock.now += seconds
     clock.totals = clock.totals[0] + cpu, clock.totals[1] + moved
     return dog.complaint()
@@ -32,17 +32,17 @@ def watching(clock):
 
 
 @pytest.mark.parametrize("work", [{"cpu": 18.0}, {"moved": 1 << 20}])
-def test_a_child_that_works_is_left_alone(clock, work):
+def test_watchdog__a_working_child_continues(clock, work):
     dog = watching(clock)
     assert [after(clock, dog, 1000, **work) for _ in range(9)] == [""] * 9
 
 
-def test_a_little_work_counts_when_it_adds_up(clock):
+def test_watchdog__small_amounts_of_work_add_up(clock):
     dog = watching(clock)
     assert [after(clock, dog, 100, cpu=2.0) for _ in range(50)] == [""] * 50
 
 
-def test_a_child_that_does_nothing_is_told_of(clock):
+def test_watchdog__reports_an_idle_child(clock):
     dog = watching(clock)
     assert [after(clock, dog, 300, cpu=0.01, moved=100) for _ in range(6)] == [""] * 6
     assert after(clock, dog, 1) == "it showed no progress and did nothing for 1800 s"
@@ -50,20 +50,20 @@ def test_a_child_that_does_nothing_is_told_of(clock):
     assert dog.complaint() == ""
 
 
-def test_a_child_that_is_busy_for_half_a_day_without_a_report_is_told_of(clock):
+def test_watchdog__reports_a_child_without_progress_for_half_a_day(clock):
     dog = watching(clock)
     assert [after(clock, dog, 1800, cpu=900.0) for _ in range(24)] == [""] * 24
     assert after(clock, dog, 1, cpu=900.0) == "it showed no progress for 43201 s, although it was busy"
 
 
-def test_a_process_that_ends_is_no_sign_of_work(clock):
+def test_watchdog__the_end_of_a_process_is_not_work(clock):
     dog = watching(clock)
     after(clock, dog, 100, cpu=500.0)
     assert after(clock, dog, 900, cpu=-400.0) == ""
     assert "did nothing" in after(clock, dog, 901)
 
 
-def test_totals__of_a_child_and_what_it_has_started():
+def test_totals__of_a_child_and_its_descendants():
     work = "sum(range(20_000_000)); print(); input()"
     start = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {work!r}])"
     with subprocess.Popen([sys.executable, "-c", start], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:

@@ -1,4 +1,4 @@
-"""What a supervisor tells of a stage: fields of its lines, and a span."""
+"""Log fields and spans of a supervised task."""
 
 import logging
 
@@ -32,7 +32,7 @@ def spans():
 
 @pytest.fixture
 def work(tmp_path, database):
-    """Run a stub run of this name to its end, whatever that is."""
+    """Run a stub run of this name until it ends."""
     settings = Settings(home=tmp_path / "home", renew_seconds=0.1)
     settings = settings.model_copy(update={"cancel_poll_seconds": 0.02})
     store = open_store(settings.artifacts, home=settings.root)
@@ -54,7 +54,7 @@ def work(tmp_path, database):
     return run
 
 
-def test_lines_and_children_carry_the_stage(work, monkeypatch, caplog):
+def test_log_fields__in_the_supervisor_and_in_children(work, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
     seen = {"lines": [], "jobs": [], "lease": []}
     started, asked = child.Child.start, claims.lease_state
@@ -87,7 +87,7 @@ def test_lines_and_children_carry_the_stage(work, monkeypatch, caplog):
     assert logs.fields() == {}
 
 
-def test_a_span_a_stage(work, spans):
+def test_spans__one_for_each_task(work, spans):
     run_id = work("run")
     told = [(span.name, span.attributes["embedreel.stage"]) for span in spans()]
     assert told == [(name, name) for name in ("fine_tune", "score", "project", "measure", "render")]
@@ -95,7 +95,7 @@ def test_a_span_a_stage(work, spans):
     assert {span.status.status_code for span in spans()} == {StatusCode.UNSET}
 
 
-def test_a_span_that_failed(work, spans):
+def test_spans__of_a_failed_task(work, spans):
     work("diverge")
     (span,) = spans()
     assert span.status.status_code is StatusCode.ERROR
