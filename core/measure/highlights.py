@@ -110,7 +110,7 @@ def separations(history: FilmHistory) -> Iterator[Highlight]:
         own = history.mixing[:, one, one]
         if not np.isfinite(own).all():
             continue
-        begins = _for_good(own >= SEPARATE_FRACTION)
+        begins = _lasting_from(own >= SEPARATE_FRACTION)
         if not begins or own[:begins].min() >= MIXED_FRACTION:
             continue
         others = history.mixing[begins - 1, one].copy()
@@ -135,7 +135,7 @@ def mergers(history: FilmHistory) -> Iterator[Highlight]:
             shared = np.minimum(history.mixing[:, one, other], history.mixing[:, other, one])
             if not np.isfinite(shared).all():
                 continue
-            begins = _for_good(shared >= MERGED_FRACTION)
+            begins = _lasting_from(shared >= MERGED_FRACTION)
             if not begins or shared[:begins].min() >= APART_FRACTION:
                 continue
             names = history.class_names[one], history.class_names[other]
@@ -199,7 +199,7 @@ def standstill(history: FilmHistory) -> Iterator[Highlight]:
     steps = np.diff([one.step for one in history.facts]).clip(min=1)
     speed = history.moved / steps  # frames need not be evenly spaced
     fastest = float(speed.max())
-    begins = _for_good(speed < STILL_FRACTION * fastest)
+    begins = _lasting_from(speed < STILL_FRACTION * fastest)
     if begins:
         numbers = {"fastest": fastest, "moves": float(speed[begins:].mean())}
         yield history.highlight("stands_still", begins, "The representation has almost stopped moving", numbers=numbers)
@@ -208,8 +208,8 @@ def standstill(history: FilmHistory) -> Iterator[Highlight]:
 def conversions(history: FilmHistory) -> Iterator[Highlight]:
     """The prediction of an image changes from one lasting class to another, to the end of the film."""
     taken = np.stack([one.predictions for one in history.facts])
-    found = sorted(_turned(taken), key=lambda one: (-min(one.held, one.holds), one.image))
-    for image, frame, held, holds in found[:MOST_IMAGES]:
+    found = sorted(_lasting_changes(taken), key=lambda one: (-min(one.frames_before, one.frames_after), one.image))
+    for image, frame, frames_before, frames_after in found[:MOST_IMAGES]:
         before, now = int(taken[frame - 1, image]), int(taken[-1, image])
         right = " (right)" if now == history.labels[image] else ""
         yield history.highlight(
@@ -218,7 +218,7 @@ def conversions(history: FilmHistory) -> Iterator[Highlight]:
             f"Image {image} is now predicted {history.class_names[now]}{right}, not {history.class_names[before]}",
             image=image,
             classes=(history.class_names[before], history.class_names[now]),
-            numbers={"frames_before": held, "frames_after": holds},
+            numbers={"frames_before": frames_before, "frames_after": frames_after},
         )
 
 
@@ -226,7 +226,7 @@ def outliers(history: FilmHistory) -> Iterator[Highlight]:
     """An image becomes an outlier, or stops being an outlier, to the end of the film."""
     distance, limit = history.distance, _outlying(history.distance)
     out = distance > limit
-    found = sorted(_turned(out), key=lambda one: (-float(distance[:, one.image].max()), one.image))
+    found = sorted(_lasting_changes(out), key=lambda one: (-float(distance[:, one.image].max()), one.image))
     for kind, word, now in (
         ("outlier_appears", "becomes an outlier", True),
         ("outlier_resolved", "is no longer an outlier", False),
@@ -251,7 +251,7 @@ FINDERS: Sequence[Callable[[FilmHistory], Iterator[Highlight]]] = (
 """Functions that find highlights. Those whose highlights concern most images come first."""
 
 
-def _for_good(holds: NDArray[np.bool_]) -> int:
+def _lasting_from(holds: NDArray[np.bool_]) -> int:
     """First frame from which a condition holds to the end of the film.
 
     Args:
@@ -260,7 +260,7 @@ def _for_good(holds: NDArray[np.bool_]) -> int:
     Returns:
         Index of the frame. 0 if the condition holds in all frames, or not in each of the last LASTING_FRAMES frames.
 
-    >>> _for_good(np.array([False, True, False, True, True, True]))
+    >>> _lasting_from(np.array([False, True, False, True, True, True]))
     3
     """
     if holds.all() or not holds[-LASTING_FRAMES:].all():
@@ -268,23 +268,23 @@ def _for_good(holds: NDArray[np.bool_]) -> int:
     return int(np.flatnonzero(~holds)[-1]) + 1
 
 
-class _Turn(NamedTuple):
+class _Change(NamedTuple):
     """An image whose value changed once and kept the new value to the end of the film.
 
     Attributes:
         image: row of the image.
         frame: first frame with the last value.
-        held: number of successive frames just before `frame` with one other value.
-        holds: number of frames from `frame` to the end.
+        frames_before: number of successive frames immediately before `frame` with one other value.
+        frames_after: number of frames from `frame` to the end.
     """
 
     image: int
     frame: int
-    held: int
-    holds: int
+    frames_before: int
+    frames_after: int
 
 
-def _turned(values: NDArray[np.generic]) -> Iterator[_Turn]:
+def _lasting_changes(values: NDArray[np.generic]) -> Iterator[_Change]:
     """Find images whose value was constant for SETTLED_FRACTION of the film before a change, and also after the change.
 
     Args:
@@ -294,13 +294,13 @@ def _turned(values: NDArray[np.generic]) -> Iterator[_Turn]:
     enough = max(2, round(SETTLED_FRACTION * n_frames))
     for image in np.flatnonzero((values != values[-1]).any(axis=0)).tolist():
         own = values[:, image]
-        frame = _for_good(own == own[-1])
-        held = _run_before(own, frame)
-        if held >= enough and n_frames - frame >= enough:
-            yield _Turn(image, frame, held, n_frames - frame)
+        frame = _lasting_from(own == own[-1])
+        frames_before = _constant_before(own, frame)
+        if frames_before >= enough and n_frames - frame >= enough:
+            yield _Change(image, frame, frames_before, n_frames - frame)
 
 
-def _run_before(values: NDArray[np.generic], frame: int) -> int:
+def _constant_before(values: NDArray[np.generic], frame: int) -> int:
     """Number of successive frames just before `frame` with equal values.
 
     Args:
