@@ -29,7 +29,7 @@ gc.disable()  # until all tests are collected
 
 # torch and OpenBLAS read these when they are imported, which is later.
 os.environ["OMP_NUM_THREADS"] = "1"
-os.environ["OMP_THREAD_LIMIT"] = "1"  # openTSNE counts the cores itself
+os.environ["GOMP_SPINCOUNT"] = "1000"  # openTSNE counts the cores itself
 
 MEMORY = Path("/dev/shm")
 ROOM = 4 << 30
