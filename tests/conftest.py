@@ -35,7 +35,7 @@ MEMORY = Path("/dev/shm")
 ROOM = 4 << 30
 if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM:
     os.environ["TMPDIR"] = str(MEMORY)
-    tempfile.tempdir = None  # it is found anew
+    tempfile.tempdir = None  # tempfile determines the folder again
 
 
 def pytest_addoption(parser):
@@ -63,7 +63,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 def s3_variables(address):
-    """What a client of an S3 server of the tests is told."""
+    """Return the environment variables of a client of the test S3 server."""
     return {
         "AWS_ENDPOINT_URL": address,
         "AWS_ACCESS_KEY_ID": "key",
@@ -73,14 +73,14 @@ def s3_variables(address):
 
 
 def pytest_collection_finish():
-    """Keep the imported libraries out of garbage collections: each would walk through a million objects."""
+    """Exclude the imported libraries from garbage collections: each collection would traverse a million objects."""
     gc.freeze()
     gc.enable()
 
 
 @pytest.fixture(autouse=True)
-def logging_as_it_was():
-    """What a test does to the root logger ends with it: a handler on its captured output would outlive that."""
+def restore_root_logger():
+    """Restore the root logger after each test. A handler on the captured output of a test would outlive the test."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
@@ -97,7 +97,7 @@ def postgres():
 
 @pytest.fixture(scope="session")
 def postgres_template(postgres):
-    """Name of a migrated database: to copy it is faster than to migrate each test's own."""
+    """Name of a migrated database. Copying it is faster than migrating a database for each test."""
     url = postgres.new_database()
     migrated(driven(url)).close()
     return url.rpartition("/")[2]
@@ -105,7 +105,7 @@ def postgres_template(postgres):
 
 @pytest.fixture
 def postgres_url(postgres, postgres_template):
-    """URL of a migrated database of the test's own."""
+    """URL of a migrated database for one test."""
     url = postgres.new_database(template=postgres_template)
     yield driven(url)
     postgres.drop(url)
@@ -128,7 +128,7 @@ def redis_url():
 
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory):
-    """File of a migrated database: to copy it is faster than to migrate each test's own."""
+    """File of a migrated database. Copying it is faster than migrating a database for each test."""
     path = tmp_path_factory.mktemp("database") / "embedreel.db"
     migrated(f"sqlite:///{path}").close()
     return path
@@ -147,12 +147,12 @@ def database(request, tmp_path):
 
 
 def driven(url):
-    """As SQLAlchemy wants it: with the name of the driver."""
+    """Return the URL with the name of the driver, as SQLAlchemy needs it."""
     return Settings(database_url=url).database
 
 
 def migrated(url):
-    """The open database, with this version's schema."""
+    """Return the open database after its migration."""
     opened = Database(url)
     migrate.upgrade(opened)
     return opened
@@ -166,6 +166,6 @@ def pair(request):
 
 @pytest.fixture(scope="module")
 def service(pair, tmp_path_factory):
-    """An API and a worker, on each pair of servers, for all tests of a file."""
+    """An API and a worker for all tests of a file, on each pair of servers."""
     with serving(tmp_path_factory.mktemp("service"), pair) as running:
         yield running

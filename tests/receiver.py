@@ -102,11 +102,11 @@ class _Quiet(ThreadingHTTPServer):
     block_on_close = False
 
     def handle_error(self, request, client_address):
-        """Senders that hang up are what is tested."""
+        """Ignore errors: tests include clients that disconnect."""
 
 
 def server_context(authority, *names):
-    """TLS for a receiver that has a certificate for these names."""
+    """Return the TLS context of a receiver with a certificate for these names."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(*names).configure_cert(context)
     return context

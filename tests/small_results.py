@@ -1,4 +1,4 @@
-"""What finished stages leave, in small: enough for each route that shows results. The film is no GIF."""
+"""Small artifacts of finished stages, enough for each route that serves results. The film is not a GIF."""
 
 import numpy as np
 

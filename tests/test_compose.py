@@ -1,4 +1,4 @@
-"""What the compose files and the Dockerfile promise, read from them; the two scripts inside them are run."""
+"""Properties of the compose files and the Dockerfile, read from the files. The two scripts inside them are run."""
 
 import re
 import socket
@@ -26,13 +26,13 @@ SECRETS = ("/database_secret/postgres_password", "/secrets/api_key")
 
 
 def stage(name):
-    """The lines of one stage of the Dockerfile."""
+    """Return the lines of one stage of the Dockerfile."""
     found = re.search(rf"^FROM \S+ AS {name}\n(.*?)(?=^FROM |\Z)", DOCKERFILE, re.MULTILINE | re.DOTALL)
     return found[1]
 
 
 def mounts(service):
-    """Volume to the path it is mounted on."""
+    """Return the mount path of each volume."""
     return {mount.split(":")[0]: mount.split(":")[1] for mount in SERVICES[service].get("volumes", [])}
 
 
@@ -44,7 +44,7 @@ def test_services():
     assert set(SERVICES) == {"secrets", "api", "worker", "redis", "postgres"}
 
 
-def test_redis_keeps_what_it_is_told_and_drops_nothing():
+def test_redis_persists_its_data_and_evicts_nothing():
     command = SERVICES["redis"]["command"]
     options = dict(zip(command[1::2], command[2::2], strict=True))
     assert options["--appendonly"] == "yes"
@@ -54,7 +54,7 @@ def test_redis_keeps_what_it_is_told_and_drops_nothing():
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_every_service_is_locked_up(name):
+def test_every_service_has_no_capabilities_and_a_read_only_root(name):
     service = SERVICES[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
@@ -75,7 +75,7 @@ def test_no_service_runs_as_root(name):
 
 
 @pytest.mark.parametrize("name", sorted(set(SERVICES) - {"secrets"}))
-def test_every_lasting_service_restarts_and_tells_its_health(name):
+def test_every_long_running_service_restarts_and_has_a_health_check(name):
     service = SERVICES[name]
     assert service["restart"] == "unless-stopped"
     in_image = name in OURS and "\nHEALTHCHECK " in stage(service["build"]["target"])
@@ -108,7 +108,7 @@ def test_api_and_worker_share_the_artifacts():
     assert mounts("api")["artifacts"] == mounts("worker")["artifacts"] == str(settings.artifacts)
 
 
-def test_worker_has_time_to_give_its_stage_back():
+def test_worker_has_time_to_queue_its_task_again():
     grace = int(SERVICES["worker"]["stop_grace_period"].removesuffix("s"))
     assert grace >= Settings().cancel_grace_seconds + 10
 
@@ -133,7 +133,7 @@ def test_variables_are_settings():
     assert {name.removeprefix("EMBEDREEL_").lower() for name in used} <= set(Settings.model_fields)
 
 
-def test_no_secret_is_written_down():
+def test_no_file_contains_a_secret():
     for service in SERVICES.values():
         for name, value in service.get("environment", {}).items():
             if re.search("PASSWORD|KEY|TOKEN|SECRET", name):
@@ -161,7 +161,7 @@ def test_secrets_are_read_only_and_only_where_they_are_needed():
 
 
 def make_secrets(folder):
-    """Run the script of the compose file on the volumes in a folder; returns password and key."""
+    """Run the script of the compose file on the volumes in a folder. Returns password and key."""
     script = SERVICES["secrets"]["command"][-1]
     assert run(re.sub(r'"(/(?:secrets|database_secret)/)', rf'"{folder}\1', script)).returncode == 0
     files = [folder / path[1:] for path in SECRETS]
@@ -188,14 +188,14 @@ def test_secrets_are_made_once_at_random(tmp_path):
     assert all(len(secret.strip()) >= 43 for secret in first)
 
 
-def test_a_password_that_lay_beside_the_key_moves(tmp_path):
+def test_a_password_beside_the_key_is_moved(tmp_path):
     folder = volumes(tmp_path)
     (folder / "secrets" / "postgres_password").write_text("what the database knows\n")
     assert make_secrets(folder)[0] == "what the database knows\n"
     assert [path.name for path in (folder / "secrets").iterdir()] == ["api_key"]
 
 
-def test_worker_is_healthy_while_its_own_heart_beats(tmp_path):
+def test_worker_is_healthy_while_it_sends_heartbeats(tmp_path):
     check = SERVICES["worker"]["healthcheck"]["test"]
     assert check[:2] == ["CMD", "python"]
     home = {"EMBEDREEL_HOME": str(tmp_path)}
@@ -221,7 +221,7 @@ def test_gpu_override_reserves_a_gpu_and_takes_the_cuda_build_of_torch():
     assert re.search(r"^ARG TORCH_INDEX=\S+/cpu$", stage("worker-packages"), re.MULTILINE)
 
 
-def test_images_hold_what_they_need_and_no_more():
+def test_images_contain_only_what_they_need():
     assert "COPY --from=api-source /app /app" in stage("api")
     assert "COPY --from=worker-source /app /app" in stage("worker")
     assert re.findall(r"^COPY (\w+) ", stage("api-source") + stage("worker-source"), re.MULTILINE) == ["api", "worker"]
@@ -230,7 +230,7 @@ def test_images_hold_what_they_need_and_no_more():
 
 
 def test_the_api_can_reach_redis_with_what_its_image_installs():
-    # kombu's Redis transport imports packages that only this extra brings; worker and tests have them by chance
+    # kombu's Redis transport imports packages of this extra; worker and tests have them through other packages
     assert [one for one in PROJECT["dependencies"] if one.startswith("celery[redis]==")]
 
 

@@ -1,4 +1,4 @@
-"""Where `make` takes PyTorch from: index servers of the test's own stand in for PyTorch's and PyPI."""
+"""The index from which `make` installs PyTorch. Index servers of the test replace PyTorch's index and PyPI."""
 
 import contextlib
 import http.server
@@ -89,7 +89,7 @@ def test_choose__the_user_wins(cpu_index, given, driver):
     assert "as TORCH_INDEX says" in reason
 
 
-def test_look_for_wheel__nobody_listens():
+def test_look_for_wheel__no_server():
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         trouble = torch_index.look_for_wheel(
@@ -98,7 +98,7 @@ def test_look_for_wheel__nobody_listens():
     assert trouble.startswith("does not answer (")
 
 
-def test_look_for_wheel__who_accepts_and_says_nothing_is_given_up():
+def test_look_for_wheel__a_silent_server_is_given_up():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         trouble = torch_index.look_for_wheel(url, version=VERSION, machine="x86_64", seconds=0.2)
@@ -115,7 +115,7 @@ def test_pinned_version__as_pyproject_asks():
 
 
 def recipe(*variables):
-    """What make would run to install, shown and not done."""
+    """Return the commands that make would run to install."""
     done = subprocess.run(
         ["make", "--dry-run", "demo", "VENV=never", f"PYTHON={sys.executable}", *variables],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""Stub stages that also leave small results, so that the routes that show results have something to show."""
+"""Stub stages that also write small results, for the routes that serve results."""
 
 from core.domain.stages import FINE_TUNE, MEASURE, PROJECT, RENDER, SCORE
 from tests import stub_stages
@@ -6,7 +6,7 @@ from tests.small_results import LEARNED, WRITERS
 
 
 def fine_tune(ctx):
-    """As the stub's, and each frame comes with what was measured."""
+    """Like the stub stage; each frame also has measured values."""
     for index, part in enumerate(ctx.task.parts):
         folder = ctx.beside(part.id)
         (folder / "embeddings.txt").write_text("embedded")

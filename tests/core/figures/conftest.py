@@ -12,7 +12,7 @@ from core.render.encode.png import write_png
 
 @pytest.fixture
 def made_up(tmp_path):
-    """What figures read, of a run that gets better with each of its checkpoints."""
+    """The inputs of the figures, for a run that improves with each checkpoint."""
 
     def build(*, n_classes=4, names=None, n_images=80, n_frames=3, name="A run", **render):
         spec = RenderSpec(**({"width": 480, "height": 480, "formats": tuple(FORMATS)} | render))

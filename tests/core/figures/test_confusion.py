@@ -28,7 +28,7 @@ def test_confusion__as_scikit_learn_counts():
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_scale_colors__go_one_way_and_can_be_told_apart(theme):
+def test_scale_colors__are_monotone_and_distinguishable(theme):
     lightness = to_oklab(scale_colors(THEMES[theme]))[:, 0]
     steps = np.diff(lightness) * (1 if THEMES[theme].dark else -1)
     assert len(lightness) == 25
@@ -64,7 +64,7 @@ def test_picture__a_class_without_images_has_an_empty_row(made_up):
     assert (cells.colors[2] == scale_colors(THEMES["light"])[0]).all()
 
 
-def test_picture__tells_step_and_accuracy(made_up):
+def test_picture__shows_step_and_accuracy(made_up):
     inputs = made_up(n_frames=5)
     page = page_of(inputs)
     for facts in inputs.checkpoints:

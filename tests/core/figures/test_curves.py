@@ -25,7 +25,7 @@ FALLING = log_of(np.linspace(2, 1, 101))
 
 
 def pixels(*, log=FALLING, losses=(2.5, 2.0, 1.5), phases=(), name="A run", **spec):
-    """The figure in RGB."""
+    """Return the figure in RGB."""
     curves = read_curves(log, frames_of(losses), phases=phases)
     frame, palette = draw_figure(RenderSpec(**({"width": 480, "height": 480} | spec)), name, curves)
     return palette.colors[frame]

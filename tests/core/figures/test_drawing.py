@@ -22,7 +22,7 @@ def failing(error):
     return replace(curves.FIGURE, spec=FAILING_SPEC, draw=draw)
 
 
-def test_draw_figures__one_that_fails_is_told_as_missing(made_up, tmp_path, caplog):
+def test_draw_figures__a_failed_one_is_reported_as_missing(made_up, tmp_path, caplog):
     with caplog.at_level(logging.ERROR):
         record = draw_figures(tmp_path, made_up(), (failing(ValueError("too few " * 99)), *FIGURES))
     assert record.drawn == tuple(figure.spec.name for figure in FIGURES)
@@ -34,7 +34,7 @@ def test_draw_figures__one_that_fails_is_told_as_missing(made_up, tmp_path, capl
     assert DrawnFigures.model_validate_json((tmp_path / DRAWN_FILE).read_text()) == record
 
 
-def test_draw_figures__of_what_a_comparison_has(made_up, tmp_path):
+def test_draw_figures__of_a_comparison(made_up, tmp_path):
     record = draw_figures(tmp_path, made_up().only({"film"}), (curves.FIGURE, contact_sheet.FIGURE))
     assert record.drawn == ("contact-sheet",)
     assert record.why_missing("curves") == "The run has no log and no checkpoints."

@@ -1,4 +1,4 @@
-"""Walks the table of figures: what one of them lacks anywhere fails here."""
+"""Each figure of the table has a module, generated documents, formats and a route."""
 
 import importlib
 import pkgutil
@@ -22,7 +22,7 @@ def named(case):
 
 
 def opened(path, suffix):
-    """The sides of the picture, when all of the file has been read."""
+    """Read the whole file and return the size of its picture."""
     if suffix == "svg":
         root = ET.fromstring(path.read_text(encoding="utf-8"))
         return tuple(map(int, root.attrib["viewBox"].split()[2:]))
@@ -38,7 +38,7 @@ def opened(path, suffix):
 
 
 def content(path, suffix):
-    """What is seen: x264 writes the same pictures in different bytes now and then."""
+    """Return the decoded pictures: x264 sometimes writes equal pictures as different bytes."""
     if suffix == "mp4":
         with av.open(str(path)) as container:
             return [frame.to_ndarray().tobytes() for frame in container.decode(video=0)]
@@ -55,7 +55,7 @@ def test_table__holds_every_figure_file_once():
     assert len(files) == len(set(files)), "two figures would write one file"
 
 
-def test_table__what_is_generated_of_it_is_committed():
+def test_table__generated_documents_are_committed():
     assert document.DECLARED.read_text() == document.declared_text(), "run `make docs` and commit"
     assert document.PAGE.read_text() == document.page(), "run `make docs` and commit"
     assert tuple(declared().values()) == tuple(figure.spec for figure in FIGURES)
@@ -95,7 +95,7 @@ def test_table__all_figures_of_a_run(made_up, tmp_path):
 
 
 @pytest.mark.parametrize(("figure", "suffix"), FILES, ids=named)
-def test_table__the_page_tells_each_figure_and_format(figure, suffix):
+def test_table__the_page_lists_each_figure_and_format(figure, suffix):
     page = document.PAGE.read_text()
     assert f"| `{figure.spec.name}` |" in page
     assert f"`…/figures/{figure.spec.name}.{suffix}` ({MEDIA_TYPES[suffix]})" in page

@@ -19,7 +19,7 @@ every_alignment = pytest.mark.parametrize("method", ALIGNMENTS)
 
 
 def film(n_frames: int = 5, n_points: int = 20, *, seed: int = 0) -> np.ndarray:
-    """Points that move, each frame turned, mirrored or not, shifted and grown at random."""
+    """Return moving points. Each frame is rotated, scaled and shifted at random, and some frames are mirrored."""
     rng = np.random.default_rng(seed)
     points = rng.normal(size=(n_points, 2)) + 0.1 * rng.normal(size=(n_frames, n_points, 2)).cumsum(axis=0)
     turns = np.linalg.qr(rng.normal(size=(n_frames, 2, 2)))[0]
@@ -82,7 +82,7 @@ def test_align__rigid_keeps_every_distance_and_leaves_no_rotation(
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["last", "previous"]))
 @settings(max_examples=30, deadline=None)
-def test_align__a_turned_and_mirrored_copy_comes_back(seed: int, reference: str) -> None:
+def test_align__undoes_rotation_and_mirroring(seed: int, reference: str) -> None:
     rng = np.random.default_rng(seed)
     frame = rng.normal(size=(12, 2))
     turn = np.linalg.qr(rng.normal(size=(2, 2)))[0]
@@ -105,7 +105,7 @@ def test_align__rigid_takes_a_frame_whose_points_coincide() -> None:
     assert (align(points, method="rigid", reference="last")[0] == 0).all()
 
 
-def test_align__what_fits_worst_has_no_say() -> None:
+def test_align__the_worst_fitting_points_are_trimmed() -> None:
     rng = np.random.default_rng(0)
     cloud = rng.normal(size=(40, 2))
     frame = cloud @ np.array([[0, 1], [-1, 0]]) + 7

@@ -7,7 +7,7 @@ from core.layout.axes import centre, principal_axes, upright
 
 
 def cloud(n_points: int, n_dims: int, *, seed: int = 0, power: float = 1.5) -> np.ndarray:
-    """Variances that fall as those of embeddings do."""
+    """Return points whose variances decrease like those of embeddings."""
     rng = np.random.default_rng(seed)
     turn = np.linalg.qr(rng.normal(size=(n_dims, n_dims)))[0]
     return (rng.normal(size=(n_points, n_dims)) * np.arange(1, n_dims + 1) ** -power @ turn).astype(np.float32)

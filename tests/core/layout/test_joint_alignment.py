@@ -20,7 +20,7 @@ def turned(layout, *, mirror=False):
 
 
 @pytest.mark.parametrize("mirror", [False, True])
-def test_in_one_frame__the_same_layout_turned_grown_and_shifted_is_the_same(mirror):
+def test_in_one_frame__undoes_rotation_scaling_and_shift(mirror):
     layout = film()
     one, other = in_one_frame([layout, turned(layout, mirror=mirror)])
     np.testing.assert_allclose(one, other, atol=1e-5)

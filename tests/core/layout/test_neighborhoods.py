@@ -17,7 +17,7 @@ NEEDY = [(name, method.package_module) for name, method in LAYOUTS.items() if me
 
 
 def clusters(n_frames: int, *, n_points: int = 120, n_dims: int = 20) -> list[np.ndarray]:
-    """Three clusters that come apart."""
+    """Return three clusters that separate."""
     rng = np.random.default_rng(0)
     middles = 6 * np.linalg.qr(rng.normal(size=(n_dims, 3)))[0].T
     cloud = rng.normal(size=(n_points, n_dims))
@@ -47,7 +47,7 @@ def test_neighborhoods__a_warm_start_is_kept(method: str) -> None:
     lay_out = import_module(f"core.layout.methods.{method}").lay_out
     before = np.asarray(lay_out(first, start=pca(first)[0], warm=False, spec=spec))[:, ::-1] * [1, -1]
     after = lay_out(second, start=before.astype(np.float32), warm=True, spec=spec)
-    for axis in range(2):  # begun anew, it would lie as the two axes do, and not as this turned layout
+    for axis in range(2):  # a cold start would be oriented along the two axes, not like this rotated layout
         assert np.corrcoef(before[:, axis], after[:, axis])[0, 1] > 0.5
 
 

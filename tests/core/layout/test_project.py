@@ -32,7 +32,7 @@ def laid_out(frames: list[np.ndarray], method: str, **options: float) -> Project
 
 
 def planted(n_frames: int = 3, n_points: int = 90) -> tuple[list[np.ndarray], np.ndarray]:
-    """Three clusters in 12 dimensions that come apart, and the labels of the points."""
+    """Return three clusters in 12 dimensions that separate, and the labels of the points."""
     rng = np.random.default_rng(0)
     middles = 8 * np.linalg.qr(rng.normal(size=(12, 3)))[0].T
     labels, cloud = np.arange(n_points) % 3, rng.normal(size=(n_points, 12))
@@ -141,7 +141,7 @@ def test_smooth_pca__a_cloud_that_moves_as_a_whole_is_seen_to_move() -> None:
     np.testing.assert_allclose(np.linalg.norm(moved, axis=1), [5, 5], rtol=1e-3)
 
 
-def test_smooth_pca__its_choice_is_told() -> None:
+def test_smooth_pca__reports_its_choice() -> None:
     frames = list(turning(n_dims=20))
     chosen = laid_out(frames, "smooth_pca")
     asked = project_frames(
@@ -169,14 +169,14 @@ def test_shared_axes__one_frame_may_have_no_spread_but_not_all(method: str) -> N
 
 
 @pytest.mark.parametrize("method", AXES)
-def test_project_frames__tells_which_frame(method: str) -> None:
+def test_project_frames__names_the_frame(method: str) -> None:
     frames = [embeddings_of(30, 7), np.full((30, 7), np.nan, dtype=np.float32)]
     with pytest.raises(DegenerateEmbeddingsError, match="Frame 1: Embeddings are NaN"):
         laid_out(frames, method)
 
 
 def turning(*, n_dims: int, n_frames: int = 12, n_points: int = 300) -> Iterator[np.ndarray]:
-    """Points whose two widest directions turn into others, with noise that is new in each frame."""
+    """Return points whose two widest directions change over time, with new noise in each frame."""
     rng = np.random.default_rng(1)
     cloud = rng.normal(size=(n_points, 4)) * [4, 3, 4, 3]
     axes = np.linalg.qr(rng.normal(size=(n_dims, 4)))[0]

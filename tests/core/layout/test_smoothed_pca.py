@@ -11,7 +11,7 @@ SHAPE = (6, 80, 30)
 
 
 def frames(*, seed: int = 0) -> np.ndarray:
-    """(T, N, D): a cloud with a few wide directions, that drifts."""
+    """Return (T, N, D) points with a few wide directions that drift."""
     rng = np.random.default_rng(seed)
     n_frames, n_points, n_dims = SHAPE
     width = 3.0 / np.arange(1, n_dims + 1)

@@ -12,7 +12,9 @@ def frame(predictions: list[int], confidences: list[float]) -> Embedded:
 
 
 def test_evaluate__hand_case() -> None:
-    """Of three cats one is taken for a dog; there is no fox; two of five are 0.6 sure and one of these is right."""
+    """One of three cats is predicted as a dog. There is no fox. Two of five predictions have confidence 0.6, and one of
+    these two is right.
+    """
     found = evaluate(
         "head",
         frame([0, 0, 1, 1, 0], [0.6, 1.0, 0.6, 1.0, 1.0]),

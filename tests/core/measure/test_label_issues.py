@@ -10,7 +10,9 @@ from core.measure.label_issues import find, suspicious
 
 
 def sure_of(classes: NDArray[np.int64], n_classes: int, *, seed: int = 0) -> NDArray[np.float32]:
-    """Probabilities of a model that gives each image's class 0.95, and the others what is left, unevenly."""
+    """Return probabilities with 0.95 for the class of each image. The rest is distributed unevenly over the other
+    classes.
+    """
     rng = np.random.default_rng(seed)
     probabilities = rng.random((len(classes), n_classes))
     probabilities[np.arange(len(classes)), classes] = 0
@@ -40,10 +42,10 @@ def test_suspicious__finds_exactly_the_labels_that_were_swapped(n_classes: int, 
 
 
 def test_suspicious__by_hand() -> None:
-    """The bar for each class is the mean confidence of the images that are labelled so: 0.62 for 0, 0.7 for 1.
+    """The threshold of a class is the mean confidence of the images with this label: 0.62 for class 0, 0.7 for class 1.
 
-    Image 3 is over the bar of 1 and labelled 0, image 8 the other way round. Image 4 is taken for 1 rather than 0, but
-    at 0.6 that counts for nothing.
+    Image 3 is above the threshold of class 1 and has label 0; image 8 is the reverse. Image 4 is predicted as class 1,
+    but its confidence of 0.6 is below the threshold.
     """
     of_one = np.array([0.1, 0.2, 0.1, 0.9, 0.6, 0.9, 0.8, 0.9, 0.2])
     labels = np.array([0, 0, 0, 0, 0, 1, 1, 1, 1])
@@ -73,7 +75,7 @@ def test_suspicious__one_class() -> None:
 def test_suspicious__a_class_that_no_image_is_labelled_with() -> None:
     true = np.arange(40) % 2
     seen = true.copy()
-    seen[7] = 2  # the model is sure of the class that nobody has
+    seen[7] = 2  # the model predicts a class that labels no image
     assert suspicious(true, sure_of(seen, 3)).tolist() == []
     given = true.copy()
     given[4] = 1
@@ -92,7 +94,7 @@ def test_find__suggests_only_classes_that_images_are_labelled_with() -> None:
     assert all(issue.suggested_label != issue.label for issue in found.issues)
 
 
-def test_suspicious__the_only_image_of_a_class_is_left_alone() -> None:
+def test_suspicious__the_only_image_of_a_class_is_never_reported() -> None:
     given = np.array([0] * 10 + [1] * 10 + [2])
     seen = np.array([0] * 10 + [1] * 10 + [0])
     assert suspicious(given, sure_of(seen, 3)).tolist() == []
@@ -105,7 +107,7 @@ def test_suspicious__not_finite() -> None:
     assert suspicious((np.arange(20) + 1) % 2, probabilities).tolist() == []
 
 
-def test_suspicious__leaves_the_warnings_of_the_process_alone() -> None:
+def test_suspicious__does_not_change_the_warning_filters() -> None:
     before = list(warnings.filters)
     suspicious(np.arange(20) % 2, sure_of(np.arange(20) % 2, 2))
     assert warnings.filters == before

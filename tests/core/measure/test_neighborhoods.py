@@ -17,7 +17,7 @@ from core.measure.neighbors import nearest_neighbors
 
 
 def frame(n_points: int = 120, n_dims: int = 12, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Embeddings in three clusters, a layout that keeps some of them, labels."""
+    """Return embeddings of three clusters, a layout that separates some of them, and labels."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 3, n_points)
     embeddings = (rng.normal(size=(n_points, n_dims)) + 3 * np.eye(3, n_dims)[labels]).astype(np.float32)
@@ -33,7 +33,9 @@ def test_faithfulness__as_scikit_learn(k: int) -> None:
     assert found.trustworthiness == pytest.approx(
         manifold.trustworthiness(embeddings, points, n_neighbors=k, metric="cosine")
     )
-    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)  # Euclidean there ranks as cosine does
+    unit = embeddings / np.linalg.norm(
+        embeddings, axis=1, keepdims=True
+    )  # Euclidean distance gives the same ranks as cosine distance
     assert found.continuity == pytest.approx(manifold.trustworthiness(points, unit, n_neighbors=k), abs=1e-9)
     shown = NearestNeighbors(n_neighbors=k).fit(points).kneighbors(return_distance=False)
     both = [len(set(one) & set(other)) for one, other in zip(neighbors, shown, strict=True)]
@@ -88,7 +90,7 @@ def test_faithfulness__far_from_the_origin_ranks_as_in_double_precision() -> Non
 
 @pytest.mark.parametrize("n_values", [1, 8, 13, 2039, 2040, 2041, 5000])
 def test_count_below__as_by_sorting(n_values: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Around what the bytes that are added at once can hold; rows of the first and last place among them."""
+    """Numbers of points around the size of one block; the first and the last row are among them."""
     rng = np.random.default_rng(n_values)
     values = rng.random((7, n_values)).astype(np.float32)
     limits = np.column_stack([values.min(axis=1), values.max(axis=1), rng.random(7), np.full(7, 2), values[:, 0]])

@@ -17,7 +17,7 @@ def clusters(n_points: int, n_dims: int, *, spread: float, seed: int = 0) -> np.
 
 
 def cleanlab_itself(embeddings: np.ndarray, k: int) -> np.ndarray:
-    features = embeddings.astype(np.float64)  # of float32 cleanlab gives single-precision distances
+    features = embeddings.astype(np.float64)  # cleanlab computes distances of float32 in single precision
     return OutOfDistribution({"k": k}).fit_score(features=features, verbose=False)
 
 

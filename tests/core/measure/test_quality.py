@@ -15,7 +15,7 @@ N, T, CLASSES = 60, 5, 3
 
 @pytest.fixture(scope="module")
 def film():
-    """Three clusters that come apart, laid out by two of their features and some noise."""
+    """Return three clusters that separate, and a layout that has two of their features with noise."""
     rng = np.random.default_rng(3)
     labels = rng.integers(0, CLASSES, N)
     middles, noise = rng.normal(size=(CLASSES, 12)), rng.normal(size=(N, 12))
@@ -121,5 +121,5 @@ def test_two_frames_have_no_turn(film):
 
 
 @pytest.mark.parametrize(("value", "expected"), [(0.123456789, 0.123457), (np.nan, None), (np.inf, None), (2, 2.0)])
-def test_told(value, expected):
+def test_json_number(value, expected):
     assert json_number(value) == expected

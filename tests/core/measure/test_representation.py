@@ -12,8 +12,8 @@ def linear_cka(one: np.ndarray, other: np.ndarray) -> float:
     return cka(linear_kernel(one), linear_kernel(other))
 
 
-def unbiased_by_the_book(one: np.ndarray, other: np.ndarray) -> float:
-    """HSIC as the mean over quadruples of different points, by its definition."""
+def unbiased_hsic(one: np.ndarray, other: np.ndarray) -> float:
+    """HSIC by its definition, the mean over quadruples of different points."""
     first, second = one @ one.T, other @ other.T
     n, total, count = len(one), 0.0, 0
     for i in range(n):
@@ -29,9 +29,7 @@ def unbiased_by_the_book(one: np.ndarray, other: np.ndarray) -> float:
 def test_linear_cka__by_its_definition() -> None:
     one, other = embeddings(8, 3).astype(float), embeddings(8, 4, seed=1).astype(float)
     other[:, 0] += one[:, 0]
-    expected = unbiased_by_the_book(one, other) / np.sqrt(
-        unbiased_by_the_book(one, one) * unbiased_by_the_book(other, other)
-    )
+    expected = unbiased_hsic(one, other) / np.sqrt(unbiased_hsic(one, one) * unbiased_hsic(other, other))
     assert linear_cka(one, other) == pytest.approx(expected, rel=1e-6)
 
 
@@ -43,7 +41,7 @@ def test_linear_cka__does_not_know_turns_scales_and_shifts() -> None:
 
 def test_linear_cka__of_independent_embeddings_is_about_nothing() -> None:
     found = [linear_cka(embeddings(32, 16, seed=seed), embeddings(32, 16, seed=100 + seed)) for seed in range(50)]
-    assert abs(np.mean(found)) < 0.03  # with the diagonals it is 0.2 and more
+    assert abs(np.mean(found)) < 0.03  # if the diagonals are included, it is at least 0.2
 
 
 def test_linear_cka__where_there_is_none() -> None:
@@ -51,7 +49,7 @@ def test_linear_cka__where_there_is_none() -> None:
     for value in (1.0, 0.1):
         assert np.isnan(linear_cka(embeddings(9), np.full((9, 4), value, dtype=np.float32)))
     exclusive = np.zeros((50, 8), dtype=np.float32)
-    exclusive[0] = 1  # no two of the others differ: there is no variance without its diagonal
+    exclusive[0] = 1  # all other points are equal, so there is no variance outside the diagonal
     assert np.isnan(linear_cka(exclusive, exclusive))
     assert np.isnan(linear_cka(np.eye(100, dtype=np.float32), np.eye(100, dtype=np.float32)))
 

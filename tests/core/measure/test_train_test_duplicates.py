@@ -10,7 +10,7 @@ from core.measure.train_test_duplicates import difference_hashes, find
 
 
 def pictures(count: int, side: int = 32, *, seed: int = 0) -> NDArray[np.uint8]:
-    """(count, side, side, 3): smooth colours."""
+    """Return (count, side, side, 3) images of smooth colours."""
     coarse = np.random.default_rng(seed).integers(0, 256, (count, 6, 6, 3), dtype=np.uint8)
     smooth = [Image.fromarray(one).resize((side, side), Image.Resampling.BICUBIC) for one in coarse]
     return np.stack([np.asarray(one) for one in smooth])
@@ -38,7 +38,7 @@ def test_difference_hashes__against_a_loop_over_cells() -> None:
 
 @pytest.mark.parametrize("side", [1, 5, 8, 9, 100])
 def test_difference_hashes__of_any_size(side: int) -> None:
-    """Brightness that rises to the right sets all bits; a flat image none."""
+    """Brightness that increases to the right sets all bits. A uniform image sets none."""
     rising = np.broadcast_to(np.linspace(0, 250, side)[None, :, None], (side, side, 3)).astype(np.uint8)
     flat = np.full((side, side, 3), 77, np.uint8)
     bits = np.bitwise_count(difference_hashes(np.stack([rising, flat, rising[:, ::-1]])))
@@ -71,7 +71,7 @@ def test_find__exactly_those_that_were_planted() -> None:
     assert differences[-1] < 4
 
 
-def test_find__tells_the_training_image_that_is_most_alike() -> None:
+def test_find__names_the_most_similar_training_image() -> None:
     training = np.repeat(pictures(1), 3, axis=0)
     training[0, :, :, 0] ^= 3
     training[2, :, :, 0] ^= 1

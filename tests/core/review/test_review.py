@@ -12,7 +12,7 @@ NONE = AlignSpec(method="none")
 
 
 def film(*, project, align):
-    """Four clusters that come apart in turns, in eight features."""
+    """Return four clusters in eight features that separate one after the other."""
     rng = np.random.default_rng(5)
     labels = np.arange(80) % 4
     homes, noise = 4 * np.eye(8)[:4], rng.normal(0, 0.4, (80, 8))
@@ -41,7 +41,7 @@ def test_review__the_usual_layout_has_no_alternative():
 
 
 @pytest.mark.parametrize("method", ["rigid", "procrustes"])
-def test_review__another_one_is_held_against_the_usual(method):
+def test_review__another_layout_is_compared_with_the_default(method):
     project, align = ProjectSpec(method="pca"), AlignSpec(method=method)
     card, _ = review(film(project=project, align=align), project=project, align=align)
     usual, _ = review(film(project=ProjectSpec(), align=NONE), project=ProjectSpec(), align=NONE)
