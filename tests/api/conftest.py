@@ -1,4 +1,4 @@
-"""A service on a home of its own, and a worker that needs no training: it publishes small artifacts."""
+"""A service on its own home folder, and a worker that publishes small artifacts without a training."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ SMALL = {"dataset": "digits", "train": {"steps": 10}, "capture": {"frames": 3, "
 
 
 def browse(app, **headers):
-    """A client on this machine, with these headers in every request."""
+    """Return a client on this machine that sends these headers in every request."""
     return TestClient(app, base_url="http://localhost", raise_server_exceptions=False, headers=headers)
 
 
@@ -33,7 +33,7 @@ def settings(tmp_path, sqlite_template):
 
 @pytest.fixture
 def serve(settings):
-    """Start an application on the settings, with some of them changed."""
+    """Start an application with these settings, some of them changed."""
     opened = []
 
     def start(**changes):
@@ -49,7 +49,7 @@ def serve(settings):
 
 @pytest.fixture(scope="session")
 def idle(tmp_path_factory):
-    """An application that no test changes, for requests that are refused."""
+    """An application for requests that are refused. No test changes it."""
     settings = Settings(home=tmp_path_factory.mktemp("idle"), broker_url="memory://", sweep_seconds=3600)
     with browse(create_app(settings)) as client:
         yield client
@@ -73,7 +73,7 @@ def small():
 
 @pytest.fixture
 def submit(client, small):
-    """POST a small run, with some fields changed; returns its body."""
+    """Return a function that posts a small run, with some fields changed, and returns the body of the answer."""
 
     def post(**changes):
         response = client.post("/v1/runs", json=small | changes)
@@ -112,7 +112,7 @@ class FakeWorker:
             claims.progress(session, held, done=done, total=total)
 
     def work(self, run_id, *, until=None):
-        """Run what is queued; `until` names the task to stop before."""
+        """Run the queued tasks; `until` names a task that is not run."""
         while True:
             with self.process.database.reading() as session:
                 rows = lifecycle.tasks_of(session, run_id).values()
@@ -150,7 +150,7 @@ class FakeWorker:
             publishing.publish_part(session, held, part, stored, facts)
 
     def skip(self, held, index):
-        """Publish a frame as one that training has ended before."""
+        """Publish an empty frame, as a training does that ended before the frame."""
         part = held.task.parts[index]
         folder = self.process.store.attempt(held.run_id, part.id, token=held.token)
         (folder / SKIPPED).touch()
@@ -174,7 +174,7 @@ def worker(process):
 
 @pytest.fixture
 def finished(submit, worker):
-    """A run that has succeeded."""
+    """A succeeded run."""
     run = submit()
     worker.work(run["id"])
     return run["id"]
@@ -182,7 +182,7 @@ def finished(submit, worker):
 
 @pytest.fixture
 def trained(submit, worker):
-    """A run that has succeeded, and kept its last weights."""
+    """A succeeded run that has stored its last weights."""
     run = submit(train={"steps": 10, "keep_weights": "last"})
     worker.work(run["id"])
     return run["id"]
@@ -190,7 +190,7 @@ def trained(submit, worker):
 
 @pytest.fixture(scope="session")
 def gallery(tmp_path_factory):
-    """An application with one succeeded run, that no test changes."""
+    """An application with one succeeded run. No test changes it."""
     settings = Settings(home=tmp_path_factory.mktemp("gallery"), broker_url="memory://", sweep_seconds=3600)
     with browse(create_app(settings)) as client:
         run_id = client.post("/v1/runs", json=SMALL | {"render": {"formats": list(FORMATS)}}).json()["id"]
@@ -201,7 +201,7 @@ def gallery(tmp_path_factory):
 
 @pytest.fixture
 def exhibit(gallery):
-    """Id of the run in the gallery."""
+    """Id of the run of the gallery."""
     return gallery.exhibit
 
 

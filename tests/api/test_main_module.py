@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.7", "example.org"])
-def test_refuses_strangers_without_a_key(host, monkeypatch, capsys):
+def test_main__refuses_a_public_host_without_a_key(host, monkeypatch, capsys):
     with pytest.raises(ValueError, match="without an API key"):
         command.check(Settings(host=host))
     monkeypatch.setenv("EMBEDREEL_HOST", host)
@@ -50,7 +50,7 @@ def postgres_or_file(request):
     return request.getfixturevalue("postgres_url") if request.param == "postgresql" else None
 
 
-def test_refuses_where_the_database_that_may_have_keys_is_away(monkeypatch, capsys):
+def test_main__refuses_to_start_if_keys_cannot_be_read(monkeypatch, capsys):
     monkeypatch.setenv("EMBEDREEL_HOST", "0.0.0.0")
     monkeypatch.setenv("EMBEDREEL_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
     assert command.main() == 1
@@ -64,8 +64,8 @@ def test_an_empty_key_is_no_key(monkeypatch, tmp_path, capsys):
     assert "The API key is empty" in capsys.readouterr().err
 
 
-def test_serves_until_it_is_asked_to_end(tmp_path):
-    """As a user runs it: a free port, a stream that would last for ever, SIGTERM, and an end without complaint."""
+def test_main__serves_until_sigterm(tmp_path):
+    """As a user runs it: a free port, an endless stream, SIGTERM, and exit without an error."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -92,8 +92,8 @@ def test_serves_until_it_is_asked_to_end(tmp_path):
     assert complaints == ""
 
 
-def test_serves_with_the_fast_loop_and_parser():
-    """uvicorn takes them where they can be imported, and says nothing where they cannot."""
+def test_main__serves_with_the_fast_loop_and_parser():
+    """uvicorn uses both if they can be imported, and reports nothing if they cannot."""
     config = uvicorn.Config("api.main:create_app", factory=True)
     config.load()
     assert config.get_loop_factory().__module__ == "uvloop"

@@ -21,7 +21,7 @@ def fake() -> ModuleType:
 
 @pytest.fixture
 def service(fake: ModuleType) -> Iterator[Callable[..., str]]:
-    """Start the fake service; gives its URL."""
+    """Start the fake service and return its URL."""
     servers = []
 
     def start(**options: str) -> str:

@@ -1,4 +1,4 @@
-"""The contract in small: a run that goes one stage further with every look. `python fake_service.py [PORT [END]]`."""
+"""A small fake of the service: each poll moves the run one stage further. `python fake_service.py [PORT [END]]`."""
 
 import io
 import json
@@ -41,7 +41,7 @@ CARD = {
 SWIN = CARD | {
     "id": "microsoft/swin-tiny-patch4-window7-224",
     "kind": "hub",
-    "family": "ConvNeXt",  # the longest of each
+    "family": "ConvNeXt",  # the longest value of each
     "parameters": 138_365_992,
     "flops": 35_126_135_808,
     "width": 2048,
@@ -155,7 +155,7 @@ PROBLEM = {"type": "/problems/not-found", "title": "There is nothing here", "det
 
 
 def run_at(look: int, *, end: str = "succeeded", total: int = 4, attempt: int = 1) -> dict[str, Any]:
-    """The run after `look` looks: one stage ends with each."""
+    """Return the run after `look` polls: each poll ends one stage."""
     stages = []
     for index, name in enumerate(STAGES):
         status = "succeeded" if index < look - 1 else "running" if index == look - 1 and look < LAST else "waiting"
@@ -298,11 +298,11 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, *arguments: Any) -> None:
-        """Keep quiet."""
+        """Log nothing."""
 
 
 def start(port: int = 0, *, end: str = "succeeded") -> ThreadingHTTPServer:
-    """A fresh fake service, not yet serving."""
+    """Return a new fake service that does not serve yet."""
     Handler.end, Handler.look, Handler.cancelled, Handler.asked_with = end, 0, 0, []
     Handler.faults, Handler.made, Handler.posted, Handler.deleted, Handler.events = [], {}, [], [], []
     Handler.breaks_after, Handler.attempt = 0, 1

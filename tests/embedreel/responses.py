@@ -1,4 +1,4 @@
-"""A client whose service sends prepared responses."""
+"""A client whose service returns prepared responses."""
 
 from collections.abc import Callable
 

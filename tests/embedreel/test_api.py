@@ -128,7 +128,7 @@ def test_poll__asks_to_wait_for_news_but_not_at_the_first_look() -> None:
     assert [request.headers.get("Prefer") for request in requests] == [None, "wait=10"]
 
 
-def test_runs__follows_the_cursor_as_far_as_asked() -> None:
+def test_runs__follows_the_cursor_up_to_the_limit() -> None:
     client, requests = answers(
         httpx.Response(200, json={"runs": [{"id": "3"}, {"id": "2"}], "next_cursor": "abc"}),
         httpx.Response(200, json={"runs": [{"id": "1"}], "next_cursor": None}),
@@ -210,7 +210,7 @@ def test_errors__no_url() -> None:
         Client("http://host:many")
 
 
-def test_errors__nobody_there() -> None:
+def test_errors__no_server() -> None:
     def refuse(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("connection refused")
 

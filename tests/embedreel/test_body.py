@@ -19,7 +19,7 @@ def from_arguments(arguments: Namespace) -> dict[str, Any]:
     return body.from_arguments(arguments, body.SUBMITTED)
 
 
-def test_from_arguments__only_what_was_asked_for() -> None:
+def test_from_arguments__only_given_options() -> None:
     assert from_arguments(parsed("--dataset", "digits")) == {"dataset": "digits"}
 
 

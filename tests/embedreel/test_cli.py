@@ -106,7 +106,7 @@ def test_url_and_key_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
     assert (url, key, retry.seconds) == ("http://service.test", "secret", 7)
 
 
-def test_a_reader_that_goes_away_is_no_error(service: Callable[..., str], fake: object) -> None:
+def test_main__a_closed_pipe_is_no_error(service: Callable[..., str], fake: object) -> None:
     url = service()
     fake.Handler.events = [{"seq": seq, "data": "x" * 1000} for seq in range(1, 500)]
     command = [sys.executable, "-m", "embedreel.cli", "--url", url, "events", "run_1"]
@@ -117,7 +117,7 @@ def test_a_reader_that_goes_away_is_no_error(service: Callable[..., str], fake: 
     assert process.returncode == 141
 
 
-def test_a_reader_of_watch_that_goes_away_is_no_error(service: Callable[..., str]) -> None:
+def test_watch__a_closed_pipe_is_no_error(service: Callable[..., str]) -> None:
     command = [sys.executable, "-m", "embedreel.cli", "--url", service(), "watch", "run_1"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
@@ -127,14 +127,14 @@ def test_a_reader_of_watch_that_goes_away_is_no_error(service: Callable[..., str
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """What a shell starts in the background ignores Ctrl-C, and so does all that it starts."""
+    """Restore Ctrl-C: processes that a shell starts in the background ignore it, and so do their children."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_ctrl_c_is_quiet_while_the_service_is_away() -> None:
+def test_main__ctrl_c_is_quiet_without_the_service() -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{nobody.getsockname()[1]}"

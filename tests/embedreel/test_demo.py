@@ -12,7 +12,7 @@ SLEEP = "import time; time.sleep(60)"
 
 
 def fakes(monkeypatch: pytest.MonkeyPatch, *, end: str = "succeeded", worker: str = SLEEP) -> list[serve.LocalService]:
-    """Stand-ins for the two processes; gives the services that are started."""
+    """Fakes of the two processes. Returns the started services."""
     started = []
 
     class Noted(serve.LocalService):

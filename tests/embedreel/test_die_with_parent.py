@@ -20,7 +20,7 @@ def test_main__becomes_the_command() -> None:
     assert (ended.returncode, ended.stdout) == (7, "['one two', '--three'] here\n")
 
 
-def test_main__a_starter_that_is_gone_already() -> None:
+def test_main__a_parent_that_has_already_ended() -> None:
     ended = tethered(os.getpid() if sys.platform != "linux" else 2**22 + 1, sys.executable, "-c", "print('ran')")
     assert ended.stdout == ("ran\n" if sys.platform != "linux" else "")
     assert ended.returncode == 0

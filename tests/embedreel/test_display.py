@@ -59,7 +59,7 @@ def test_lines__how_far_every_ten_seconds(fake: ModuleType) -> None:
     ]
 
 
-def test_lines__nobody_works(fake: ModuleType) -> None:
+def test_lines__without_a_worker(fake: ModuleType) -> None:
     time, console = Time(), plain()
     with Lines(console, now=time) as lines:
         lines.show(fake.run_at(0), None)
@@ -118,7 +118,7 @@ def test_say__a_line_in_both(fake: ModuleType) -> None:
     assert "fine_tune starts again: [gone] and the line is longer than the console\n" in console.file.getvalue()
 
 
-def test_bars__move_while_nobody_looks(fake: ModuleType) -> None:
+def test_bars__move_between_polls(fake: ModuleType) -> None:
     console = Console(file=io.StringIO(), width=120, force_terminal=True, color_system=None)
     with Bars(console) as bars:
         bars.show(fake.run_at(2), None)

@@ -41,7 +41,7 @@ def test_follow__takes_up_after_the_last_event_until_there_is_no_more() -> None:
     assert [request.headers.get("Last-Event-ID") for request in requests] == [None, "2", "2", "2", "2", "3"]
 
 
-def test_follow__pings_tell_nothing() -> None:
+def test_follow__pings_are_ignored() -> None:
     content = b": ping\n\n" + sse(1) + b": ping\n\n" + sse(2) + b": ping\n\n"
     client, _ = answers(streamed(content), httpx.Response(204))
     assert list(client.follow("r")) == [{"seq": 1}, {"seq": 2}]
@@ -55,13 +55,13 @@ def test_follow__only_line_feeds_and_carriage_returns_end_a_line(separator: str)
     assert list(client.follow("r")) == [{"seq": 1, "name": name}]
 
 
-def test_follow__what_is_no_event_stream() -> None:
+def test_follow__an_answer_that_is_no_event_stream() -> None:
     client, _ = answers(httpx.Response(200, json={"seq": 1}))
     with pytest.raises(UnreachableError, match="is not an event stream"):
         list(client.follow("r"))
 
 
-def test_follow__a_run_that_is_gone() -> None:
+def test_follow__a_deleted_run() -> None:
     client, _ = answers(refused(404, "not-found"))
     with pytest.raises(ApiError):
         list(client.follow("r"))

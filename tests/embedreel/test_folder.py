@@ -52,9 +52,7 @@ def test_packed__files_as_they_are(tmp_path: Path) -> None:
         assert files == paths
 
 
-def test_packed__a_folder_is_named_after_itself_and_nothing_stays(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_packed__is_named_like_the_folder_and_deleted_afterwards(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     with packed([Path()]) as (archive,):
         assert archive.name == "pets.zip"

@@ -2,7 +2,7 @@ from embedreel.process_supervisor import ProcessSupervisor
 
 
 class Fake:
-    """Processes whose ends the test decides."""
+    """Processes that end when the test says so."""
 
     def __init__(self) -> None:
         self.ended: list[str] = []
@@ -28,14 +28,14 @@ def pass_seconds(fake: Fake, supervisor: ProcessSupervisor, seconds: int) -> Non
         supervisor.look()
 
 
-def test_look__all_run() -> None:
+def test_check__all_run() -> None:
     fake = Fake()
     supervisor, said = looked_after(fake)
     pass_seconds(fake, supervisor, 100)
     assert (said, fake.started) == ([], [])
 
 
-def test_look__growing_pauses_but_never_long_ones() -> None:
+def test_check__pauses_grow_up_to_a_limit() -> None:
     fake = Fake()
     supervisor, said = looked_after(fake)
     pauses = []
@@ -50,7 +50,7 @@ def test_look__growing_pauses_but_never_long_ones() -> None:
     assert len(said) == 9
 
 
-def test_look__one_that_ran_well_for_long_is_started_again_soon() -> None:
+def test_check__a_process_that_ran_long_restarts_soon() -> None:
     fake = Fake()
     supervisor, said = looked_after(fake)
     for _ in range(3):
@@ -61,7 +61,7 @@ def test_look__one_that_ran_well_for_long_is_started_again_soon() -> None:
     assert len(fake.started) == 3
 
 
-def test_look__each_has_its_own_pause() -> None:
+def test_check__each_process_has_its_own_pause() -> None:
     fake = Fake()
     supervisor, _ = looked_after(fake)
     fake.ended = ["api", "worker"]

@@ -27,7 +27,7 @@ def test_rates__over_the_last_seconds() -> None:
     now = 0.0
     rates = Rates(lambda: now)
     assert rates.of(stage(0)) is None
-    for second in range(31):  # 1 a second for 10 s, then 2 a second
+    for second in range(31):  # 1 per second for 10 s, then 2 per second
         now = float(second)
         rates.add(stage(min(second, 10) + 2 * max(0, second - 10)))
     assert rates.of(stage(50)) == pytest.approx(2.0)

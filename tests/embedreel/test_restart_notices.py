@@ -31,14 +31,14 @@ def started(seq: int, **data: Any) -> dict[str, Any]:
 STARTS_AGAIN = "fine_tune starts again: worker w was not heard of any more"
 
 
-def test_told__nothing_is_asked_while_all_goes_well() -> None:
+def test_notices__no_request_without_a_restart() -> None:
     restarts = RestartNotices(Asked())
     for done in (0, 10, 10, 300):
         assert restarts.new_lines(run(done=done)) == []
     assert restarts.new_lines(run(done=300, status="succeeded")) == []
 
 
-def test_told__a_stage_that_rises_in_attempts() -> None:
+def test_notices__a_stage_with_a_new_attempt() -> None:
     asked = Asked([started(1), requeued(2), started(3, resumed_step=120)])
     restarts = RestartNotices(asked)
     restarts.new_lines(run(done=130))
@@ -47,7 +47,7 @@ def test_told__a_stage_that_rises_in_attempts() -> None:
     assert asked.after == [0]
 
 
-def test_told__lost_first_and_where_it_continues_later() -> None:
+def test_notices__first_the_loss_then_where_it_continues() -> None:
     asked = Asked([requeued(7)], [started(8, resumed_step=120)])
     restarts = RestartNotices(asked)
     restarts.new_lines(run(done=130))
@@ -58,24 +58,24 @@ def test_told__lost_first_and_where_it_continues_later() -> None:
     assert asked.after == [0, 7]
 
 
-def test_told__a_stage_that_was_given_back_falls_back() -> None:
+def test_notices__a_requeued_stage() -> None:
     restarts = RestartNotices(Asked([requeued(7), started(8)]))
     restarts.new_lines(run(done=130))
     assert restarts.new_lines(run(done=0)) == [STARTS_AGAIN]
 
 
-def test_told__what_happened_before_somebody_watched() -> None:
+def test_notices__restarts_before_the_first_poll() -> None:
     assert RestartNotices(Asked([requeued(2), started(3)])).new_lines(run(done=5, attempt=2)) == [STARTS_AGAIN]
 
 
-def test_told__events_with_little_in_them() -> None:
+def test_notices__events_with_few_fields() -> None:
     restarts = RestartNotices(
         Asked([{"seq": 1, "type": "stage.requeued"}, {"seq": 2, "type": "stage.started", "data": {}}])
     )
     assert restarts.new_lines(run(attempt=2)) == ["a stage starts again: no reason is known"]
 
 
-def test_told__a_film_that_is_drawn_again_smaller() -> None:
+def test_notices__a_film_that_is_drawn_again_smaller() -> None:
     data = {"stage": "render", "reason": "the film had more than 9,000 bytes", "width": 408, "height": 408, "tween": 0}
     restarts = RestartNotices(Asked([{"seq": 4, "type": "stage.redrawn", "data": data}]))
     assert restarts.new_lines(run("render", done=7, progress={"done": 7, "total": 60})) == []

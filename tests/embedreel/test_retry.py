@@ -11,7 +11,7 @@ from embedreel.retry import RetryPolicy, may_repeat, retry_after
 
 
 class Time:
-    """A clock that only sleeping moves."""
+    """A clock that moves only when the code sleeps."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -68,20 +68,20 @@ def test_send__waits_as_long_as_the_service_asks() -> None:
     assert all(20 < pause <= 21 for pause in time.pauses)
 
 
-def test_send__does_not_wait_for_what_comes_too_late() -> None:
+def test_send__does_not_wait_beyond_its_limit() -> None:
     time = Time()
     with pytest.raises(ApiError):
         time.retry().send(failing(refusal(429, after=3600)), repeatable=True)
     assert time.pauses == []
 
 
-def test_send__in_flight_is_asked_for_every_second() -> None:
+def test_send__an_in_flight_request_is_repeated_every_second() -> None:
     time = Time()
     time.retry().send(failing(refusal(409, slug="idempotency-in-flight"), times=3), repeatable=True)
     assert time.pauses == [1, 1, 1]
 
 
-def test_send__tells_what_went_wrong_and_counts_the_tries() -> None:
+def test_send__reports_the_error_and_counts_the_tries() -> None:
     time, told = Time(), []
     errors = [refusal(404), refusal(503), refusal(502)]
 

@@ -21,7 +21,7 @@ def test_upload_dataset__sends_every_file_by_name(tmp_path: Path) -> None:
     assert b'name="name"' in content
 
 
-def test_upload_dataset__tells_how_far_it_is_and_counts_anew(tmp_path: Path) -> None:
+def test_upload_dataset__reports_progress_and_resets_it_on_a_retry(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     path.write_bytes(bytes(200_000))
     client, _ = answers(httpx.Response(429), httpx.Response(201, json={"id": "ds_1"}))
@@ -31,7 +31,7 @@ def test_upload_dataset__tells_how_far_it_is_and_counts_anew(tmp_path: Path) -> 
     assert [sent for sent, _ in told].count(200_000) == 4  # at the last byte, and at the end of the file, twice
 
 
-def test_upload_dataset__a_broken_one_says_how_far_it_was(tmp_path: Path) -> None:
+def test_upload_dataset__an_interrupted_one_reports_its_progress(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     path.write_bytes(bytes(3_000_000))
 

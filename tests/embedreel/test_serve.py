@@ -57,7 +57,7 @@ def is_alive(process_id: int) -> bool:
 
 
 def runs(process_id: int) -> bool:
-    """Whether a process of somebody else runs: one that has ended stays until its new parent has looked."""
+    """Return True if the process runs. An ended process remains until its parent has waited for it."""
     try:
         state = Path(f"/proc/{process_id}/stat").read_text().rpartition(") ")[2][0]
     except OSError:
@@ -121,7 +121,7 @@ def test_service__kills_what_does_not_end(tmp_path: Path) -> None:
         assert [process.returncode for process in service.processes.values()] == [-signal.SIGKILL]
 
 
-def test_service__tells_which_process_ended(tmp_path: Path) -> None:
+def test_service__reports_which_process_ended(tmp_path: Path) -> None:
     commands = {"api": python(SLEEP), "worker": python("import sys; print('no'); sys.exit(7)")}
     with (
         LocalService(commands, url="http://127.0.0.1:1", log=tmp_path / "log") as service,
@@ -130,7 +130,7 @@ def test_service__tells_which_process_ended(tmp_path: Path) -> None:
         service.wait_until_ready(seconds=20)
 
 
-def test_service__tells_which_signal() -> None:
+def test_service__reports_the_signal() -> None:
     code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     with (
         LocalService({"worker": python(code)}, url="http://127.0.0.1:1") as service,
@@ -220,7 +220,7 @@ def test_serve__what_dies_is_started_again(tmp_path: Path) -> None:
     ]
 
 
-def test_service__what_is_killed_before_it_is_ready_is_started_again(tmp_path: Path) -> None:
+def test_service__restarts_a_process_killed_before_it_is_ready(tmp_path: Path) -> None:
     log, said, stop = tmp_path / "log", [], threading.Event()
     commands, variables = {"worker": python(DYING)}, {"STARTS": str(tmp_path / "starts")}
 

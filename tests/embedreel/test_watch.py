@@ -74,7 +74,7 @@ def test_watch__gives_up_when_its_client_does(fake: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("held_back", [0.0, 10.0])
-def test_watch__pauses_between_looks_only_where_the_service_does_not_wait(
+def test_watch__pauses_between_polls_only_if_the_service_does_not_wait(
     fake: ModuleType, monkeypatch: pytest.MonkeyPatch, held_back: float
 ) -> None:
     now, wishes, pauses = 0.0, [], []
@@ -100,7 +100,7 @@ def test_watch__pauses_between_looks_only_where_the_service_does_not_wait(
     assert pauses == [POLL_SECONDS, *([0.0] * 2 if held_back else [POLL_SECONDS] * 2)]
 
 
-def test_watch__says_why_a_stage_starts_again(service: Callable[..., str], fake: ModuleType) -> None:
+def test_watch__prints_why_a_stage_starts_again(service: Callable[..., str], fake: ModuleType) -> None:
     url, console = service(), plain()
     reason = "worker w was not heard of any more"
     fake.Handler.events = [

@@ -22,6 +22,6 @@ def test_scope_needed(method, path, scope):
     assert scope_needed(method, path) is Scope(scope)
 
 
-def test_who_needs_no_key_of_the_table():
+def test_middleware__requests_that_need_no_key():
     assert OPERATOR.scopes == LOCAL_CALLER.scopes == set(Scope)
     assert (NOBODY.tenant, NOBODY.scopes) == ("", frozenset())

@@ -56,14 +56,14 @@ def test_identify__a_revoked_key_is_forgotten_within_seconds(notify, keys, clock
     assert keyring.KEPT_SECONDS <= 5
 
 
-def test_identify__the_table_is_not_asked_each_time(notify, keys, monkeypatch):
+def test_identify__reads_the_table_once(notify, keys, monkeypatch):
     made = keys.make(KeyCreate(name="ann"))
     assert identify(notify, made.key)
     monkeypatch.setattr(notify, "_in_table", None)
     assert identify(notify, made.key)
 
 
-def test_identify__what_is_no_key_of_the_table_is_not_looked_up(notify, monkeypatch):
+def test_identify__malformed_keys_are_not_looked_up(notify, monkeypatch):
     monkeypatch.setattr(notify, "_in_table", None)
     assert identify(notify, "something") is LOCAL_CALLER
 

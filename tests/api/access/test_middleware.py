@@ -69,7 +69,7 @@ def test_the_key_is_checked_before_the_body(guarded, problem):
 
 
 def test_a_key_of_the_table_needs_the_scope(guarded, problem):
-    """Each route of the service, with a key of each scope: the gate lets the right ones through and no other."""
+    """Each route of the service is requested with a key of each scope: only keys with the right scope are accepted."""
     made = {
         scope: guarded.app.state.process.services.of(KeyService, OPERATOR)
         .make(KeyCreate(name=scope, scopes={scope}))
@@ -112,7 +112,7 @@ def test_loopback_is_closed_with_the_first_key_in_the_table(client, problem):
 
 
 def test_a_host_beyond_loopback_is_closed_without_any_key(serve, problem):
-    """`python -m api` would not start; another server that runs the application must not be open either."""
+    """`python -m api` would not start. Another server that runs the application must refuse requests too."""
     problem(serve(host="0.0.0.0").get("/v1/runs"), 401, "unauthorized")
 
 
@@ -135,7 +135,7 @@ def test_rate_limit__announced_with_every_answer(serve, problem):
     assert "ratelimit" not in client.get("/livez").headers
 
 
-def test_rate_limit__also_with_an_error_that_nobody_foresaw(client, monkeypatch):
+def test_rate_limit__headers_on_an_unexpected_error(client, monkeypatch):
     monkeypatch.setattr("core.store.queries.runs.page", None)
     response = client.get("/v1/runs")
     assert response.status_code == 500
@@ -153,7 +153,7 @@ def test_rate_limit__exceeded(serve, problem):
     assert client.get("/livez").status_code == 200
 
 
-def test_rate_limit__a_wrong_key_is_counted_before_the_database_is_asked(serve, problem, monkeypatch):
+def test_rate_limit__a_wrong_key_is_counted_before_the_database_is_read(serve, problem, monkeypatch):
     client = serve(rate_limit=2, api_key=SecretStr(KEY))
     asked, valid = [], keys.valid
     monkeypatch.setattr(keys, "valid", lambda *given: asked.append(None) or valid(*given))
@@ -185,7 +185,7 @@ def test_rate_limit__off(serve):
 
 
 def test_routes_get_the_parts_of_their_caller_only(client):
-    """What is wired is nobody's: a service that is not limited to a caller finds nothing."""
+    """The wired services have no caller. A service that is not limited to a caller finds nothing."""
     process = client.app.state.process
     run = client.post("/v1/runs", json={"dataset": "digits"}).json()["id"]
     nobodys, operators = (process.services.of(RunService, caller) for caller in (NOBODY, OPERATOR))

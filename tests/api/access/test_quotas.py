@@ -1,4 +1,4 @@
-"""What is refused before the 202, and that a refusal changes nothing."""
+"""Requests that are refused before the answer 202. A refusal changes nothing."""
 
 import errno
 import shutil
@@ -192,7 +192,7 @@ def test_space__a_repeated_request_is_answered(client, post, nearly_full):
     assert post(client, **{"Idempotency-Key": "one"}).json()["id"] == first
 
 
-def test_space__not_asked_where_it_is_of_no_matter(tmp_path, nearly_full):
+def test_space__not_measured_without_a_limit(tmp_path, nearly_full):
     nearly_full(0)
     settings = Settings(home=tmp_path)
     with pytest.raises(InsufficientStorageError):
@@ -237,7 +237,7 @@ def test_full__sqlite_cannot_grow(client, process, post, problem):
     engine.dispose()
 
     def bound(connection, record):
-        connection.execute("PRAGMA max_page_count = 1")  # it cannot be less than there are
+        connection.execute("PRAGMA max_page_count = 1")  # it cannot be less than the existing number
 
     event.listen(engine, "connect", bound)
     answers = [post(client) for _ in range(30)]

@@ -17,7 +17,7 @@ def clock():
     return Clock()
 
 
-def test_count__down_to_nothing_and_anew_after_a_minute(clock):
+def test_count__down_to_zero_and_reset_after_a_minute(clock):
     meter = RateLimiter(2, clock=clock)
     first = meter.count("a")
     assert (first.left, first.seconds, first.exceeded) == (1, 60, False)

@@ -3,7 +3,7 @@ import pytest
 
 @pytest.fixture
 def admin(client):
-    """A client with an admin key, on a service that has been closed by it."""
+    """A client with an admin key, on a service that requires keys."""
     made = client.post("/v1/keys", json={"name": "root", "scopes": ["read", "write", "admin"]}).json()
     client.headers["X-API-Key"] = made["key"]
     return client

@@ -5,7 +5,7 @@ import pytest
 
 @pytest.fixture
 def pair(submit, worker):
-    """Two runs that have succeeded."""
+    """Two succeeded runs."""
     run_ids = [submit()["id"], submit(model="vit-small", name="the larger one")["id"]]
     for run_id in run_ids:
         worker.work(run_id)
@@ -40,7 +40,7 @@ def test_compare__the_table_is_there_at_once_and_the_film_when_it_is_drawn(clien
     assert client.get(shown["links"]["film"]).status_code == 200
 
 
-def test_compare__its_run_tells_that_it_is_one(client, compare, pair, worker):
+def test_compare__its_run_is_marked_as_a_comparison(client, compare, pair, worker):
     made = compare(*pair, name="both", render={"theme": "dark"}).json()
     run = client.get(made["links"]["run"]).json()
     assert run["links"]["comparison"] == made["links"]["self"]
@@ -88,7 +88,7 @@ def test_compare__other_images_are_refused(compare, submit, worker, changes):
     assert (answer.status_code, answer.json()["field"]) == (422, "runs.1")
 
 
-def test_compare__a_run_that_goes_on(compare, finished, submit):
+def test_compare__an_unfinished_run(compare, finished, submit):
     answer = compare(finished, submit(model="vit-small")["id"])
     assert (answer.status_code, "is queued" in answer.json()["detail"]) == (409, True)
 
@@ -125,7 +125,7 @@ def test_compare__its_runs_may_be_deleted(client, compare, pair, worker):
     assert client.get(made["links"]["self"]).status_code == 404
 
 
-def test_compare__files_that_are_gone_are_told_before_anything_is_written(client, compare, pair, process):
+def test_compare__missing_files_are_an_error_before_any_write(client, compare, pair, process):
     shutil.rmtree(process.settings.root / "artifacts" / "objects")
     answer = compare(*pair, key="k")
     assert (answer.status_code, f"Files of run {pair[0]} are gone" in answer.json()["detail"]) == (409, True)
@@ -133,7 +133,7 @@ def test_compare__files_that_are_gone_are_told_before_anything_is_written(client
     assert client.post(f"/v1/runs/{pair[0]}/retry").status_code == 202
 
 
-def test_show__results_whose_files_are_gone(client, compare, pair, process):
+def test_show__results_with_missing_files(client, compare, pair, process):
     made = compare(*pair).json()
     shutil.rmtree(process.settings.root / "artifacts" / "objects")
     answer = client.get(made["links"]["self"])

@@ -38,7 +38,7 @@ REPORT = {
 
 @pytest.fixture
 def inspected(monkeypatch):
-    """The intake, replaced: remembers what it was given, and answers with a report."""
+    """Replaces the intake: it records its arguments and returns a report."""
     given = {}
 
     def inspect(source, destination, *, names, max_pixels, max_entries, allow_broken):
@@ -108,7 +108,7 @@ def test_upload__real_parquet(client):
 
 
 def pictures(count):
-    """Different PNG images."""
+    """Return different PNG images."""
     for index in range(count):
         file = io.BytesIO()
         Image.new("RGB", (8, 8), (index, 0, 9)).save(file, "PNG")
@@ -116,7 +116,7 @@ def pictures(count):
 
 
 def a_zip(*, broken=()):
-    """Forty images in two classes; those at `broken` are cut short."""
+    """Return a ZIP with forty images in two classes. The images at `broken` are truncated."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         for index, image in enumerate(pictures(40)):
@@ -207,7 +207,7 @@ PART = b'--x\r\nContent-Disposition: form-data; name="%s"; filename="a.parquet"\
         "headers",
     ],
 )
-def test_upload__strange_body(idle, problem, body, status, kind, field):  # noqa: PLR0917 - fixtures and cases
+def test_upload__malformed_body(idle, problem, body, status, kind, field):  # noqa: PLR0917 - fixtures and cases
     headers = {"content-type": "multipart/form-data; boundary=x"}
     problem(idle.post("/v1/datasets", content=body, headers=headers), status, kind, field)
 
@@ -241,7 +241,7 @@ def test_upload__intake_fails(client, process, problem, monkeypatch, error, stat
     assert list(process.store.incoming.iterdir()) == []
 
 
-def test_upload__database_away_leaves_nothing_that_is_not_collected(client, process, problem, inspected, monkeypatch):
+def test_upload__without_the_database_its_files_are_collected(client, process, problem, inspected, monkeypatch):
     def away(*args, **options):
         raise StorageUnavailableError("away")
 

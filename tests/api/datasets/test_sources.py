@@ -1,4 +1,4 @@
-"""What a run may name as its dataset and its model."""
+"""Names that a run may use for its dataset and its model."""
 
 import pytest
 
@@ -25,7 +25,7 @@ def test_submit__hub_dataset_and_model_are_pinned_once_known(client, process):
     assert pinned == {"dataset_digest": "hub:uoft-cs/cifar10@abc", "model_revision": "def"}
 
 
-def test_submit__what_is_chosen_of_a_hub_dataset(client, process):
+def test_submit__options_of_a_hub_dataset(client, process):
     asked = {"dataset": "hub:uoft-cs/cifar10?train=train&label=label&evaluation=.10"}
     with process.database.writing() as session:
         datasets.pin_revision(session, "hub:uoft-cs/cifar10", "abc")

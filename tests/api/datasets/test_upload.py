@@ -10,7 +10,7 @@ HEAD = b'--x\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\
 
 
 def request(pieces, headers=()):
-    """A request that counts what is read of it."""
+    """Return a request that counts the bytes that are read from it."""
     read = []
 
     async def receive():
@@ -34,7 +34,7 @@ def test_receive__stops_reading_at_the_limit(tmp_path):
     assert len(read) == 7
 
 
-def test_receive__counts_what_is_not_file_too(tmp_path, monkeypatch):
+def test_receive__counts_bytes_outside_files_too(tmp_path, monkeypatch):
     monkeypatch.setattr(upload, "FRAMING_BYTES", 100)
 
     def preamble():

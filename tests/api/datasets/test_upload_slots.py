@@ -1,4 +1,4 @@
-"""Uploads side by side: few at a time, and never on the threads of other routes."""
+"""Parallel uploads: only a few at a time, and never in the threads of other routes."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,7 @@ from core.errors import InvalidDatasetError
 
 @pytest.fixture
 def held(monkeypatch):
-    """Inspections wait until they are let go; the semaphore tells how many have begun."""
+    """Inspections wait until the test releases them. The semaphore counts the inspections that have begun."""
     begun, go_on = threading.Semaphore(0), threading.Event()
 
     def inspect(*_args, **_options):
@@ -31,7 +31,7 @@ def upload(client):
     return client.post("/v1/datasets", files=[("file", ("a.zip", b"one"))])
 
 
-def test_upload__others_are_told_to_come_back(serve, held, problem):
+def test_upload__a_busy_service_answers_with_retry_after(serve, held, problem):
     client, (begun, go_on) = serve(max_uploads=1), held
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(upload, client)

@@ -13,7 +13,7 @@ KEY = {"Idempotency-Key": "one"}
 
 @pytest.fixture
 def held(monkeypatch):
-    """Requests stop inside the transaction that makes their run, until they are let go."""
+    """Requests wait inside the transaction that creates their run, until the test releases them."""
     inside, go_on = threading.Event(), threading.Event()
     accept = runs.accept
 
@@ -80,7 +80,7 @@ def test_in_flight__a_key_that_failed_is_free_again(client, small, problem):
     assert client.post("/v1/runs", json=small, headers=KEY).status_code == 202
 
 
-def test_in_flight__other_keys_and_none_are_not_held_up():
+def test_in_flight__requests_with_other_keys_or_none_do_not_wait():
     in_flight = InFlight()
     one, other, none = (("lab", key) for key in ("one", "other", None))
     with in_flight.exclusive(*one), in_flight.exclusive(*other), in_flight.exclusive(*none), in_flight.exclusive(*none):
@@ -93,7 +93,9 @@ def test_in_flight__other_keys_and_none_are_not_held_up():
 
 
 def test_claim__in_another_process(database, small):
-    """Both databases let one in; PostgreSQL refuses the second at once, SQLite lets it wait and then see the answer."""
+    """Both databases accept one request. PostgreSQL refuses the second one at once. SQLite lets it wait, and it then
+    reads the recorded answer.
+    """
     asked = Asked.of("lab", "one", "runs", RunCreate(**small))
     if database.sqlite:
         with database.writing() as session:

@@ -37,7 +37,7 @@ def test_wait_seconds(header, seconds):
 
 @pytest.fixture
 def meanwhile(monkeypatch):
-    """Do something in a moment, while the test waits for an answer."""
+    """Run a function shortly after, while the test waits for an answer."""
     monkeypatch.setattr(polling, "TICK_SECONDS", 0.02)
     with ThreadPoolExecutor(1) as pool:
 
@@ -111,7 +111,7 @@ def test_show__unknown_or_deleted_while_it_waits(client, process, submit, proble
     assert answer.status_code in {200, 404}, "cancelled first, then gone"
 
 
-def test_wait__ends_when_the_service_is_asked_to_end(client, submit, process, meanwhile):
+def test_wait__ends_when_the_service_stops(client, submit, process, meanwhile):
     run = submit()
     stopping = meanwhile(process.stopping.set)
     answer = client.get(run["links"]["self"], headers=LONG)
@@ -120,7 +120,7 @@ def test_wait__ends_when_the_service_is_asked_to_end(client, submit, process, me
 
 
 def test_wait__holds_no_thread(client, submit, worker, meanwhile):
-    """More clients wait than there are threads, and others are answered."""
+    """More clients wait than there are threads, and other requests are still answered."""
     run = submit()
     with ThreadPoolExecutor(60) as pool:
         waiting = [pool.submit(client.get, run["links"]["self"], headers=LONG) for _ in range(60)]

@@ -30,7 +30,7 @@ def client(members):
         yield client
 
 
-def test_answer__is_a_zip_of_the_length_that_is_told(client, members):
+def test_answer__is_a_zip_of_the_announced_length(client, members):
     response = client.get("/")
     assert int(response.headers["content-length"]) == len(response.content)
     with ZipFile(io.BytesIO(response.content)) as packed:
@@ -45,7 +45,7 @@ def test_answer__equal_files_make_equal_bytes(client):
     assert (first.content, first.headers["etag"]) == (second.content, second.headers["etag"])
 
 
-def test_answer__a_large_one_tells_no_length(client, monkeypatch):
+def test_answer__a_large_zip_has_no_length(client, monkeypatch):
     monkeypatch.setattr(zip_stream, "_LARGE_BYTES", 1000)
     response = client.get("/")
     assert "content-length" not in response.headers

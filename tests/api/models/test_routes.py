@@ -16,7 +16,7 @@ def test_models(client, process):
     assert set(known["vit-small"]) >= {"parameters", "layers", "head"}
 
 
-def test_models__tell_what_an_embedding_is(serve):
+def test_models__describe_the_embedding(serve):
     client = serve(allowed_models=("facebook/dinov2-small", "somebody/unknown"))
     known = {model["id"]: model for model in client.get("/v1/models").json()["models"]}
     assert known["vit-tiny"]["pooling"] == "class token (CLS) after the final norm"
@@ -27,7 +27,7 @@ def test_models__tell_what_an_embedding_is(serve):
     assert known["somebody/unknown"]["family"] is None
 
 
-def test_models__tell_what_a_forward_pass_takes(serve):
+def test_models__describe_the_cost_of_a_forward_pass(serve):
     client = serve(allowed_models=("microsoft/resnet-50", "somebody/unknown"))
     known = {model["id"]: model for model in client.get("/v1/models").json()["models"]}
     assert [size["image_size"] for size in known["vit-tiny"]["inputs"]] == [8, 16, 32, 64]
@@ -69,7 +69,7 @@ def test_model__whose_id_has_a_slash(serve):
         assert model["layer_tree"]["flops"] == model["flops"]
 
 
-def test_model__of_which_nothing_is_known_yet(serve):
+def test_model__without_known_layers(serve):
     client = serve(allowed_models=("somebody/unknown",))
     model = client.get("/v1/models/somebody/unknown").json()
     assert (model["blocks"], model["layer_tree"], model["parameters"]) == (None, None, None)

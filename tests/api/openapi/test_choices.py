@@ -1,4 +1,4 @@
-"""What is written from the tables is what the tables say, and each entry is explained on its page."""
+"""The generated documents agree with the tables, and each entry is explained on its page."""
 
 import pytest
 

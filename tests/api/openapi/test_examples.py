@@ -1,4 +1,4 @@
-"""Every example of the OpenAPI document fits the schema of its operation, field by field."""
+"""Every example of the OpenAPI document conforms to the schema of its operation, field by field."""
 
 import copy
 import json
@@ -22,7 +22,7 @@ def operations(document):
 
 
 def answers(document):
-    """Operation id, media type and Media Type Object of each response that has an example."""
+    """Return operation id, media type and Media Type Object of each response that has an example."""
     for name, operation in operations(document).items():
         for status, answer in operation["responses"].items():
             if status.startswith("2") and status != "206":
@@ -32,7 +32,7 @@ def answers(document):
 
 
 def strict(schema, *, complete):
-    """The schema, but an object has no field that is not listed; with `complete`, it has every listed field."""
+    """Return the schema without additional properties. With `complete`, all listed properties are required."""
     if isinstance(schema, list):
         return [strict(child, complete=complete) for child in schema]
     if not isinstance(schema, dict):
@@ -46,7 +46,7 @@ def strict(schema, *, complete):
 
 
 def faults(document, schema, value, *, complete):
-    """What is wrong with the value, and where."""
+    """Return each difference between the value and the schema, with its place."""
     schemas = strict({"schemas": document["components"]["schemas"]}, complete=complete)
     validator = DIALECT({**strict(schema, complete=complete), "components": schemas})
     return [f"{'.'.join(map(str, error.instance_path))}: {error.message}" for error in validator.iter_errors(value)]
@@ -130,7 +130,7 @@ def test_the_stream_is_in_the_format_of_a_real_stream(gallery, exhibit):
     assert example == form(gallery.get(f"/v1/runs/{exhibit}/stream").text)
 
 
-def test_a_shortened_example_says_so():
+def test_examples__a_shortened_one_is_marked():
     projection = examples.ANSWERS["getProjection"]
     assert projection["description"].startswith("Shortened: `labels` has 2 of 1,000 elements; ")
     assert len(projection["value"]["points"][0]) == 2

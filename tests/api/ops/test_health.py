@@ -19,7 +19,7 @@ def asked_each_time(monkeypatch):
     monkeypatch.setattr(readiness, "KEPT_SECONDS", 0.0)
 
 
-def test_readyz__tells_of_workers(client, worker, asked_each_time):
+def test_readyz__lists_workers(client, worker, asked_each_time):
     assert client.get("/readyz").json()["workers"] == 0
     worker.beat("gpu", "cpu")
     ready = client.get("/readyz")
@@ -56,7 +56,7 @@ def test_store_away(client, process, problem):
     problem(client.get("/readyz"), 503, "storage-unavailable")
 
 
-def test_readyz__however_often_it_is_asked_the_database_is_asked_once_a_second(client, process, monkeypatch):
+def test_readyz__reads_the_database_once_a_second(client, process, monkeypatch):
     reads = []
     monkeypatch.setattr(process.services.of(Readiness, OPERATOR), "_clock", lambda: 1000.0)
     monkeypatch.setattr(process.store, "prepare", lambda: reads.append(None))

@@ -42,7 +42,7 @@ def families(client):
 
 @pytest.fixture
 def scrape(client):
-    """Asks for all figures: `scrape()[name, value of each label…]`."""
+    """Return all metrics as a dict: `scrape()[name, value of each label…]`."""
 
     def ask():
         return {
@@ -121,21 +121,21 @@ def test_buckets_rise(scrape, process):
     assert figures["embedreel_stage_duration_seconds_sum", "score"] == pytest.approx(1e9 + 3.1)
 
 
-def test_all_processes_tell_the_same(serve, small):
+def test_metrics__all_processes_report_the_same(serve, small):
     one, other = serve(), serve()
     one.post("/v1/runs", json=small)
     for client in (one, other):
         assert "embedreel_runs_accepted_total 1.0" in client.get("/metrics").text
 
 
-def test_openmetrics__if_asked_for(client):
+def test_openmetrics__on_request(client):
     response = client.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
     assert response.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
     found = {family.name for family in openmetrics.text_string_to_metric_families(response.text)}
     assert {"embedreel_runs", "embedreel_runs_ended"} <= found
 
 
-def test_the_database_is_away(client, process, scrape, monkeypatch):
+def test_metrics__without_the_database(client, process, scrape, monkeypatch):
     def away(*_):
         raise OperationalError("SELECT", {}, Exception("gone"))
 
@@ -146,7 +146,7 @@ def test_the_database_is_away(client, process, scrape, monkeypatch):
     assert figures[("process_resident_memory_bytes",)] > 0
 
 
-def test_the_folder_is_away(serve, tmp_path):
+def test_metrics__without_the_folder(serve, tmp_path):
     client = serve()
     client.app.state.process.store.scratch.rename(tmp_path / "elsewhere")
     assert "embedreel_artifacts_free_bytes" not in client.get("/metrics").text

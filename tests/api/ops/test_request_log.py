@@ -12,7 +12,9 @@ from core import logs
 
 @pytest.fixture
 def lines(caplog):
-    """The log's lines from here on, as JSON says them; formatted where they are written, as a handler does."""
+    """Return the log lines that are written from now on, parsed from JSON. Each is formatted when it is written, as a
+    handler does.
+    """
     caplog.set_level(logging.DEBUG)
     written = []
 
@@ -64,7 +66,7 @@ def test_requests_are_counted_by_route(client, submit):
 
 
 def test_a_stream_is_measured_to_its_first_byte(client, finished, monkeypatch):
-    """Its end comes later than any answer takes."""
+    """A stream ends much later than other answers."""
     clock = iter(range(0, 1000, 100))
     monkeypatch.setattr("api.ops.request_log.time.perf_counter", lambda: next(clock))
     client.get(f"/v1/runs/{finished}/stream")
@@ -88,7 +90,7 @@ def test_a_failure_is_counted_named_and_logged(client, process, problem, lines, 
     assert counted(client)["/v1/runs", "GET", "500"] == 1
 
 
-def test_storage_away__the_problem_names_the_request(client, process, problem, monkeypatch):
+def test_unavailable_storage__the_problem_names_the_request(client, process, problem, monkeypatch):
     from core.errors import StorageUnavailableError
 
     def away(*_, **__):
@@ -136,8 +138,8 @@ def test_log__polling_is_quiet_and_errors_are_not(client, submit, lines):
     assert "secret" not in json.dumps(of_requests(lines))
 
 
-def test_log__what_is_said_further_in_is_of_the_request(client, process, lines, monkeypatch):
-    """Here in a thread of the pool."""
+def test_log__lines_of_inner_code_have_the_fields_of_the_request(client, process, lines, monkeypatch):
+    """A line that a thread of the pool logs has the fields of the request."""
     original = RunService.page
 
     def loud(self, **options):
@@ -150,8 +152,8 @@ def test_log__what_is_said_further_in_is_of_the_request(client, process, lines, 
     assert line["request"] == "mine"
 
 
-def test_log__what_is_bound_further_in_is_on_the_line(lines):
-    """As the gate does, which knows who asks."""
+def test_log__fields_of_inner_code_are_on_the_line_of_the_request(lines):
+    """Fields that inner code binds are on the line of the request. The middleware binds the caller this way."""
 
     async def app(scope, receive, send):
         logs.bind(tenant="acme")

@@ -85,7 +85,7 @@ def test_sweep__forgets_old_deliveries(client, process, sweeper):
 
 
 @pytest.mark.parametrize("error", [StorageUnavailableError("away"), ZeroDivisionError("unforeseen")])
-def test_work__goes_on_after_an_error(sweeper, monkeypatch, caplog, error):
+def test_work__continues_after_an_error(sweeper, monkeypatch, caplog, error):
     swept = []
 
     def sweep():

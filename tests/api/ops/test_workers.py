@@ -31,7 +31,7 @@ def test_what_they_are_and_do(client, process):
     }
 
 
-def test_one_that_was_not_heard_of(client, process):
+def test_workers__one_without_a_recent_heartbeat(client, process):
     beat(process, "lost", doing=[{"run": "run_" + "0" * 26, "stage": "fine_tune"}])
     with process.database.writing() as session:
         session.get_one(WorkerRow, "lost").heartbeat_at -= workers.ALIVE_SECONDS + 5

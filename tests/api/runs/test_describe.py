@@ -11,7 +11,7 @@ WAITING = (TaskStatus.WAITING, 0, 0)
 
 
 def stages(**states):
-    """Five stages that started at 100; of each (status, done, total)."""
+    """Return five stages that started at 100, each with (status, done, total)."""
     frames = states.get("embed", (TaskStatus.RUNNING, 1, 10))
     defaults = {"fine_tune": DONE, "embed": frames, "score": WAITING, "project": WAITING, "render": WAITING}
     return [
@@ -30,7 +30,7 @@ def test_seconds_left__nothing_to_go_by():
 
 
 def test_seconds_left__training_at_its_rate_and_the_rest_as_it_last_took():
-    # 30 s for 25 of 100 steps: 90 s to go; 10 frames at 0.6 s each
+    # 30 s for 25 of 100 steps leave 90 s; 10 frames take 0.6 s each
     assert left(130.0, fine_tune=(TaskStatus.RUNNING, 25, 100)) == pytest.approx(96.0)
 
 
@@ -40,7 +40,7 @@ def test_seconds_left__the_longer_of_training_and_embedding():
     assert left(140.0, inline=True, **states) == pytest.approx(4.4 + 6.0, abs=0.1)
 
 
-def test_seconds_left__embedding_goes_on_after_training():
+def test_seconds_left__embedding_continues_after_training():
     assert left(140.0, inline=False, embed=(TaskStatus.RUNNING, 5, 10)) == pytest.approx(46.0)
 
 
@@ -89,7 +89,7 @@ def test_collect__status_of_many_tasks(groups, status):
     assert stage.tasks == stage.total == sum(tasks for _, tasks in groups)
 
 
-def test_collect__nobody_waits_for_frames_that_training_has_ended_before():
+def test_collect__does_not_wait_for_frames_after_an_early_end():
     [stage] = collect([group(TaskStatus.SUCCEEDED, 3), group(TaskStatus.WAITING, 2)], skipped=2)
     assert (stage.status, stage.tasks, stage.done, stage.total) == (TaskStatus.RUNNING, 5, 1, 3)
 
@@ -98,7 +98,7 @@ def test_describe__a_training_that_has_ended_early(client, submit, worker):
     run = submit(train={"steps": 10, "early_stopping": {"patience": 1}})
     held = worker.claim(run["id"])
     worker.skip(held, 2)
-    worker.finish(held)  # the other frames; what is published stays
+    worker.finish(held)  # the other frames; published artifacts remain
     worker.work(run["id"], until="render")
     shown = client.get(f"/v1/runs/{run['id']}").json()
     [embedded] = [stage for stage in shown["stages"] if stage["name"] == "embed"]

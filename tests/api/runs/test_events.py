@@ -12,7 +12,7 @@ from core.errors import StorageUnavailableError, TrainingDivergedError
 
 
 def parse(text):
-    """(id, event, data) of each server-sent event, comments and the retry hint left out."""
+    """Return (id, event, data) of each server-sent event, without comments and the retry hint."""
     found = []
     for block in text.strip().split("\n\n"):
         fields = dict(line.split(": ", 1) for line in block.split("\n") if not line.startswith(":"))
@@ -97,7 +97,7 @@ def test_stream__follows_a_run_to_its_end(client, submit, worker, quick, monkeyp
     assert ": ping\n\n" in response.text
 
 
-def test_stream__goes_on_after_a_retry(client, submit, worker, quick):
+def test_stream__continues_after_a_retry(client, submit, worker, quick):
     run = submit()
     worker.fail(worker.claim(run["id"]), TrainingDivergedError("NaN"))
     client.post(run["links"]["retry"])
@@ -109,7 +109,7 @@ def test_stream__goes_on_after_a_retry(client, submit, worker, quick):
     assert kinds[-1] == "run.succeeded"
 
 
-def test_stream__outlives_a_database_that_is_away(client, submit, worker, quick, monkeypatch):
+def test_stream__survives_an_unavailable_database(client, submit, worker, quick, monkeypatch):
     run = submit()
     read_events, failures = events.read_events, iter([False, True, True])
 
@@ -143,7 +143,7 @@ def test_stream__ends_when_the_run_is_deleted(client, process, submit, quick, mo
 
 
 def test_stream__a_hundred_at_once_miss_nothing(client, submit, worker, quick):
-    """They read one by one in one thread; none of them waits for another's client."""
+    """The streams are read one by one in one thread. No stream waits for the client of another."""
     submitted = [submit(train={"steps": 10, "seed": seed}) for seed in range(4)]
     with ThreadPoolExecutor(100) as pool:
         answers = [pool.submit(client.get, submitted[index % 4]["links"]["stream"]) for index in range(100)]

@@ -86,7 +86,7 @@ def test_figures__before_the_run_is_drawn(client, submit, worker, problem):
 
 
 def drawn_without(monkeypatch, spec, *, record):
-    """Let renders leave out a figure; `record` is what they tell of it, None: nothing at all."""
+    """Make renders leave out a figure. `record` is their record of it; None: they record nothing."""
     whole = small_results.WRITERS["render"]
 
     def write(folder, frames):

@@ -11,7 +11,7 @@ ONE, OTHER, GONE = (f"run_{name * 26}" for name in "abc")
 
 
 def counted(read=lambda run_id: f"answer of {run_id}"):
-    """A look that takes down what it was asked for; GONE is not there."""
+    """A read that records the ids it was called with; GONE does not exist."""
     asked = []
 
     def look(run_ids):
@@ -35,8 +35,8 @@ def test_all_that_ask_at_once_share_one_look():
     assert asked == [[ONE, OTHER]]
 
 
-def test_the_first_look_waits_for_no_company(monkeypatch):
-    """A pause comes only between looks that follow each other: a poller that is alone is answered at once."""
+def test_polling__the_first_read_does_not_wait(monkeypatch):
+    """There is a pause only between consecutive reads: a single poller is answered at once."""
     paused, sleep = [], asyncio.sleep
 
     async def noted(seconds, *rest):
@@ -65,8 +65,8 @@ def test_the_first_look_waits_for_no_company(monkeypatch):
     assert paused == [0, polling.GATHER_SECONDS]
 
 
-def test_who_asks_during_a_look_gets_the_next_one():
-    """The look under way may have begun before what the asker has done himself."""
+def test_polling__a_caller_during_a_read_gets_the_next_read():
+    """A running read may have begun before a change that the caller has made itself."""
     looking, go_on = threading.Event(), threading.Event()
     state = {"value": "old"}
 
@@ -103,14 +103,14 @@ def test_one_that_is_not_there_hurts_no_other():
 
 
 @pytest.mark.parametrize("run_id", ["x", "run_\x00", "ds_" + "a" * 26])
-def test_what_is_no_id_never_reaches_the_database(run_id):
+def test_polling__malformed_ids_never_reach_the_database(run_id):
     shared, asked = counted()
     with pytest.raises(NotFoundError):
         run(shared.at(run_id))
     assert asked == []
 
 
-def test_an_error_reaches_all_who_asked_and_the_next_look_is_a_new_one():
+def test_polling__an_error_reaches_all_callers_and_the_next_read_is_new():
     failures = iter([True])
 
     def read(run_id):
@@ -144,7 +144,7 @@ def test_a_client_that_leaves_takes_nothing_from_the_others():
     assert run(work()) is True
 
 
-def test_a_look_that_hangs_is_not_waited_for(monkeypatch):
+def test_polling__a_hanging_read_times_out(monkeypatch):
     monkeypatch.setattr(polling, "LOCK_WAIT_SECONDS", 0.1)
     go_on = threading.Event()
     shared, _ = counted(lambda _: go_on.wait(60))

@@ -1,4 +1,4 @@
-"""What only a database with several writers can show."""
+"""Tests that need a database with several writers."""
 
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
@@ -50,7 +50,7 @@ def test_characters_that_postgresql_refuses(on_servers, problem):
         problem(on_servers.post("/v1/runs", json=body), 422, "unknown-dataset", "dataset")
 
 
-def test_a_run_and_what_is_asked_of_it(on_servers, small, monkeypatch):
+def test_polling__a_run_with_its_options(on_servers, small, monkeypatch):
     run = on_servers.post("/v1/runs", json=small).json()
     assert [stage["progress"]["total"] for stage in run["stages"]] == [0, 3, 0, 0, 0, 0]
     assert on_servers.get("/v1/runs").json()["runs"][0]["plan"]["steps"] == [0, 5, 10]
@@ -69,7 +69,7 @@ def dataset(on_servers):
 
 
 def answered_while(client, address, body, *, deleting):
-    """What is answered to a POST that comes while a transaction, then committed, deletes the dataset or might."""
+    """Return the answer to a POST that arrives during a transaction that may delete the dataset and then commits."""
     with ThreadPoolExecutor(1) as pool:
         with client.app.state.process.database.writing() as session:
             deleting(session)
@@ -80,14 +80,14 @@ def answered_while(client, address, body, *, deleting):
         return asked.result()
 
 
-def test_no_run_is_accepted_on_a_dataset_that_goes_away(on_servers, dataset, problem):
+def test_submit__not_on_a_dataset_that_is_being_deleted(on_servers, dataset, problem):
     delete = partial(datasets.remove, dataset_id=dataset, tenant="default")
     answer = answered_while(on_servers, "/v1/runs", {"dataset": dataset}, deleting=delete)
     problem(answer, 422, "unknown-dataset", "dataset")
     assert on_servers.get("/v1/runs").json()["runs"] == []
 
 
-def test_no_run_is_retried_while_its_dataset_may_go_away(on_servers, dataset):
+def test_retry__not_while_the_dataset_may_be_deleted(on_servers, dataset):
     run = on_servers.post("/v1/runs", json={"dataset": dataset}).json()
     on_servers.post(run["links"]["cancel"])
     hold = partial(datasets.get, dataset_id=dataset, tenant="default", hold="to_delete")

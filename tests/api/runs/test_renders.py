@@ -1,10 +1,10 @@
-"""POST /v1/runs/{id}/renders: a finished run drawn otherwise."""
+"""POST /v1/runs/{id}/renders: a finished run is drawn with other settings."""
 
 from api.runs.schemas import RenderCreate
 from core.domain.spec import RunSpec
 
 
-def test_nothing_is_trained_again(client, finished, worker):
+def test_render__no_stage_before_the_changed_one_runs_again(client, finished, worker):
     response = client.post(f"/v1/runs/{finished}/renders", json={"name": "slow", "render": {"fps": 5}})
     run = response.json()
     assert response.status_code == 202
@@ -24,7 +24,7 @@ def test_nothing_is_trained_again(client, finished, worker):
     assert client.get(run["links"]["self"]).json()["status"] == "succeeded"
 
 
-def test_what_is_left_out_stays(client, submit, worker):
+def test_render__omitted_fields_keep_their_values(client, submit, worker):
     run = submit(render={"fps": 5, "leaderboard": 3}, align={"method": "none"})
     worker.work(run["id"])
     drawn = client.post(run["links"]["renders"], json={"render": {"fps": 6}, "score": None}).json()

@@ -43,8 +43,8 @@ def test_submit__default_is_bounded_by_the_steps(client):
     assert run["spec"]["capture"]["frames"] == 10
 
 
-def test_submit__two_phases_are_told_in_full_with_their_steps(client):
-    """797 training images in steps of 64 are 13 a pass: 16 and 8 passes."""
+def test_submit__two_phases_are_returned_in_full_with_their_steps(client):
+    """797 training images in steps of 64 are 13 steps a pass: 16 and 8 passes."""
     run = client.post("/v1/runs", json={"dataset": "digits", "train": {"recipe": "two_phase"}}).json()
     phases = run["spec"]["train"]["phases"]
     assert [(phase["trainable"], phase["steps"], phase["epochs"]) for phase in phases] == [
@@ -143,7 +143,7 @@ def test_submit__all_faults_are_listed(idle, problem):
     ],
     ids=["nan", "infinity", "surrogate", "5000 digits", "cut", "no utf-8", "deep", "list", "null", "empty", "long"],
 )
-def test_submit__strange_json(idle, problem, body, status, kind, field):  # noqa: PLR0917 - fixtures and cases
+def test_submit__malformed_json(idle, problem, body, status, kind, field):  # noqa: PLR0917 - fixtures and cases
     response = idle.post("/v1/runs", content=body, headers={"content-type": "application/json"})
     problem(response, status, kind, field)
 
@@ -158,7 +158,7 @@ def test_page__newest_first_with_cursor(client, submit):
     ids = []
     for name in "abcde":
         ids.append(submit(name=name)["id"])
-        time.sleep(0.002)  # ids rise with the millisecond
+        time.sleep(0.002)  # ids increase with each millisecond
     seen, cursor = [], None
     for _ in range(3):
         page = client.get("/v1/runs", params={"limit": 2} | ({"cursor": cursor} if cursor else {})).json()
@@ -305,7 +305,7 @@ def test_cancel__running(client, submit, worker):
     assert client.post(run["links"]["cancel"]).json()["status"] == "cancelling"
 
 
-def test_cancel__finished_stays(gallery, exhibit):
+def test_cancel__a_finished_run_is_unchanged(gallery, exhibit):
     assert gallery.post(f"/v1/runs/{exhibit}/cancel").json()["status"] == "succeeded"
 
 
@@ -338,7 +338,7 @@ def test_retry__of_what_was_lost(client, finished, process, worker, film, proble
 
 
 def lose(process, name):
-    """Delete one file of an artifact behind the service's back."""
+    """Delete one file of an artifact without the service."""
     (path,) = (process.store.scratch / "objects").rglob(name)
     path.unlink()
 
@@ -389,7 +389,7 @@ def test_bells_ring_after_the_commit(process, small):
     assert seen == [("fine_tune", "gpu", 8)]
 
 
-def test_submit__broker_away(serve, small, caplog):
+def test_submit__without_the_broker(serve, small, caplog):
     client = serve(broker_url="redis://127.0.0.1:1/0")
     run = client.post("/v1/runs", json=small)
     assert run.status_code == 202

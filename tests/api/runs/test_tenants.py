@@ -1,4 +1,4 @@
-"""Another tenant's run or dataset is not told from one that does not exist, at any address of the service."""
+"""For each address of the service, another tenant's run or dataset looks as if it did not exist."""
 
 import re
 from pathlib import Path
@@ -36,7 +36,7 @@ def app(request, serve):
 
 @pytest.fixture
 def client_of(app):
-    """A client with a key of a tenant; the application runs already."""
+    """Return a client with a key of a tenant. The application runs already."""
 
     def make(tenant):
         key = app.state.process.services.of(KeyService, OPERATOR).make(KeyCreate(name=tenant, tenant=tenant)).key
@@ -57,7 +57,7 @@ def other(client_of):
 
 @pytest.fixture
 def owned(app, lab, small):
-    """Ids of what the lab has: a finished run with its weights, and a dataset."""
+    """Return the ids that the tenant owns: a finished run with its weights, and a dataset."""
     run = lab.post("/v1/runs", json=small | {"train": {"steps": 10, "keep_weights": "last"}}).json()["id"]
     FakeWorker(app.state.process).work(run)
     dataset = "ds_" + "1" * 26
@@ -84,8 +84,8 @@ def ask(client, method, path, ids):
     return client.request(method, address, json=BODIES.get(path))
 
 
-def test_every_address_of_anothers_thing_is_as_if_it_were_not_there(app, other, owned):
-    """Also of a route that is added later: it is found here by the name of its parameter."""
+def test_every_address_of_another_tenant_answers_404(app, other, owned):
+    """Routes that are added later are found here by the names of their parameters."""
     asked = 0
     for method, path in routes_with_an_id(app):
         anothers, missing = ask(other, method, path, owned), ask(other, method, path, NONE_SUCH)
@@ -98,8 +98,8 @@ def test_every_address_of_anothers_thing_is_as_if_it_were_not_there(app, other, 
     assert asked >= 22
 
 
-def test_every_address_is_there_for_its_owner(app, lab, owned):
-    """So that the 404 above are not of wrong addresses. Deletes come last."""
+def test_every_address_exists_for_its_owner(app, lab, owned):
+    """The addresses above exist, so the 404 are answers to correct addresses. Deletes come last."""
     listed = sorted(routes_with_an_id(app), key=lambda route: route[0] == "DELETE")
     for method, path in listed:
         assert ask(lab, method, path, owned).status_code != 404, (method, path)

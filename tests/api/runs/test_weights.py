@@ -1,4 +1,4 @@
-"""The trained model of a run over HTTP, and runs that begin with it."""
+"""The trained model of a run over HTTP, and runs that start from it."""
 
 import io
 import json
@@ -26,7 +26,7 @@ def test_model__is_a_folder_in_hugging_face_format(client, trained):
         assert {name: packed.read(name) for name in MODEL} == MODEL
 
 
-def test_model__its_card_tells_of_the_run(client, trained, small):
+def test_model__its_card_describes_the_run(client, trained, small):
     with ZipFile(io.BytesIO(client.get(model(trained)).content)) as packed:
         card = packed.read("README.md").decode()
     assert "# digits, vit-tiny\n" in card

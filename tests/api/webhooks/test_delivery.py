@@ -1,4 +1,4 @@
-"""The deliverer on both databases, against real receivers."""
+"""The deliverer on both databases, with real receivers."""
 
 import threading
 import time
@@ -42,7 +42,7 @@ def hook(engine, secret):
 
 @pytest.fixture
 def queue(engine):
-    """Queue tests for a webhook."""
+    """Queue test deliveries for a webhook."""
 
     def add(webhook_id, count=1):
         return [engine.call(webhooks.add_test, webhook_id, tenant=DEFAULT_TENANT).id for _ in range(count)]
@@ -59,7 +59,7 @@ def delivering(database, *, allow_private=True, **options):
     finally:
         deliverer.stop()
         for thread in (deliverer._thread, *list(deliverer._sending.values())):  # noqa: SLF001
-            thread.join(60)  # on a busy machine two seconds may be too few
+            thread.join(60)  # two seconds may be too short on a busy machine
 
 
 def rows(database):
@@ -123,7 +123,7 @@ def test_deliver__tries_again_until_it_is_taken(database, hook, queue, secret):
         Webhook(secret).verify(request.body, request.headers)
 
 
-def test_deliver__gives_up_and_is_asked_again(database, engine, hook, queue):
+def test_deliver__gives_up_and_is_redelivered(database, engine, hook, queue):
     with receiving(500) as receiver:
         webhook_id = hook(receiver)
         (delivery_id,) = queue(webhook_id)
@@ -242,7 +242,7 @@ def test_deliver__its_own_fault_is_an_attempt_like_others(database, hook, queue,
 
 
 @pytest.mark.parametrize("error", [StorageUnavailableError("away"), ZeroDivisionError("unforeseen")])
-def test_work__goes_on_after_an_error(database, hook, queue, monkeypatch, caplog, error):  # noqa: PLR0917 - fixtures
+def test_work__continues_after_an_error(database, hook, queue, monkeypatch, caplog, error):  # noqa: PLR0917 - fixtures
     ask, asked = deliveries.awaited, []
 
     def once(session, **options):

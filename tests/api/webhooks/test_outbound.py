@@ -30,7 +30,7 @@ def authority():
 
 @pytest.fixture
 def trusting(authority, monkeypatch):
-    """A sender that trusts this authority only."""
+    """Return a sender that trusts only this certificate authority."""
     context = ssl.create_default_context()
     authority.configure_trust(context)
     monkeypatch.setattr(outbound, "_context", lambda: context)
@@ -92,12 +92,12 @@ def test_post__tls_of_a_receiver_without_it():
     assert receiver.received == []
 
 
-def test_post__the_next_address_where_one_is_away():
+def test_post__uses_the_next_address_if_one_fails():
     with receiving() as receiver:
         assert post(target(receiver, addresses=("127.0.0.2", "127.0.0.1"))).status == 204
 
 
-def test_post__nobody_there():
+def test_post__no_server():
     nobody = Target(tls=False, host=NAME, port=free_port(), path="/", addresses=("127.0.0.1", "127.0.0.1"))
     assert post(nobody) == outbound.WebhookResponse(None, "The connection to the receiver failed: Connection refused.")
 

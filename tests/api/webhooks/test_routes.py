@@ -21,7 +21,7 @@ def register(client):
 
 
 def settled(client, webhook, *, seconds=60):
-    """The webhook's deliveries once all have ended."""
+    """Return the deliveries of the webhook after all have ended."""
     deadline = time.monotonic() + seconds
     while True:
         found = client.get(f"/v1/webhooks/{webhook['id']}/deliveries").json()["deliveries"]
@@ -67,7 +67,7 @@ def test_register__refused(idle, problem, body, field):
     problem(idle.post("/v1/webhooks", json=body), 422, "invalid-spec", field)
 
 
-def test_register__so_many_and_no_more(client, register, problem):
+def test_register__at_most_the_limit(client, register, problem):
     for _ in range(webhooks.MOST):
         register()
     problem(client.post("/v1/webhooks", json={"url": PUBLIC}), 409, "conflict")
@@ -175,7 +175,7 @@ def test_disabled__is_shown_and_takes_no_test(serve, problem):
     problem(client.post(f"/v1/webhooks/{made['id']}/deliveries/{shown['id']}/redeliver"), 409, "conflict")
 
 
-def test_a_run_that_ends_is_told(serve, small):
+def test_an_ended_run_is_delivered(serve, small):
     client = serve(webhook_allow_private=True, webhook_poll_seconds=0.05)
     with receiving() as receiver:
         client.post("/v1/webhooks", json={"url": receiver.url})

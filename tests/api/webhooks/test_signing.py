@@ -30,7 +30,7 @@ def test_signed_headers__the_reference_library_agrees():
         Webhook(new_secret()).verify(BODY, headers)
 
 
-def test_signed_headers__as_the_specification_says():
+def test_signed_headers__conform_to_the_specification():
     secret, key = "whsec_" + base64.b64encode(bytes(range(32))).decode(), bytes(range(32))
     headers = signed_headers(secret, "dlv_1", BODY, timestamp=1731705121)
     signed = hmac.new(key, b"dlv_1.1731705121." + BODY, hashlib.sha256).digest()

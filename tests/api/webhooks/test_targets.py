@@ -12,7 +12,7 @@ from api.webhooks.targets import find
 
 @pytest.fixture
 def resolver(monkeypatch):
-    """Names and what they resolve to; a function is called."""
+    """Return a resolver of these names. A value that is a function is called."""
     known = {"example.com": ["93.184.216.34"], "hooks": ["10.0.0.1"], "xn--bcher-kva.example": ["2606:4700::1111"]}
 
     def getaddrinfo(host, port, **options):

@@ -1,4 +1,4 @@
-"""Hostile URLs: each is refused at once, nothing is connected to, and nothing written."""
+"""Hostile URLs: each is refused at once, without a connection and without a write."""
 
 import json
 import socket
@@ -79,7 +79,7 @@ ODD_CHARACTERS = [
     "https://example.com:4 43/",
 ]
 
-BEYOND_ASCII = [  # full-width, circled and Arabic digits, dots and letters that some parsers take for ASCII
+BEYOND_ASCII = [  # full-width, circled and Arabic digits, dots and letters that some parsers convert to ASCII
     "https://127\u30020\u30020\u30021/",
     "https://\uff11\uff12\uff17.\uff10.\uff10.\uff11/",
     "https://\u2460\u2461\u2466.0.0.1/",
@@ -128,7 +128,7 @@ NAMES = {
 
 @pytest.fixture
 def resolver(monkeypatch):
-    """NAMES are all names there are; whoever connects to anything is remembered."""
+    """Only NAMES resolve. Connections are recorded."""
     names, connected = dict(NAMES), []
 
     def getaddrinfo(host, port, **options):
@@ -146,7 +146,7 @@ def resolver(monkeypatch):
 def refuse(client, problem, url):
     body, headers = json.dumps({"url": url}), {"Content-Type": "application/json"}
     took = []
-    while not took or (min(took) >= 2 and len(took) < 3):  # a busy machine may be slow once
+    while not took or (min(took) >= 2 and len(took) < 3):  # a busy machine may be slow
         began = time.monotonic()
         response = client.post("/v1/webhooks", content=body, headers=headers)
         took.append(time.monotonic() - began)
@@ -200,7 +200,7 @@ def test_rebinding__a_name_that_changes_after_registration(serve, resolver):
 
 
 def test_rebinding__a_url_that_was_written_by_other_means(serve, resolver):
-    """What stands in the database is believed no more than what a user writes."""
+    """A URL in the database is checked like a URL of a user."""
     client = serve(webhook_poll_seconds=0.05)
     database = client.app.state.process.database
     with database.writing() as session:

@@ -16,7 +16,7 @@ def run(url: str, *arguments: str) -> int:
     return cli.main(["--url", url, "--patience", "0", *arguments])
 
 
-# A word a column here: how wide they are is not told apart.
+# Columns are split at spaces: the width of the columns is not checked.
 TABLE = [
     "name model parameters phase 1 phase 2 seconds images/s like 1 (CKA) run",
     "1 digits vit-tiny 535,306 95.1 % after all 25 780 1.0 run_1",
@@ -47,7 +47,7 @@ def test_comparison__the_table_again(service: Callable[..., str], capsys: pytest
     assert json.loads(capsys.readouterr().out)["likeness"] == {"cka": [[1.0, 0.87], [0.87, 1.0]]}
 
 
-def test_compare__what_a_comparison_does_not_show_cannot_be_asked_for(
+def test_compare__options_that_a_comparison_does_not_have(
     service: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):

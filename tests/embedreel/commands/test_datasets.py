@@ -53,7 +53,7 @@ def test_upload__a_folder(
     assert b'name="allow_broken"\r\n\r\ntrue' in content
 
 
-def test_upload__tells_what_was_left_out(
+def test_upload__lists_omitted_files(
     service: Callable[..., str],
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,

@@ -15,7 +15,7 @@ LISTED = [
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
-    """What is downloaded of a run with two figures."""
+    """Return the downloads of a run with two figures."""
     downloads: list[tuple[object, ...]] = []
     monkeypatch.setattr(Client, "figures", lambda _client, _run: LISTED)
     monkeypatch.setattr(Client, "download", lambda _client, *arguments: downloads.append(arguments))

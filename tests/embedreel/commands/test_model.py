@@ -27,7 +27,7 @@ def test_model__is_named_by_its_run(
     assert (tmp_path / "run_1" / "config.json").exists()
 
 
-def test_model__never_over_what_is_there(
+def test_model__does_not_overwrite_files(
     service: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "mine.txt").write_text("mine")

@@ -70,7 +70,7 @@ def test_model(service: Callable[..., str], capsys: pytest.CaptureFixture[str], 
     assert json.loads(capsys.readouterr().out) == fake.MODEL
 
 
-def test_model__whose_layers_nobody_knows_yet(service: Callable[..., str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_model__with_unknown_layers(service: Callable[..., str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(service(), "models", "somebody/unknown") == 0
     assert capsys.readouterr().out.splitlines() == [
         "somebody/unknown  a checkpoint of the hub, linear head",
@@ -88,7 +88,7 @@ def test_models__where_no_service_answers(capsys: pytest.CaptureFixture[str]) ->
     assert "Start the service with `make serve`" in capsys.readouterr().err
 
 
-def test_models__help_says_what_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+def test_models__help_explains_the_counts(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["models", "--help"])
     assert "multiply-add counts as two" in " ".join(capsys.readouterr().out.split())

@@ -132,7 +132,7 @@ def test_delete(service: Callable[..., str], capsys: pytest.CaptureFixture[str],
     assert capsys.readouterr().out == "run_1  deleted\n"
 
 
-def test_delete__a_run_that_goes_on(service: Callable[..., str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_delete__an_unfinished_run(service: Callable[..., str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(service(), "delete", "run_2") == 2
     assert "The run has not ended: cancel it first." in capsys.readouterr().err
 

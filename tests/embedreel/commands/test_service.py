@@ -21,7 +21,7 @@ def test_workers(service: Callable[..., str], capsys: pytest.CaptureFixture[str]
     assert json.loads(capsys.readouterr().out) == [fake.WORKER]
 
 
-def test_workers__of_a_service_that_says_little(
+def test_workers__of_a_service_with_few_fields(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(Client, "workers", lambda _client: [{"id": "worker-1"}])

@@ -16,7 +16,7 @@ def run(url: str, *arguments: str) -> int:
     return cli.main(["--url", url, "--patience", "0", *arguments])
 
 
-def test_submit__says_where_the_run_is(service: Callable[..., str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_submit__prints_the_address_of_the_run(service: Callable[..., str], capsys: pytest.CaptureFixture[str]) -> None:
     url = service()
     assert run(url, "submit", "--dataset", "digits") == 0
     assert capsys.readouterr().out == f"run_1  digits  queued\n{url}/v1/runs/run_1\n"
@@ -41,7 +41,7 @@ def test_watch__a_cancelled_run_is_status_one(service: Callable[..., str], capsy
     assert capsys.readouterr().out.splitlines()[-1] == "run_1 cancelled."
 
 
-def test_watch__ctrl_c_leaves_the_run_and_tells_the_way_back(
+def test_watch__ctrl_c_keeps_the_run_and_prints_how_to_return(
     service: Callable[..., str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(*_arguments: object, **_options: object) -> None:
@@ -52,7 +52,7 @@ def test_watch__ctrl_c_leaves_the_run_and_tells_the_way_back(
     assert "embedreel watch run_1" in capsys.readouterr().out
 
 
-def test_submit__is_made_once_and_says_what_it_waits_for(
+def test_submit__creates_one_run_and_prints_why_it_waits(
     service: Callable[..., str], capsys: pytest.CaptureFixture[str], fake: object
 ) -> None:
     url = service()

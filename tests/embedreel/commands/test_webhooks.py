@@ -18,7 +18,7 @@ def test_list(service: Callable[..., str], capsys: pytest.CaptureFixture[str], f
     assert json.loads(capsys.readouterr().out) == [fake.WEBHOOK]
 
 
-def test_add__the_service_stays_the_one_of_url(
+def test_add__keeps_the_service_of_the_url(
     service: Callable[..., str], capsys: pytest.CaptureFixture[str], fake: object
 ) -> None:
     url, hook = service(), "https://example.test/hook"
