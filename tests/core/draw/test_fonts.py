@@ -1,4 +1,4 @@
-"""With a font made here: a machine that runs the tests may have none beside DejaVu Sans."""
+"""A font is made here, because the machine may have only DejaVu Sans."""
 
 import pytest
 from fontTools.fontBuilder import FontBuilder
@@ -23,7 +23,7 @@ def square(width):
 
 @pytest.fixture
 def installed(tmp_path, monkeypatch):
-    """Make fonts that the system is to have: of these file names, each with these letters."""
+    """Install fonts with these file names and letters."""
     made = []
 
     def install(name, letters, *, width=1000):
@@ -90,8 +90,8 @@ def test_a_file_that_is_no_font_is_passed_over(installed, tmp_path):
     assert files("猫") == [("Kept-Sans.ttf", "猫")]
 
 
-def test_arabic_letters_join_where_fribidi_is_there():
-    """Where it is not, they stand alone, side by side."""
+def test_arabic_letters_join_if_fribidi_is_installed():
+    """Without fribidi, the letters are drawn separately."""
     apart = sum(measure(letter, PLAIN) for letter in "بيت")
     assert (measure("بيت", PLAIN) < apart) == features.check("fribidi")
     assert (fonts.LAYOUT is ImageFont.Layout.RAQM) == features.check("fribidi")

@@ -26,7 +26,7 @@ def test_disc__moves_by_less_than_a_pixel() -> None:
     assert not np.array_equal(drawn(disc(4.0), (20.0, 20.0)), drawn(disc(4.0), (20.25, 20.0)))
 
 
-def test_disc__a_rim_is_background_and_keeps_what_lies_farther_out() -> None:
+def test_disc__its_rim_is_background_and_keeps_pixels_farther_out() -> None:
     frame = drawn(disc(4.0, rim=2.0), (20.5, 20.5))
     assert frame[20, 20] == 18
     assert frame[20, 25] == 10

@@ -6,7 +6,7 @@ import pytest
 from core.draw.colors import LIGHT, class_colors, mix, to_oklab
 from core.draw.palette import COVERAGE_STEPS, SIZE, TRANSPARENT, build_palette
 
-# Viénot, Brettel and Mollon 1999: an oracle of its own, not the matrices that the colours were chosen with.
+# Viénot, Brettel and Mollon 1999: an independent oracle, not the matrices that were used to choose the colours.
 VISIONS = {
     "full": np.eye(3),
     "protanopia": np.array([[0.11238, 0.88762, 0.0], [0.11238, 0.88762, 0.0], [0.00401, -0.00401, 1.0]]),
@@ -35,7 +35,7 @@ def no_images() -> np.ndarray:
 
 
 @pytest.mark.parametrize("vision", VISIONS)
-def test_class_colors__eight_can_be_told_apart(vision: str) -> None:
+def test_class_colors__eight_are_distinguishable(vision: str) -> None:
     assert least_difference(class_colors(8), vision) > 15
 
 
@@ -98,7 +98,7 @@ def test_build_palette__ten_classes_are_antialiased_finely() -> None:
     assert len(np.unique(build_palette(10, no_images()).discs[0])) == 7
 
 
-def test_build_palette__what_is_left_goes_to_the_images() -> None:
+def test_build_palette__the_remaining_entries_are_for_the_images() -> None:
     images = np.zeros((2, 4, 4, 3), dtype=np.uint8)
     images[0], images[1] = (10, 200, 90), (250, 3, 120)
     colors = build_palette(10, images).colors[:TRANSPARENT].tolist()

@@ -19,7 +19,7 @@ def painted(*shapes, width=200, height=100):
 
 
 def where(picture, color=PAGE):
-    """Box of what has not this colour."""
+    """Return the bounding box of the pixels with another colour."""
     drawn = (picture != np.array(color, np.uint8)).any(axis=2)
     rows, columns = np.flatnonzero(drawn.any(axis=1)), np.flatnonzero(drawn.any(axis=0))
     return Box(columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1)
@@ -43,7 +43,7 @@ def test_paint__cells_fill_their_box():
 
 @pytest.mark.parametrize("align", ["left", "center", "right"])
 @pytest.mark.parametrize("upright", [False, True])
-def test_paint__text_is_where_it_says(align, upright):
+def test_paint__text_is_inside_its_box(align, upright):
     text = Text("Agpj", 100, 50, STYLE, INK, PAGE, align, upright)
     picture, (box, _) = painted(text), text.placed()
     seen = where(picture)

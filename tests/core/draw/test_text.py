@@ -33,7 +33,7 @@ def test_shorten__keeps_what_fits_and_as_much_as_fits() -> None:
         (["日本語の長い名前の花一", "日本語の長い名前の花二"], 80),
     ],
 )
-def test_shorten_each__what_tells_names_apart_stays(texts: list[str], width: float) -> None:
+def test_shorten_each__keeps_the_distinguishing_parts(texts: list[str], width: float) -> None:
     shown = shorten_each(texts, PLAIN, width)
     assert len(set(shown)) == len(texts)
     for text, short in zip(texts, shown, strict=True):

@@ -62,7 +62,7 @@ def test_fit_viewport__all_points_on_one_spot_are_in_the_middle(value: float) ->
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_fit_viewport__refuses_what_is_not_finite(value: float) -> None:
+def test_fit_viewport__refuses_values_that_are_not_finite(value: float) -> None:
     points = np.zeros((2, 5, 2), dtype=np.float32)
     points[1, 2, 0] = value
     with pytest.raises(DegenerateEmbeddingsError, match="NaN or infinite"):
@@ -76,7 +76,7 @@ def test_place__one_unit_is_as_long_in_x_as_in_y_and_y_grows_upwards() -> None:
     assert not outside.any()
 
 
-def test_place__moves_what_is_outside_to_the_border_and_says_so() -> None:
+def test_place__moves_points_outside_to_the_border_and_marks_them() -> None:
     viewport = Viewport(center=(0.0, 0.0), half_width=1.5, half_height=1.0)
     placed, outside = viewport.place(np.array([[-9, 0.5], [9, 9], [1.5, 1.0]]), **BOX)
     assert placed == pytest.approx(np.array([[10, 70], [310, 20], [310, 20]]))

@@ -63,7 +63,7 @@ def test_draw__each_run_is_at_the_same_share_of_its_film(scene):
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_draw__an_accuracy_that_is_not_known_is_not_told(scene, theme):
+def test_draw__an_unknown_accuracy_is_not_shown(scene, theme):
     asked = scene(frames=(3, 3))
     unknown = [replace(one, accuracy=float("nan")) for one in asked.sides[0].embedded]
     drawn = renderer(replace(asked, sides=[replace(asked.sides[0], embedded=unknown), asked.sides[1]]), theme=theme)
@@ -111,7 +111,7 @@ def test_phase__is_that_of_the_step(scene):
 @pytest.mark.parametrize("size", [(320, 320), (960, 960), (1280, 720), (480, 1200), (2160, 2160), (1600, 320)])
 @pytest.mark.parametrize("runs", [2, 3, 4])
 @pytest.mark.parametrize("n_classes", [2, 10, 200])
-def test_arrange_panels__nothing_overlaps_and_nothing_is_outside(size, runs, n_classes):
+def test_arrange_panels__panels_are_disjoint_and_inside(size, runs, n_classes):
     width, height = size
     pages = arrange_panels(width, height, runs=runs, n_classes=n_classes)
     boxes = [

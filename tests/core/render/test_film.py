@@ -61,7 +61,7 @@ def test_produce__videos_show_what_the_frames_show(make, tmp_path):
 
 def test_produce__a_budget_of_bytes_is_kept(make, tmp_path):
     make(tween=0)
-    budget = (tmp_path / "film.gif").stat().st_size * 4 // 5  # without frames between it is too large still
+    budget = (tmp_path / "film.gif").stat().st_size * 4 // 5  # it is still too large without frames between
     for path in (tmp_path / "frames").iterdir():
         path.unlink()
     (tmp_path / "frames").rmdir()

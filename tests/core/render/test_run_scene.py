@@ -34,7 +34,7 @@ def nan_like(array: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
-def test_film__has_the_size_asked_for_and_leaves_the_border_empty(film_inputs: Inputs, width: int, height: int) -> None:
+def test_film__has_the_requested_size_and_an_empty_border(film_inputs: Inputs, width: int, height: int) -> None:
     palette, frames = all_frames(film_inputs(width=width, height=height, n_frames=2, leaderboard=12))
     assert [frame.shape for frame in frames] == [(height, width)] * 2
     for frame in frames:
@@ -104,7 +104,7 @@ def test_film__a_trail_leads_from_where_a_point_was_to_where_it_is(film_inputs: 
     places = renderer_of(inputs).scatter.pixels(points[:, 5])[0]
 
     def colored(frame: np.ndarray, start: np.ndarray, end: np.ndarray) -> float:
-        """Share of the way that has the class's colour."""
+        """Return the fraction of the path that has the colour of the class."""
         x, y = np.floor(np.linspace(start, end, 50)).astype(int).T
         return float(np.isin(frame[y, x], own).mean())
 
@@ -116,7 +116,7 @@ def test_film__a_trail_leads_from_where_a_point_was_to_where_it_is(film_inputs: 
     assert colored(frames[-1], places[1], places[2]) > 0.9
 
 
-def test_film__a_trail_goes_back_so_many_checkpoints(film_inputs: Inputs) -> None:
+def test_film__a_trail_has_the_requested_number_of_checkpoints(film_inputs: Inputs) -> None:
     inputs = film_inputs(n_points=40, n_frames=TRAIL_FRAMES + 1, leaderboard=0, width=960, height=960, trails=(5,))
     points = np.zeros_like(inputs["projection"].points)
     points[:, :4] = [[-1, -1], [1, 1], [-1, 1], [1, -1]]
@@ -166,7 +166,7 @@ def test_film__no_leaderboard_no_rings_and_more_room_for_points(film_inputs: Inp
     ringed = []
     for renderer in (with_board, without):
         box, frame = renderer.page.plot, renderer.draw(0)
-        plot = frame[box.top + 30 : box.bottom - 30, box.left + 30 : box.right - 30]  # without the note in its corner
+        plot = frame[box.top + 30 : box.bottom - 30, box.left + 30 : box.right - 30]  # without the note in the corner
         ringed.append(int((plot == renderer.text_colors.ink_on_card[-1]).sum()))
     assert ringed[0] > 100
     assert ringed[1] == 0
@@ -344,7 +344,7 @@ def test_film__frames_between_checkpoints_ease_from_one_to_the_next(film_inputs:
     assert changed[4] < changed[2]
 
 
-def test_film__shows_no_number_between_checkpoints_that_nobody_measured(
+def test_film__shows_only_measured_numbers_between_checkpoints(
     film_inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inputs = film_inputs(n_frames=3, tween=3, leaderboard=3)
@@ -428,7 +428,7 @@ def test_phases__begin_at_a_dashed_line_with_their_names_above(film_inputs: Inpu
         assert (heading[:, round(left) : round(left) + 60] != card).mean() > 0.1
 
 
-def test_one_phase__is_not_told(film_inputs: Inputs) -> None:
+def test_one_phase__is_not_named(film_inputs: Inputs) -> None:
     inputs = film_inputs(n_frames=2)
     _, usual = all_frames(inputs)
     _, told = all_frames(inputs | {"phases": [(0, "fine tune")]})

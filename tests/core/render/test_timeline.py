@@ -9,7 +9,7 @@ EMBEDDED = [
 ]
 
 
-def test_facts__step_and_epoch_go_on_and_what_was_measured_stays() -> None:
+def test_facts__step_and_epoch_are_interpolated_and_measurements_are_not() -> None:
     facts = FilmTime.at(0.75, 2).facts(EMBEDDED)
     assert (facts.step, facts.epoch) == (75, 3.0)
     assert (facts.loss, facts.accuracy, facts.predictions.tolist()) == (2.0, 0.1, [0, 1])

@@ -1,4 +1,4 @@
-"""What holds for every format of the film."""
+"""Properties of every format of the film."""
 
 import pkgutil
 
@@ -22,7 +22,7 @@ def palette() -> Palette:
 
 
 def blank(*shades: int) -> list[np.ndarray]:
-    """A frame of one colour for each index."""
+    """Return a frame of one colour for each index."""
     return [np.full((64, 96), shade, dtype=np.uint8) for shade in shades]
 
 
@@ -56,7 +56,7 @@ def test_formats__a_film_can_be_read_back(tmp_path, palette, name) -> None:
 
 
 @every_format
-def test_formats__an_error_inside_the_block_comes_through(tmp_path, palette, name) -> None:
+def test_formats__an_error_inside_the_block_is_raised(tmp_path, palette, name) -> None:
     def stop_after_a_frame() -> None:
         with film_writer(name, tmp_path / f"film.{name}", palette, fps=4) as writer:
             writer.add(blank(0)[0])

@@ -15,7 +15,7 @@ HEIGHT, WIDTH = 70, 90
 
 
 def write_gif(path: Path, frames: Iterable[np.ndarray], palette: Palette, *, fps: int, hold_seconds: float = 2) -> int:
-    """How many frames were written."""
+    """Write the frames and return their number."""
     with GifWriter(path, palette, fps=fps, hold_seconds=hold_seconds) as writer:
         for frame in frames:
             writer.add(frame)
@@ -47,7 +47,7 @@ def decoded(path: Path) -> list[np.ndarray]:
 
 
 def blocks(data: bytes) -> tuple[bool, list[int], list[bool], int | None]:
-    """Walk a GIF: has it a global table of 256, each frame's delay and local table, and its loop count."""
+    """Read the blocks of a GIF: its global table of 256 colours, the delay and local table of each frame, and the loop count."""
     has_global = bool(data[10] & 0x80) and data[10] & 7 == 7
     at, delays, local, loop = 13 + 768, [], [], None
     while data[at] != 0x3B:
@@ -89,8 +89,8 @@ def test_fill_gaps__only_the_short_ones_between_marks(length: int) -> None:
         assert (fill_gaps(marks, length).ravel() == expected).all()
 
 
-def test_write_gif__short_stretches_that_stayed_do_not_break_what_changed(tmp_path: Path, palette: Palette) -> None:
-    """Crowded dots that move a little: smaller than with each pixel that stayed left transparent."""
+def test_write_gif__short_unchanged_runs_do_not_split_a_changed_run(tmp_path: Path, palette: Palette) -> None:
+    """Dense dots that move a little: the file is smaller than with every unchanged pixel transparent."""
     rng, frames = np.random.default_rng(0), [np.zeros((200, 200), np.uint8) for _ in range(2)]
     for number, (top, left) in enumerate(rng.integers(0, 190, (600, 2))):
         for frame, (down, right) in zip(frames, ((0, 0), rng.integers(-2, 3, 2)), strict=True):
@@ -105,7 +105,7 @@ def test_write_gif__short_stretches_that_stayed_do_not_break_what_changed(tmp_pa
 
 
 def len_of_first(path: Path) -> int:
-    """Bytes up to the second image's control block."""
+    """Return the number of bytes before the control block of the second image."""
     data = path.read_bytes()
     return data.index(b"\x21\xf9\x04", data.index(b"\x21\xf9\x04") + 4)
 
@@ -161,9 +161,7 @@ def test_write_gif__a_still_film_costs_little_more_than_its_first_frame(tmp_path
     assert sizes[1] - sizes[0] < 20 * 40
 
 
-def test_write_gif__two_small_changes_far_apart_do_not_store_what_lies_between(
-    tmp_path: Path, palette: Palette
-) -> None:
+def test_write_gif__two_small_changes_far_apart_do_not_store_the_area_between(tmp_path: Path, palette: Palette) -> None:
     before = next(moving(1, side=200))
     after = before.copy()
     after[0, 0], after[-1, -1] = (before[0, 0] + 1) % TRANSPARENT, (before[-1, -1] + 1) % TRANSPARENT

@@ -15,7 +15,7 @@ def test_captions__stay_for_a_while_or_until_the_next():
     assert shown == [(), pair, pair, pair, (), (), ("c2",), ("c2",), ("c3",), ("c3",), ("c3",), (), ()]
 
 
-def test_captions__stay_until_they_can_have_been_read():
+def test_captions__are_shown_long_enough_to_be_read():
     """At 10 frames a second 0.7 s are 7 frames."""
     shown = captions(at(1, 3, 9), 12, frames_a_second=10)
     one, both = ("c0",), ("c1", "c0")

@@ -15,7 +15,7 @@ def test_standings__noise_changes_no_places():
     assert boards([0.5, 0.4, 0.3], [0.49, 0.5, 0.3], [0.5, 0.49, 0.3]) == [[0, 1, 2]] * 3
 
 
-def test_standings__who_clearly_overtakes_moves_up():
+def test_standings__a_clearly_higher_score_moves_up():
     assert boards([0.5, 0.4, 0.3], [0.5, 0.4, 0.9]) == [[0, 1, 2], [2, 0, 1]]
 
 
@@ -26,7 +26,7 @@ def test_standings__on_the_board_are_the_worst_of_each_frame():
         assert sorted(standing.images) == sorted(np.argsort(-row)[:8])
 
 
-def test_standings__who_comes_is_put_in_by_score_and_is_new_for_two_frames():
+def test_standings__a_new_entry_is_placed_by_score_and_marked_for_two_frames():
     before = [0.5, 0.4, 0.3, 0.0]
     after = [0.5, 0.0, 0.3, 0.45]
     found = leaderboard_order(np.array([before, after, after, after], dtype=np.float32), 3)
