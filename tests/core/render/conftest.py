@@ -17,7 +17,7 @@ def _log(n_steps: int) -> TrainingLog:
 
 @pytest.fixture(scope="session")
 def film_inputs() -> Callable[..., dict[str, Any]]:
-    """Return a RenderSpec and the inputs of a `Scene`: classes on a circle that move apart, and images of one grey each."""
+    """Return a RenderSpec and the inputs of a `Scene`: classes on a circle that move apart, and grey images."""
 
     def build(
         *, n_points: int = 60, n_classes: int = 4, n_frames: int = 3, seed: int = 0, **spec: Any

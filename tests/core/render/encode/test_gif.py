@@ -47,7 +47,7 @@ def decoded(path: Path) -> list[np.ndarray]:
 
 
 def blocks(data: bytes) -> tuple[bool, list[int], list[bool], int | None]:
-    """Read the blocks of a GIF: its global table of 256 colours, the delay and local table of each frame, and the loop count."""
+    """Read the blocks of a GIF: its global table, the delay and local table of each frame, and the loop count."""
     has_global = bool(data[10] & 0x80) and data[10] & 7 == 7
     at, delays, local, loop = 13 + 768, [], [], None
     while data[at] != 0x3B:
