@@ -36,6 +36,6 @@ def test_in_background__runs_beside_the_block_with_single_threaded_libraries():
     assert n_threads() == before
 
 
-def test_in_background__raises_the_error_of_the_work_where_its_result_is_taken():
+def test_in_background__raises_the_error_when_the_result_is_read():
     with cores.in_background(lambda: 1 // 0) as made, pytest.raises(ZeroDivisionError):
         made()

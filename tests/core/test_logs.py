@@ -13,10 +13,12 @@ log = logging.getLogger("some.module")
 
 @pytest.fixture
 def said(capsys):
-    """Configure the log; returns what tells the lines written since. Afterwards all is as it was."""
+    """Configure the log, and return a function that returns the lines written since. Afterwards the configuration is
+    restored.
+    """
     root, alembic = logging.getLogger(), logging.getLogger("alembic.runtime")
     handlers, level, quiet = root.handlers[:], root.level, alembic.level
-    root.handlers[:] = []  # pytest's own are to be there again, not closed
+    root.handlers[:] = []  # pytest's handlers are restored and not closed
 
     def configure(style, level="INFO", **always):
         logs.configure(level, style, **always)
@@ -97,7 +99,7 @@ def test_json__an_error_and_its_traceback(said):
     assert "raise KeyError" in entry["traceback"]
 
 
-def test_json__no_field_hides_what_a_line_has_anyway(said):
+def test_json__no_field_replaces_a_standard_one(said):
     lines = said("json")
     with logs.bound(message="other", level="other"):
         log.info("this")
@@ -115,7 +117,7 @@ def test_bound__inside_only_and_nested():
     assert logs.fields() == {}
 
 
-def test_begin__forgets_what_was_bound():
+def test_begin__clears_bound_fields():
     with logs.bound(run="a"):
         logs.begin(request="r")
         assert logs.fields() == {"request": "r"}

@@ -1,6 +1,6 @@
-"""From embeddings to the GIF with what nobody hopes for: a film that is right, or an error that says why not.
+"""From unusual embeddings to the GIF: the film is correct, or a clear error says why there is none.
 
-The stages are called one after the other, as the worker does, on arrays of a few rows.
+The stages are called in order, as a worker does, on arrays of a few rows.
 """
 
 from functools import partial
@@ -32,7 +32,7 @@ SCRIPTS = (
 
 
 def clouds(n_points, n_frames, n_dims, n_classes):
-    """Classes that come apart."""
+    """Return classes that separate."""
     rng = np.random.default_rng(0)
     labels = np.arange(n_points) % n_classes
     homes, own = rng.normal(size=(n_classes, n_dims)), rng.normal(size=(n_points, n_dims))
@@ -40,7 +40,7 @@ def clouds(n_points, n_frames, n_dims, n_classes):
 
 
 def make_film(folder, frames, labels, names, *, layout=LAYOUTS[0], k=3):
-    """The GIF's frames, decoded, the quality card, and the points (T, N, 2)."""
+    """Return the decoded frames of the GIF, the quality card, and the points (T, N, 2)."""
     project, align = ProjectSpec(method=layout[0]), AlignSpec(method=layout[1])
     scores, graph = score_frames(frames, k=k)
     projection = project_frames(frames, project=project, align=align)
@@ -123,7 +123,7 @@ def test_one_class_and_two_hundred(tmp_path, n_classes, knn_accuracy):
     names = tuple(f"class {label}" for label in range(n_classes))
     _, card, _ = make_film(tmp_path, [*frames, 9 * frames[1] + frames[2]], labels, names)
     last = card.frames[-1]
-    # Of 200 classes an image has one other of its own: usually near it, and always outvoted.
+    # With 200 classes, an image has one other image of its class: usually near it, and always in the minority.
     assert last.knn_accuracy == pytest.approx(knn_accuracy, abs=0.02)
     most = 1.0 if n_classes == 1 else 1 / card.k
     assert 0.5 * most < last.neighborhood_hit <= most

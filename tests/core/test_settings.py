@@ -24,7 +24,7 @@ def test_database_password_comes_from_its_file(tmp_path, password):
     assert (url.username, url.password, url.host, url.database) == ("embedreel", password, "postgres", "embedreel")
 
 
-def test_database_password_file_says_nothing_of_sqlite(tmp_path):
+def test_database_password__a_file_is_ignored_for_sqlite(tmp_path):
     settings = Settings(home=tmp_path, database_password_file=tmp_path / "password")
     assert settings.database.startswith("sqlite:///")
 

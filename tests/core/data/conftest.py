@@ -70,5 +70,5 @@ def two_classes() -> list[int]:
 
 @pytest.fixture
 def gradient() -> np.ndarray:
-    """(6, 4, 3) uint8, every pixel different."""
+    """(6, 4, 3) uint8. All pixels are different."""
     return np.arange(6 * 4 * 3, dtype=np.uint8).reshape(6, 4, 3) * 3

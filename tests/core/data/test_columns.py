@@ -105,7 +105,7 @@ SEVERAL = {"image": IMAGE, "photo": pa.binary(), "fine": pa.int64(), "id": pa.in
         ({"label": "fine"}, Columns("image", "fine", "class", ("x", "y"))),
     ],
 )
-def test_find_columns__asked_for(asked, found):
+def test_find_columns__requested_ones(asked, found):
     assert find_columns(schema(SEVERAL, CLASSES), file="a.parquet", **asked) == found
 
 
@@ -119,12 +119,12 @@ def test_find_columns__asked_for(asked, found):
         ({"label": "photo"}, "no column 'photo' that could be the label"),
     ],
 )
-def test_find_columns__asked_for_and_not_there(asked, message):
+def test_find_columns__requested_ones_that_do_not_exist(asked, message):
     with pytest.raises(InvalidDatasetError, match=message):
         find_columns(schema(SEVERAL, CLASSES), file="a.parquet", **asked)
 
 
-def test_find_columns__says_what_to_do_about_several():
+def test_find_columns__the_error_about_several_names_the_solution():
     several = schema({"image": IMAGE, "a": pa.int64(), "b": pa.string()})
     with pytest.raises(InvalidDatasetError, match=r"label \('a', 'b'\): say which, \?label=…\."):
         find_columns(several, file="a.parquet", several="say which, ?{role}=…")

@@ -107,7 +107,7 @@ def test_decode__cmyk(encode_image):
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_decode__exif_orientation(gradient, encode_image, file_format, orientation):
     upright = np.asarray(Image.fromarray(gradient))
-    stored = {  # what a camera held that way would store
+    stored = {  # what a camera in this orientation stores
         1: upright,
         2: upright[:, ::-1],
         3: upright[::-1, ::-1],
@@ -127,7 +127,7 @@ def test_decode__exif_orientation(gradient, encode_image, file_format, orientati
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 def test_decode__broken_exif_is_ignored(encode_image):
     encoded = encode_image(Image.new("RGB", (8, 8), "red"), "JPEG", exif=b"Exif\0\0II*\0nonsense")
-    np.testing.assert_allclose(pixels(encoded), np.full((8, 8, 3), (255, 0, 0)), atol=2)  # JPEG rounds
+    np.testing.assert_allclose(pixels(encoded), np.full((8, 8, 3), (255, 0, 0)), atol=2)  # JPEG rounds values
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "WEBP"])
@@ -198,7 +198,7 @@ def test_to_square__keeps_the_centre(width, height):
 
 
 @pytest.mark.parametrize("size", [1, 3, 32])
-def test_to_square__flat_stays_flat(size):
+def test_to_square__a_uniform_image_stays_uniform(size):
     np.testing.assert_array_equal(images.to_square(Image.new("RGB", (9, 7), (1, 2, 3)), size)[0, 0], [1, 2, 3])
 
 

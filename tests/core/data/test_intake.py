@@ -39,7 +39,7 @@ def test_inspect_in_subprocess(source, destination):
     assert list(destination.parent.iterdir()) == [destination]
 
 
-def test_inspect_in_subprocess__error_comes_back(source, destination):
+def test_inspect_in_subprocess__an_error_is_raised(source, destination):
     (source / "0.parquet").write_bytes(b"no parquet")
     with pytest.raises(InvalidDatasetError, match=r"photos\.parquet is not a Parquet file"):
         inspect_in_subprocess(source, destination, names={"0.parquet": "photos.parquet"})
@@ -93,7 +93,7 @@ def test_inspect_in_subprocess__disk_full(source, destination, monkeypatch, caps
 
 @pytest.fixture
 def child(monkeypatch):
-    """Stand in for the child process: it ends with this status; what it was started with is returned."""
+    """Replace the child process. It ends with this status. Returns the arguments that it was started with."""
 
     def end(status):
         started = {}

@@ -124,7 +124,7 @@ def test_by_row__any_share(labels, seed, share):
     assert (there - held_out)[there > 0].min() >= 1
 
 
-def test_by_row__a_fifth_is_what_it_has_always_been():
+def test_by_row__a_fifth_is_unchanged():
     for n in range(2, 3000):
         assert round(n * splits.EVALUATION_SHARE) == (n + 2) // 5
 

@@ -1,4 +1,4 @@
-"""ZIP files for tests, and such as no tool would write."""
+"""ZIP files for tests, some of which no tool would write."""
 
 import io
 import stat
@@ -10,7 +10,7 @@ LINK = stat.S_IFLNK | 0o777
 
 
 def zipped(entries, *, mode=0o644, method=zipfile.ZIP_STORED):
-    """A ZIP of names and their bytes."""
+    """Return a ZIP of names and their bytes."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         for name, content in entries.items():
@@ -21,12 +21,12 @@ def zipped(entries, *, mode=0o644, method=zipfile.ZIP_STORED):
 
 
 def crafted(entries, *, comment=b""):
-    """A ZIP, byte by byte.
+    """Return a ZIP that is written byte by byte.
 
     Args:
-        entries: dicts with `name` (bytes) and `content`; `packed`, `size`, `crc`, `method`, `flags`, `local_name`,
-            `offset` where they are to differ from what is true.
-        comment: at its end.
+        entries: dicts with `name` (bytes) and `content`. The values `packed`, `size`, `crc`, `method`, `flags`,
+            `local_name` and `offset` replace the true ones.
+        comment: comment at the end of the file.
     """
     body, directory = b"", b""
     for entry in entries:
@@ -47,6 +47,6 @@ def crafted(entries, *, comment=b""):
 
 
 def deflated(content):
-    """The bytes as a ZIP holds them."""
+    """Return the bytes as a ZIP stores them."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     return packer.compress(content) + packer.flush()

@@ -70,7 +70,7 @@ def test_compare__the_way_of_an_image_that_is_not_shown():
     assert caught.value.field == "render.trails"
 
 
-def test_build__a_comparison_reads_what_its_runs_make_and_makes_a_film_only():
+def test_build__a_comparison_reads_artifacts_of_its_runs_and_makes_a_film():
     one, other = compared("one", capture=CaptureSpec(frames=3)), compared("other", model="vit-small")
     plan = build(comparison(one, other))
     (stage,) = plan.tasks
@@ -83,7 +83,7 @@ def test_build__a_comparison_reads_what_its_runs_make_and_makes_a_film_only():
     assert set(plan.inputs(stage)) == read[0] | read[1]
 
 
-def test_build__the_key_of_a_comparison_follows_what_is_seen():
+def test_build__the_key_of_a_comparison_depends_on_its_inputs():
     one, other = compared("one"), compared("other", model="vit-small")
     key = build(comparison(one, other)).tasks[0].key
     renamed = compared("other", model="vit-small", name="another name")

@@ -22,7 +22,7 @@ def test_spec__files():
     assert SPEC.model_copy(update={"stem": "older"}).files == ("older.png", "older.gif")
 
 
-def test_declared__is_what_as_json_writes():
+def test_declared__agrees_with_as_json():
     assert as_json(tuple(declared().values())) == figures.DECLARED.read_text()
 
 
@@ -31,7 +31,7 @@ def test_drawn__why_missing():
     assert (record.why_missing("a"), record.why_missing("b")) == (None, "no")
 
 
-def test_versions__of_what_can_be_drawn():
+def test_versions__of_drawable_stages():
     assert len(versions()) == len(declared())
     assert [one.split()[0] for one in versions(OF_COMPARISON)] == [
         spec.name for spec in declared().values() if spec.reads == ("film",)

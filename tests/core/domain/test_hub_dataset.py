@@ -83,7 +83,7 @@ def test_canonical(written, one_form):
 
 
 @given(st.fixed_dictionaries({}, optional={"config": TEXTS, "image": TEXTS, "share": st.floats(1e-9, 0.999)}))
-def test_canonical__reads_as_what_it_was(chosen):
+def test_canonical__parses_to_the_same_dataset(chosen):
     dataset = HubDataset("a/b", **chosen)
     assert read(str(dataset)) == dataset
 

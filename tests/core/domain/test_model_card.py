@@ -42,7 +42,7 @@ def header(text):
     return head.splitlines()
 
 
-def test_written__tells_data_recipe_metrics_and_film():
+def test_written__contains_data_recipe_metrics_and_film():
     text = card()
     assert "# mine\n" in text
     assert "`ViTForImageClassification` of 1,234,567 parameters for images of 32 x 32 pixels" in text
@@ -55,7 +55,7 @@ def test_written__tells_data_recipe_metrics_and_film():
     assert "https://films.example/v1/runs/run_1/film.gif" in text
 
 
-def test_written__tells_how_many_numbers_learn():
+def test_written__contains_the_number_of_trained_parameters():
     text = card(learned=replace(LEARNED, learning=98_765), train=TRAIN.model_copy(update={"lora": LoraSpec(rank=4)}))
     assert "| trained parameters | 98,765 |" in text
     assert '| lora | {"rank": 4, "alpha": 16.0, "dropout": 0.0} |' in text
@@ -68,7 +68,7 @@ def test_written__the_recipe_has_every_field_of_the_training():
 
 @pytest.mark.parametrize("lora", [None, {"rank": 4}])
 @pytest.mark.parametrize("recipe", ["fine_tune", "head_only", "two_phase"])
-def test_written__its_command_makes_the_run_anew(recipe, lora):
+def test_written__its_command_repeats_the_run(recipe, lora):
     asked = TrainSpec.model_validate({"keep_weights": "last", "train_size": 797, "recipe": recipe, "lora": lora})
     train = asked.settled(n_images=797, decay=LayerDecay(kind="exponential", factor=0.5))
     line = next(line for line in card(name="it's mine", train=train).splitlines() if line.startswith("curl"))
@@ -91,7 +91,7 @@ def test_written__its_command_makes_the_run_anew(recipe, lora):
         ({"model": "run:run_2"}, []),
     ],
 )
-def test_written__the_header_names_what_is_on_the_hub(sources, lines):
+def test_written__the_header_names_hub_ids_only(sources, lines):
     assert header(card(**sources)) == [
         "library_name: transformers",
         "pipeline_tag: image-classification",
@@ -111,7 +111,7 @@ def test_written__of_a_run_that_began_with_another():
     assert "| model_revision | abc |" in text
 
 
-def test_written__vgg_says_how_it_is_loaded():
+def test_written__vgg_explains_how_to_load_it():
     ours = replace(LEARNED, architecture="VGG16BNForImageClassification")
     assert "from core.learn.vgg import VGG16BNForImageClassification" in card(learned=ours)
     assert "AutoModelForImageClassification" not in card(learned=ours)
@@ -119,7 +119,7 @@ def test_written__vgg_says_how_it_is_loaded():
 
 
 def test_written__nothing_measured_yet():
-    assert card(measured=[]).count("| 300 |") == 1  # steps, in the recipe
+    assert card(measured=[]).count("| 300 |") == 1  # steps in the recipe
 
 
 def test_written__names_break_nothing():

@@ -17,7 +17,7 @@ def test_preset__takes_the_smallest_input_that_holds_the_images(name: str, nativ
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_known_models__tell_a_preset_at_each_input(name: str) -> None:
+def test_known_models__list_a_preset_at_each_input_size(name: str) -> None:
     card = next(card for card in known_models(()) if card.id == name)
     sizes = {size.image_size: size for size in card.inputs}
     assert list(sizes) == sorted(PRESETS[name].inputs)
@@ -28,18 +28,18 @@ def test_known_models__tell_a_preset_at_each_input(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", KNOWN_CHECKPOINTS)
-def test_known_models__tell_a_checkpoint_at_its_input(name: str) -> None:
+def test_known_models__list_a_checkpoint_at_its_input_size(name: str) -> None:
     [card] = [card for card in known_models((name,)) if card.id == name]
     [size] = card.inputs
     assert (size.image_size, size.parameters, size.flops) == (card.image_size, card.parameters, card.flops)
 
 
-def test_known_models__tell_nothing_of_a_checkpoint_that_is_only_allowed() -> None:
+def test_known_models__a_checkpoint_that_is_only_allowed_has_no_numbers() -> None:
     card = known_models(("somebody/unknown",))[-1]
     assert (card.parameters, card.flops, card.image_size, card.inputs) == (None, None, None, ())
 
 
-def test_require_known__names_what_there_is() -> None:
+def test_require_known__lists_the_known_ones() -> None:
     require_known("resnet-tiny", ())
     require_known("somebody/unknown", ("somebody/unknown",))
     with pytest.raises(UnknownModelError, match="resnet-tiny, convnext-mini, somebody/unknown"):

@@ -30,7 +30,9 @@ def test_without_phases_the_recipe_is_the_only_one() -> None:
 
 
 def test_two_phase__is_the_guide() -> None:
-    """16 epochs of the head at 1e-3, 8 of all layers at 1e-4; 1,000 images in steps of 64 are 16 a pass."""
+    """16 epochs of the head at 1e-3, and 8 epochs of all layers at 1e-4. 1,000 images in steps of 64 are 16 steps a
+    pass.
+    """
     spec = settled(recipe="two_phase")
     first, second = spec.phases
     assert (first.trainable, first.steps, first.learning_rate, first.layer_decay) == ("head", 16 * 16, 1e-3, None)
@@ -60,7 +62,7 @@ def test_two_phase__of_a_trained_model_falls_as_its_family_wants() -> None:
     assert layer_decay_of(None) == layer_decay_of("SomethingElse") == LayerDecay(kind="family")
 
 
-def test_the_familys_decay__is_written_down_where_it_is_known() -> None:
+def test_family_decay__is_stored_in_the_spec() -> None:
     phases = [{"name": "a", "steps": 1, "layer_decay": {"kind": "family"}}]
     assert settled(phases=phases).phases[0].layer_decay == HALVES
 
@@ -73,7 +75,7 @@ def test_every_phase_has_frames_of_its_own() -> None:
     assert refused.value.field == "capture.frames"
 
 
-def test_drift__is_refused_where_nothing_moves() -> None:
+def test_drift__is_refused_without_a_training() -> None:
     with pytest.raises(InvalidSpecError, match="do not change") as refused:
         refuse_few_frames(settled(recipe="head_only"), CaptureSpec(spacing="drift"))
     assert refused.value.field == "capture.spacing"
@@ -86,7 +88,7 @@ def test_drift__is_refused_where_nothing_moves() -> None:
         ({"layer_decay": {"kind": "exponential", "factor": 0.01}}, "train.phases.0.layer_decay"),
     ],
 )
-def test_phases_that_do_not_fit_so_many_blocks_are_refused(phase: dict[str, object], field: str) -> None:
+def test_phases__more_blocks_than_the_model_has_are_refused(phase: dict[str, object], field: str) -> None:
     train = settled(phases=[{"name": "a", "steps": 5} | phase])
     refuse_unfit_phases(train, 60 if "n_blocks" in phase else 3)
     with pytest.raises(InvalidSpecError) as refused:
@@ -115,7 +117,7 @@ def test_epochs_become_steps_of_the_images_that_are_trained_on() -> None:
         ({"phases": [{"name": "a", "epochs": 10_000}], "n_images": 10**9}, "train.phases", "at most 1000000 are"),
     ],
 )
-def test_what_contradicts_itself_is_refused(fields: dict[str, object], field: str, says: str) -> None:
+def test_phases__contradictions_are_refused(fields: dict[str, object], field: str, says: str) -> None:
     with pytest.raises(InvalidSpecError, match=says) as refused:
         settled(**{"n_images": 1000} | fields)  # type: ignore[arg-type]
     assert refused.value.field == field
@@ -152,7 +154,7 @@ def test_layer_decay__hand_cases() -> None:
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "linear", "constant"])
-def test_rate_factor__rises_then_goes_as_the_schedule_says(schedule: str) -> None:
+def test_rate_factor__warm_up_then_schedule(schedule: str) -> None:
     found = [learning_rate_factor(step, steps=10, warmup=0.2, schedule=schedule) for step in range(1, 11)]  # type: ignore[arg-type]
     after = {
         "cosine": [(1 + math.cos(math.pi * part / 8)) / 2 for part in range(8)],
@@ -194,7 +196,7 @@ def test_the_end_of_each_phase_is_captured_or_may_be(spacing: str) -> None:
     assert len(steps) == 11 or spacing == "drift"
 
 
-def test_capture_steps__go_through_what_is_asked_for_where_there_is_room() -> None:
+def test_capture_steps__include_required_steps_if_there_are_enough_frames() -> None:
     assert capture_steps(100, 5, through=[40, 60]) == (0, 25, 40, 60, 100)
     assert capture_steps(100, 3, through=[40, 60]) == (0, 40, 100)
     assert capture_steps(100, 2, through=[40]) == (0, 100)

@@ -19,7 +19,7 @@ def keys(plan):
     return {stage.id: stage.key for stage in plan.tasks}
 
 
-def test_every_stage_comes_after_what_it_needs():
+def test_plan__every_stage_comes_after_its_needs():
     seen = set()
     for stage in build(spec()).tasks:
         assert seen.issuperset(stage.needs)
@@ -40,13 +40,13 @@ def test_the_plan_is_pure():
         ({"capture": {"mode": "offload"}}, {"fine_tune", "measure", "render"}),
     ],
 )
-def test_a_field_changes_the_keys_of_the_stages_that_read_it_and_of_what_follows(sections, changed):
+def test_keys__a_field_changes_the_stages_that_read_it_and_later_ones(sections, changed):
     before, after = keys(build(spec())), keys(build(spec(**sections)))
     assert {stage for stage in before if before[stage] != after[stage]} == changed
 
 
 @pytest.mark.parametrize("sections", [{"train": {"seed": 1}}, {"dataset": "other"}, {"model": "vit-small"}])
-def test_what_is_learned_changes_every_key(sections):
+def test_keys__training_settings_change_all(sections):
     before, after = keys(build(spec())), keys(build(spec(**sections)))
     assert not set(before.values()) & set(after.values())
 
@@ -85,7 +85,7 @@ def test_candidates_rise_from_zero_to_the_end_and_suffice(data):
     assert all(before < after for before, after in pairwise(candidates))
 
 
-def test_where_drift_decides_no_frame_has_a_step_yet():
+def test_plan__with_drift_no_frame_has_a_step():
     plan = build(spec(capture={"spacing": "drift", "frames": 4}, train={"keep_weights": "last"}))
     assert plan.steps == candidate_steps(300, 4)
     assert [part.step for part in plan.task("fine_tune").parts] == [None] * 4 + [300]

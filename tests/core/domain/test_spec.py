@@ -30,7 +30,7 @@ def test_unknown_fields_are_refused():
         ({"hue": 0.1}, False, True),
     ],
 )
-def test_augment__knows_what_is_on(on, moves, recolours):
+def test_augment__lists_the_active_augmentations(on, moves, recolours):
     spec = AugmentSpec(**on)
     assert (spec.moves, spec.recolours, spec.active) == (moves, recolours, bool(on))
     assert AugmentSpec(**on, mixup=0.2).active

@@ -11,7 +11,7 @@ SPEC = RunSpec(name="run", dataset="digits", pinned=PinnedSources(dataset_digest
 
 
 @pytest.mark.parametrize("stage", STAGES.values(), ids=list(STAGES))
-def test_each_stage_has_what_the_rest_derives_from(stage):
+def test_stages__each_has_all_fields(stage):
     names = list(STAGES)
     assert set(stage.needs) <= set(names[: names.index(stage.name)]), "a stage stands after those that it needs"
     assert set(stage.inputs) <= set(stage.needs)
@@ -21,7 +21,7 @@ def test_each_stage_has_what_the_rest_derives_from(stage):
 
 
 @pytest.mark.parametrize("stage", STAGES.values(), ids=list(STAGES))
-def test_a_new_format_changes_the_keys_of_the_stage_and_of_what_follows(stage, monkeypatch):
+def test_keys__a_new_format_changes_the_stage_and_later_ones(stage, monkeypatch):
     before = {task.id: task.key for task in build(SPEC).tasks}
     monkeypatch.setitem(STAGES, stage.name, replace(stage, format=99))
     changed = {task.name for task in build(SPEC).tasks if task.key != before[task.id]}
@@ -32,5 +32,5 @@ def test_a_new_format_changes_the_keys_of_the_stage_and_of_what_follows(stage, m
     assert changed == following
 
 
-def test_the_learning_comes_first():
+def test_stages__training_is_first():
     assert all(one.learns >= other.learns for one, other in pairwise(STAGES.values()))

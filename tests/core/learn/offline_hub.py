@@ -1,4 +1,4 @@
-"""Models in Hugging Face format: a repository as the hub's cache keeps it, for tests that reach no hub."""
+"""Models in Hugging Face format in the hub's cache, for tests without access to the hub."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ MODEL_ID = "somebody/tiny-vit"
 
 
 def cached_repository(cache_dir: Path, model_id: str = MODEL_ID) -> Path:
-    """The folder of one commit of the repository, still empty."""
+    """Return the empty folder of one commit of the repository."""
     repository = cache_dir / f"models--{model_id.replace('/', '--')}"
     folder = repository / "snapshots" / COMMIT
     folder.mkdir(parents=True)
@@ -27,7 +27,7 @@ def save_processor(folder: Path, **changes: object) -> None:
 
 
 def as_its_user_loads_it(folder: Path, model_type: str) -> PreTrainedModel:
-    """The model in this folder, by transformers, or by our class where transformers lacks the architecture."""
+    """Load the model of this folder with transformers, or with our class if transformers lacks the architecture."""
     family = FAMILIES[model_type]
     loaded = AutoModelForImageClassification if family.module == TRANSFORMERS else classifier_class(family)
     return loaded.from_pretrained(folder)

@@ -1,4 +1,4 @@
-"""A small model of each family: all that the tests must be told of a family."""
+"""A small model of each family: everything that the tests need to know about a family."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -33,10 +33,10 @@ class Small(NamedTuple):
     """A small model of a family.
 
     Attributes:
-        config: of the model.
-        width: of its features.
-        blocks: the names of its blocks, from the input to the head.
-        pooled: what the registry says that the features are, computed another way: (model, pixels) to (B, width).
+        config: configuration of the model.
+        width: number of its features.
+        blocks: names of its blocks, from the input to the head.
+        pooled: the features that the registry declares, computed in another way: (model, pixels) to (B, width).
         adapted: some of the layers that LoRA adapts.
     """
 
@@ -48,7 +48,7 @@ class Small(NamedTuple):
 
 
 def tokens(model: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
-    """What the model makes of pixels before it pools."""
+    """Return the output of the model before pooling."""
     return getattr(model, model.config.model_type)(pixels).last_hidden_state
 
 

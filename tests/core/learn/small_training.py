@@ -1,4 +1,4 @@
-"""Models, images and processes small enough to train many of them in a test."""
+"""Models, images and processes that are small enough to train many of them in a test."""
 
 import importlib
 import multiprocessing
@@ -29,7 +29,7 @@ COLOURS = np.array([[220, 30, 30], [30, 200, 40], [40, 40, 230]])
 
 
 class Saving(TrainingHook):
-    """Saves a state at each pause into `folder/<step>`; nowhere without a folder."""
+    """Saves a state at each pause in `folder/<step>`. Without a folder, saves nothing."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
@@ -55,7 +55,7 @@ class Hook(TrainingHook):
 
 
 def blobs(n_images: int = 50, *, seed: int = 0) -> LabelledImages:
-    """Noisy patches of three colours, 8 x 8 pixels."""
+    """Return noisy images of three colours, 8 x 8 pixels."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 3, n_images)
     noise = rng.normal(0, 60, (n_images, 8, 8, 3))
@@ -77,13 +77,13 @@ def backbone(*, dropout: float = 0.0, seed: int = 0, width: int = 32, layers: in
 
 
 def by_sgd(spec: TrainSpec) -> TrainSpec:
-    """The same training by SGD, for comparisons: Adam makes a whole step of a gradient that is nothing but rounding."""
+    """Return the same training with SGD. Adam takes a full step even if a gradient is only rounding error."""
     phase = Phase(name="all", steps=spec.steps, optimizer="sgd", learning_rate=0.1)
     return spec.model_copy(update={"phases": (phase,)})
 
 
 def of_family(kind: str, config: PreTrainedConfig, *, side: int = 32) -> Backbone:
-    """A random model of a registered family."""
+    """Return a random model of a registered family."""
     with torch.random.fork_rng():
         torch.manual_seed(3)
         model = classifier_class(FAMILIES[kind])(config)
@@ -98,7 +98,9 @@ def weights(model: Backbone) -> Tensor:
 
 @contextmanager
 def together(module: str, function: str, paths: list[Path]) -> Iterator[None]:
-    """A process for each path, all of one training, each calls `module.function(path)`; at the end all are done."""
+    """Start a process for each path; all of them take part in one training, and each calls `module.function(path)`. At
+    the end of the block all have finished.
+    """
     shared = {"WORLD_SIZE": str(len(paths)), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     shared["ACCELERATE_USE_CPU"] = "true"
     warm_up()

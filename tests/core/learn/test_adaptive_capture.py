@@ -29,7 +29,7 @@ def adaptive_capture(model: object) -> AdaptiveCapture:
 
 
 class Trained:
-    """A training whose checkpoints its drift has chosen; each pause leaves a state in `folder`."""
+    """A training whose checkpoints are selected by its drift. Each pause saves a state in `folder`."""
 
     def __init__(self, folder: Path | None = None, *, resume: Path | None = None, seed: int = 0) -> None:
         self.model = backbone(dropout=0.2, seed=seed)
@@ -60,7 +60,7 @@ def undisturbed(states: Path) -> Trained:
     return Trained(states)
 
 
-def test_a_training_is_captured_as_often_as_asked(undisturbed: Trained) -> None:
+def test_adaptive_capture__captures_the_requested_number(undisturbed: Trained) -> None:
     indices, steps, _ = zip(*undisturbed.checkpoints, strict=True)
     assert indices == tuple(range(FRAMES))
     assert (steps[0], steps[-1]) == (0, STEPS)
@@ -68,7 +68,7 @@ def test_a_training_is_captured_as_often_as_asked(undisturbed: Trained) -> None:
     assert steps != tuple(np.linspace(0, STEPS, FRAMES).round().astype(int))
 
 
-def test_watching_changes_nothing_of_what_is_learned(undisturbed: Trained) -> None:
+def test_adaptive_capture__does_not_change_the_training(undisturbed: Trained) -> None:
     plain = backbone(dropout=0.2)
     list(fine_tune(plain, blobs(40), spec=SPEC, capture_steps=(0, STEPS)))
     assert weights_sha256(plain.model) == undisturbed.checkpoints[-1][2]
@@ -82,7 +82,7 @@ def test_a_resumed_training_captures_the_same_steps(undisturbed: Trained, states
         assert resumed.checkpoints == [one for one in undisturbed.checkpoints if one[1] > step]
 
 
-def test_a_training_that_diverges_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_adaptive_capture__a_diverged_training_has_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     model = backbone()
     calls = iter(range(1000))
     model.head.register_forward_hook(lambda _head, _given, logits: logits * (np.nan if next(calls) > 8 else 1.0))
@@ -91,7 +91,7 @@ def test_a_training_that_diverges_says_so(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def train_together(path: Path) -> None:
-    """Train with the other processes; write down what was captured."""
+    """Train with the other processes and write the captured steps."""
     path.write_text(repr([(index, step) for index, step, _ in Trained().checkpoints]))
 
 
@@ -104,7 +104,7 @@ def test_several_processes_capture_the_same_steps(tmp_path: Path) -> None:
     assert first.count("(") == FRAMES
 
 
-def test_a_state_that_does_not_say_what_was_captured_is_refused(tmp_path: Path) -> None:
+def test_restore__refuses_a_state_without_captured_steps(tmp_path: Path) -> None:
     with pytest.raises(UnusableStateError, match="list of captured checkpoints"):
         adaptive_capture(backbone()).restore(tmp_path)
     (tmp_path / "pacer.safetensors").write_bytes(b"torn")

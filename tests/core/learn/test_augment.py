@@ -22,17 +22,17 @@ EVERYTHING = AugmentSpec(
 
 
 def photos(n_images: int = 4, *, size: int = 12) -> Tensor:
-    """(n, 3, size, size) whole numbers from 0 to 255."""
+    """Return (n, 3, size, size) integers from 0 to 255."""
     return torch.randint(0, 256, (n_images, 3, size, size), generator=torch.Generator().manual_seed(0)).float()
 
 
 def smooth_photo(size: int = 64) -> Tensor:
-    """One photo in which neighbours are alike, so that ways to look between pixels agree."""
+    """Return one smooth photo, for which all interpolations agree."""
     return interpolate(photos(1, size=6), size=(size, size), mode="bicubic").clamp(0, 255)
 
 
 def drawn(n_images: int = 4, **values: float | list[float]) -> Draws:
-    """No change but these."""
+    """Return draws with only these changes."""
     nothing = draw(AugmentSpec(), n_images, seed=0, step=1)
     return replace(
         nothing, **{name: np.broadcast_to(value, getattr(nothing, name).shape) for name, value in values.items()}
@@ -87,7 +87,7 @@ def test_move__turns_as_scipy_does(degrees: float) -> None:
 
 @pytest.mark.parametrize("degrees", [-45, -10, 30])
 def test_move__shears_as_scipy_does(degrees: float) -> None:
-    """scipy asks where a pixel (channel, y, x) comes from, as an offset from the middle."""
+    """scipy expects the source of each pixel (channel, y, x) as an offset from the middle."""
     photo, tangent = smooth_photo(), math.tan(math.radians(degrees))
     matrix, middle = np.array([[1, 0, 0], [0, 1, 0], [0, tangent, 1]]), np.array([0, 31.5, 31.5])
     offset = middle - matrix @ middle
@@ -111,7 +111,7 @@ def test_move__crops_and_enlarges_as_interpolate_does(box: tuple[int, int, int, 
     part = pixels[:, :, top:bottom, left:right]
     expected = interpolate(part, size=(12, 12), mode="bilinear", align_corners=False)
     found = moved(pixels, drawn(size=size, centre=centre))
-    # At the border of a crop it is the image that goes on, where `interpolate` knows the part alone.
+    # At the border of a crop our map reads the image outside the crop; `interpolate` has only the crop.
     inside = slice(2, -2)
     close(found[:, :, inside, inside], expected[:, :, inside, inside])
 
@@ -128,7 +128,7 @@ def test_move__first_crops_then_flips_then_turns_then_shears() -> None:
     for step in steps:
         step_by_step = moved(step_by_step, drawn(1, **step))
     at_once = moved(photo, drawn(1, **{name: value for step in steps for name, value in step.items()}))
-    # Looked up between pixels four times instead of once; another order is off by over 100.
+    # It interpolates four times instead of once; another order differs by over 100.
     close(at_once[:, :, 8:-8, 8:-8], step_by_step[:, :, 8:-8, 8:-8], atol=4)
 
 
@@ -158,7 +158,7 @@ def test_recolour__as_pillow_does(name: str, enhance: type, factor: float) -> No
     pixels = photos(1)
     image = Image.fromarray(pixels[0].permute(1, 2, 0).to(torch.uint8).numpy())
     expected = torch.from_numpy(np.array(enhance(image).enhance(factor))).permute(2, 0, 1).float()
-    # Pillow rounds greys and results to whole numbers.
+    # Pillow rounds greys and results to integers.
     close(recoloured(pixels, drawn(1, **{name: factor}))[0], expected, atol=1.6)
 
 
@@ -187,7 +187,7 @@ def test_recolour__keeps_the_luma_when_hues_turn() -> None:
     assert ((turned - pixels).abs().amax(dim=(1, 2, 3)) > 5).all()
 
 
-def test_shown__nothing_on_is_what_the_model_is_given_otherwise() -> None:
+def test_shown__without_augmentation_is_the_plain_input() -> None:
     images, rows = on_device(), torch.tensor([7, 2, 5])
     given = shown(images, rows, spec=TrainSpec(), step=3)
     logits = torch.randn(3, 3, generator=torch.Generator().manual_seed(1))

@@ -78,25 +78,23 @@ def preset(name: str = "vit-tiny", *, native: int = 8, seed: int = 0) -> Backbon
 
 @pytest.mark.parametrize("name", PRESETS)
 @pytest.mark.parametrize("native", [8, 28, 500])
-def test_preset__has_the_input_that_the_table_says(name: str, native: int) -> None:
+def test_preset__has_the_input_size_of_the_table(name: str, native: int) -> None:
     backbone = preset(name, native=native)
     side = PRESETS[name].input_for(native)
     assert (backbone.image_size, backbone.revision) == (side, None)
-    features, logits = backbone.features_and_logits(torch.randn(1, 3, side, side))  # one image is a batch, too
+    features, logits = backbone.features_and_logits(torch.randn(1, 3, side, side))  # a batch of one image
     assert (features.shape, logits.shape) == ((1, backbone.width), (1, 3))
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_preset__has_the_layers_that_the_table_says(name: str) -> None:
+def test_preset__has_the_layers_of_the_table(name: str) -> None:
     [card] = [card for card in known_models(()) if card.id == name]
     assert card.layers == sum(type(part).__name__ in REPEATED for part in preset(name).model.modules())
 
 
 @pytest.mark.parametrize(("name", "width", "depth"), [("vit-tiny", 128, 4), ("vit-small", 256, 6)])
 @pytest.mark.parametrize(("side", "patch"), [(8, 2), (16, 2), (32, 4), (64, 8)])
-def test_preset__vision_transformers_are_what_they_always_were(
-    name: str, width: int, depth: int, side: int, patch: int
-) -> None:
+def test_preset__vision_transformers_are_unchanged(name: str, width: int, depth: int, side: int, patch: int) -> None:
     labels = dict(enumerate(CLASSES))
     config = ViTConfig(
         image_size=side,
@@ -120,7 +118,7 @@ def test_preset__vision_transformers_are_what_they_always_were(
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_preset__learns_to_read(name: str) -> None:
-    """Forty small steps do not make a reader, but chance would be a tenth."""
+    """Forty small steps do not suffice to read well, but chance is a tenth."""
     source = open_source("digits", uploaded=None, allowed_hub=())
     backbone = create(name, class_names=source.facts.class_names, native_image_size=8, seed=0, allowed_models=())
     side = backbone.image_size
@@ -147,7 +145,7 @@ def test_known_models__describes_presets_and_allowed_checkpoints() -> None:
 
 
 @pytest.mark.parametrize("model_id", KNOWN_CHECKPOINTS)
-def test_known_models__tells_the_numbers_of_the_published_config(model_id: str) -> None:
+def test_known_models__have_the_numbers_of_the_published_config(model_id: str) -> None:
     card = next(card for card in known_models((model_id,)) if card.id == model_id)
     family = FAMILIES[PUBLISHED[model_id].model_type]
     model = without_weights(PUBLISHED[model_id])
@@ -195,7 +193,7 @@ def test_model__computes_nothing_that_the_head_does_not_read() -> None:
     assert [output.shape for output in outputs] == [(2, 1, made.width)] * 2
 
 
-def test_create__unknown_model_names_what_there_is() -> None:
+def test_create__an_unknown_model_lists_the_known_ones() -> None:
     with pytest.raises(UnknownModelError, match=f"{', '.join(PRESETS)}, somebody/tiny-vit") as caught:
         create("bert", class_names=CLASSES, native_image_size=8, seed=0, allowed_models=(MODEL_ID,))
     assert caught.value.field == "model"
@@ -211,7 +209,7 @@ def test_checkpoint__brings_weights_commit_and_preprocessing(checkpoint: Path, t
     saved = AutoModelForImageClassification.from_pretrained(checkpoint)
     assert backbone.revision == COMMIT
     assert backbone.model_id == MODEL_ID
-    assert backbone.image_size == 16  # the position embeddings decide, not the processor's 20
+    assert backbone.image_size == 16  # the position embeddings determine the size, not the processor's 20
     assert (backbone.mean, backbone.std) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
     assert backbone.width == 24
     assert backbone.head.out_features == 3
@@ -299,7 +297,7 @@ def test_checkpoint__cut_short(checkpoint: Path, tmp_path: Path) -> None:
 
 
 def test_checkpoint__that_was_saved_without_a_head_by_an_older_version(snapshot: Path, tmp_path: Path) -> None:
-    """As google/vit-base-patch16-224-in21k is stored: a base model with a pooler, under the names of 2021."""
+    """Like google/vit-base-patch16-224-in21k: a base model with a pooler, with the parameter names of 2021."""
     torch.manual_seed(4)
     saved = ViTModel(tiny_config())
     tiny_config().save_pretrained(snapshot)
@@ -340,7 +338,7 @@ def test_checkpoint__that_does_not_normalise(checkpoint: Path, tmp_path: Path) -
 
 
 def test_checkpoint__of_a_convolutional_network(snapshot: Path, tmp_path: Path) -> None:
-    """Features are the global average pool; the input size is what the processor crops to."""
+    """Features are the global average pool. The input size is the crop size of the processor."""
     config = ResNetConfig(embedding_size=8, hidden_sizes=[4, 12], depths=[1, 1], layer_type="basic", num_labels=7)
     ResNetForImageClassification(config).save_pretrained(snapshot)
     save_processor(snapshot, size={"shortest_edge": 40}, do_center_crop=True, crop_size={"height": 32, "width": 32})

@@ -37,7 +37,7 @@ def made(config: PreTrainedConfig, **changes: object) -> nn.Module:
 
 
 def both(config: PreTrainedConfig, **changes: object) -> tuple[nn.Module, nn.Module]:
-    """The model as it is, and inside `fast_forward` until the test ends."""
+    """Return the plain model, and the model inside `fast_forward` until the test ends."""
     whole = made(config, **changes)
     short = copy.deepcopy(whole)
     FAST.enter_context(fast_forward(short))
@@ -60,7 +60,7 @@ def flops(model: nn.Module) -> int:
 
 
 class AdaptedLinear(nn.Linear):
-    """As peft's: more than its weight and bias."""
+    """Like a layer of peft: it has more than weight and bias."""
 
     def forward(self, rows: Tensor) -> Tensor:
         return super().forward(rows) + rows.mean(-1, keepdim=True)
@@ -93,7 +93,9 @@ def test_last_layer__takes_less(config: PreTrainedConfig) -> None:
     whole, short = both(config)
     tokens, width, hidden = 17 if config.model_type == "vit" else 18, 24, 32
     projection, perceptron = 2 * width * width, 2 * 2 * width * hidden
-    scores_and_sum = 2 * 2 * HEADS * tokens * width  # of fused attention torch counts no product, of this each
+    scores_and_sum = (
+        2 * 2 * HEADS * tokens * width
+    )  # torch counts no product of fused attention, and each product of this attention
     expected = (tokens - 1) * (4 * projection + perceptron) - scores_and_sum
     assert flops(whole) - flops(short) == expected
 
@@ -140,7 +142,7 @@ def test_a_mask__is_heeded(config: PreTrainedConfig) -> None:
 
 
 @either
-def test_rounding__does_not_depend_on_what_learns(config: PreTrainedConfig) -> None:
+def test_rounding__does_not_depend_on_the_trained_layers(config: PreTrainedConfig) -> None:
     _, short = both(config)
     with torch.no_grad():
         before = short(pixels()).logits
@@ -149,7 +151,7 @@ def test_rounding__does_not_depend_on_what_learns(config: PreTrainedConfig) -> N
 
 
 @either
-def test_attentions__of_all_tokens_where_they_are_read(config: PreTrainedConfig) -> None:
+def test_attentions__contain_all_tokens_if_requested(config: PreTrainedConfig) -> None:
     whole, short = both(config)
     for model in (whole, short):
         model.set_attn_implementation("eager")

@@ -29,7 +29,7 @@ def _no_progress_bars():
 
 
 def table(n, *, first=0, features=None, **columns):
-    """A dataset of flat 8 x 8 images with the row's number as colour and its parity as label."""
+    """A dataset of uniform 8 x 8 images. The colour is the number of the row, and the label is its parity."""
     numbers = range(first, first + n)
     values = {
         "image": [Image.new("RGB", (8, 8), (number, 0, 0)) for number in numbers],
@@ -45,7 +45,7 @@ def open_digits():
 
 @pytest.fixture
 def hub(tmp_path):
-    """A stand-in for the hub: its one dataset is a local folder of Parquet files."""
+    """A fake hub with one dataset, a local folder of Parquet files."""
     folder = tmp_path / "hub"
     folder.mkdir()
 
@@ -225,7 +225,7 @@ def test_hub__no_train_split(hub):
         ({"train": "test"}, range(30, 36), range(40, 44)),
     ],
 )
-def test_hub__splits_that_are_asked_for(hub, chosen, train, evaluation):
+def test_hub__requested_splits(hub, chosen, train, evaluation):
     builder = hub(train=table(20), validation=table(4, first=40), test=table(6, first=30))
     source = open_hub_dataset(HubDataset("owner/name", **chosen), load_builder=builder)
     for split, numbers in (("train", train), ("evaluation", evaluation)):
@@ -235,7 +235,7 @@ def test_hub__splits_that_are_asked_for(hub, chosen, train, evaluation):
 
 
 @pytest.mark.parametrize(("share", "held_out"), [(0.2, 4), (0.5, 10), (0.05, 2)])
-def test_hub__a_share_is_held_out_though_there_are_other_splits(hub, share, held_out):
+def test_hub__a_fraction_is_held_out_despite_other_splits(hub, share, held_out):
     builder = hub(train=table(20), validation=table(4, first=40), test=table(6, first=30))
     source = open_hub_dataset(HubDataset("owner/name", share=share), load_builder=builder)
     assert (source.facts.train_size, source.facts.evaluation_size) == (20 - held_out, held_out)
@@ -253,7 +253,7 @@ def test_hub__a_share_is_held_out_though_there_are_other_splits(hub, share, held
         ({"image": "label"}, "has no column 'label' that could be the image. Possible columns: 'image'"),
     ],
 )
-def test_hub__asked_for_and_not_there(hub, chosen, message):
+def test_hub__requested_split_that_does_not_exist(hub, chosen, message):
     kinds = {"parity": datasets.Value("string")}
     splits = {
         name: table(n, parity=["even", "odd"] * (n // 2), features=kinds) for name, n in (("train", 20), ("test", 6))
@@ -263,7 +263,7 @@ def test_hub__asked_for_and_not_there(hub, chosen, message):
         open_hub_dataset(HubDataset("owner/name", **chosen), load_builder=builder)
 
 
-def test_hub__columns_that_are_asked_for(hub):
+def test_hub__requested_columns(hub):
     more = {"size": ["s", "m", "l", "m"] * 5, "thumbnail": [Image.new("RGB", (8, 8), (9, 0, 0))] * 20}
     kinds = {"size": datasets.Value("string"), "thumbnail": datasets.Image()}
     builder = hub(train=table(20, features=kinds, **more))

@@ -33,7 +33,9 @@ def below(layer: Layer) -> list[Layer]:
 
 
 def vision_transformer_flops(config: PreTrainedConfig, *, side: int, patch: int) -> int:
-    """Patch embedding, then in each layer queries, keys, values, attention twice, projection and MLP, then the head."""
+    """Return the FLOPs of patch embedding; of queries, keys, values, attention twice, projection and MLP in each layer;
+    and of the head.
+    """
     patches, width, hidden = (side // patch) ** 2, config.hidden_size, getattr(config, "intermediate_size", None)
     hidden = hidden or config.hidden_size * config.mlp_ratio
     tokens = patches + 1
@@ -45,13 +47,15 @@ def vision_transformer_flops(config: PreTrainedConfig, *, side: int, patch: int)
     return embedding + config.num_hidden_layers * (projections + attention + perceptron) + 2 * features * 10
 
 
-def test_every__is_what_is_committed(counted: dict[str, Description]) -> None:
+def test_described__equals_the_committed_file(counted: dict[str, Description]) -> None:
     assert counted == descriptions(), "If that is meant, run `make describe` and commit."
     assert written(counted) == COMMITTED.read_text()
 
 
 @pytest.mark.parametrize(("name", "side"), [(name, side) for name, preset in PRESETS.items() for side in preset.inputs])
-def test_preset__is_at_each_input_what_is_told(counted: dict[str, Description], name: str, side: int) -> None:
+def test_preset__has_the_described_numbers_at_each_input_size(
+    counted: dict[str, Description], name: str, side: int
+) -> None:
     backbone = create(name, class_names=CLASSES, native_image_size=side, seed=0, allowed_models=())
     [size] = [size for size in counted[name].inputs if size.image_size == side]
     assert (backbone.image_size, backbone.parameters, backbone.width) == (side, size.parameters, counted[name].width)
@@ -82,7 +86,9 @@ def test_flops__of_the_small_vision_transformers_are_those_of_the_formula(
 
 
 def test_flops__of_the_small_residual_network_by_hand(counted: dict[str, Description]) -> None:
-    """At 32 pixels: 7 x 7 to 16 x 16, pooled to 8 x 8; three stages of four convolutions, two with a shortcut."""
+    """At 32 pixels: 7 x 7 to 16 x 16, pooled to 8 x 8, then three stages of four convolutions, two of them with a
+    shortcut.
+    """
     stem = 16**2 * 32 * 3 * 7**2
     stages = 4 * 8**2 * 32 * 32 * 9
     for side, width in ((4, 64), (2, 128)):
@@ -92,7 +98,9 @@ def test_flops__of_the_small_residual_network_by_hand(counted: dict[str, Descrip
 
 @pytest.mark.parametrize("side", [8, 16, 32, 64])
 def test_flops__of_the_small_convnext_by_hand(counted: dict[str, Description], side: int) -> None:
-    """A stem of one patch a position, 8 x 8 of them; in each stage two layers: 7 x 7 by channel, four times as wide."""
+    """A stem of one patch for each of 8 x 8 positions. Each stage has two layers: 7 x 7 for each channel, then four
+    times the width.
+    """
     layers = sum(2 * at**2 * width * (49 + 2 * 4 * width) for at, width in ((8, 48), (4, 96), (2, 192)))
     smaller = 4**2 * 96 * 48 * 4 + 2**2 * 192 * 96 * 4
     [size] = [size for size in counted["convnext-mini"].inputs if size.image_size == side]
@@ -145,7 +153,7 @@ def test_layers__of_a_vision_transformer(counted: dict[str, Description]) -> Non
     parts = [part.name for part in layer.children]
     assert parts == ["layernorm_before", "attention", "layernorm_after", "mlp"]
     assert named(layer, "mlp").flops == 2 * 2 * 197 * 768 * 3072
-    assert {part.repeat for part in named(layer, "attention").children} == {1}  # alike, but not the same
+    assert {part.repeat for part in named(layer, "attention").children} == {1}  # similar, but not equal
 
 
 def test_layers__of_a_residual_network(counted: dict[str, Description]) -> None:

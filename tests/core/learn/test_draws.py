@@ -61,7 +61,7 @@ def test_draw__flips_by_its_probability() -> None:
     assert draws(AugmentSpec(flip=1)).flipped.all()
 
 
-def test_draw__crops_lie_within_the_image_and_keep_what_was_asked_for() -> None:
+def test_draw__crops_are_inside_the_image_and_have_the_requested_area() -> None:
     drawn = draws()
     area, ratio = drawn.size.prod(axis=1), drawn.size[:, 0] / drawn.size[:, 1]
     assert area.min() == pytest.approx(0.25, abs=0.001)
@@ -116,7 +116,7 @@ def test_draw__nothing_leaves_everything_as_it_is() -> None:
     ),
     st.integers(0, 100),
 )
-def test_draw__is_finite_for_whatever_may_be_asked(spec: AugmentSpec, step: int) -> None:
+def test_draw__is_finite_for_all_valid_settings(spec: AugmentSpec, step: int) -> None:
     drawn = draws(spec, 5, step=step)
     assert np.isfinite(placements(drawn)).all()
     assert np.isfinite(colour_maps(drawn)).all()
@@ -135,7 +135,7 @@ def test_colour_maps__hue_turns_i_and_q_of_yiq() -> None:
     y, i, q = colorsys.rgb_to_yiq(1, 0, 0)
     for mapped, turns in zip(red, drawn.hue, strict=True):
         turned = complex(i, q) * np.exp(-2j * math.pi * turns)
-        # colorsys has two digits of what is otherwise given with four, and clips.
+        # colorsys rounds its coefficients to two digits instead of four, and clips.
         expected = colorsys.yiq_to_rgb(y, turned.real, turned.imag)
         np.testing.assert_allclose(mapped.clip(0, 1), expected, atol=0.03)
 

@@ -1,4 +1,4 @@
-"""Which candidates are selected, by their movements alone."""
+"""The selection of candidates by their movements."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -20,7 +20,7 @@ def choose(moved: Sequence[float], frames: int, *, rates: Sequence[float] | None
 
 
 def longest(moved: Sequence[float], captured: Sequence[int]) -> float:
-    """The longest way between two captures, by the mean one; 1 is best."""
+    """Return the longest movement between two captures, divided by the mean. 1 is best."""
     way = np.concatenate([[0.0], np.cumsum(moved)])[list(captured)]
     return float(np.diff(way).max() / np.diff(way).mean())
 
@@ -29,9 +29,7 @@ movements = st.lists(st.floats(0, 1e6), min_size=1, max_size=80)
 
 
 @given(movements, st.data())
-def test_it_chooses_as_many_as_asked__the_first_and_the_last_among_them(
-    moved: list[float], data: st.DataObject
-) -> None:
+def test_select__the_requested_number_with_the_first_and_the_last(moved: list[float], data: st.DataObject) -> None:
     frames = data.draw(st.integers(2, len(moved) + 1))
     captured = choose(moved, frames)
     assert (captured[0], captured[-1], len(captured)) == (0, len(moved), frames)
@@ -65,7 +63,7 @@ FADING = [learning_rate_factor(step, steps=240, warmup=0.1) for step in range(1,
         ),
     ],
 )
-def test_what_moves_gets_the_frames(moved: list[float], rates: list[float] | None) -> None:
+def test_select__large_movements_get_more_frames(moved: list[float], rates: list[float] | None) -> None:
     even = np.linspace(0, 240, 41).round().astype(int).tolist()
     assert longest(moved, choose(moved, 41, rates=rates)) < 0.85 * longest(moved, even)
 
@@ -73,30 +71,30 @@ def test_what_moves_gets_the_frames(moved: list[float], rates: list[float] | Non
 def test_a_plateau_gets_few_frames_but_never_none() -> None:
     rates = [1.0] * 120 + [0.001] * 120
     on_plateau = sum(index > 120 for index in choose(rates, 41, rates=rates))
-    assert 4 <= on_plateau <= 12  # evenly spaced it would have 20
+    assert 4 <= on_plateau <= 12  # with even spacing it would have 20
 
 
-def test_what_nobody_could_foresee_is_filmed_too() -> None:
+def test_select__late_unexpected_movement_gets_frames() -> None:
     moved = [1.0] * 60 + [0.001] * 120 + [1.0] * 60
     captured = choose(moved, 41, rates=[1.0] * 60 + [0.001] * 180)
     assert sum(index > 180 for index in captured) >= 3
 
 
-def test_what_does_not_move_at_all_gets_no_more_than_its_share() -> None:
+def test_select__without_movement_even_spacing() -> None:
     captured = choose([0.0] * 30 + [1.0] * 210, 41)
     assert sum(index <= 30 for index in captured) <= 3
     assert choose([0.0] * 20, 5)[-1] == 20
 
 
 @pytest.mark.parametrize("moves", [0.0, 1.0])
-def test_what_is_always_captured__is_so_however_little_or_much_moves(moves: float) -> None:
+def test_select__required_candidates_are_always_selected(moves: float) -> None:
     schedule = DriftSchedule([1.0] * 20, 5, always=[7, 13])
     taken = [0] + [number for number in range(1, 21) if schedule.selects(moves)]
     assert {0, 7, 13, 20} <= set(taken)
     assert len(taken) == 5 == len(schedule.selected)
 
 
-def test_too_few_frames_for_what_is_always_captured() -> None:
+def test_select__too_few_frames_for_the_required_candidates() -> None:
     with pytest.raises(ValueError, match="are fewer than candidate 0"):
         DriftSchedule([1.0] * 20, 3, always=[7, 13])
     exact = DriftSchedule([1.0] * 20, 4, always=[7, 13])

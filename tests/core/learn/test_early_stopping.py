@@ -1,4 +1,4 @@
-"""Early stopping: the rule by hand, and trainings that end by it."""
+"""Early stopping: the rule by hand, and trainings that it ends."""
 
 import json
 import math
@@ -32,7 +32,7 @@ def stopping(*, after: int = 0, **rule: float) -> EarlyStoppingHook:
 
 
 def stops_at(losses: list[float], **rule: float) -> int | None:
-    """Which of these evaluations is the last, counted from 1; None: training goes on."""
+    """Return the number of the last evaluation, counted from 1, or None if the training continues."""
     hook = stopping(**rule)
     return next((number for number, loss in enumerate(losses, start=1) if hook.record_loss(number, loss)), None)
 
@@ -69,7 +69,7 @@ losses_heard = st.lists(st.floats(0, 10) | st.just(math.inf), min_size=1, max_si
 
 
 @given(losses_heard, st.data())
-def test_restore__goes_on_as_if_it_had_heard_all(
+def test_restore__continues_like_an_uninterrupted_hook(
     tmp_path_factory: pytest.TempPathFactory, losses: list[float], data: st.DataObject
 ) -> None:
     rule = {"patience": data.draw(st.integers(1, 5)), "min_delta": data.draw(st.sampled_from([0.0, 0.5]))}
@@ -86,7 +86,7 @@ def test_restore__goes_on_as_if_it_had_heard_all(
 
 
 @pytest.mark.parametrize("torn", [None, "", "[]", "{}", '{"best": 1, "waited": null}'])
-def test_restore__refuses_a_state_that_does_not_say_what_was_heard(tmp_path: Path, torn: str | None) -> None:
+def test_restore__refuses_a_state_without_evaluation_losses(tmp_path: Path, torn: str | None) -> None:
     if torn is not None:
         (tmp_path / "stopper.json").write_text(torn)
     with pytest.raises(UnusableStateError, match=r"no readable evaluation losses .* train from the beginning"):
@@ -94,7 +94,7 @@ def test_restore__refuses_a_state_that_does_not_say_what_was_heard(tmp_path: Pat
 
 
 class Trained:
-    """A training that may end early, by the loss on images of its own; each pause leaves a state in `folder`."""
+    """A training that may end early, by the loss on separate images. Each pause saves a state in `folder`."""
 
     def __init__(
         self, rule: EarlyStopping | None, folder: Path | None = None, *, resume: Path | None = None, seed: int = 0
@@ -106,7 +106,7 @@ class Trained:
         if resume and stops:
             options["resume_from"] = StoredState.load(resume)
 
-        # Labels that say nothing: the loss on other images soon rises.
+        # Labels are random, so the loss on other images soon rises.
         data = blobs(40)
         data = type(data)(data.images, np.random.default_rng(1).permutation(data.labels))
         probe = ImagesOnDevice(blobs(30, seed=5), self.model, device=accelerator.device)
@@ -142,7 +142,7 @@ RULE = EarlyStopping(patience=2)
 
 @pytest.fixture(scope="module")
 def whole() -> Trained:
-    """The training that nothing ends."""
+    """The training without early stopping."""
     return Trained(None)
 
 
@@ -156,7 +156,7 @@ def stopped(states: Path) -> Trained:
     return Trained(RULE, states)
 
 
-def test_fine_tune__ends_where_the_rule_says_and_was_the_same_up_to_there(whole: Trained, stopped: Trained) -> None:
+def test_fine_tune__ends_at_the_step_of_the_rule_and_is_unchanged_before(whole: Trained, stopped: Trained) -> None:
     last = stops_at(whole.losses[1:], patience=2)
     assert last is not None
     assert 2 < last < len(STEPS) - 1
@@ -183,7 +183,7 @@ def test_fine_tune__resumed_ends_at_the_same_step(stopped: Trained, states: Path
 
 
 def train_together(path: Path) -> None:
-    """Train with the other processes, then go on from where training ended; write down which steps were captured."""
+    """Train with the other processes, then resume from the last state. Writes the captured steps."""
     states = path.parent / "states"
     trained = Trained(RULE, states)
     Accelerator(mixed_precision="no").wait_for_everyone()

@@ -57,7 +57,7 @@ def test_images_on_device__takes_arrays_that_may_not_be_written_to() -> None:
     assert (len(mapped.embeddings), mapped.accuracy, mapped.loss) == (37, written.accuracy, written.loss)
 
 
-def test_embed__is_what_the_head_is_given() -> None:
+def test_embed__equals_the_input_of_the_head() -> None:
     model, probe = backbone(), probe_set()
     frame = embed(model, on_cpu(model, probe), step=7, epoch=1.5)
     pixels = torch.tensor(probe.images).permute(0, 3, 1, 2) / 255 * 2 - 1
@@ -73,7 +73,7 @@ def test_embed__is_what_the_head_is_given() -> None:
     assert (frame.step, frame.epoch) == (7, 1.5)
 
 
-def test_embed__probabilities_where_they_are_asked_for() -> None:
+def test_embed__probabilities_if_requested() -> None:
     model = backbone()
     frame = embed(model, on_cpu(model), step=0, epoch=0.0, probabilities=True)
     assert (frame.probabilities.shape, frame.probabilities.dtype) == ((37, 3), np.float32)
@@ -180,7 +180,7 @@ def test_weights_sha256__is_of_the_numbers_not_of_how_they_are_kept(tmp_path: Pa
 
 
 def test_weights_sha256__of_every_type_and_shape() -> None:
-    model = nn.BatchNorm1d(3).bfloat16()  # counts its batches in a scalar of int64
+    model = nn.BatchNorm1d(3).bfloat16()  # its number of batches is an int64 scalar
     model.register_buffer("nothing", torch.zeros(0, 2))
     assert len(weights_sha256(model)) == 64
     assert weights_sha256(model) != weights_sha256(nn.BatchNorm1d(3))

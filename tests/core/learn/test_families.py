@@ -42,11 +42,11 @@ def test_families__each_has_a_small_model_and_a_class() -> None:
 
 @pytest.fixture
 def saved(model_type: str, snapshot: Path) -> nn.Module:
-    """A random classifier of the family, beside the checkpoint that it was saved as."""
+    """Return a random classifier of the family, and the checkpoint in which it is saved."""
     torch.manual_seed(3)
     model = classifier_class(FAMILIES[model_type])(CONFIGS[model_type]).eval()
     for part in model.modules():
-        if isinstance(part, nn.BatchNorm2d):  # buffers that say nothing would be lost unseen
+        if isinstance(part, nn.BatchNorm2d):  # the loss of constant buffers would not be detected
             part.running_mean.normal_(std=0.1)
             part.running_var.uniform_(0.5, 1.5)
     model.save_pretrained(snapshot)
@@ -72,7 +72,7 @@ def images(n_images: int = 4, *, side: int = SIDE) -> torch.Tensor:
 
 
 @every_family
-def test_features__are_pooled_as_the_registry_says(model_type: str, saved: nn.Module, tmp_path: Path) -> None:
+def test_features__are_pooled_as_the_registry_declares(model_type: str, saved: nn.Module, tmp_path: Path) -> None:
     backbone = load(tmp_path)
     with torch.inference_mode():
         features, logits = backbone.features_and_logits(images())
@@ -85,14 +85,14 @@ def test_features__are_pooled_as_the_registry_says(model_type: str, saved: nn.Mo
 
 
 @every_family
-def test_checkpoint__computes_what_was_saved(model_type: str, saved: nn.Module, tmp_path: Path) -> None:
+def test_checkpoint__computes_like_the_saved_model(model_type: str, saved: nn.Module, tmp_path: Path) -> None:
     with torch.inference_mode():
         _features, logits = load(tmp_path, class_names=("a", "b")).features_and_logits(images())
         torch.testing.assert_close(logits, saved(images()).logits)
 
 
 @every_family
-def test_weights__embed_elsewhere_as_here(model_type: str, saved: nn.Module, tmp_path: Path) -> None:
+def test_weights__embed_equally_in_another_process(model_type: str, saved: nn.Module, tmp_path: Path) -> None:
     here, elsewhere = load(tmp_path, seed=1), load(tmp_path, seed=2)
     save_weights(tmp_path / "weights.safetensors", here)
     load_weights(tmp_path / "weights.safetensors", elsewhere)
@@ -160,7 +160,7 @@ def test_dino__gets_a_head_that_it_was_saved_without(
 
 
 def test_dinov2__takes_the_input_that_its_preprocessing_asks_for(snapshot: Path, tmp_path: Path) -> None:
-    """The hub's is stored for 518 pixels and prepared for 224."""
+    """The checkpoint on the hub has position embeddings for 518 pixels, and its processor crops to 224."""
     Dinov2Model(CONFIGS["dinov2"]).save_pretrained(snapshot)
     save_processor(snapshot, size={"height": 16, "width": 16})
     backbone = load(tmp_path)
@@ -191,7 +191,7 @@ def test_vgg__has_the_names_and_shapes_that_torchvision_published() -> None:
 
 
 def published(model: nn.Module) -> dict[str, torch.Tensor]:
-    """As of 2017, when BatchNorm did not count its batches."""
+    """Return a state as published in 2017, when BatchNorm did not count batches."""
     return {name: value for name, value in model.state_dict().items() if not name.endswith("num_batches_tracked")}
 
 

@@ -25,7 +25,7 @@ def drawn(*shape: int) -> Tensor:
 
 
 def both(**changes: object) -> tuple[nn.Conv2d, nn.Conv2d]:
-    """A layer as it is, and inside `fast_forward` until the test ends."""
+    """Return the plain layer, and the layer inside `fast_forward` until the test ends."""
     settings = {"kernel_size": 7, "padding": 3, "groups": CHANNELS} | changes
     with torch.random.fork_rng():
         torch.manual_seed(1)
@@ -106,7 +106,7 @@ def test_other_numbers__go_the_usual_way() -> None:
 
 
 @pytest.mark.parametrize("learns", ["images", "weight", "bias"])
-def test_what_does_not_learn__gets_no_gradient(learns: str) -> None:
+def test_frozen_layers__get_no_gradient(learns: str) -> None:
     usual, quick = both()
     found = {}
     for conv in (usual, quick):

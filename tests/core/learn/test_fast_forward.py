@@ -1,4 +1,4 @@
-"""Outside `fast_forward` a model is plain transformers; inside it computes the same, faster."""
+"""Outside `fast_forward` a model is unchanged. Inside it computes the same, faster."""
 
 import copy
 
@@ -32,7 +32,7 @@ def made(kind: str, **changes: object) -> nn.Module:
 
 
 def fired(model: nn.Module) -> set[str]:
-    """Paths of the modules whose forward hooks are called in one forward pass."""
+    """Return the paths of the modules whose forward hooks are called in one forward pass."""
     seen: set[str] = set()
     watches = [
         module.register_forward_hook(lambda *_given, path=path: seen.add(path))
@@ -61,7 +61,7 @@ def test_outside__hooks_on_every_block_and_layer_fire(kind: str) -> None:
         pass
     seen = fired(model)
     assert {block.name for block in blocks(model)} <= seen
-    # Lists of layers are iterated over, not called.
+    # A list of layers is iterated and not called.
     layers = {path for path, module in model.named_modules() if not isinstance(module, nn.ModuleList | nn.Sequential)}
     assert layers <= seen
 
@@ -78,7 +78,7 @@ def test_outside__the_last_block_returns_all_tokens(kind: str) -> None:
 
 @pytest.mark.parametrize("inside", [False, True])
 @pytest.mark.parametrize("kind", WITH_ATTENTION)
-def test_attentions__can_be_asked_for(kind: str, inside: bool) -> None:
+def test_attentions__are_returned_on_request(kind: str, inside: bool) -> None:
     model = made(kind)
     model.set_attn_implementation("eager")
     plain = model(pixels(), output_attentions=True)
@@ -144,7 +144,7 @@ def test_undone__also_after_an_exception_and_when_nested(kind: str) -> None:
     assert torch.equal(model(pixels()).logits, before)
 
 
-def test_a_forward_of_somebody_elses__comes_back() -> None:
+def test_fast_forward__restores_a_replaced_forward() -> None:
     model = made("vit")
     last, theirs = model.get_submodule("vit.layers.2"), []
     plain = last.forward

@@ -52,7 +52,7 @@ def test_fine_tune__same_seed_same_weights_bit_by_bit() -> None:
     assert not torch.equal(first, other)
 
 
-def test_fine_tune__looking_never_changes_what_is_learned() -> None:
+def test_fine_tune__capture_does_not_change_the_training() -> None:
     spec = TrainSpec(steps=12, batch_size=16)
     quiet, busy = backbone(dropout=0.2), backbone(dropout=0.2)
     train(spec, model=quiet)
@@ -110,7 +110,7 @@ def test_log__step_0_is_the_first_batch_before_any_update() -> None:
         (15, 2, [0.0, 0.6, 1.0, 1.6, 2.0, 2.6]),  # 15 + 15, 15 + 5
     ],
 )
-def test_epochs__count_images_seen(batch_size: int, accumulation: int, epochs: list[float]) -> None:
+def test_epochs__count_processed_images(batch_size: int, accumulation: int, epochs: list[float]) -> None:
     spec = TrainSpec(steps=5, batch_size=batch_size, gradient_accumulation=accumulation)
     _, checkpoints = train(spec, steps=range(6))
     assert [checkpoint.epoch for checkpoint in checkpoints] == pytest.approx(epochs)
@@ -176,7 +176,7 @@ def test_learning_rate__is_transformers_schedule_without_its_wasted_first_update
 
 
 def spoil(model: Backbone, *, at_call: int) -> None:
-    """Make the logits NaN from one forward pass on; the first is the look before any update."""
+    """Make the logits NaN from one forward pass on. The first pass is the evaluation before any update."""
     calls = []
 
     def hook(_head: nn.Module, _inputs: object, logits: Tensor) -> Tensor:
@@ -254,14 +254,14 @@ TOGETHER = by_sgd(TrainSpec(steps=4, batch_size=9, gradient_accumulation=2))
 
 
 def train_and_save(path: Path) -> None:
-    """19 images by 2 x 9: forward passes of 5 + 4 and 5 + 4, then of a last one that only one process has."""
+    """19 images in 2 processes of 9: forward passes of 5 + 4 and 5 + 4, then a last pass of only one process."""
     model, checkpoints = train(TOGETHER, data=blobs(19), steps=(0, 2, 4))
     save_weights(path, model)
     rows = [row for checkpoint in checkpoints for row in checkpoint.log]
     np.savetxt(path.with_suffix(".txt"), [(row.loss, row.gradient_norm) for row in rows])
 
 
-def test_two_processes__arrive_at_what_one_would(tmp_path: Path) -> None:
+def test_two_processes__equal_one_process(tmp_path: Path) -> None:
     paths = [tmp_path / f"{rank}.safetensors" for rank in range(2)]
     with together("tests.core.learn.test_fine_tune", "train_and_save", paths):
         train_and_save(tmp_path / "one.safetensors")

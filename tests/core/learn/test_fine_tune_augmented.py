@@ -1,4 +1,4 @@
-"""Training on images that are changed at random keeps all that training promises without."""
+"""Training with augmentation keeps every property of training without it."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def train(spec: TrainSpec = SPEC, *, dropout: float = 0.0, **options: object) ->
 
 
 def numbers(checkpoints: list[Checkpoint]) -> np.ndarray:
-    """Loss and gradient norm of each step."""
+    """Return loss and gradient norm of each step."""
     return np.array([(row.loss, row.gradient_norm) for one in checkpoints for row in one.log])
 
 
@@ -67,13 +67,13 @@ def test_augmented__resumed_ends_with_the_same_weights_and_log(tmp_path: Path, s
 
 
 def train_and_save(path: Path) -> None:
-    """19 images by 2 x 9: forward passes of 5 + 4 and 5 + 4, then of a last one that only one process has."""
+    """19 images in 2 processes of 9: forward passes of 5 + 4 and 5 + 4, then a last pass of only one process."""
     model, checkpoints = train(LINEAR)
     save_weights(path, model)
     np.save(path.with_suffix(".npy"), numbers(checkpoints))
 
 
-def test_augmented__two_processes_arrive_at_what_one_would(tmp_path: Path) -> None:
+def test_augmented__two_processes_equal_one_process(tmp_path: Path) -> None:
     paths = [tmp_path / f"{rank}.safetensors" for rank in range(2)]
     with together("tests.core.learn.test_fine_tune_augmented", "train_and_save", paths):
         train_and_save(tmp_path / "one.safetensors")
@@ -86,7 +86,7 @@ def test_augmented__two_processes_arrive_at_what_one_would(tmp_path: Path) -> No
     np.testing.assert_array_equal(logs[1], logs[2])
 
 
-def test_augmented__the_look_before_any_update_is_at_the_images_themselves() -> None:
+def test_augmented__the_first_evaluation_is_on_plain_images() -> None:
     seen: list[Tensor] = []
     model = backbone(width=16, layers=1)
     model.model.register_forward_pre_hook(lambda _model, given: seen.append(given[0]))
@@ -100,7 +100,7 @@ def test_augmented__the_look_before_any_update_is_at_the_images_themselves() -> 
 
 
 def _nearest(images: Tensor, stored: Tensor) -> Tensor:
-    """Mean difference of each image from the stored one that is most like it."""
+    """Return the mean difference between each image and the most similar stored one."""
     return (images[:, None] - stored[None]).abs().mean(dim=(2, 3, 4)).amin(dim=1)
 
 

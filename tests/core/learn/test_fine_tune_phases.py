@@ -1,4 +1,4 @@
-"""A training of several phases: what learns in which, how fast, and from where it can go on."""
+"""A training of several phases: which layers learn in each phase, at which rate, and how it resumes."""
 
 import copy
 from pathlib import Path
@@ -51,7 +51,7 @@ def changed(before: dict[str, Tensor], after: dict[str, Tensor]) -> set[str]:
 
 
 def test_head_alone__learns_as_a_linear_layer_on_features_computed_once() -> None:
-    """Against torch's own Adam on a copy of the head, given the features of the very images of each step."""
+    """Compared with torch's Adam on a copy of the head, with the features of the same images in each step."""
     spec = spec_of(HEAD | {"steps": 20, "weight_decay": 0.0}, clip_norm=1e9)
     model = backbone(dropout=0.2)
     device = torch.device("cpu")
@@ -70,8 +70,8 @@ def test_head_alone__learns_as_a_linear_layer_on_features_computed_once() -> Non
     assert changed(before, state_of(model)) == {"classifier.weight", "classifier.bias"}
 
 
-def test_head_alone__on_images_that_change_each_time_nothing_is_computed_once() -> None:
-    """The head learns otherwise, and nothing else does."""
+def test_head_alone__features_of_augmented_images_are_not_reused() -> None:
+    """The head learns differently, and nothing else learns."""
     models = [train(spec_of(HEAD, augment=augment))[0] for augment in ({}, {"rotate": 90})]
     before = state_of(backbone(dropout=0.2))
     for model in models:
@@ -94,7 +94,7 @@ def test_head_alone__is_given_each_image_once(monkeypatch: pytest.MonkeyPatch) -
     assert sum(seen) == len(DATA.labels) + look
 
 
-def test_frozen_blocks__keep_what_their_norms_have_seen() -> None:
+def test_frozen_blocks__keep_the_statistics_of_their_norms() -> None:
     config = ResNetConfig(hidden_sizes=[8, 12, 16, 20], depths=[1, 1, 1, 1], embedding_size=8, num_labels=3)
     model = of_family("resnet", config)
     before = state_of(model)
@@ -109,7 +109,7 @@ def test_frozen_blocks__keep_what_their_norms_have_seen() -> None:
 
 
 def test_layers__move_at_their_shares_of_the_rate() -> None:
-    """A first step of SGD moves weights by their rate times their gradient."""
+    """A first step of SGD moves weights by rate times gradient."""
     decay = {"kind": "linear", "floor": 0.1}
     phase = ALL | {"steps": 1, "layer_decay": decay, "optimizer": "sgd", "weight_decay": 0, "learning_rate": 0.5}
     spec = spec_of(phase, clip_norm=1e9, batch_size=23, gradient_accumulation=1)
@@ -135,7 +135,7 @@ def test_the_log__has_the_rate_of_each_phase() -> None:
     assert [row.epoch for row in rows] == pytest.approx([0, 8 / 23, 16 / 23, 1, 1 + 8 / 23])
 
 
-def test_features__are_the_same_where_checkpoints_say_so() -> None:
+def test_features__are_equal_at_checkpoints_that_declare_it() -> None:
     spec = spec_of(HEAD | {"steps": 2}, ALL | {"steps": 2}, HEAD | {"steps": 2, "name": "again"})
     model = backbone(dropout=0.2)
     probe = ImagesOnDevice(DATA, model, device=torch.device("cpu"))
@@ -166,14 +166,14 @@ EVERY = tuple(range(SPEC.steps + 1))
 
 @pytest.fixture(scope="module")
 def states(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A folder of the states of every step, and the hash of what the training ended with."""
+    """A folder with the state of every step, and the hash of the final weights."""
     folder = tmp_path_factory.mktemp("states")
     model, _ = train(SPEC, steps=EVERY, hooks=[Saving(folder)])
     return folder, weights_sha256(model.model)
 
 
 @pytest.mark.parametrize("step", EVERY)
-def test_resumed_anywhere__ends_the_same(states: tuple[Path, str], step: int) -> None:
+def test_resumed__at_any_step_ends_equally(states: tuple[Path, str], step: int) -> None:
     folder, expected = states
     model, _ = train(
         SPEC, model=backbone(dropout=0.2, seed=9), steps=EVERY, resume_from=StoredState.load(folder / str(step))
@@ -181,13 +181,13 @@ def test_resumed_anywhere__ends_the_same(states: tuple[Path, str], step: int) ->
     assert weights_sha256(model.model) == expected
 
 
-def test_looking__changes_nothing(states: tuple[Path, str]) -> None:
+def test_capture__does_not_change_the_training(states: tuple[Path, str]) -> None:
     model, _ = train(SPEC)
     assert weights_sha256(model.model) == states[1]
 
 
 def train_along(path: Path) -> None:
-    """Train with the other processes, then once more from the middle of each phase."""
+    """Train with the other processes, then again from the middle of each phase."""
     accelerator = Accelerator(mixed_precision="no")
     saved, pauses = path.parent / "states", (0, 3, 7, 9, 12, 14, 18)
     spec = spec_of(HEAD, BLOCKS | {"n_blocks": 1}, ALL, log_every=2, seed=3)
@@ -207,7 +207,7 @@ def train_along(path: Path) -> None:
     path.with_suffix(".txt").write_text("\n".join(hashes))
 
 
-def test_two_processes__end_alike_and_resume_anywhere(tmp_path: Path) -> None:
+def test_two_processes__end_equally_and_resume_at_any_step(tmp_path: Path) -> None:
     paths = [tmp_path / f"{rank}.npy" for rank in range(2)]
     with together("tests.core.learn.test_fine_tune_phases", "train_along", paths):
         pass

@@ -1,4 +1,4 @@
-"""A training that goes on from a stored state ends as the one that nobody disturbed."""
+"""A training that resumes from a stored state ends like an uninterrupted training."""
 
 import math
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from core.learn.training_log import LogRows
 from core.learn.training_state import LiveState, StoredState
 from tests.core.learn.small_training import Hook, Saving, backbone, blobs, together
 
-# 23 images by 4 x 2: passes of three steps of 8, 8 and 7 images.
+# 23 images in steps of 4 x 2: each pass has three steps of 8, 8 and 7 images.
 DATA = blobs(23)
 SPEC = TrainSpec(steps=80, batch_size=4, gradient_accumulation=2, log_every=4, seed=3)
 CAPTURED = (0, 5, 30, 76)
@@ -29,7 +29,7 @@ PAUSES = [0, 5, 25, 30, 50, 75, 76]
 
 @dataclass
 class Trained:
-    """What is left of a training; the live weights of each checkpoint by their hash."""
+    """The result of a training, with the hash of the live weights at each checkpoint."""
 
     model: Backbone
     checkpoints: list[Checkpoint]
@@ -57,7 +57,7 @@ def undisturbed() -> Trained:
 
 @pytest.fixture(scope="module")
 def states(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of the states of every pause."""
+    """A folder with the state of every pause."""
     folder = tmp_path_factory.mktemp("states")
     train(hooks=[Saving(folder)])
     return folder
@@ -127,7 +127,7 @@ def test_resumed__leaves_the_random_state_of_others_alone_and_does_not_depend_on
     assert len(hashes) == 1
 
 
-def test_pause__comes_after_the_consumer_is_done_and_with_all_rows() -> None:
+def test_pause__follows_the_consumer_and_has_all_rows() -> None:
     events = []
     on_pause = lambda state: events.append(("pause", state.step, state.epoch, [row.step for row in state.log]))  # noqa: E731
     spec = TrainSpec(steps=30, batch_size=23, log_every=10)
@@ -166,12 +166,12 @@ def test_resumed__by_another_model_leaves_it_as_it_was(states: Path) -> None:
     assert weights_sha256(model.model) == before
 
 
-# Of three processes, even the order matters in which their parts are added up.
+# With three processes, the order in which gradients are summed matters too.
 TOGETHER = {2: [0, 2, 25, 27], 3: [0, 2, 4]}
 
 
 def train_and_resume(path: Path) -> None:
-    """Train with the other processes, then go on from each state that the main one saved beside `path`."""
+    """Train with the other processes, then resume from each state that the main process saved beside `path`."""
     saved = path.parent / "states"
     accelerator = Accelerator(mixed_precision="no")
     paused = []
@@ -195,7 +195,7 @@ def train_and_resume(path: Path) -> None:
 
 
 @pytest.mark.parametrize("n_processes", TOGETHER)
-def test_several_processes__resume_from_what_the_main_one_saved(tmp_path: Path, n_processes: int) -> None:
+def test_several_processes__resume_from_the_state_of_the_main_one(tmp_path: Path, n_processes: int) -> None:
     paths = [tmp_path / f"{rank}.npy" for rank in range(n_processes)]
     with together("tests.core.learn.test_fine_tune_resumed", "train_and_resume", paths):
         pass

@@ -1,4 +1,4 @@
-"""The moments at which a training calls its hooks."""
+"""When a training calls its hooks."""
 
 from pathlib import Path
 
@@ -14,7 +14,9 @@ SPEC = TrainSpec(steps=30, batch_size=8)
 
 
 class Recording(TrainingHook):
-    """Writes down each call but on_step; selects no step of `skipped`, ends after `ends_at`, pauses after `pauses`."""
+    """Records each call except on_step. It skips the steps of `skipped`, ends after `ends_at`, and pauses after
+    `pauses`.
+    """
 
     def __init__(
         self, *, skipped: tuple[int, ...] = (), ends_at: int | None = None, pauses: tuple[int, ...] = ()
@@ -67,7 +69,7 @@ def test_calls__come_in_this_order() -> None:
 
 
 @pytest.mark.parametrize(("at", "steps"), [(0, [0]), (4, [0, 4]), (9, [0, 4])])
-def test_ended__is_asked_before_each_step(at: int, steps: list[int]) -> None:
+def test_ended__is_called_before_each_step(at: int, steps: list[int]) -> None:
     hook = Recording(ends_at=at)
     assert train(hook)[0] == steps
     assert hook.calls[-1] == ("pause", steps[-1])
@@ -84,7 +86,7 @@ def test_state__is_saved_with_the_hooks_and_restores_them(tmp_path: Path) -> Non
     assert resumed.calls == [("restore", "25"), ("select", 30, 2), ("checkpoint", 30), ("pause", 30)]
 
 
-def test_hooks__change_nothing_of_what_is_learned() -> None:
+def test_hooks__do_not_change_the_training() -> None:
     (_, plain), (_, watched) = train(), train(Recording(skipped=(4,), pauses=(7, 8)))
     assert weights(plain).equal(weights(watched))
 

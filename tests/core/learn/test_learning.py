@@ -33,7 +33,7 @@ def test_the_final_norm_learns_with_the_head() -> None:
     assert set(last.weights) == {"vit.layernorm.weight", "vit.layernorm.bias", "classifier.weight", "classifier.bias"}
 
 
-def test_what_is_trainable() -> None:
+def test_set_learning__trainable_layers() -> None:
     model = backbone()
     assert names(model) == ["all layers"]
     assert set(learning_layers(model, phase(trainable="head"))[0].weights) == {"classifier.weight", "classifier.bias"}
@@ -52,7 +52,7 @@ def test_the_familys_decay__is_looked_up() -> None:
 
 
 def test_a_layer_that_would_stand_still_is_refused() -> None:
-    """0.01 a block is 1e-10 at the embeddings of four blocks."""
+    """A factor of 0.01 for each block is 1e-10 at the embeddings of four blocks."""
     steep = {"kind": "exponential", "factor": 0.01}
     with pytest.raises(InvalidSpecError, match=r"first block is 1e-10 of the head's rate"):
         names(backbone(), layer_decay=steep)
@@ -63,7 +63,7 @@ def test_a_layer_that_would_stand_still_is_refused() -> None:
     ]
 
 
-def test_only_what_learns_gets_gradients_and_training_mode() -> None:
+def test_set_learning__only_trained_layers_have_gradients_and_training_mode() -> None:
     model = backbone(dropout=0.5)
     set_learning(model, learning_layers(model, phase(trainable="last_n_blocks", n_blocks=1)))
     set_modes(model)
@@ -79,7 +79,7 @@ def test_only_what_learns_gets_gradients_and_training_mode() -> None:
     assert model.head.training
 
 
-def test_before_a_head_that_learns_alone_nothing_is_random() -> None:
+def test_set_modes__features_of_a_head_alone_are_deterministic() -> None:
     model = backbone(dropout=0.5)
     set_learning(model, learning_layers(model, phase(trainable="head")))
     set_modes(model)

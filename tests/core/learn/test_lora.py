@@ -1,4 +1,4 @@
-"""Adapters learn in place of weights; everybody else sees a plain model with the merged ones."""
+"""Adapters learn instead of weights. All other code sees a plain model with merged weights."""
 
 import copy
 import sys
@@ -74,7 +74,7 @@ def changed(before: dict[str, Tensor], after: Backbone) -> set[str]:
 
 
 def trained_family(model_type: str) -> tuple[Backbone, Backbone, dict[str, Tensor]]:
-    """A small model of the family after a few steps, the one with adapters that learnt, and the weights of before."""
+    """Train a small model of the family for a few steps. Returns it, the adapted model, and the weights before."""
     config = CONFIGS[model_type].to_dict() | FAMILIES[model_type].config | {"num_labels": 3}
     model = of_family(model_type, type(CONFIGS[model_type])(**config))
     rng = np.random.default_rng(0)
@@ -95,7 +95,7 @@ def test_every_family__nothing_changes_at_first(model_type: str) -> None:
     found, expected = logits(learning.model, SIDE), logits(model.model, SIDE)
     if FAMILIES[model_type].cls_layers is None:
         assert torch.equal(found, expected)
-    else:  # keys and values of the last layer are computed for the adapters' sake
+    else:  # keys and values of the last layer are computed because they have adapters
         torch.testing.assert_close(found, expected)
     assert not any(is_adapter(name) for name, _ in model.model.named_parameters())
     assert type(learning.head) is nn.Linear
@@ -117,8 +117,8 @@ def test_every_family__only_adapted_layers_and_the_head_learn(model_type: str) -
 
 
 @every_family
-def test_every_family__what_is_seen_is_what_learnt(model_type: str, tmp_path: Path) -> None:
-    """The merged weights, also as transformers loads them, give the logits of the model with adapters."""
+def test_every_family__merged_weights_equal_the_adapted_model(model_type: str, tmp_path: Path) -> None:
+    """The merged weights, also loaded by transformers, give the logits of the model with adapters."""
     model, learning, _before = trained_family(model_type)
     expected = logits(learning.model, SIDE)
     torch.testing.assert_close(logits(model.model, SIDE), expected, rtol=1e-4, atol=1e-5)
@@ -131,7 +131,7 @@ def test_every_family__what_is_seen_is_what_learnt(model_type: str, tmp_path: Pa
     assert weights_sha256(again.model) == weights_sha256(model.model)
 
 
-def test_what_is_added__is_of_the_rank_asked_for() -> None:
+def test_added_weights__have_the_requested_rank() -> None:
     model = backbone()
     before = state_of(model)
     train(spec_of(ALL | {"learning_rate": 1e-2}), model=model)
@@ -141,8 +141,10 @@ def test_what_is_added__is_of_the_rank_asked_for() -> None:
         assert small < 1e-3 * large
 
 
-def test_what_is_added__counts_alpha_by_rank_times() -> None:
-    """After a step of SGD from B = 0 what is added is -rate * scale^2 * gradient A'A: it goes with alpha squared."""
+def test_added_weights__are_scaled_by_alpha_over_rank() -> None:
+    """After a step of SGD from B = 0 the added weights are -rate * scale^2 * gradient A'A, so they grow with the square
+    of alpha.
+    """
     phase = {"name": "all", "steps": 1, "optimizer": "sgd", "weight_decay": 0, "learning_rate": 1e-2}
     name = "vit.layers.2.mlp.fc1.weight"
     added = []
@@ -186,7 +188,7 @@ def test_layers__are_the_adapters_of_the_blocks_and_the_head() -> None:
     ]  # fmt: skip
 
 
-def test_phases__move_what_they_say() -> None:
+def test_phases__move_only_their_layers() -> None:
     model = backbone(dropout=0.2)
     spec = spec_of(HEAD, BLOCKS)
     seen = []
@@ -198,14 +200,14 @@ def test_phases__move_what_they_say() -> None:
     assert seen == [set(), head, {"vit.layers.2", "vit.layers.3"} | head]
 
 
-def test_batch_norms__keep_what_they_have_seen() -> None:
+def test_batch_norms__keep_their_statistics() -> None:
     _model, learning, before = trained_family("resnet")
     norms = [name for name in before if "running_" in name or "num_batches" in name]
     assert norms
     assert all(torch.equal(before[name], learning.model.state_dict()[name]) for name in norms)
 
 
-def test_features__are_the_same_where_checkpoints_say_so() -> None:
+def test_features__are_equal_at_checkpoints_that_declare_it() -> None:
     spec = spec_of(ALL | {"steps": 2}, HEAD | {"steps": 2})
     model = backbone(dropout=0.2)
     probe = ImagesOnDevice(DATA, model, device=torch.device("cpu"))
@@ -217,7 +219,7 @@ def test_features__are_the_same_where_checkpoints_say_so() -> None:
 
 
 def test_features__computed_once_are_those_of_the_adapters(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The head goes on from where the adapters are, not from where the model began."""
+    """The head starts from the adapted model, not from the initial model."""
     spec = spec_of(ALL | {"steps": 3, "learning_rate": 1e-2}, HEAD | {"steps": 1})
     given = []
     model = backbone()
@@ -232,7 +234,7 @@ def test_features__computed_once_are_those_of_the_adapters(monkeypatch: pytest.M
     torch.testing.assert_close(given[0], features_of(model, probe), rtol=1e-4, atol=1e-5)
 
 
-def test_checkpoint__stored_embeds_elsewhere_as_here(tmp_path: Path) -> None:
+def test_checkpoint__a_stored_one_embeds_equally_in_another_process(tmp_path: Path) -> None:
     model, _ = train(spec_of(ALL))
     save_weights(tmp_path / "weights.safetensors", model)
     elsewhere = backbone(seed=9)
@@ -243,7 +245,7 @@ def test_checkpoint__stored_embeds_elsewhere_as_here(tmp_path: Path) -> None:
     np.testing.assert_array_equal(frames[0].embeddings, frames[1].embeddings)
 
 
-def test_learning__counts_what_learns() -> None:
+def test_learning__counts_trained_parameters() -> None:
     """A block has four layers of 32 x 32 and two of 32 x 64; the head is 32 x 3 with a bias."""
     head, block = 32 * 3 + 3, 4 * (4 * (32 + 32)) + 2 * (4 * (32 + 64))
     plain = backbone(width=32)
@@ -258,21 +260,21 @@ EVERY = tuple(range(SPEC.steps + 1))
 
 @pytest.fixture(scope="module")
 def states(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A folder of the states of every step, and the hash of what the training ended with."""
+    """A folder with the state of every step, and the hash of the final weights."""
     folder = tmp_path_factory.mktemp("states")
     model, _ = train(SPEC, steps=EVERY, hooks=[Saving(folder)])
     return folder, weights_sha256(model.model)
 
 
 @pytest.mark.parametrize("step", EVERY)
-def test_resumed_anywhere__ends_the_same(states: tuple[Path, str], step: int) -> None:
-    """The model that is given has the weights that every run begins with, as a worker gives them."""
+def test_resumed__at_any_step_ends_equally(states: tuple[Path, str], step: int) -> None:
+    """The given model has the initial weights of the run, as in a worker."""
     folder, expected = states
     model, _ = train(SPEC, steps=EVERY, resume_from=StoredState.load(folder / str(step)))
     assert weights_sha256(model.model) == expected
 
 
-def test_looking__changes_nothing(states: tuple[Path, str]) -> None:
+def test_capture__does_not_change_the_training(states: tuple[Path, str]) -> None:
     model, _ = train(SPEC)
     assert weights_sha256(model.model) == states[1]
 
@@ -293,7 +295,7 @@ def test_state_of_another_rank__is_refused(states: tuple[Path, str]) -> None:
 
 
 def train_along(path: Path) -> None:
-    """Train with the other processes, then once more from the middle of each phase."""
+    """Train with the other processes, then again from the middle of each phase."""
     accelerator = Accelerator(mixed_precision="no")
     saved, pauses = path.parent / "states", (0, 3, 7, 12, 14)
     spec = spec_of(HEAD, BLOCKS | {"n_blocks": 1}, ALL, log_every=2)
@@ -312,7 +314,7 @@ def train_along(path: Path) -> None:
     path.with_suffix(".txt").write_text("\n".join(hashes))
 
 
-def test_two_processes__end_alike_and_resume_anywhere(tmp_path: Path) -> None:
+def test_two_processes__end_equally_and_resume_at_any_step(tmp_path: Path) -> None:
     paths = [tmp_path / f"{rank}.npy" for rank in range(2)]
     with together("tests.core.learn.test_lora", "train_along", paths):
         pass
@@ -329,7 +331,7 @@ def test_without_adapters__the_model_itself_learns() -> None:
     assert weights_sha256(model.model) == before
 
 
-def test_a_worker_without_peft__says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_without_peft__names_the_package_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(InvalidSpecError, match=r"pip install 'embedreel\[lora\]'") as caught:
         train(spec_of(ALL))

@@ -37,8 +37,8 @@ def test_set_learning_rate__each_layer_learns_at_its_share() -> None:
 
 
 @pytest.mark.parametrize("kind", ["adamw", "adam", "sgd"])
-def test_moments__are_given_back_to_any_optimiser(kind: str) -> None:
-    """One that was given another's moments goes on as that one does."""
+def test_moments__are_restored_into_any_optimizer(kind: str) -> None:
+    """An optimizer that restores the moments of another one continues like it."""
     phase = Phase(name="a", steps=9, optimizer=kind, weight_decay=0.1)  # type: ignore[arg-type]
     images = torch.randn(6, 3, 8, 8, generator=torch.Generator().manual_seed(1))
     models = [backbone(), backbone()]

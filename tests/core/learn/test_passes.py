@@ -31,5 +31,5 @@ def test_rows__of_other_passes_and_seeds_differ() -> None:
     assert len({tuple(order.tolist()) for order in orders}) == 4
 
 
-def test_epoch__counts_images_seen() -> None:
+def test_epoch__counts_processed_images() -> None:
     assert [passes().epoch(step) for step in range(7)] == [0, 0.4, 0.8, 1, 1.4, 1.8, 2]

@@ -7,7 +7,7 @@ CPU = torch.device("cpu")
 
 
 def test_derived_seed__never_changes_without_a_new_format() -> None:
-    """Stored trainings go on from these: with other values, FORMATS in core.domain.plan must be raised."""
+    """Stored trainings resume with these seeds. If the values change, raise FORMATS in core.domain.plan."""
     assert derived_seed("step", 0, 0, 1) == 13220484585321150180
     assert derived_seed("order", 0, 0) == 16210311066531486343
 

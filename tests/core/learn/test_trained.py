@@ -57,7 +57,7 @@ def pixel_values(backbone: Backbone, pictures: np.ndarray) -> torch.Tensor:
     return ImagesOnDevice(data, backbone, device=torch.device("cpu")).pixel_values(slice(None))
 
 
-def test_save__is_what_the_hub_keeps(tmp_path: Path) -> None:
+def test_save__equals_a_checkpoint_of_the_hub(tmp_path: Path) -> None:
     folder = saved(tmp_path, preset())
     assert sorted(path.name for path in folder.iterdir()) == [CONFIG, WEIGHTS, PREPROCESSOR]
     config = json.loads((folder / CONFIG).read_text())
@@ -101,7 +101,7 @@ def test_load__of_a_preset(name: str, tmp_path: Path) -> None:
     assert (loaded.image_size, loaded.width) == (live.image_size, live.width)
 
 
-def test_load__of_what_was_loaded(tmp_path: Path) -> None:
+def test_load__of_a_loaded_model(tmp_path: Path) -> None:
     once = trained.load(saved(tmp_path / "once", preset()), MODEL, class_names=CLASSES, seed=1)
     twice = trained.load(saved(tmp_path / "twice", once), "run:run_2", class_names=CLASSES, seed=1)
     assert weights_sha256(twice.model) == weights_sha256(preset().model)

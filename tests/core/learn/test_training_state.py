@@ -25,7 +25,7 @@ def adamw(model: nn.Module) -> AdamW:
 
 
 def trained(*, seed: int = 0) -> tuple[Backbone, AdamW, LiveState]:
-    """One update after gradients drawn at random, and the state of that."""
+    """Return a model after one update with random gradients, and the state of its training."""
     model = backbone(width=8, seed=seed)
     optimizer = adamw(model.model)
     drawing = torch.Generator().manual_seed(seed)
@@ -67,7 +67,7 @@ def test_saved__are_plain_files_by_names(folder: Path) -> None:
     }
 
 
-def test_saved_before_any_update__has_no_moments_and_forgets_what_is_remembered(tmp_path: Path) -> None:
+def test_saved__before_any_update_has_no_moments_and_clears_them(tmp_path: Path) -> None:
     model, optimizer, live = trained()
     fresh = LiveState(0, 0.0, model, adamw(model.model), live.measured)
     fresh.save(tmp_path)
@@ -87,7 +87,7 @@ def test_load__of_a_folder_where_a_file_is_missing_or_cut_off(folder: Path, name
         StoredState.load(folder)
 
 
-def test_load__of_what_is_no_folder(tmp_path: Path) -> None:
+def test_load__of_a_path_that_is_no_folder(tmp_path: Path) -> None:
     with pytest.raises(UnusableStateError, match="no complete state"):
         StoredState.load(tmp_path / "nowhere")
 
@@ -105,7 +105,7 @@ def test_save__that_ends_early_is_not_taken_for_whole(folder: Path, monkeypatch:
 
     monkeypatch.setattr(training_state, "save_file", full)
     with pytest.raises(OSError, match="no space"):
-        trained()[2].save(folder)  # over a state that was whole
+        trained()[2].save(folder)  # over a complete state
     with pytest.raises(UnusableStateError, match="no complete state"):
         StoredState.load(folder)
 

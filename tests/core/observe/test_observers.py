@@ -1,4 +1,4 @@
-"""What every observer in the table promises, and the recorder that calls them."""
+"""Properties of every observer of the table, and the recorder that calls them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
@@ -43,7 +43,7 @@ def observed(observer, model: Backbone, *, is_last: bool = False):
 
 
 def same(one: object, other: object) -> bool:
-    """Whether two records agree bit by bit."""
+    """Return True if two records are bit-identical."""
     return all(
         np.array_equal(getattr(one, field.name), getattr(other, field.name), equal_nan=False)
         if isinstance(getattr(one, field.name), np.ndarray)

@@ -10,13 +10,13 @@ from core.queue.sender import make_celery
 
 @pytest.fixture
 def broker(tmp_path):
-    """Path of an SQLite broker's file."""
+    """Path of the file of a SQLite broker."""
     yield tmp_path / "broker.db"
     for engine, _ in Channel._engines.values():  # noqa: SLF001 - kombu keeps them for ever
         engine.dispose()
 
 
-@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # of kombu's, under SQLAlchemy 2.1
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # from kombu, with SQLAlchemy 2.1
 def test_make_celery__its_messages_are_json_in_the_queue_of_that_name(broker):
     with make_celery(f"sqla+sqlite:///{broker}") as app:
         app.send_task("embedreel.wake", ("gpu",), queue="gpu", retry=False)

@@ -18,7 +18,7 @@ CAPTURED_BY_DRIFT = (0, 2, 10)
 
 
 class Engine:
-    """The store's functions, each in a transaction of its own, as the API and a worker call them."""
+    """The functions of the store, each in its own transaction, as API and worker call them."""
 
     def __init__(self, database):
         self.database = database
@@ -64,7 +64,7 @@ class Engine:
         return [wake_up.task_id for wake_up in published.wake_ups]
 
     def state(self, claim, step):
-        """Locations that are not needed any more once this state is stored."""
+        """Return the locations that are not needed after this state is stored."""
         where = Stored(f"objects/state-{claim.token}-{step}", {})
         return list(self.call(publishing.publish_state, claim, where, step=step).unneeded)
 
@@ -87,7 +87,7 @@ class Engine:
             return [(event.seq, event.type) for event in runs.events(session, run_id, after=0, limit=1000)]
 
     def film(self, run_id):
-        """Work the whole run off, as one healthy worker would."""
+        """Run all tasks of the run, like a worker without failures."""
         for task_id in (
             "fine_tune",
             *[s for s in self.statuses(run_id) if s.startswith("embed")],

@@ -8,7 +8,7 @@ from core.data.ingest.opening import UploadedFile
 
 
 def at(sheet, label, index):
-    """The colour in the middle of a thumbnail."""
+    """Return the colour in the middle of a thumbnail."""
     return sheet.getpixel((NAME_WIDTH + index * (SIDE + GAP) + SIDE // 2, GAP + label * (SIDE + GAP) + SIDE // 2))
 
 

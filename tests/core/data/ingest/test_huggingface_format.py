@@ -1,4 +1,4 @@
-"""The `datasets` library as the oracle: what it writes is read, and read as it reads it."""
+"""Files that the `datasets` library writes are read as the library reads them."""
 
 import datasets
 import numpy as np
@@ -28,7 +28,7 @@ def dataset(request):
     )
 
 
-def test_convert__what_the_library_writes(dataset, tmp_path):
+def test_convert__files_of_the_library(dataset, tmp_path):
     dataset.select(range(16)).to_parquet(tmp_path / "a")
     dataset.select(range(16, 24)).to_parquet(tmp_path / "b")
     files = [UploadedFile(tmp_path / "a", "train.parquet"), UploadedFile(tmp_path / "b", "test.parquet")]

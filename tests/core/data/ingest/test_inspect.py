@@ -14,7 +14,7 @@ from core.errors import InvalidDatasetError, SourceUnavailableError
 
 @pytest.fixture
 def upload(write_parquet, tmp_path):
-    """Write one Parquet file and name it."""
+    """Write one Parquet file and return its name."""
 
     def write(name, images, labels, **options):
         return UploadedFile(write_parquet(tmp_path / f"{name}.upload", images, labels, **options), name)
@@ -39,7 +39,7 @@ def store(destination):
 
 @pytest.fixture
 def refused(store, destination):
-    """Check that files are refused, and that nothing is left behind."""
+    """Check that files are refused and that no file remains."""
 
     def check(message, *files):
         with pytest.raises(InvalidDatasetError, match=message):
@@ -181,7 +181,7 @@ def test_convert__many_broken_images_are_not_counted_to_the_end(upload, refused,
     refused(r"x\.parquet: over 500 of 2,000 images .*row 0: no image", file)
 
 
-def test_convert__little_that_becomes_much(upload, refused, image_bytes, two_classes, monkeypatch):
+def test_convert__a_small_file_with_a_large_content(upload, refused, image_bytes, two_classes, monkeypatch):
     padded = [image_bytes[0] + bytes(100_000)] * 20
     monkeypatch.setattr("core.data.ingest.inspect.ALWAYS_BYTES", 0)
     refused("expands too much: the images .* are more than 10 times", upload("x.parquet", padded, two_classes))
@@ -238,7 +238,7 @@ def test_convert__existing_dataset_is_not_touched(upload, store, destination, im
     assert list(destination.parent.iterdir()) == [destination]
 
 
-def test_convert__what_an_earlier_attempt_left_is_removed(upload, store, destination, image_bytes, two_classes):
+def test_convert__files_of_an_earlier_attempt_are_deleted(upload, store, destination, image_bytes, two_classes):
     left = destination.with_name(".ds_1.partial")
     left.mkdir()
     (left / "train.arrow").write_bytes(b"half")

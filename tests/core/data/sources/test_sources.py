@@ -15,7 +15,7 @@ SHARED = {"catalog", "opened"}
 
 
 class Nothing:
-    """A `Catalog` of a service without uploads, before the first download."""
+    """The `Catalog` of a service without uploads, before the first download."""
 
     allowed_hub = ALLOWED
 
@@ -39,7 +39,7 @@ def test_sources__each_name_is_of_one_source():
         assert [source.KIND for source in SOURCES.values() if source.is_named(dataset, allowed_hub=ALLOWED)] == [kind]
 
 
-def test_sources__what_is_listed_is_named_and_resolved():
+def test_sources__each_listed_one_is_named_and_resolved():
     for source in SOURCES.values():
         listed = [known.id for known in source.every(Nothing())]
         assert all(source.is_named(dataset, allowed_hub=ALLOWED) for dataset in listed)

@@ -33,7 +33,7 @@ def refused(stored):
 
 
 def read(path, *, budget=None, most_bytes=10 * MIB):
-    """The bytes of the first entry."""
+    """Return the bytes of the first entry."""
     entry = list_entries(path, max_entries=10)[0]
     with path.open("rb") as file:
         return read_entry(file, entry, budget or Budget(), most_bytes=most_bytes)
@@ -71,7 +71,7 @@ def test_read_entry__written_without_seeking(stored):
     assert read(stored(file.getvalue())) == b"abc" * 1000
 
 
-def test_list_entries__sorted_and_without_what_systems_leave(stored):
+def test_list_entries__sorted_and_without_system_files(stored):
     names = ["b/1.jpg", "a/2.jpg", "__MACOSX/a/._2.jpg", "a/.DS_Store", "a/Thumbs.db", ".git/objects/x.zip", "a/"]
     path = stored(zipped(dict.fromkeys(names, b"x")))
     assert [entry.name for entry in list_entries(path, max_entries=7)] == ["a/2.jpg", "b/1.jpg"]
@@ -160,7 +160,7 @@ def damaged(path, message, **options):
         read(path, **options)
 
 
-def test_read_entry__lies_of_its_size(stored):
+def test_read_entry__a_wrong_declared_size(stored):
     content = b"x" * 1000
     small = {"name": b"a.jpg", "content": deflated(content), "method": 8, "size": 10}
     damaged(stored(crafted([small])), "larger than the ZIP says")
@@ -175,7 +175,7 @@ def test_read_entry__other_bytes_than_promised(stored):
     damaged(stored(crafted([{"name": b"a.jpg", "content": cut, "method": 8, "size": 1000}])), "cut short")
 
 
-def test_read_entry__another_name_or_none_where_it_lies(stored):
+def test_read_entry__another_local_name_or_none(stored):
     damaged(stored(crafted([{"name": b"a.jpg", "content": b"x", "local_name": b"b.jpg"}])), "named differently")
     damaged(stored(crafted([{"name": b"a.jpg", "content": b"x" * 99, "packed": 9, "offset": 9}])), "not where")
 

@@ -64,6 +64,6 @@ def test_refuse_clashes(labels):
         refuse_clashes([*labels, "dog"])
 
 
-def test_in_order__numbers_only_where_all_are():
+def test_in_order__numeric_only_if_all_are_numbers():
     assert in_order(["10", "9", "b"]) == ["10", "9", "b"]
     assert in_order(["10", "9", "010"]) == ["9", "010", "10"]

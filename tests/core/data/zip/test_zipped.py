@@ -10,7 +10,7 @@ from tests.core.data.zips import crafted, deflated, zipped
 
 @pytest.fixture
 def store(tmp_path):
-    """Store a ZIP of these entries; returns the report and the dataset."""
+    """Store a ZIP of these entries. Returns the report and the dataset."""
 
     def run(entries, *, name="pets.zip", **options):
         path = tmp_path / "upload"
@@ -34,7 +34,7 @@ def refused(store, tmp_path):
 
 @pytest.fixture
 def classes(image_bytes):
-    """Twenty images in two class folders, below `top`; image i is the red value of its pixels."""
+    """Return twenty images in two class folders below `top`. The red value of the pixels of image i is i."""
 
     def make(top="", *, names=("cat", "dog"), rows=range(20)):
         return {f"{top}{names[row % len(names)]}/{row:02}.png": image_bytes[row] for row in rows}
@@ -43,7 +43,7 @@ def classes(image_bytes):
 
 
 def red(source, split):
-    """The images of a split by their red value."""
+    """Return the images of a split, identified by their red value."""
     return source.images(split, np.arange(len(source.labels(split))), size=8)[:, 0, 0, 0].tolist()
 
 
@@ -76,7 +76,7 @@ def test_open_zip__classes_only(store, classes):
 
 
 @pytest.mark.parametrize("top", ["pets/", "train/", "pets/train/"])
-def test_open_zip__what_wraps_it_and_what_systems_leave(store, classes, top):
+def test_open_zip__ignores_a_top_folder_and_system_files(store, classes, top):
     left = {f"__MACOSX/{top}cat/._1.png": b"x", f"{top}.DS_Store": b"x", f"{top}cat/Thumbs.db": b"x", top: b""}
     report, _ = store(left | classes(top))
     assert (report["train_size"], report["evaluation_size"]) == (16, 4)
@@ -164,7 +164,7 @@ def test_open_zip__limit_on_entries(store, refused, classes):
 
 @pytest.fixture
 def broken(classes, image_bytes):
-    """Two splits with three images that cannot be used, and one that is none at all."""
+    """Return two splits with three images that cannot be used, and a file that is not an image."""
     entries = classes("train/", rows=range(14)) | classes("val/", rows=range(14, 20))
     entries |= {"train/cat/00.png": image_bytes[0][:40], "train/dog/01.png": b"no image", "val/cat/14.png": b""}
     return entries | {"train/dog/x.gif": b"GIF89a"}
@@ -200,14 +200,14 @@ def test_open_zip__only_the_first_broken_images_are_named(store, classes):
     assert (report["broken"]["count"], len(report["broken"]["first"])) == (50, 20)
 
 
-def test_open_zip__nothing_is_left(refused, classes):
+def test_open_zip__no_usable_image(refused, classes):
     refused(dict.fromkeys(classes("train/"), b"?") | classes("val/"), "no image that can be used", allow_broken=True)
     refused(classes("train/") | dict.fromkeys(classes("val/"), b"?"), "has 0 images", allow_broken=True)
     lost = {name: b"?" if "dog" in name else content for name, content in classes("train/").items()}
     refused(lost | classes("val/"), "All 10 training images have the same label", allow_broken=True)
 
 
-def test_open_zip__entry_that_lies(store, refused, classes, image_bytes):
+def test_open_zip__an_entry_with_a_wrong_size(store, refused, classes, image_bytes):
     entries = [{"name": name.encode(), "content": content} for name, content in classes().items()]
     lies = {"name": b"cat/lie.png", "content": deflated(image_bytes[0] + bytes(1 << 20)), "method": 8, "size": 90}
     content = crafted([*entries, lies])

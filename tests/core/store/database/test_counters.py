@@ -65,7 +65,7 @@ def test_observe__a_bucket_and_the_sum(database):
 
 
 def test_add__many_at_once_lose_nothing(database):
-    """Each in its own order: nobody waits in a circle."""
+    """Each thread has another order; there is no deadlock."""
 
     def count(number):
         with database.writing() as session:

@@ -77,7 +77,7 @@ def test_concurrent_writers_queue_up(database):
 
 @pytest.fixture
 def holder(tmp_path):
-    """Somebody else who writes to a SQLite database, and the database."""
+    """Return another writer to a SQLite database, and the database."""
     database = Database(f"sqlite:///{tmp_path}/embedreel.db")
     other = sqlite3.connect(tmp_path / "embedreel.db", isolation_level=None, check_same_thread=False)
     other.execute("PRAGMA journal_mode=WAL")
@@ -87,7 +87,7 @@ def holder(tmp_path):
     database.close()
 
 
-def test_a_writer_waits_for_another_process_and_goes_on_when_that_is_done(holder):
+def test_writing__waits_for_another_process(holder):
     database, other = holder
     released = threading.Event()
 
@@ -103,7 +103,7 @@ def test_a_writer_waits_for_another_process_and_goes_on_when_that_is_done(holder
     timer.join()
 
 
-def test_a_writer_that_waits_for_too_long_is_told_so_and_can_write_later(holder, monkeypatch):
+def test_writing__fails_after_the_timeout_and_works_later(holder, monkeypatch):
     database, other = holder
     monkeypatch.setattr("core.store.database.session.LOCK_WAIT_SECONDS", 0.1)
     with pytest.raises(StorageUnavailableError, match="locked"), database.writing():
@@ -113,7 +113,7 @@ def test_a_writer_that_waits_for_too_long_is_told_so_and_can_write_later(holder,
         assert session.execute(text("SELECT 1")).scalar_one() == 1
 
 
-def test_a_database_that_is_away():
+def test_unavailable_database__is_a_clear_error():
     with pytest.raises(StorageUnavailableError, match="does not answer"):
         Database("postgresql+psycopg://nobody@127.0.0.1:1/none").check()
 
@@ -125,7 +125,7 @@ class DriverError(Exception):
 
 
 @pytest.mark.parametrize("cause", [DriverError(sqlite_errorcode=sqlite3.SQLITE_FULL), DriverError(sqlstate="53100")])
-def test_a_disk_that_is_full_is_told_from_a_database_that_is_away(database, cause):
+def test_full_disk__has_an_error_of_its_own(database, cause):
     with pytest.raises(InsufficientStorageError, match="cannot grow"), database.reading():
         raise OperationalError("INSERT", {}, cause)
     with pytest.raises(StorageUnavailableError, match="does not answer") as away, database.reading():

@@ -1,4 +1,4 @@
-"""What a run counts on outlives the run that made it: weights that another begins with, what a comparison shows."""
+"""Artifacts that a run needs outlive the run that made them: initial weights, and the inputs of a comparison."""
 
 import pytest
 
@@ -27,7 +27,7 @@ def film(engine, **options):
 
 
 def begin_with(engine, source, *, key=None, seed=0):
-    """A run whose model is the source's weights, worked off."""
+    """Finish a run whose model is the weights of the source."""
     spec = RunSpec(
         name="run",
         dataset="digits",
@@ -55,7 +55,7 @@ def test_last__is_of_the_last_step(engine, keep):
         assert artifact_references.with_weights(session, [run_id]) == {run_id}
 
 
-def test_last__is_nothing_before_the_training_and_where_none_are_kept(engine):
+def test_last__is_none_before_the_training_and_without_stored_weights(engine):
     without, _ = engine.submit()
     engine.film(without)
     queued, _ = engine.submit(keep_weights="last")
@@ -69,7 +69,7 @@ def test_last__is_nothing_before_the_training_and_where_none_are_kept(engine):
         assert artifact_references.with_weights(session, []) == set()
 
 
-def test_last__is_not_what_the_run_began_with(engine):
+def test_last__is_not_the_initial_weights(engine):
     later = begin_with(engine, film(engine))
     with engine.database.reading() as session:
         assert artifact_references.last_weights(session, later) is None
@@ -82,7 +82,7 @@ def test_release__weights_go_with_their_run(engine):
     assert not there(engine, key)
 
 
-def test_release__weights_stay_until_the_last_run_that_begins_with_them_is_gone(engine):
+def test_release__weights_remain_until_the_last_run_that_needs_them_is_deleted(engine):
     source = film(engine)
     key = key_of(engine, source)
     one, two = begin_with(engine, source), begin_with(engine, source, seed=1)
@@ -121,7 +121,7 @@ def test_a_repeated_training_leaves_the_weights_that_others_begin_with(engine):
 
 
 def compare_runs(engine, *run_ids):
-    """A comparison of these runs, worked off, and its plan."""
+    """Finish a comparison of these runs. Returns it and its plan."""
     with engine.database.reading() as session:
         specs = [RunSpec.model_validate(runs.get(session, run_id).spec) for run_id in run_ids]
     shown = [ComparedRun(run=run_id, spec=spec) for run_id, spec in zip(run_ids, specs, strict=True)]
@@ -132,7 +132,7 @@ def compare_runs(engine, *run_ids):
     return run_id, plan.tasks[0]
 
 
-def test_remove__a_run_leaves_what_a_comparison_shows(engine):
+def test_remove__a_run_keeps_artifacts_of_a_comparison(engine):
     one, other = film(engine), film(engine, fps=24)
     both, task = compare_runs(engine, one, other)
     with engine.database.reading() as session:
@@ -145,7 +145,7 @@ def test_remove__a_run_leaves_what_a_comparison_shows(engine):
     assert not any(there(engine, key) for key in task.shows[0].keys + task.shows[1].keys)
 
 
-def test_remove__a_comparison_leaves_what_its_runs_have_made(engine):
+def test_remove__a_comparison_keeps_artifacts_of_its_runs(engine):
     one, other = film(engine), film(engine, fps=24)
     both, task = compare_runs(engine, one, other)
     remove(engine, both)
@@ -156,14 +156,14 @@ def test_remove__a_comparison_leaves_what_its_runs_have_made(engine):
 
 
 @pytest.mark.parametrize("mode", ["inline", "offload"])
-def test_repeating_a_training_leaves_what_a_comparison_shows(engine, mode):
+def test_repeated_training__keeps_artifacts_of_a_comparison(engine, mode):
     one, other = film(engine), film(engine, fps=24)
     both, task = compare_runs(engine, one, other)
     remove(engine, one)
     remove(engine, other)
     again, _ = engine.submit(mode=mode, name="again")
     held = engine.claim(again, "fine_tune")
-    if held is None:  # all of it is stored
+    if held is None:  # all of its artifacts are stored
         assert engine.statuses(again)["fine_tune"] == "succeeded"
     else:
         engine.call(failures.give_back, held, reason="lost", blame=True, max_attempts=3)
@@ -172,7 +172,7 @@ def test_repeating_a_training_leaves_what_a_comparison_shows(engine, mode):
     assert remove(engine, both)
 
 
-def test_drawable__a_comparison_only_while_what_it_shows_is_stored(engine):
+def test_drawable__a_comparison_only_while_its_inputs_are_stored(engine):
     one, other = film(engine), film(engine, fps=24)
     both, task = compare_runs(engine, one, other)
     with engine.database.reading() as session:

@@ -61,7 +61,7 @@ def test_the_sweep_sends_a_wake_up_that_was_left_out(engine, backlog):
 
 
 def test_an_artifact_that_is_made_after_it_was_looked_for_is_found_when_its_stage_is_claimed(engine):
-    """`accept` believes its caller about what may be stored; the caller looked before the transaction."""
+    """`accept` trusts its caller about stored artifacts, and the caller has read them before the transaction."""
     first, _ = engine.submit()
     engine.film(first)
 

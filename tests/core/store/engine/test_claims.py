@@ -10,7 +10,7 @@ from core.store.queries import artifacts, progress, runs
 
 
 def expire(engine, run_id, task_id):
-    """A claim whose worker was never heard of again."""
+    """Return a claim whose worker has stopped renewing its lease."""
     claim = engine.claim(run_id, task_id, lease=0.0)
     time.sleep(0.002)
     return claim
@@ -31,7 +31,7 @@ def test_only_one_worker_gets_a_stage(engine):
     assert engine.claim(run_id, "fine_tune", worker="w2") is None
 
 
-def test_a_bell_for_a_run_that_is_gone_is_dropped(engine):
+def test_claim__of_a_deleted_run_is_none(engine):
     assert engine.claim("run_nobody", "fine_tune") is None
 
 
@@ -57,7 +57,7 @@ def test_an_expired_lease_goes_back_and_fences_the_old_worker(engine):
     assert engine.call(claims.renew, healthy, lease_seconds=30) is LeaseState.HELD
 
 
-def test_a_held_lease_is_left_alone(engine):
+def test_sweep__leaves_a_valid_lease(engine):
     run_id, _ = engine.submit()
     engine.claim(run_id, "fine_tune")
     assert sweep(engine) == []
@@ -77,7 +77,7 @@ def test_attempts_are_capped_with_the_reason(engine):
     assert set(engine.statuses(run_id).values()) == {"failed", "cancelled"}
 
 
-def test_a_worker_that_is_asked_to_stop_costs_no_attempt(engine):
+def test_requeue__by_a_stopping_worker_costs_no_attempt(engine):
     run_id, _ = engine.submit()
     for _ in range(5):
         claim = engine.claim(run_id, "fine_tune")
@@ -119,13 +119,13 @@ def test_a_given_back_training_forgets_its_frames(engine):
 
 
 def end_early(engine, claim):
-    """Publish a film of two frames of three, and the weights under the step that they were planned for."""
+    """Publish a film of two frames of three, and the weights under the planned step."""
     for index, skipped in ((0, False), (1, False), (3, False), (2, True)):
         engine.part(claim, index, skipped=skipped)
 
 
 def filmed(engine, run_id):
-    """Indices of the frames that are there, those that checkpoints were told of, and how many were skipped."""
+    """Return the indices of the stored frames, the frames of the events, and the number of skipped frames."""
     with engine.database.reading() as session:
         frames = [frame.index for frame in artifacts.frames(session, runs.get(session, run_id))]
         events = runs.events(session, run_id, after=0, limit=1000)
@@ -180,7 +180,7 @@ def test_frames_that_another_run_shares_are_kept(engine):
     assert engine.run(first).status == "succeeded"
 
 
-def test_cancel_of_a_running_stage_is_seen_and_settled(engine):
+def test_cancel__a_running_task_sees_it_and_ends(engine):
     run_id, _ = engine.submit()
     claim = engine.claim(run_id, "fine_tune")
     assert engine.call(runs.cancel, run_id).status == "cancelling"
@@ -189,7 +189,7 @@ def test_cancel_of_a_running_stage_is_seen_and_settled(engine):
     assert engine.run(run_id).status == "cancelled"
 
 
-def test_cancel_is_forced_when_the_supervisor_is_gone(engine):
+def test_cancel__is_completed_by_the_sweep_without_a_supervisor(engine):
     run_id, _ = engine.submit()
     expire(engine, run_id, "fine_tune")
     engine.call(runs.cancel, run_id)
@@ -216,7 +216,7 @@ def test_progress_of_a_lost_claim_is_not_shown(engine):
         assert lifecycle.tasks_of(session, run_id)["fine_tune"].done == 0
 
 
-def test_nothing_is_measured_before_the_training_has_ended(engine):
+def test_measure__only_after_the_training(engine):
     run_id, _ = engine.submit(mode="offload")
     training = engine.claim(run_id, "fine_tune")
     for index in range(3):
@@ -226,7 +226,7 @@ def test_nothing_is_measured_before_the_training_has_ended(engine):
     assert engine.finish(training)[0] == ["score", "project"]
 
 
-def test_a_checkpoint_that_nobody_needs_is_not_kept(engine):
+def test_publish__a_checkpoint_that_is_not_needed_is_deleted(engine):
     first, _ = engine.submit()
     engine.film(first)
     second, _ = engine.submit(mode="offload")
@@ -235,7 +235,7 @@ def test_a_checkpoint_that_nobody_needs_is_not_kept(engine):
     assert not is_recorded(engine, training.task.parts[0].key)
 
 
-def test_what_is_published_once_stays(engine):
+def test_publish__a_published_artifact_is_not_replaced(engine):
     first, _ = engine.submit()
     second, _ = engine.submit()
     claims = [engine.claim(run_id, "fine_tune") for run_id in (first, second)]

@@ -1,4 +1,4 @@
-"""Each figure moves by the right amount when a run is driven."""
+"""Each metric changes by the right amount while a run is processed."""
 
 import time
 
@@ -18,7 +18,7 @@ LOST = 0.01
 
 @pytest.fixture
 def moved(engine):
-    """What has been counted since it was last asked: `{(name, labels…): by}`, without times."""
+    """Return what has been counted since the last call: `{(name, labels…): by}`, without times."""
     before = {}
 
     def ask():
@@ -37,7 +37,7 @@ def moved(engine):
 
 
 def observed(engine, histogram):
-    """How often each label was observed."""
+    """Return how often each label was observed."""
     with engine.database.reading() as session:
         figures = counters.read(session)
     found = {}
@@ -105,7 +105,7 @@ def test_a_cancelled_stage(engine, moved):
 
 
 def test_a_lost_worker(engine, moved):
-    """Its lease expires, the task is queued again, and whatever it writes afterwards is fenced."""
+    """The lease expires, the task is queued again, and later writes of the worker are refused."""
     run_id, _ = engine.submit()
     held = engine.claim(run_id, "fine_tune", lease=LOST)
     moved()

@@ -25,7 +25,7 @@ def test_a_run_goes_through_its_stages_in_order(engine):
     assert run.finished_at >= run.started_at >= run.created_at
 
 
-def test_offload_queues_each_frame_as_its_checkpoint_comes_and_drops_it_when_embedded(engine):
+def test_offload__queues_each_frame_with_its_checkpoint_and_deletes_it_when_embedded(engine):
     run_id, _ = engine.submit(mode="offload")
     training = engine.claim(run_id, "fine_tune")
     assert engine.part(training, 0) == ["embed/00000"]
@@ -79,7 +79,7 @@ def test_a_terminal_run_only_moves_by_retry(status):
     assert TRANSITIONS[status] <= {RunStatus.QUEUED}
 
 
-def test_move_refuses_an_unforeseen_transition(engine):
+def test_move__refuses_an_undeclared_transition(engine):
     run_id, _ = engine.submit()
     engine.film(run_id)
     with pytest.raises(AssertionError, match="cannot become running"), engine.database.writing() as session:

@@ -40,7 +40,7 @@ def test_enqueue__a_whole_run(engine, database, hook):
     assert sorted(checkpoints) == [0, 1, 2]
 
 
-def test_enqueue__only_what_was_asked_for(engine, database, hook):
+def test_enqueue__only_subscribed_events(engine, database, hook):
     ends, starts = hook("run.succeeded", "run.failed"), hook("run.running")
     run_id, _ = engine.submit()
     engine.film(run_id)
@@ -50,7 +50,7 @@ def test_enqueue__only_what_was_asked_for(engine, database, hook):
     }
 
 
-def test_enqueue__says_why_a_run_failed(engine, database, hook):
+def test_enqueue__contains_the_error_of_a_failed_run(engine, database, hook):
     hook("run.failed")
     run_id, _ = engine.submit()
     held = engine.claim(run_id, "fine_tune")

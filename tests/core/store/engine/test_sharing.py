@@ -1,4 +1,4 @@
-"""Runs of one training: what one of them gives back, loses or makes anew is not taken from the others."""
+"""Runs that share a training: what one run releases, loses or makes again stays available to the others."""
 
 import pytest
 
@@ -52,7 +52,7 @@ def test_a_skipped_frame_leaves_no_checkpoint(engine):
     assert recorded(engine, key) is None
 
 
-def test_what_was_made_anew_meanwhile_is_not_forgotten(engine):
+def test_sharing__an_artifact_made_again_meanwhile_is_kept(engine):
     one, _ = engine.submit()
     engine.film(one)
     two, _ = engine.submit()

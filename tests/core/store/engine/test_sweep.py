@@ -3,7 +3,7 @@ from sqlalchemy import update
 from core.store.database.tables import TaskRow
 
 
-def test_a_stage_that_nobody_ever_comes_for_does_not_stop_the_sweep(engine):
+def test_sweep__an_unclaimed_task_does_not_stop_it(engine):
     run_id, _ = engine.submit()
     with engine.database.writing() as session:
         row = session.get_one(TaskRow, (run_id, "fine_tune"))
@@ -12,7 +12,7 @@ def test_a_stage_that_nobody_ever_comes_for_does_not_stop_the_sweep(engine):
     assert engine.sweep() == []
 
 
-def test_a_sweep_rings_for_the_earliest_runs_only_where_many_were_not_heard(engine, monkeypatch):
+def test_sweep__sends_wake_ups_of_the_earliest_runs_if_many_are_due(engine, monkeypatch):
     monkeypatch.setattr("core.store.engine.recovery.NOTIFIED_AT_ONCE", 2)
     run_ids = [engine.submit(seed=seed)[0] for seed in range(3)]
     with engine.database.writing() as session:

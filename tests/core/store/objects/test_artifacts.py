@@ -24,7 +24,7 @@ KEY = "ab" * 32
 
 @contextmanager
 def s3(monkeypatch):
-    """URL of an empty bucket on a server of its own."""
+    """URL of an empty bucket on its own server."""
     server = ThreadedMotoServer("127.0.0.1", free_port(), verbose=False)
     server.start()
     for name, value in s3_variables(f"http://127.0.0.1:{server.get_host_and_port()[1]}").items():
@@ -75,7 +75,7 @@ def test_put_hashes_the_files_and_takes_the_folder(store):
     assert list(store.attempts.glob("*/*/*")) == []
 
 
-def test_another_machine_reads_what_was_put(store, url, tmp_path):
+def test_put__another_machine_can_read_it(store, url, tmp_path):
     stored = put(store, sub__a="hello", b="again")
     other = opened(url, tmp_path / "other")
     assert other.file(stored, "b").read_text() == "again"
@@ -83,7 +83,7 @@ def test_another_machine_reads_what_was_put(store, url, tmp_path):
     assert sorted(path.name for path in folder.rglob("*")) == ["a", "b", "sub"]
 
 
-def test_no_attempt_touches_what_another_has_put(store):
+def test_put__no_attempt_changes_the_artifact_of_another(store):
     first, second = put(store, token=1, a="first"), put(store, token=2, a="second")
     assert store.file(first, "a").read_text() == "first"
     assert store.file(second, "a").read_text() == "second"
@@ -118,7 +118,7 @@ def test_a_folder_that_is_not_there(store):
         store.folder(nowhere)
 
 
-def test_what_comes_broken_is_not_kept(tmp_path, monkeypatch):
+def test_fetch__damaged_files_are_not_cached(tmp_path, monkeypatch):
     with s3(monkeypatch) as url:
         stored = put(opened(url, tmp_path / "home"), a="hello")
         bucket = url.split("/")[2]
@@ -143,7 +143,7 @@ def test_many_readers_fetch_one_file_at_once(tmp_path, monkeypatch):
     assert seen == [100_000] * 8
 
 
-def test_the_cache_is_bounded_but_keeps_what_is_in_use(tmp_path, monkeypatch):
+def test_cache__is_bounded_and_keeps_artifacts_in_use(tmp_path, monkeypatch):
     from core.store.objects import remote
 
     with s3(monkeypatch) as url:
@@ -152,7 +152,7 @@ def test_the_cache_is_bounded_but_keeps_what_is_in_use(tmp_path, monkeypatch):
         cache = tmp_path / "home" / "cache"
         monkeypatch.setattr(store.objects, "_cache_bytes", 1500)
         store.objects.make_room()
-        assert (cache / older.location).exists()  # both were used within the hour
+        assert (cache / older.location).exists()  # both were used in the last hour
         monkeypatch.setattr(remote, "IN_USE_SECONDS", -1.0)
         store.file(newer, "a")
         store.objects.make_room()
@@ -160,10 +160,10 @@ def test_the_cache_is_bounded_but_keeps_what_is_in_use(tmp_path, monkeypatch):
         assert store.file(older, "a").stat().st_size == 1000
 
 
-def test_what_a_stage_reads_stays_in_the_cache_however_long_it_reads(tmp_path, monkeypatch):
+def test_cache__keeps_the_inputs_of_a_long_task(tmp_path, monkeypatch):
     from core.store.objects import remote
 
-    monkeypatch.setattr(remote, "IN_USE_SECONDS", -1.0)  # all was asked for long ago
+    monkeypatch.setattr(remote, "IN_USE_SECONDS", -1.0)  # all was read long ago
     with s3(monkeypatch) as url:
         task, keeper = opened(url, tmp_path / "home"), opened(url, tmp_path / "home")
         monkeypatch.setattr(keeper.objects, "_cache_bytes", 0)
@@ -217,7 +217,7 @@ def test_a_lost_dataset_cannot_be_made_again_by_a_retry(store, url, tmp_path):
 
 
 def damage(store, stored, name, content):
-    """Give a stored file other content behind the store's back; None: it is lost."""
+    """Replace the content of a stored file without the store; None deletes it."""
     if isinstance(store.objects, FolderObjects):
         path = store.scratch / stored.location / name
         path.unlink() if content is None else path.write_bytes(content)
@@ -229,7 +229,7 @@ def damage(store, stored, name, content):
 
 @dataclass
 class Requests:
-    """What is asked of S3: the names, in order, and how many were under way at most."""
+    """Records the requests to S3: their names in order, and the largest number at one time."""
 
     names: list = field(default_factory=list)
     under_way: int = 0
@@ -245,7 +245,7 @@ def requests(monkeypatch):
         seen.names.append(method)
         seen.under_way += 1
         seen.most = max(seen.most, seen.under_way)
-        for _ in range(500):  # so many others come along, or it goes on alone
+        for _ in range(500):  # this many requests run at the same time, or it continues alone after a time
             if seen.most < seen.wait_for:
                 await asyncio.sleep(0.01)
         try:
@@ -257,7 +257,7 @@ def requests(monkeypatch):
     return seen
 
 
-def test_s3_is_asked_once_about_each_of_many(tmp_path, monkeypatch, requests):
+def test_s3__one_request_for_each_of_many(tmp_path, monkeypatch, requests):
     keys = [f"{number % 3}a" * 32 for number in range(3)]
     with s3(monkeypatch) as url:
         store = opened(url, tmp_path / "home")
@@ -274,7 +274,7 @@ def test_s3_is_asked_once_about_each_of_many(tmp_path, monkeypatch, requests):
         assert list(store.objects.everything()) == []
 
 
-def test_s3_is_asked_side_by_side_with_a_bound(tmp_path, monkeypatch, requests):
+def test_s3__a_bounded_number_of_parallel_requests(tmp_path, monkeypatch, requests):
     from core.store.objects import remote
 
     monkeypatch.setattr(remote, "ASKED_AT_ONCE", 3)
@@ -286,7 +286,7 @@ def test_s3_is_asked_side_by_side_with_a_bound(tmp_path, monkeypatch, requests):
     assert requests.most == 3
 
 
-def test_an_object_store_that_is_away_says_so(tmp_path, monkeypatch):
+def test_s3__an_unavailable_store_has_a_clear_error(tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     with s3(monkeypatch) as url:
         store = opened(url, tmp_path / "home")
@@ -311,7 +311,7 @@ def test_forget_attempts_removes_all_of_a_run(store):
     assert other.is_dir()
 
 
-def test_end_attempt_leaves_only_what_others_write(store):
+def test_end_attempt__keeps_only_files_of_other_attempts(store):
     ended, other = store.attempt("run", "score", token=1), store.attempt("run", "embed/00001", token=1)
     store.end_attempt(ended)
     assert [path.name for path in (store.attempts / "run").iterdir()] == ["embed-00001"]
@@ -332,7 +332,7 @@ def test_a_stale_attempt_leaves_its_successors_folder(store):
     assert (successor / "output").is_dir()
 
 
-def test_who_looks_again_sees_what_others_have_done(url, store, tmp_path):
+def test_stored__a_second_read_sees_changes_of_others(url, store, tmp_path):
     other = opened(url, tmp_path / "other")
     assert store.copies([KEY], run_id="run_1") == []
     stored = put(other, a="a")

@@ -5,7 +5,7 @@ from core.domain.arrays import Embedded, ProbeSet
 from core.store.objects import codecs
 
 
-def test_a_record_comes_back_as_it_was(tmp_path):
+def test_codecs__a_record_is_loaded_unchanged(tmp_path):
     probe = ProbeSet(
         images=np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3),
         labels=np.array([0, 1]),
@@ -20,7 +20,7 @@ def test_a_record_comes_back_as_it_was(tmp_path):
         assert isinstance(getattr(back, name), np.memmap)
 
 
-def test_load_array__only_what_is_asked_for(tmp_path):
+def test_load_array__only_requested_fields(tmp_path):
     frame = Embedded(
         np.ones((2, 3), np.float32),
         np.array([0, 1]),
@@ -55,7 +55,7 @@ def test_numbers_keep_their_kind(tmp_path):
     assert np.isnan(back.loss)
 
 
-def test_nothing_is_unpickled(tmp_path):
+def test_load__refuses_pickled_objects(tmp_path):
     with pytest.raises(ValueError, match="allow_pickle"):
         codecs.save(tmp_path, ProbeSet(np.array([object()]), np.zeros(1), np.zeros(1), ("a",)))
 

@@ -29,7 +29,7 @@ def age(*folders):
         os.utime(folder, (time.time() - 2 * DAY,) * 2)
 
 
-def test_what_no_row_names_is_removed_after_a_day(engine, store):
+def test_collect__removes_unreferenced_files_after_a_day(engine, store):
 
     run_id, _ = engine.submit()
     claim = engine.claim(run_id, "fine_tune")
@@ -53,7 +53,7 @@ def test_datasets_without_a_row_are_removed(engine, store):
     assert store.folder(kept).is_dir()
 
 
-def test_scratch_of_what_goes_on_is_kept(engine, store):
+def test_collect_scratch__keeps_folders_of_running_tasks(engine, store):
     run_id, _ = engine.submit()
     claim = engine.claim(run_id, "fine_tune")
     goes_on = store.attempt(run_id, "fine_tune", token=claim.token)
@@ -75,7 +75,7 @@ def test_empty_folders_of_attempts_go_too(engine, store):
     assert list(store.attempts.iterdir()) == []
 
 
-def test_what_another_service_has_stored_is_left_alone(engine, store, caplog):
+def test_ownership__files_of_another_service_are_kept(engine, store, caplog):
     run_id, _ = engine.submit()
     orphan = put(store, engine.claim(run_id, "fine_tune"), "00" * 32)
     age(store.folder(orphan))

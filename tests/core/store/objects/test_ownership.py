@@ -20,13 +20,13 @@ def prepared(folder):
     return store
 
 
-def test_the_first_store_is_the_services_and_stays_it(database, store):
+def test_ownership__the_first_store_is_recorded(database, store):
     for _ in range(2):
         ownership.claim(database, store)
     assert ownership.owns(database, store)
 
 
-def test_another_store_is_refused_with_what_to_do_about_it(database, store, other):
+def test_ownership__another_store_is_refused_with_a_solution(database, store, other):
     ownership.claim(database, store)
     with pytest.raises(ValueError, match=r"elsewhere is not the one .* EMBEDREEL_ARTIFACTS_URL .* write svc_\w+ into"):
         ownership.claim(database, other)
@@ -40,7 +40,7 @@ def test_another_services_store_is_refused_too(database, store, other):
         ownership.claim(database, other)
 
 
-def test_what_the_message_says_helps(database, store, other, tmp_path):
+def test_ownership__the_solution_of_the_message_works(database, store, other, tmp_path):
     ownership.claim(database, store)
     with pytest.raises(ValueError, match="svc_") as refused:
         ownership.claim(database, other)

@@ -1,4 +1,4 @@
-"""Datasets of a tenant; and on PostgreSQL, that none goes away under a run that is being accepted."""
+"""Datasets of a tenant. On PostgreSQL, no dataset is deleted while a run on it is accepted."""
 
 import threading
 
@@ -59,7 +59,7 @@ def test_remove__of_its_tenant_only(database, dataset):
 
 
 def start(function):
-    """Run in a thread; the answer, or the error, is in the list once the thread has ended."""
+    """Run in a thread. After the thread has ended, the list contains the result or the error."""
     answers = []
 
     def work():

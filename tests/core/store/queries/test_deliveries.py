@@ -41,7 +41,7 @@ def row(engine, delivery_id):
 
 
 def make_due(engine):
-    """Let all pauses and leases be over."""
+    """End all pauses and leases."""
     with engine.database.writing() as session:
         session.execute(update(DeliveryRow).where(DeliveryRow.next_at.is_not(None)).values(next_at=1.0))
 
@@ -58,7 +58,7 @@ def test_claim__the_oldest_of_each_webhook_once(engine, hook, queue, claim):
     assert len(further) == 2
 
 
-def test_claim__no_more_than_asked_and_nobody_busy(hook, queue, claim):
+def test_claim__at_most_the_requested_number_and_none_in_progress(hook, queue, claim):
     hooks = [hook() for _ in range(4)]
     for webhook_id in hooks:
         queue(webhook_id)
@@ -140,7 +140,7 @@ def test_settle__a_stale_attempt_writes_nothing(engine, hook, queue, claim):
     assert row(engine, delivery).status == "delivered"
 
 
-def test_gone__disables_and_gives_all_up(engine, hook, queue, claim):
+def test_gone__disables_the_webhook_and_its_deliveries(engine, hook, queue, claim):
     webhook_id, other = hook(), hook()
     waiting, untouched = queue(webhook_id, 3), queue(other)
     attempt = next(attempt for attempt in claim() if attempt.webhook_id == webhook_id)
@@ -158,7 +158,7 @@ def test_gone__disables_and_gives_all_up(engine, hook, queue, claim):
         engine.call(deliveries.redeliver, webhook_id, waiting[0], tenant=TENANT)
 
 
-def test_redeliver__begins_anew(engine, hook, queue, claim):
+def test_redeliver__resets_the_delivery(engine, hook, queue, claim):
     webhook_id = hook()
     (delivery,) = queue(webhook_id)
     (attempt,) = claim()
@@ -173,7 +173,7 @@ def test_redeliver__begins_anew(engine, hook, queue, claim):
     assert len(claim()) == 1
 
 
-def test_redeliver__what_was_under_way_does_not_end_it(engine, hook, queue, claim):
+def test_redeliver__an_attempt_in_progress_does_not_end_it(engine, hook, queue, claim):
     webhook_id = hook()
     (delivery,) = queue(webhook_id)
     engine.call(deliveries.failed, claim()[0], status=500, error="500", pause=0)

@@ -7,7 +7,7 @@ def measure(engine):
         return gauges.measure(session)
 
 
-def test_nothing_is_there(engine):
+def test_gauges__of_an_empty_database(engine):
     assert measure(engine) == gauges.Gauges(runs={}, tasks={}, queues={}, workers={}, deliveries=0)
 
 

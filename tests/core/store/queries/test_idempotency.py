@@ -24,7 +24,7 @@ def test_forget_old__a_day_later(database):
     assert (remembered(database, "old"), remembered(database, "young")) == (False, True)
 
 
-def test_forget__what_names_a_deleted_run(database):
+def test_forget__requests_of_a_deleted_run(database):
     with database.writing() as session:
         for key, made in (("one", "run_1"), ("other", "run_2")):
             idempotency.remember(session, key, tenant="lab", digest="d", made_id=made)

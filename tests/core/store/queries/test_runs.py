@@ -1,4 +1,4 @@
-"""Runs as the API sees them: retried, removed, and how long their drawing takes."""
+"""Runs as the API uses them: retry, deletion, and the duration of their drawing."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def test_seconds_per_frame__is_of_the_frames_that_were_drawn(engine):
         )
 
 
-def test_failure_says_why_and_retry_keeps_finished_stages(engine):
+def test_retry__keeps_finished_tasks_and_clears_the_error(engine):
     run_id, _ = engine.submit()
     training = engine.claim(run_id, "fine_tune")
     for index in range(3):
@@ -43,7 +43,7 @@ def test_retry_of_a_healthy_run_is_refused(engine):
         engine.call(runs.retry, run_id)
 
 
-def test_remove_keeps_what_another_run_shares(engine):
+def test_remove__keeps_shared_artifacts(engine):
     first, _ = engine.submit()
     engine.film(first)
     second, _ = engine.submit(fps=20)

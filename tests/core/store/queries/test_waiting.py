@@ -14,7 +14,7 @@ from core.store.queries import runs, waiting, workers
 
 @pytest.fixture
 def accept(database):
-    """Accept a run that shares nothing with any other; returns its id. Ids rise."""
+    """Accept a run that shares no artifact with another run. Returns its id. Ids increase."""
     count = iter(range(10**6))
 
     def accepted(mode="inline"):
@@ -76,7 +76,7 @@ def test_positions__of_the_first_stage_that_waits(database, accept):
 
 
 def test_positions__use_the_index_of_queued_stages(database, accept):
-    """Thousands of runs may wait: SQLite must see that its index fits, which a parameter would hide."""
+    """Thousands of runs may wait. SQLite uses the partial index only if the status is a literal, not a parameter."""
     if not database.sqlite:
         return
     run_id, statements = accept(), []

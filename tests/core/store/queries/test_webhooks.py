@@ -33,7 +33,7 @@ def test_get__of_another_tenant(engine, add):
         engine.call(deliveries.page, row.id, tenant="two", before=None, limit=5)
 
 
-def test_add__so_many_and_no_more(engine, add):
+def test_add__at_most_the_limit(engine, add):
     def attempt(_):
         try:
             return add()
