@@ -38,7 +38,7 @@ def test_images__large_ones_come_in_small_batches(write_parquet, tmp_path):
     assert [len(batch) for batch in file.images()] == [2, 2, 2]
 
 
-def test_images__a_shared_one_is_decoded_in_small_batches(write_parquet, tmp_path):
+def test_images__a_repeated_one_is_read_in_small_batches(write_parquet, tmp_path):
     large, small = bytes(3 << 20), b"small"
     images = [large] * 7 + [None] + [small] * 4
     path = write_parquet(tmp_path / "a", images, [0, 1] * 6)

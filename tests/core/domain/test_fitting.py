@@ -22,7 +22,7 @@ def test_defaults_that_do_not_fit_are_bounded():
     assert (capture.probe_size, score.k) == (5, 4)
 
 
-def test_fitting__invalid_user_input_is_refused():
+def test_fitting__explicit_values_that_do_not_fit_are_refused():
     with pytest.raises(InvalidSpecError, match="at most 11") as caught:
         fit_to_steps(CaptureSpec(frames=12), steps=10)
     assert caught.value.field == "capture.frames"
@@ -43,7 +43,7 @@ def test_more_classes_than_a_film_shows():
     ("capture", "advice"),
     [({"mode": "offload"}, 'Set capture.mode to "inline"'), ({"spacing": "drift"}, 'Set it to "even"')],
 )
-def test_early_stopping__without_an_evaluation_is_refused(capture, advice):
+def test_early_stopping__is_refused_if_frames_are_not_evaluated_in_time(capture, advice):
     train, unknowing = TrainSpec(early_stopping={"patience": 1}), CaptureSpec(**capture)
     with pytest.raises(InvalidSpecError, match=advice) as caught:
         refuse_unheard_losses(train, unknowing)

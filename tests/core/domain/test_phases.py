@@ -75,7 +75,7 @@ def test_every_phase_has_frames_of_its_own() -> None:
     assert refused.value.field == "capture.frames"
 
 
-def test_drift__is_refused_without_a_training() -> None:
+def test_drift__is_refused_for_a_head_alone() -> None:
     with pytest.raises(InvalidSpecError, match="do not change") as refused:
         refuse_few_frames(settled(recipe="head_only"), CaptureSpec(spacing="drift"))
     assert refused.value.field == "capture.spacing"

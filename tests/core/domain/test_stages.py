@@ -32,5 +32,5 @@ def test_keys__a_new_format_changes_the_stage_and_later_ones(stage, monkeypatch)
     assert changed == following
 
 
-def test_stages__training_is_first():
+def test_stages__in_the_order_of_their_learning():
     assert all(one.learns >= other.learns for one, other in pairwise(STAGES.values()))

@@ -80,7 +80,7 @@ def test_select__late_unexpected_movement_gets_frames() -> None:
     assert sum(index > 180 for index in captured) >= 3
 
 
-def test_select__without_movement_even_spacing() -> None:
+def test_select__a_span_without_movement_gets_few_frames() -> None:
     captured = choose([0.0] * 30 + [1.0] * 210, 41)
     assert sum(index <= 30 for index in captured) <= 3
     assert choose([0.0] * 20, 5)[-1] == 20

@@ -216,7 +216,7 @@ def test_progress_of_a_lost_claim_is_not_shown(engine):
         assert lifecycle.tasks_of(session, run_id)["fine_tune"].done == 0
 
 
-def test_measure__only_after_the_training(engine):
+def test_plan__score_waits_until_the_training_has_ended(engine):
     run_id, _ = engine.submit(mode="offload")
     training = engine.claim(run_id, "fine_tune")
     for index in range(3):
