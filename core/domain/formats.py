@@ -1,6 +1,6 @@
 """The file formats of films.
 
-A format is an entry in `FORMATS` and the module `core.render.encode.<name>`. The API, the command line and the
+A format is an entry in `_ALL` and the module `core.render.encode.<name>`. The API, the command line and the
 documentation read the table.
 """
 

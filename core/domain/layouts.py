@@ -1,6 +1,6 @@
 """The layout methods and the alignments that a run may name.
 
-A layout method is an entry in `LAYOUTS` and the module `core.layout.methods.<name>`. An alignment is an entry in
+A layout method is an entry in `_LAYOUTS` and the module `core.layout.methods.<name>`. An alignment is an entry in
 `ALIGNMENTS` and the module `core.layout.alignments.<name>`. The API, the command line and the documentation read these
 tables.
 """

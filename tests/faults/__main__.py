@@ -82,7 +82,7 @@ def _injected(lab, fault, wanted):
     lab.prepare(fault.name)
     try:
         return fault.run(lab, wanted)
-    except Exception as error:  # noqa: BLE001 - the other lines of the table are worth having
+    except Exception as error:  # noqa: BLE001 - the other faults are still injected
         traceback.print_exc()
         return Result(findings=[Finding(LOST, f"it could not be injected: {error}")])
 
@@ -94,17 +94,15 @@ def _options():
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="faults:\n" + "\n".join(f"  {fault.name:24} {fault.title}" for fault in FAULTS),
     )
-    parser.add_argument("--ci", action="store_true", help="the smaller column")
+    parser.add_argument("--ci", action="store_true", help="use the counts of CI")
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=list(BY_NAME), help="these faults only")
+    parser.add_argument("--lanes", type=int, default=1, metavar="N", help="number of faults to inject in parallel")
     parser.add_argument(
-        "--lanes", type=int, default=1, metavar="N", help="so many lines side by side, for most of the time is waiting"
+        "--results", type=Path, metavar="FOLDER", help="folder of the results; only missing ones are injected"
     )
-    parser.add_argument(
-        "--results", type=Path, metavar="FOLDER", help="keep each line's result there, and inject only what is missing"
-    )
-    parser.add_argument("--patience", type=float, help="recovery may take so many times as long (1; with --ci 2)")
-    parser.add_argument("--count", type=int, help="inject each so often")
-    parser.add_argument("--seed", type=int, default=None, help="repeat a run's choices; times still differ")
+    parser.add_argument("--patience", type=float, help="factor for the allowed recovery time (1; with --ci 2)")
+    parser.add_argument("--count", type=int, help="number of injections of each fault")
+    parser.add_argument("--seed", type=int, default=None, help="seed of the random choices; times still differ")
     parser.add_argument(
         "--output", type=Path, help=f"write the table into this file, between its marks (full column: {TABLE})"
     )
@@ -115,7 +113,7 @@ def _options():
         options.patience = CI_PATIENCE if options.ci else 1
     part = bool(options.only or options.count)
     if options.output and part:
-        parser.error("--output takes the whole table, not --only some of it or another --count")
+        parser.error("--output cannot be combined with --only or --count")
     if not (options.ci or part):
         options.output = options.output or TABLE
     return options

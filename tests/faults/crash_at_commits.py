@@ -19,7 +19,7 @@ COMMITS = (("commit", "before"), ("commit", "after"))
 RENAMES = (("place", "after"), ("place", "before"))
 CRASH_SECONDS = 120.0
 FEWEST = {"commit": 10, "place": 5}
-"""A run of two frames has more commits and more artifacts. Fewer crashes mean that commits were missed."""
+"""A run of two frames has more commits and artifacts than this. Fewer crashes mean that commits were missed."""
 
 
 def crash(lab, count):

@@ -214,7 +214,7 @@ class World:
         """
         began = {attempt.pid: attempt.began_at for attempt in self.attempts()}
         home = processes.of_home(self.home)
-        # Ids are given out anew: who was started after the attempt has begun is somebody else.
+        # Process ids are reused. A process that started after the attempt began is another process.
         own = {pid for pid, at in began.items() if pid in home and (processes.started(pid) or at) <= at}
         return processes.wait_gone(own, seconds=5)
 

@@ -39,7 +39,7 @@ def test_wake__a_wake_up_without_a_free_place_is_not_lost(make, database, monkey
     supervisor = make()
     look, late = supervisor._next, []  # noqa: SLF001 - the moment after it cannot be met otherwise
 
-    def look_and_be_rung():
+    def read_queue_during_a_wake_up():
         found = look()
         if found is None and not late:  # no task is queued, and the thread that has read the queue still has its place
             late.append(submit(database))
@@ -47,7 +47,7 @@ def test_wake__a_wake_up_without_a_free_place_is_not_lost(make, database, monkey
             assert status(database, late[0]) == "queued"
         return found
 
-    monkeypatch.setattr(supervisor, "_next", look_and_be_rung)
+    monkeypatch.setattr(supervisor, "_next", read_queue_during_a_wake_up)
     supervisor.wake()
     assert status(database, late[0]) == "succeeded"
 

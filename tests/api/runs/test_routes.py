@@ -377,7 +377,7 @@ def test_delete__shared_artifacts_stay(client, finished, film):
     assert client.get(drawn["links"]["film"]).content == film
 
 
-def test_bells_ring_after_the_commit(process, small):
+def test_submit__wake_ups_are_sent_after_the_commit(process, small):
     seen = []
 
     def notify(wake_ups):

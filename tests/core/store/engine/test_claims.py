@@ -383,7 +383,7 @@ def test_a_run_that_takes_too_long_is_ended_with_the_reason(engine):
     assert engine.run(run_id).status == "queued"
 
 
-def test_a_stale_bell_changes_nothing(engine):
+def test_claim__a_second_claim_changes_nothing(engine):
     run_id, _ = engine.submit()
     engine.claim(run_id, "fine_tune")
     version = engine.run(run_id).version

@@ -140,7 +140,7 @@ def test_lost_too_often(engine, moved):
     }
 
 
-def test_a_bell_that_is_rung_again(engine, moved):
+def test_sweep__a_repeated_wake_up_is_counted(engine, moved):
     run_id, _ = engine.submit()
     moved()
     with engine.database.writing() as session:
