@@ -52,7 +52,7 @@ SPANS_ONLY: TelemetryConfig = {
     "auto_configure": False,
     "exclude": lambda scope: scope["path"] in {"/livez", "/readyz", "/metrics"},
 }
-"""Of what FastAPI can tell by OpenTelemetry: a span a request. /metrics and the log have the rest."""
+"""FastAPI sends one span for each request. Metrics and logs are produced by this package."""
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

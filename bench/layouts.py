@@ -48,20 +48,20 @@ COLUMNS = (
     "r",
     "rank r",
     "stress",
-    "left to turn",
+    "residual rotation",
     "jitter",
     "trustworthiness",
     "continuity",
     "neighbours kept",
-    "own variance, least",
+    "own variance shown, minimum",
     "mean",
     "ms a frame",
 )
 """Columns of the table.
 
 r, rank r: Pearson and Spearman correlation of the points' movements in the layout with those in the representation.
-left to turn: `residual_rotation`. neighbours kept: mean k-NN recall with k = NEIGHBORS. own variance: variance of the
-layout, relative to the first two principal components of the frame; its least value and its mean over the frames.
+residual rotation: `residual_rotation`. neighbours kept: mean k-NN recall with k = NEIGHBORS. own variance shown:
+variance of the layout, relative to the first two principal components of the frame; its minimum and its mean over the frames.
 """
 LETTERS = string.ascii_uppercase[:12]
 TRAININGS = (

@@ -175,7 +175,7 @@ class LocalService:
 
     @property
     def _gave_up(self) -> bool:
-        """True if a process ended by itself with an exit status, because a restart would end in the same way."""
+        """True if a process has exited with a status. It is not restarted, because it would exit again."""
         return any(self.processes[name].returncode >= 0 for name in self.ended)
 
     def check(self) -> None:

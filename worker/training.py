@@ -25,8 +25,8 @@ from worker.loading import create_backbone, open_source
 TRAINING_TO_STORING = 20
 """Smallest pause between two saved states, as a multiple of the time that the last save took.
 
-So at most a twentieth of the time is spent on states (ADR 2 in docs/adr/). A smaller multiple slows down each training.
-A larger multiple repeats more steps after a worker is lost. Chosen by hand; not measured.
+So saving states takes at most 1/20 of the training time (ADR 2 in docs/adr/). A smaller multiple slows down each
+training. A larger multiple repeats more steps after a worker is lost. Chosen by hand; not measured.
 """
 
 

@@ -35,8 +35,8 @@ Chosen by hand; not measured. A shorter interval reports changes earlier and rea
 GATHER_SECONDS = 0.002
 """Pause between two consecutive reads, seconds, so that more requests share a read under load.
 
-Chosen by hand. A longer pause shares more reads and adds latency. bench/README.md (load) has the times of an earlier
-version, which paused before every read.
+Chosen by hand. With a longer pause, more requests share one read, and each request waits longer. bench/README.md (load)
+has the times of an earlier version, which paused before every read.
 """
 
 MOST_KEPT = 500

@@ -30,9 +30,9 @@ from core.render.panels.curve import (
 _LOSS_SHARE = 0.58
 """Fraction of the height for the loss if the panels are one above the other. Chosen by hand; not measured."""
 _ROOMY = 150
-"""Lower panels of accuracy have fewer numbers, pixels at scale 1. Chosen by hand; not measured."""
+"""Least height of an accuracy panel with all its numbers, pixels at scale 1. Chosen by hand; not measured."""
 _LEAST_APART = 9
-"""Measurements with a smaller distance have no dots, pixels at scale 1. Chosen by hand; not measured."""
+"""Least distance between two dots of measurements, pixels at scale 1. Chosen by hand; not measured."""
 
 
 def draw_figure(spec: RenderSpec, name: str, curves: Curves) -> tuple[NDArray[np.uint8], Palette]:

@@ -28,7 +28,8 @@ MERGED_FRACTION = 0.35
 """Least fraction of the nearest neighbours of each of two classes that have the other class, for the classes to count
 as merged. Chosen by hand; not measured."""
 APART_FRACTION = 0.15
-"""Two classes count as apart if this fraction is lower for at least one of them. Chosen by hand; not measured."""
+"""Two classes count as apart if, for at least one of them, a smaller fraction of the nearest neighbours has the other
+class. Chosen by hand; not measured."""
 JUMP_CHANGE = 0.1
 """Least change of accuracy between two frames that counts as a jump. Chosen by hand; not measured."""
 JUMP_FACTOR = 5.0

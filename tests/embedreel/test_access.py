@@ -50,7 +50,7 @@ def test_connect__where_serve_listens(monkeypatch: pytest.MonkeyPatch) -> None:
     assert connect(options()).url == "http://127.0.0.1:8123"
 
 
-def test_advice__only_for_want_of_a_key() -> None:
+def test_advice__only_if_the_key_is_missing() -> None:
     said = {status: advice(ApiError(status=status, title="No")) for status in (401, 403, 404)}
     assert "EMBEDREEL_API_KEY_FILE" in said[401]
     assert "embedreel keys add" in said[403]

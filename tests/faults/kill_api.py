@@ -94,7 +94,7 @@ FAULTS = (
     Fault(
         name="kill-api",
         title="API killed during POST",
-        promise="one run a key",
+        promise="one run for each Idempotency-Key",
         in_ci=10,
         in_full=300,
         run=kill,

@@ -12,7 +12,7 @@ from core.draw.text import Style, measure
 from core.render.page.run_page import Page
 
 _STACKED_FROM = 40
-"""Higher boxes have numbers below their titles, in pixels at scale 1. Chosen by hand; not measured."""
+"""Least height of a box with numbers below the titles, pixels at scale 1. Chosen by hand; not measured."""
 _TITLES = ("Step", "Epoch", "Accuracy")
 _UNKNOWN = "n/a"
 _WHOLE_EPOCHS = 1000

@@ -76,7 +76,7 @@ def test_show__a_version_that_the_client_does_not_have_is_answered_at_once(clien
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_show__patience_ends(client, submit, known):
+def test_show__wait_times_out(client, submit, known):
     run = submit()
     seen = client.get(run["links"]["self"]).headers["etag"]
     started = time.monotonic()
@@ -92,7 +92,7 @@ def test_show__an_ended_run_is_not_waited_for(gallery, exhibit):
     assert gallery.get(f"/v1/runs/{exhibit}", headers=LONG).json()["status"] == "succeeded"
 
 
-def test_show__no_wish_no_header(client, submit):
+def test_show__no_prefer_no_header(client, submit):
     assert "preference-applied" not in client.get(submit()["links"]["self"]).headers
 
 

@@ -68,7 +68,7 @@ def test_the_documentation_has_the_same(client):
     assert sorted(rows) == sorted(EVERY), "each once"
 
 
-def test_nothing_has_happened__the_figures_are_there_as_zeros(scrape):
+def test_metrics__are_zero_before_any_event(scrape):
     figures = scrape()
     for name in ("runs_accepted_total", "runs_retried_total", "webhook_deliveries_pending"):
         assert figures[(f"embedreel_{name}",)] == 0

@@ -107,7 +107,7 @@ def test_an_id_that_is_sane_is_kept(idle, offered):
 
 
 @pytest.mark.parametrize("offered", ["", "a b", 'a"b', "x" * 129, "ä".encode(), "a;b"])
-def test_any_other_gives_way(idle, offered):
+def test_request_id__an_invalid_one_is_replaced(idle, offered):
     given = idle.get("/livez", headers={"X-Request-ID": offered}).headers["x-request-id"]
     assert given.startswith("req_")
     assert _SANE.fullmatch(given)
@@ -166,7 +166,7 @@ def test_log__fields_of_inner_code_are_on_the_line_of_the_request(lines):
     assert (line["tenant"], line["method"], line["path"]) == ("acme", "DELETE", "/anything")
 
 
-def test_one_request_knows_nothing_of_another(idle, lines):
+def test_log__requests_do_not_share_fields(idle, lines):
     idle.get("/v1/runs/run_00000000000000000000000000")
     idle.get("/v1/nothing")
     first, second = of_requests(lines)

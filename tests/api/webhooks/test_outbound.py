@@ -143,7 +143,7 @@ def hangs_up(handler):
         (hangs_up, "The receiver closed the connection without an answer."),
     ],
 )
-def test_post__answers_that_are_none(answer, error):
+def test_post__invalid_responses(answer, error):
     with receiving(answer) as receiver:
         assert post(target(receiver)) == outbound.WebhookResponse(None, error)
 

@@ -132,7 +132,7 @@ def test_dropout__follows_attention_and_perceptron(config: PreTrainedConfig) -> 
 
 
 @either
-def test_a_mask__is_heeded(config: PreTrainedConfig) -> None:
+def test_attention_mask__is_applied(config: PreTrainedConfig) -> None:
     whole, short = both(config)
     path = f"{config.model_type}.layers.2"
     tokens, mask = torch.randn(4, 17, 24), torch.arange(17) < 9
@@ -161,7 +161,7 @@ def test_attentions__contain_all_tokens_if_requested(config: PreTrainedConfig) -
     assert torch.equal(found.logits, expected.logits)
 
 
-def test_twice__is_as_good_as_once() -> None:
+def test_fast_forward__twice_equals_once() -> None:
     _, short = both(VIT)
     before = short(pixels()).logits
     with fast_forward(short):

@@ -91,14 +91,14 @@ def test_positions_that_no_tap_reaches__get_no_gradient() -> None:
     ],
     ids=["large", "large for its kernel", "no batch", "padding in words", "reflected", "dense", "grouped"],
 )
-def test_other_layers_and_images__go_the_usual_way(settings: dict[str, object], shape: tuple[int, ...]) -> None:
+def test_other_layers_and_images__use_the_default_path(settings: dict[str, object], shape: tuple[int, ...]) -> None:
     usual, quick = both(**settings)
     images = drawn(*shape)
     assert not is_quick(quick, images)
     assert torch.equal(quick(images), usual(images))
 
 
-def test_other_numbers__go_the_usual_way() -> None:
+def test_other_dtypes__use_the_default_path() -> None:
     _, quick = both()
     with torch.autocast("cpu", torch.bfloat16):
         assert not is_quick(quick, drawn(2, CHANNELS, 4, 4))
@@ -168,7 +168,7 @@ def test_copy__computes_with_its_own_weights() -> None:
     assert not torch.equal(quick(images), usual(images))
 
 
-def test_twice__is_as_good_as_once() -> None:
+def test_fast_forward__twice_equals_once() -> None:
     usual, quick = both()
     images = drawn(2, CHANNELS, 4, 4)
     with fast_forward(quick):

@@ -60,7 +60,7 @@ def test_temporal_stress__by_hand() -> None:
     assert temporal_stress(np.array([[1.0, 2.0]]), np.array([[3.0, 3.0]])) == pytest.approx(0.25 / 1.25)
 
 
-def test_temporal_stress__does_not_know_units() -> None:
+def test_temporal_stress__is_invariant_to_scale() -> None:
     moved = steps()
     assert temporal_stress(moved, 7 * moved) == pytest.approx(0, abs=1e-12)
     assert temporal_stress(moved, steps(seed=1)) == pytest.approx(temporal_stress(3 * moved, 5 * steps(seed=1)))

@@ -56,7 +56,7 @@ def test_distance_ranks__by_hand() -> None:
     assert np.diag(distance_ranks(np.zeros((4, 2)))).tolist() == [0, 0, 0, 0]
 
 
-def test_faithfulness__of_the_thing_itself() -> None:
+def test_faithfulness__is_perfect_for_identical_points() -> None:
     rng = np.random.default_rng(0)
     angles = rng.uniform(0, np.pi / 2, 80)
     points = np.column_stack([np.cos(angles), np.sin(angles)]).astype(np.float32)
@@ -66,7 +66,7 @@ def test_faithfulness__of_the_thing_itself() -> None:
     assert found.knn_recall > 0.99
 
 
-def test_faithfulness__anchors_speak_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_faithfulness__a_sample_estimates_all_points(monkeypatch: pytest.MonkeyPatch) -> None:
     embeddings, points, _ = frame(1500)
     graph = nearest_neighbors(embeddings, k=10).indices
     every = faithfulness(embeddings, points, neighbors=graph, rows=np.arange(1500))

@@ -33,13 +33,13 @@ def test_linear_cka__by_its_definition() -> None:
     assert linear_cka(one, other) == pytest.approx(expected, rel=1e-6)
 
 
-def test_linear_cka__does_not_know_turns_scales_and_shifts() -> None:
+def test_linear_cka__is_invariant_to_rotation_scale_and_translation() -> None:
     one = embeddings()
     turn = np.linalg.qr(embeddings(8, 8, seed=1))[0]
     assert linear_cka(one, (7 * one @ turn + 3).astype(np.float32)) == pytest.approx(1, abs=1e-4)
 
 
-def test_linear_cka__of_independent_embeddings_is_about_nothing() -> None:
+def test_linear_cka__of_independent_embeddings_is_near_zero() -> None:
     found = [linear_cka(embeddings(32, 16, seed=seed), embeddings(32, 16, seed=100 + seed)) for seed in range(50)]
     assert abs(np.mean(found)) < 0.03  # if the diagonals are included, it is at least 0.2
 

@@ -337,7 +337,7 @@ def test_a_state_that_cannot_be_used_is_forgotten(engine):
     assert engine.statuses(run_id)["embed/00000"] == "waiting"
 
 
-def test_retry_and_removal_know_of_the_state(engine):
+def test_state__a_retry_resumes_from_it_and_a_removal_deletes_it(engine):
     run_id, _ = engine.submit()
     claim = engine.claim(run_id, "fine_tune")
     engine.state(claim, 5)
