@@ -61,7 +61,8 @@ COLUMNS = (
 
 r, rank r: Pearson and Spearman correlation of the points' movements in the layout with those in the representation.
 residual rotation: `residual_rotation`. neighbours kept: mean k-NN recall with k = NEIGHBORS. own variance shown:
-variance of the layout, relative to the first two principal components of the frame; its minimum and its mean over the frames.
+variance of the layout, relative to the first two principal components of the frame; its minimum and its mean over the
+frames.
 """
 LETTERS = string.ascii_uppercase[:12]
 TRAININGS = (

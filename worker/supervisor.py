@@ -60,9 +60,9 @@ class Supervisor:
     def wake(self) -> None:
         """Handle a wake-up: run queued tasks, the first task of the earliest run first, until no task is queued.
 
-        The wake-up does not say which task to run. A wake-up may be lost, or a frozen worker may have received it. A task
-        with a lost wake-up must not wait while tasks of later runs are started. If all places are taken, the thread that
-        finishes first reads the queue once more.
+        The wake-up does not say which task to run. A wake-up may be lost, or a frozen worker may have received it. A
+        task with a lost wake-up must not wait while tasks of later runs are started. If all places are taken, the
+        thread that finishes first reads the queue once more.
         """
         self._wake_requested.set()
         while self._wake_requested.is_set() and self._places.acquire(blocking=False):
